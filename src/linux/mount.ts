@@ -1,0 +1,41 @@
+import { check, declare } from './libc.ts';
+
+const mountCall = declare('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)');
+const umountCall = declare('int umount2(const char *target, int flags)');
+
+/** Flags of `mount(2)`. */
+export const MS_RDONLY = 1;
+export const MS_NOSUID = 2;
+export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
+export const MS_REMOUNT = 32;
+export const MS_NOATIME = 1024;
+export const MS_BIND = 4096;
+export const MS_MOVE = 8192;
+export const MS_REC = 16384;
+export const MS_UNBINDABLE = 1 << 17;
+export const MS_PRIVATE = 1 << 18;
+export const MS_SLAVE = 1 << 19;
+export const MS_SHARED = 1 << 20;
+export const MS_RELATIME = 1 << 21;
+
+/** Flags of `umount2(2)`. */
+export const MNT_FORCE = 1;
+export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
+
+/**
+ * `mount(2)`: one system call, synchronous.
+ * @throws SyscallError with the target's path
+ */
+export function mount(source: string, target: string, type: string | null, flags = 0, data: string | null = null): void {
+  check(mountCall(source, target, type, flags, data), `mount ${type ?? (flags & MS_BIND ? 'bind' : '')} ${source} on ${target}`);
+}
+
+/**
+ * `umount2(2)`; `detach` (lazily, the default is not) takes it out of the tree at once, whoever still uses it. Never follows a symbolic link.
+ * @throws SyscallError with the target's path
+ */
+export function umount(target: string, { detach = false }: { detach?: boolean } = {}): void {
+  check(umountCall(target, UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)), `umount ${target}`);
+}
