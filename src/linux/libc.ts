@@ -4,7 +4,7 @@ import { UmiakError } from '#base/errors.ts';
 const libc = koffi.load('libc.so.6');
 
 /** Declares one function of the C library; each file of this room declares what it uses. */
-export function declare(prototype: string): koffi.KoffiFunction {
+export function declare(prototype: string): ReturnType<typeof libc.func> {
   return libc.func(prototype);
 }
 

@@ -1,0 +1,98 @@
+import type { FieldCause } from '#base/errors.ts';
+import type { ObjectMeta } from './types.gen.ts';
+
+/** Any object of the API: what all kinds share. */
+export interface KubeObject {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+}
+
+/** What a client sends to create an object: the server completes the metadata; `status` and defaulted fields may be missing. */
+export type Draft<T extends KubeObject> = Omit<T, 'metadata'> & { metadata: Partial<ObjectMeta> };
+
+/** Names one object of a namespaced (or, without `namespace`, a cluster-scoped) kind. */
+export interface Key {
+  namespace?: string | undefined;
+  name: string;
+}
+
+/** A column of `kubectl get`: `metav1.TableColumnDefinition` with the way to its value. */
+export interface Column<T> {
+  name: string;
+  type: 'string' | 'integer' | 'number' | 'boolean' | 'date';
+  format?: string;
+  description?: string;
+  /** 0 shows always, 1 with `-o wide`. */
+  priority?: number;
+  value(object: T, nowMs: number): string | number | boolean | null | undefined;
+}
+
+export interface Subresource {
+  name: string;
+  group?: string;
+  version?: string;
+  kind: string;
+  verbs: string[];
+}
+
+/** What a served resource is, without behaviour: one row of discovery. */
+export interface Resource {
+  group: string;
+  version: string;
+  kind: string;
+  plural: string;
+  singular: string;
+  namespaced: boolean;
+  verbs: string[];
+  shortNames?: string[];
+  categories?: string[];
+  subresources?: Subresource[];
+  columns?: { name: string; type: string; format?: string; priority?: number }[];
+}
+
+/**
+ * What a kind is: its resource row, its schema type, and what people wrote by hand about it. One file a kind; the rest
+ * (types, required fields, merge keys, generic metadata rules) comes from the schema. All functions are pure.
+ */
+export interface Kind<T extends KubeObject = KubeObject> {
+  readonly resource: Resource;
+  /** Name of the type in the schema. */
+  readonly type: string;
+  /** Fills in what the client left out. Changes `object`, which passed the schema's check. */
+  readonly defaults?: (object: T) => void;
+  /** Sets what the server alone decides at creation and clears what it may not get (status). Generic: generation 1, status dropped where there is a status subresource. */
+  readonly prepareForCreate?: (object: T) => void;
+  /** The same before an update; generic: status kept from `old`, generation raised when the spec changed. */
+  readonly prepareForUpdate?: (object: T, old: T) => void;
+  readonly validate?: (object: T) => FieldCause[];
+  readonly validateUpdate?: (object: T, old: T) => FieldCause[];
+  readonly validateStatusUpdate?: (object: T, old: T) => FieldCause[];
+  /** Sentences for `Warning:` headers. */
+  readonly warnings?: (object: T, old?: T) => string[];
+  readonly columns?: Column<T>[];
+  /** Field selectors besides `metadata.name` and `metadata.namespace`. */
+  readonly selectableFields?: Record<string, (object: T) => string>;
+  /** Where replicas stand, for the `scale` subresource. */
+  readonly scale?: {
+    specReplicas: (object: T) => number;
+    setSpecReplicas: (object: T, replicas: number) => void;
+    statusReplicas: (object: T) => number;
+    /** A label selector in its string form. */
+    selector: (object: T) => string;
+  };
+  /** Refused with 501 and this sentence: it would store a rule that nobody enforces yet. */
+  readonly refused?: string;
+  /** Accepted with this `Warning:`: nothing acts on it yet. */
+  readonly unattended?: string;
+}
+
+/** `apps/v1`, `v1`. */
+export function apiVersionOf({ group, version }: { group: string; version: string }): string {
+  return group ? `${group}/${version}` : version;
+}
+
+/** `deployments.apps`, `pods`. */
+export function groupResourceOf({ group, plural }: { group: string; plural: string }): string {
+  return group ? `${plural}.${group}` : plural;
+}
