@@ -1,0 +1,212 @@
+import type { Readable, Writable } from 'node:stream';
+
+/** Who made a sandbox or container and may act on it: our node agent, the docker face, or a foreign CRI client. */
+export type Owner = 'node' | 'docker' | 'cri';
+
+export type NamespaceMode = 'pod' | 'host' | 'container';
+
+export interface SandboxConfig {
+  owner: Owner;
+  metadata: { name: string; namespace: string; uid: string; attempt: number };
+  hostname?: string;
+  /** `pod`: an address from the pool; `host`: the machine's network; `none`: loopback only. */
+  network: 'pod' | 'host' | 'none';
+  /** `pod`: all containers share one PID namespace (runs a pause process); `container`: each its own (default). */
+  pid?: NamespaceMode;
+  ipc?: 'pod' | 'host';
+  dns?: { servers: string[]; searches: string[]; options: string[] };
+  /** Extra lines of /etc/hosts. */
+  hostAliases?: { ip: string; hostnames: string[] }[];
+  /** Path below the instance's cgroup, e.g. `burstable/pod<uid>`. */
+  cgroupParent?: string;
+  sysctls?: Record<string, string>;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  /** Directory under which the containers' `logPath`s stand. */
+  logDirectory?: string;
+  runtime?: 'crun' | 'runc';
+}
+
+export interface Sandbox {
+  id: string;
+  config: SandboxConfig;
+  /** `notready` after a stop or a reboot. */
+  state: 'ready' | 'notready';
+  createdAtMs: number;
+  /** Absent with the host's network. */
+  address?: string;
+}
+
+export interface Mount {
+  source: string;
+  destination: string;
+  readOnly?: boolean;
+  propagation?: 'private' | 'rslave' | 'rshared';
+  type?: 'bind' | 'tmpfs';
+  options?: string[];
+}
+
+export interface Resources {
+  cpuShares?: number;
+  cpuQuotaUs?: number;
+  cpuPeriodUs?: number;
+  cpusetCpus?: string;
+  cpusetMems?: string;
+  memoryLimitBytes?: number;
+  memoryReservationBytes?: number;
+  pidsLimit?: number;
+  oomScoreAdj?: number;
+}
+
+export interface SecurityConfig {
+  privileged?: boolean;
+  capabilities?: { add?: string[]; drop?: string[] };
+  noNewPrivileges?: boolean;
+  readOnlyRoot?: boolean;
+  /** `runtime/default`, `unconfined` or a profile's absolute path. */
+  seccomp?: string;
+  /** uid, `user`, `user:group`, `uid:gid` as images write them; default: the image's. */
+  user?: string;
+  runAsGroup?: number;
+  supplementalGroups?: number[];
+  /** Refuse to start as uid 0. */
+  runAsNonRoot?: boolean;
+  maskedPaths?: string[];
+  readonlyPaths?: string[];
+}
+
+export interface ContainerConfig {
+  sandboxId: string;
+  metadata: { name: string; attempt: number };
+  /** A reference or image id that the image store knows. */
+  image: string;
+  /** Replaces the image's entrypoint. */
+  command?: string[];
+  /** Replaces the image's cmd. */
+  args?: string[];
+  env?: { name: string; value: string }[];
+  workingDir?: string;
+  mounts?: Mount[];
+  devices?: { path: string; containerPath?: string; permissions?: string }[];
+  resources?: Resources;
+  security?: SecurityConfig;
+  rlimits?: { type: string; soft: number; hard: number }[];
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  /** CRI log file, relative to the sandbox's `logDirectory`, or absolute. */
+  logPath?: string;
+  stdin?: boolean;
+  stdinOnce?: boolean;
+  tty?: boolean;
+  stopSignal?: string;
+}
+
+export type ContainerState = 'created' | 'running' | 'exited';
+
+export interface Container {
+  id: string;
+  owner: Owner;
+  config: ContainerConfig;
+  /** Config digest of the image it was made from. */
+  imageId: string;
+  imageRef: string;
+  state: ContainerState;
+  pid?: number;
+  createdAtMs: number;
+  startedAtMs?: number;
+  finishedAtMs?: number;
+  exitCode?: number;
+  /** `Completed`, `Error`, `OOMKilled`, `ContainerCannotRun`, `MonitorLost`, `StartError`. */
+  reason?: string;
+  message?: string;
+  logPath?: string;
+}
+
+/** What happened, in order, for each subscriber. A subscriber that attaches late lists first. */
+export type EngineEvent =
+  | { type: 'container'; action: 'created' | 'started' | 'exited' | 'removed'; container: Container }
+  | { type: 'sandbox'; action: 'created' | 'stopped' | 'removed'; sandbox: Sandbox };
+
+export interface ExecOptions {
+  command: string[];
+  tty?: boolean;
+  stdin?: boolean;
+  env?: { name: string; value: string }[];
+  user?: string;
+  workingDir?: string;
+  privileged?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface StreamSession {
+  stdin?: Writable;
+  stdout: Readable;
+  /** Absent with a terminal. */
+  stderr?: Readable;
+  resize(size: { rows: number; columns: number }): void;
+  /** Detaches without ending the process (attach), or kills it (exec). */
+  close(): void;
+}
+
+export interface ExecSession extends StreamSession {
+  readonly exitCode: Promise<number>;
+}
+
+export interface LogOptions {
+  follow?: boolean;
+  tailLines?: number;
+  sinceMs?: number;
+  timestamps?: boolean;
+  limitBytes?: number;
+  /** `all` (default), or one stream. */
+  stream?: 'all' | 'stdout' | 'stderr';
+  signal?: AbortSignal;
+}
+
+export interface ContainerStats {
+  atMs: number;
+  cpuUsageNs: number;
+  memoryUsageBytes: number;
+  memoryWorkingSetBytes: number;
+  pids: number;
+  fsUsedBytes?: number;
+}
+
+/**
+ * Pods and containers on one machine. Every call that returns is recorded on disk first: after `kill -9` of this process what it
+ * acknowledged is known again, running containers still run, and half-made ones are cleaned away at the next `openEngine`.
+ */
+export interface Engine extends AsyncDisposable {
+  createSandbox(config: SandboxConfig): Promise<Sandbox>;
+  /** Stops its containers and frees its network. Idempotent. */
+  stopSandbox(id: string): Promise<void>;
+  /** Stops and removes it with its containers. Idempotent. */
+  removeSandbox(id: string): Promise<void>;
+  sandboxes(filter?: { owner?: Owner }): Sandbox[];
+  sandbox(id: string): Sandbox | undefined;
+
+  createContainer(config: ContainerConfig): Promise<Container>;
+  startContainer(id: string): Promise<Container>;
+  /** Stop signal, then SIGKILL after `graceMs`; resolves when it has exited. Idempotent. */
+  stopContainer(id: string, options: { graceMs: number }): Promise<Container>;
+  killContainer(id: string, signal: string): Promise<void>;
+  /** The container must not run. Idempotent. */
+  removeContainer(id: string): Promise<void>;
+  containers(filter?: { owner?: Owner; sandboxId?: string }): Container[];
+  container(id: string): Container | undefined;
+
+  exec(id: string, options: ExecOptions): Promise<ExecSession>;
+  /** Runs to the end, output bounded to `maxBytes` (default 16 KiB). @throws `Timeout` after `timeoutMs`, the process killed. */
+  execSync(id: string, options: { command: string[]; timeoutMs: number; maxBytes?: number }): Promise<{ exitCode: number; output: string }>;
+  attach(id: string, options: { stdin?: boolean }): Promise<StreamSession>;
+  /** The container's log as bytes ready to send; rotated files included. Ends when the container ends, if following. */
+  logs(id: string, options?: LogOptions): Readable;
+  /** Renames the log away and makes the monitor write a new one. */
+  rotateLog(id: string): Promise<void>;
+  stats(id: string): Promise<ContainerStats>;
+  /** Changes limits of a running container. */
+  updateResources(id: string, resources: Resources): Promise<void>;
+
+  /** `listener` is called in order until disposed. */
+  subscribe(listener: (event: EngineEvent) => void): Disposable;
+}
