@@ -45,12 +45,7 @@ export interface Client {
   /** Whole replacement; `metadata.resourceVersion` in `object` makes it conditional. */
   update<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
   updateStatus<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
-  patch<T extends KubeObject>(
-    kind: Kind<T>,
-    key: Key,
-    patch: unknown,
-    options?: { type?: PatchType; subresource?: string },
-  ): Promise<T>;
+  patch<T extends KubeObject>(kind: Kind<T>, key: Key, patch: unknown, options?: { type?: PatchType; subresource?: string }): Promise<T>;
   delete(kind: Kind, key: Key, options?: DeleteQuery): Promise<void>;
   /** POST to a subresource: `pods/x/binding`, `serviceaccounts/x/token`. Returns the body of the answer. */
   createSubresource<R = unknown>(kind: Kind, key: Key, subresource: string, body: unknown): Promise<R>;

@@ -53,33 +53,34 @@ export interface Resource {
 
 /**
  * What a kind is: its resource row, its schema type, and what people wrote by hand about it. One file a kind; the rest
- * (types, required fields, merge keys, generic metadata rules) comes from the schema. All functions are pure.
+ * (types, required fields, merge keys, generic metadata rules) comes from the schema. All functions are pure; they are methods,
+ * so that a `Kind<Pod>` is a `Kind`.
  */
 export interface Kind<T extends KubeObject = KubeObject> {
   readonly resource: Resource;
   /** Name of the type in the schema. */
   readonly type: string;
   /** Fills in what the client left out. Changes `object`, which passed the schema's check. */
-  readonly defaults?: (object: T) => void;
+  defaults?(object: T): void;
   /** Sets what the server alone decides at creation and clears what it may not get (status). Generic: generation 1, status dropped where there is a status subresource. */
-  readonly prepareForCreate?: (object: T) => void;
+  prepareForCreate?(object: T): void;
   /** The same before an update; generic: status kept from `old`, generation raised when the spec changed. */
-  readonly prepareForUpdate?: (object: T, old: T) => void;
-  readonly validate?: (object: T) => FieldCause[];
-  readonly validateUpdate?: (object: T, old: T) => FieldCause[];
-  readonly validateStatusUpdate?: (object: T, old: T) => FieldCause[];
+  prepareForUpdate?(object: T, old: T): void;
+  validate?(object: T): FieldCause[];
+  validateUpdate?(object: T, old: T): FieldCause[];
+  validateStatusUpdate?(object: T, old: T): FieldCause[];
   /** Sentences for `Warning:` headers. */
-  readonly warnings?: (object: T, old?: T) => string[];
+  warnings?(object: T, old?: T): string[];
   readonly columns?: Column<T>[];
   /** Field selectors besides `metadata.name` and `metadata.namespace`. */
-  readonly selectableFields?: Record<string, (object: T) => string>;
+  readonly selectableFields?: Record<string, { of(object: T): string }['of']>;
   /** Where replicas stand, for the `scale` subresource. */
   readonly scale?: {
-    specReplicas: (object: T) => number;
-    setSpecReplicas: (object: T, replicas: number) => void;
-    statusReplicas: (object: T) => number;
+    specReplicas(object: T): number;
+    setSpecReplicas(object: T, replicas: number): void;
+    statusReplicas(object: T): number;
     /** A label selector in its string form. */
-    selector: (object: T) => string;
+    selector(object: T): string;
   };
   /** Refused with 501 and this sentence: it would store a rule that nobody enforces yet. */
   readonly refused?: string;
