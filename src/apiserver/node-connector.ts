@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Duplex } from 'node:stream';
 
 /**
  * The way from the API server to a node's HTTPS API: declared here, injected by `main`. Direct today; a tunnel that the
