@@ -82,10 +82,26 @@ export interface Kind<T extends KubeObject = KubeObject> {
     /** A label selector in its string form. */
     selector(object: T): string;
   };
+  /** Where objects are kept that another resource shows too; absent: under this kind's own group and plural. */
+  readonly storage?: Storage<T>;
+  /** Computed on request and never stored: reviews, bindings, component statuses. */
+  readonly virtual?: boolean;
   /** Refused with 501 and this sentence: it would store a rule that nobody enforces yet. */
   readonly refused?: string;
   /** Accepted with this `Warning:`: nothing acts on it yet. */
   readonly unattended?: string;
+}
+
+/** A second face of a resource that is stored as another kind. Both functions are pure and leave their argument as it is. */
+export interface Storage<T extends KubeObject = KubeObject> {
+  readonly kind: Kind;
+  toStored(object: T): KubeObject;
+  fromStored(stored: KubeObject): T;
+}
+
+/** The kind whose form the store keeps: the kind itself, or the one it shares its objects with. */
+export function storedKindOf(kind: Kind): Kind {
+  return kind.storage?.kind ?? kind;
 }
 
 /** `apps/v1`, `v1`. */

@@ -1,0 +1,8 @@
+import { defineKind } from './define-kind.ts';
+import type { Kind } from './kind.ts';
+import type * as types from './types.gen.ts';
+
+export const CertificateSigningRequest: Kind<types.CertificateSigningRequest> = defineKind(
+  'certificates.k8s.io/v1/CertificateSigningRequest',
+);
+export type CertificateSigningRequest = types.CertificateSigningRequest;

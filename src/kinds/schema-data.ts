@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs';
+import { UmiakError } from '#base/errors.ts';
+import type { Resource } from './kind.ts';
+
+/** A field of a type, or what a list or map holds. */
+export interface Field {
+  type?: 'string' | 'integer' | 'number' | 'boolean' | 'array' | 'map' | 'object' | 'int-or-string';
+  format?: 'int32' | 'int64' | 'double' | 'byte' | 'date-time' | 'int-or-string';
+  /** Full name of the type it has. */
+  ref?: string;
+  items?: Field;
+  values?: Field;
+  default?: unknown;
+  'list-type'?: 'atomic' | 'map' | 'set';
+  'list-map-keys'?: string[];
+  'map-type'?: 'atomic' | 'granular';
+  'patch-merge-key'?: string;
+  'patch-strategy'?: string;
+}
+
+/** A type of the schema; without `fields` it is a scalar or free-form JSON. */
+export interface TypeData {
+  fields?: Record<string, Field>;
+  required?: string[];
+  /** `apps/v1/Deployment`, `v1/Pod`. */
+  gvk?: string[];
+  type?: 'string' | 'object' | 'int-or-string';
+  format?: string;
+  'map-type'?: 'atomic' | 'granular';
+}
+
+export interface SchemaData {
+  resources: Resource[];
+  types: Record<string, TypeData>;
+}
+
+let data: SchemaData | undefined;
+let resources: Map<string, Resource> | undefined;
+let typesByGvk: Map<string, string> | undefined;
+
+/** The generated facts of the API, read at first use. A bundle must have `schema.gen.json` beside it. */
+export function schemaData(): SchemaData {
+  data ??= JSON.parse(readFileSync(new URL('./schema.gen.json', import.meta.url), 'utf8')) as SchemaData;
+  return data;
+}
+
+/** The served resource of `apps/v1/Deployment` or `v1/Pod`. @throws `InternalError` when the schema has none */
+export function resourceOf(gvk: string): Resource {
+  resources ??= new Map(schemaData().resources.map(row => [`${row.group ? `${row.group}/` : ''}${row.version}/${row.kind}`, row]));
+  const found = resources.get(gvk);
+  if (!found) throw new UmiakError('InternalError', `the schema has no resource ${gvk}`);
+  return found;
+}
+
+/** The full name of the type of `apps/v1/Deployment`; undefined when there is none. Kinds of subresources (`autoscaling/v1/Scale`) have one too. */
+export function typeNameOf(gvk: string): string | undefined {
+  if (!typesByGvk) {
+    typesByGvk = new Map();
+    for (const [name, type] of Object.entries(schemaData().types)) {
+      for (const one of type.gvk ?? []) if (!typesByGvk.has(one)) typesByGvk.set(one, name);
+    }
+  }
+  return typesByGvk.get(gvk);
+}
