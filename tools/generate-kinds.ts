@@ -77,7 +77,8 @@ function nameTypes(types: string[]): Map<string, string> {
     const parts = name.split('.');
     const last = parts.at(-1) ?? '';
     const capital = (word = '') => word[0]?.toUpperCase() + word.slice(1);
-    const short = taken.has(last) || last === 'Event' && !name.includes('.core.') ? capital(parts.at(-3)) + capital(parts.at(-2)) + last : last;
+    const short =
+      taken.has(last) || (last === 'Event' && !name.includes('.core.')) ? capital(parts.at(-3)) + capital(parts.at(-2)) + last : last;
     taken.set(short, name);
     result.set(name, short);
   }
@@ -113,8 +114,10 @@ function renderTypes(): string {
 
 function isRequired(name: string, type: Type, key: string): boolean {
   if (name === objectMeta) return ['name', 'uid', 'resourceVersion', 'creationTimestamp'].includes(key);
-  if (type.gvk?.length === 1 && !name.startsWith(meta)) return ['apiVersion', 'kind', 'metadata', 'spec'].includes(key) || (type.required ?? []).includes(key);
+  if (type.gvk?.length === 1 && !name.startsWith(meta))
+    return ['apiVersion', 'kind', 'metadata', 'spec'].includes(key) || (type.required ?? []).includes(key);
   if (key === 'spec' && name.endsWith('TemplateSpec')) return true;
+  if (key === 'template' && type.fields?.[key]?.ref?.endsWith('.PodTemplateSpec')) return true;
   return (type.required ?? []).includes(key);
 }
 

@@ -10,4 +10,5 @@
 export * from './clock.ts';
 export * from './errors.ts';
 export * from './ids.ts';
+export * from './label-selector.ts';
 export * from './log.ts';

@@ -17,6 +17,26 @@ export function parseLabelSelector(text: string): LabelRequirement[] {
   return requirements;
 }
 
+/** `metav1.LabelSelector`, the form that objects hold. */
+export interface LabelSelectorObject {
+  matchLabels?: Record<string, string> | undefined;
+  matchExpressions?: readonly { key: string; operator: string; values?: string[] | undefined }[] | undefined;
+}
+
+const OPERATOR: Record<string, LabelRequirement['operator']> = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: 'absent' };
+
+/** The requirements of a LabelSelector object. An absent selector selects nothing, an empty one everything. */
+export function requirementsOf(selector: LabelSelectorObject | undefined): LabelRequirement[] {
+  if (!selector) return [{ key: '', operator: 'in', values: [] }];
+  const equal = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => ({ key, operator: 'in' as const, values: [value] }));
+  const expressed = (selector.matchExpressions ?? []).map(({ key, operator, values }) => ({
+    key,
+    operator: OPERATOR[operator] ?? ('in' as const),
+    values: values ?? [],
+  }));
+  return [...equal, ...expressed];
+}
+
 /** True when `labels` meet every requirement; a missing label meets `notin` and `absent`. */
 export function matchesLabels(requirements: readonly LabelRequirement[], labels: Record<string, string> | undefined): boolean {
   for (const { key, operator, values } of requirements) {

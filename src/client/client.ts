@@ -47,6 +47,8 @@ export interface Client {
   updateStatus<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
   patch<T extends KubeObject>(kind: Kind<T>, key: Key, patch: unknown, options?: { type?: PatchType; subresource?: string }): Promise<T>;
   delete(kind: Kind, key: Key, options?: DeleteQuery): Promise<void>;
+  /** Deletes all that the query selects. */
+  deleteCollection(kind: Kind, query?: ListQuery, options?: DeleteQuery): Promise<void>;
   /** POST to a subresource: `pods/x/binding`, `serviceaccounts/x/token`. Returns the body of the answer. */
   createSubresource<R = unknown>(kind: Kind, key: Key, subresource: string, body: unknown): Promise<R>;
   /** Ends when `signal` aborts (quietly) or the server ends it; throws `Expired` when the revision is gone. */

@@ -50,6 +50,10 @@ export function createClient(transport: Transport): Client {
     async delete(kind: Kind, key: Key, options: DeleteQuery = {}) {
       await call({ method: 'DELETE', path: pathOf(kind, key), body: { kind: 'DeleteOptions', apiVersion: 'v1', ...options } });
     },
+    async deleteCollection(kind: Kind, query: ListQuery = {}, options: DeleteQuery = {}) {
+      const path = collectionPathOf(kind, query.namespace) + queryOf(query);
+      await call({ method: 'DELETE', path, body: { kind: 'DeleteOptions', apiVersion: 'v1', ...options } });
+    },
     createSubresource: (kind, key, subresource, body) => call({ method: 'POST', path: `${pathOf(kind, key)}/${subresource}`, body }),
     watch: (kind, query, signal) => watch(transport, kind, query, signal),
   };

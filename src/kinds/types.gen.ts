@@ -322,7 +322,7 @@ export interface ReplicaSetSpec {
   minReadySeconds?: number | undefined;
   replicas?: number | undefined;
   selector: LabelSelector;
-  template?: PodTemplateSpec | undefined;
+  template: PodTemplateSpec;
 }
 
 export interface ReplicaSetStatus {
@@ -2107,7 +2107,7 @@ export interface ReplicationControllerSpec {
   minReadySeconds?: number | undefined;
   replicas?: number | undefined;
   selector?: Record<string, string> | undefined;
-  template?: PodTemplateSpec | undefined;
+  template: PodTemplateSpec;
 }
 
 export interface ReplicationControllerStatus {
@@ -3449,8 +3449,8 @@ export interface ExternalDocumentation {
 export type JSON = unknown;
 
 export interface JSONSchemaProps {
-  $ref?: string | undefined;
-  $schema?: string | undefined;
+  '$ref'?: string | undefined;
+  '$schema'?: string | undefined;
   additionalItems?: JSONSchemaPropsOrBool | undefined;
   additionalProperties?: JSONSchemaPropsOrBool | undefined;
   allOf?: JSONSchemaProps[] | undefined;
