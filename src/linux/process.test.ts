@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { identify, isAlive, parseSignal, pipe, readCommandLine, signalProcess, spawnChild, waitForEnd } from './process.ts';
+
+const env = { PATH: '/usr/bin:/bin' };
+
+function descriptors(): { nothing: number; read: number; write: number } {
+  const [read, write] = pipe();
+  return { nothing: openSync('/dev/null', 'r+'), read, write };
+}
+
+test('a child gets its descriptors, nothing else, and default signals', async () => {
+  const { nothing, read, write } = descriptors();
+  const script = 'ls /proc/self/fd | tr "\\n" " "; grep SigIgn /proc/self/status; pwd; exit 7';
+  const child = spawnChild({ file: '/bin/sh', args: ['-c', script], env, descriptors: [nothing, write, write], cwd: '/usr' });
+  closeSync(write);
+  closeSync(nothing);
+  const output = await text(new Socket({ fd: read, readable: true, writable: false }));
+  assert.match(output, /^0 1 2 3 4 SigIgn:\t0000000000000000\n\/usr\n$/);
+  assert.equal(await child.exited, 7);
+});
+
+test('a signal reaches exactly the process meant, and its end is noticed', async () => {
+  const { nothing, read, write } = descriptors();
+  const child = spawnChild({ file: '/bin/sleep', args: ['100'], env, descriptors: [nothing, nothing, nothing] });
+  for (const fd of [nothing, read, write]) closeSync(fd);
+  const identity = identify(child.pid)!;
+  assert.deepEqual(readCommandLine(child.pid), ['/bin/sleep', '100']);
+  assert.equal(signalProcess({ ...identity, startTime: identity.startTime + 1 }, 9), false);
+  assert.equal(await waitForEnd(identity, 1), false);
+  assert.equal(signalProcess(identity, 9), true);
+  assert.equal(await waitForEnd(identity, 5000), true);
+  assert.equal(await child.exited, 137);
+  assert.equal(isAlive(identity), false);
+});
+
+test('a program that does not exist is an error and leaves no descriptor behind', () => {
+  const count = () => readFileSync('/proc/self/status', 'utf8').length && openSync('/dev/null', 'r');
+  const before = count();
+  closeSync(before);
+  assert.throws(() => spawnChild({ file: '/no/such', args: [], env, descriptors: [] }), /start \/no\/such: No such file/);
+  const after = count();
+  closeSync(after);
+  assert.equal(after, before);
+});
+
+test('signals have names and numbers', () => {
+  for (const [name, number] of [
+    ['SIGTERM', 15],
+    ['kill', 9],
+    ['15', 15],
+    ['SIGRTMIN+3', 37],
+    ['RTMAX-1', 63],
+  ] as const)
+    assert.equal(parseSignal(name), number);
+  for (const name of ['', '0', '65', 'SIGNOPE', 'RTMIN+40', '__proto__']) assert.throws(() => parseSignal(name), { reason: 'Invalid' });
+});
