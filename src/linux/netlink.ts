@@ -1,0 +1,365 @@
+import { check, declare, SyscallError } from './libc.ts';
+
+const socketCall = declare('int socket(int domain, int type, int protocol)');
+const sendCall = declare('long send(int fd, const void *data, long length, int flags)');
+const recvCall = declare('long recv(int fd, _Out_ void *data, long length, int flags)');
+const closeCall = declare('int close(int fd)');
+const ifNameToIndexCall = declare('unsigned int if_nametoindex(const char *name)');
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const AF_BRIDGE = 7;
+const AF_NETLINK = 16;
+const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const NLM_F_REQUEST = 0x1;
+const NLM_F_ACK = 0x4;
+const NLM_F_DUMP = 0x300;
+const NLM_F_REPLACE = 0x100;
+const NLM_F_EXCL = 0x200;
+const NLM_F_CREATE = 0x400;
+
+const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
+const RTM_GETLINK = 18;
+const RTM_SETLINK = 19;
+const RTM_NEWADDR = 20;
+const RTM_NEWROUTE = 24;
+const RTM_GETROUTE = 26;
+
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
+const IFLA_PROTINFO = 12;
+const IFLA_LINKINFO = 18;
+const IFLA_AF_SPEC = 26;
+const IFLA_GROUP = 27;
+const IFLA_NET_NS_FD = 28;
+const NLA_F_NESTED = 0x8000;
+const IFF_UP = 1;
+
+/** Values of `SyscallError.errno` that callers tell apart. */
+export const ENODEV = 19;
+export const EEXIST = 17;
+
+/** One network interface, as a dump reports it. */
+export interface Link {
+  index: number;
+  name: string;
+  /** Index of the bridge it is a port of, 0 when none. */
+  master: number;
+  mtu: number;
+  isUp: boolean;
+}
+
+/** A request to rtnetlink with a name for error messages. */
+export interface NetlinkMessage {
+  what: string;
+  type: number;
+  flags: number;
+  body: Buffer;
+}
+
+/** An rtnetlink socket of the network namespace that the calling thread is in when it is made. All calls are synchronous. */
+export class Netlink {
+  #fd: number;
+  #sequence = 0;
+  #buffer = Buffer.alloc(65536);
+
+  constructor() {
+    this.#fd = check(socketCall(AF_NETLINK, SOCK_RAW_CLOEXEC, 0), 'netlink socket');
+  }
+
+  /**
+   * Sends all messages at once and waits for each one's answer.
+   * @throws SyscallError naming the first message that the kernel refused; later ones were tried nevertheless
+   */
+  send(...messages: NetlinkMessage[]): void {
+    const first = this.#sequence + 1;
+    const packet = Buffer.concat(messages.map(message => this.#encode(message, NLM_F_ACK)));
+    check(Number(sendCall(this.#fd, packet, packet.length, 0)), 'netlink send');
+    let failure: SyscallError | undefined;
+    for (let answered = 0; answered < messages.length; )
+      for (const { type, sequence, payload } of this.#receive()) {
+        if (type !== NLMSG_ERROR || sequence < first) continue;
+        answered++;
+        const errno = -payload.readInt32LE(0);
+        if (errno) failure ??= new SyscallError(messages[sequence - first]!.what, errno);
+      }
+    if (failure) throw failure;
+  }
+
+  /** The link of that name, or undefined. */
+  link(name: string): Link | undefined {
+    const index = this.#ask({
+      what: `find link ${name}`,
+      type: RTM_GETLINK,
+      flags: 0,
+      body: Buffer.concat([linkHeader({}), text(IFLA_IFNAME, name)]),
+    });
+    return index && toLink(index);
+  }
+
+  /** All links of this network namespace. */
+  links(): Link[] {
+    return this.#dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) }).map(toLink);
+  }
+
+  /** The link that the IPv4 default route leads to, or undefined without one. */
+  uplink(): Link | undefined {
+    const header = Buffer.alloc(12);
+    header[0] = AF_INET;
+    const routes = this.#dump({ what: 'list routes', type: RTM_GETROUTE, flags: 0, body: header });
+    const isDefault = (route: Buffer) => route[0] === AF_INET && route[1] === 0 && route[4] === 254;
+    const index = routes.find(isDefault)?.subarray(12);
+    const device = index && attributes(index).get(4)?.readUInt32LE(0);
+    return this.links().find(link => link.index === device);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd >= 0) closeCall(this.#fd);
+    this.#fd = -1;
+  }
+
+  #encode({ type, flags, body }: NetlinkMessage, moreFlags: number): Buffer {
+    const header = Buffer.alloc(16);
+    header.writeUInt32LE(16 + body.length, 0);
+    header.writeUInt16LE(type, 4);
+    header.writeUInt16LE(flags | moreFlags | NLM_F_REQUEST, 6);
+    header.writeUInt32LE(++this.#sequence, 8);
+    return Buffer.concat([header, body]);
+  }
+
+  #ask(message: NetlinkMessage): Buffer | undefined {
+    const packet = this.#encode(message, 0);
+    check(Number(sendCall(this.#fd, packet, packet.length, 0)), message.what);
+    for (const { type, payload } of this.#receive()) {
+      if (type !== NLMSG_ERROR) return Buffer.from(payload);
+      const errno = -payload.readInt32LE(0);
+      if (errno === ENODEV) return undefined;
+      throw new SyscallError(message.what, errno);
+    }
+    return undefined;
+  }
+
+  #dump(message: NetlinkMessage): Buffer[] {
+    const packet = this.#encode(message, NLM_F_DUMP);
+    check(Number(sendCall(this.#fd, packet, packet.length, 0)), message.what);
+    const found: Buffer[] = [];
+    for (;;)
+      for (const { type, payload } of this.#receive()) {
+        if (type === NLMSG_DONE) return found;
+        if (type === NLMSG_ERROR) throw new SyscallError(message.what, -payload.readInt32LE(0));
+        found.push(Buffer.from(payload));
+      }
+  }
+
+  *#receive(): Generator<{ type: number; sequence: number; payload: Buffer }> {
+    const length = check(Number(recvCall(this.#fd, this.#buffer, this.#buffer.length, 0)), 'netlink receive');
+    for (let at = 0; at + 16 <= length; ) {
+      const size = this.#buffer.readUInt32LE(at);
+      yield {
+        type: this.#buffer.readUInt16LE(at + 4),
+        sequence: this.#buffer.readUInt32LE(at + 8),
+        payload: this.#buffer.subarray(at + 16, at + size),
+      };
+      at += align(size);
+    }
+  }
+}
+
+/** Index of a link in the calling thread's network namespace, 0 when there is none. */
+export function linkIndex(name: string): number {
+  return ifNameToIndexCall(name);
+}
+
+/** A bridge with a fixed hardware address (else it changes with its ports). */
+export function createBridge({ name, mac, mtu }: { name: string; mac: string; mtu?: number }): NetlinkMessage {
+  const body = [linkHeader({}), text(IFLA_IFNAME, name), hardware(mac), ...maybeMtu(mtu), nest(IFLA_LINKINFO, text(1, 'bridge', false))];
+  return { what: `create bridge ${name}`, type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body: Buffer.concat(body) };
+}
+
+export interface VethOptions {
+  name: string;
+  /** Index of the bridge that the host's end becomes a port of. */
+  master: number;
+  peer: { name: string; mac: string /** An open descriptor of its network namespace. */; namespaceFd: number };
+  mtu?: number;
+}
+
+/** A pair of links: one end up on the bridge, the other DOWN in a namespace (an end that comes up twice costs milliseconds). */
+export function createVeth({ name, master, peer, mtu }: VethOptions): NetlinkMessage {
+  const peerLink = [
+    linkHeader({}),
+    text(IFLA_IFNAME, peer.name),
+    hardware(peer.mac),
+    number(IFLA_NET_NS_FD, peer.namespaceFd),
+    ...maybeMtu(mtu),
+  ];
+  const info = nest(IFLA_LINKINFO, text(1, 'veth', false), nest(2, nest(1, ...peerLink)));
+  const body = [
+    linkHeader({ flags: IFF_UP, change: IFF_UP }),
+    text(IFLA_IFNAME, name),
+    number(IFLA_MASTER, master),
+    ...maybeMtu(mtu),
+    info,
+  ];
+  return { what: `create veth ${name}`, type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body: Buffer.concat(body) };
+}
+
+/** Keeps a bridge port from reaching other such ports directly: its traffic passes the host, where rules see it. */
+export function isolatePort(index: number): NetlinkMessage {
+  const body = [linkHeader({ family: AF_BRIDGE, index }), nest(IFLA_PROTINFO | NLA_F_NESTED, attribute(33, Buffer.from([1])))];
+  return { what: `isolate bridge port ${index}`, type: RTM_SETLINK, flags: 0, body: Buffer.concat(body) };
+}
+
+/** No link-local IPv6 address, hence no duplicate address detection, when the link comes up. */
+export function withoutLinkLocal(index: number): NetlinkMessage {
+  const body = [linkHeader({ index }), nest(IFLA_AF_SPEC, nest(AF_INET6, attribute(8, Buffer.from([1]))))];
+  return { what: `set address mode of link ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat(body) };
+}
+
+export function linkUp(index: number): NetlinkMessage {
+  return { what: `bring up link ${index}`, type: RTM_NEWLINK, flags: 0, body: linkHeader({ index, flags: IFF_UP, change: IFF_UP }) };
+}
+
+/** Puts a link into a group, by which many can be deleted at once. */
+export function joinGroup(index: number, group: number): NetlinkMessage {
+  return {
+    what: `group link ${index}`,
+    type: RTM_NEWLINK,
+    flags: 0,
+    body: Buffer.concat([linkHeader({ index }), number(IFLA_GROUP, group)]),
+  };
+}
+
+/** Deletes all links of a group in one grace period of the kernel. */
+export function deleteGroup(group: number): NetlinkMessage {
+  return {
+    what: `delete link group ${group}`,
+    type: RTM_DELLINK,
+    flags: 0,
+    body: Buffer.concat([linkHeader({}), number(IFLA_GROUP, group)]),
+  };
+}
+
+export function deleteLink(index: number): NetlinkMessage {
+  return { what: `delete link ${index}`, type: RTM_DELLINK, flags: 0, body: linkHeader({ index }) };
+}
+
+/** An IPv4 address on a link; adding the same again changes nothing. IPv6 ones get IFA_F_NODAD: detection costs 1 to 2 s. */
+export function addAddress({ index, address, prefixLength }: { index: number; address: string; prefixLength: number }): NetlinkMessage {
+  const header = Buffer.alloc(8);
+  header.set([AF_INET, prefixLength, 0x02 /* IFA_F_NODAD */, 0]);
+  header.writeUInt32LE(index, 4);
+  const body = [header, attribute(2, toBytes(address)), attribute(1, toBytes(address))];
+  return {
+    what: `add address ${address}/${prefixLength}`,
+    type: RTM_NEWADDR,
+    flags: NLM_F_CREATE | NLM_F_REPLACE,
+    body: Buffer.concat(body),
+  };
+}
+
+/** An IPv4 route: the default without `to`; by a gateway that need not be on a known network (onlink), or straight to a link. */
+export function addRoute({
+  to,
+  gateway,
+  index,
+}: {
+  to?: { address: string; prefixLength: number };
+  gateway?: string;
+  index: number;
+}): NetlinkMessage {
+  const header = Buffer.alloc(12);
+  header.set([AF_INET, to?.prefixLength ?? 0, 0, 0, 254 /* main */, 3 /* boot */, gateway ? 0 : 253 /* link */, 1 /* unicast */]);
+  header.writeUInt32LE(gateway ? 4 /* RTNH_F_ONLINK */ : 0, 8);
+  const body = [header, number(4, index)];
+  if (to) body.push(attribute(1, toBytes(to.address)));
+  if (gateway) body.push(attribute(5, toBytes(gateway)));
+  const what = `add route to ${to ? `${to.address}/${to.prefixLength}` : 'anywhere'}`;
+  return { what, type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, body: Buffer.concat(body) };
+}
+
+function align(length: number): number {
+  return (length + 3) & ~3;
+}
+
+function attribute(type: number, data: Buffer): Buffer {
+  const encoded = Buffer.alloc(align(4 + data.length));
+  encoded.writeUInt16LE(4 + data.length, 0);
+  encoded.writeUInt16LE(type, 2);
+  data.copy(encoded, 4);
+  return encoded;
+}
+
+function nest(type: number, ...inner: Buffer[]): Buffer {
+  return attribute(type, Buffer.concat(inner));
+}
+
+function text(type: number, value: string, isTerminated = true): Buffer {
+  return attribute(type, Buffer.from(isTerminated ? `${value}\0` : value));
+}
+
+function number(type: number, value: number): Buffer {
+  const data = Buffer.alloc(4);
+  data.writeUInt32LE(value >>> 0);
+  return attribute(type, data);
+}
+
+function hardware(mac: string): Buffer {
+  return attribute(IFLA_ADDRESS, Buffer.from(mac.replaceAll(':', ''), 'hex'));
+}
+
+function maybeMtu(mtu: number | undefined): Buffer[] {
+  return mtu === undefined ? [] : [number(IFLA_MTU, mtu)];
+}
+
+function toBytes(address: string): Buffer {
+  return Buffer.from(address.split('.').map(Number));
+}
+
+function linkHeader({
+  family = 0,
+  index = 0,
+  flags = 0,
+  change = 0,
+}: {
+  family?: number;
+  index?: number;
+  flags?: number;
+  change?: number;
+}): Buffer {
+  const header = Buffer.alloc(16);
+  header[0] = family;
+  header.writeInt32LE(index, 4);
+  header.writeUInt32LE(flags, 8);
+  header.writeUInt32LE(change, 12);
+  return header;
+}
+
+function attributes(data: Buffer): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = 0; at + 4 <= data.length; ) {
+    const size = data.readUInt16LE(at);
+    if (size < 4) break;
+    found.set(data.readUInt16LE(at + 2) & 0x3fff, data.subarray(at + 4, at + size));
+    at += align(size);
+  }
+  return found;
+}
+
+function toLink(payload: Buffer): Link {
+  const found = attributes(payload.subarray(16));
+  const name = found.get(IFLA_IFNAME) ?? Buffer.from('\0');
+  return {
+    index: payload.readInt32LE(4),
+    name: name.toString('utf8', 0, name.length - 1),
+    master: found.get(IFLA_MASTER)?.readUInt32LE(0) ?? 0,
+    mtu: found.get(IFLA_MTU)?.readUInt32LE(0) ?? 0,
+    isUp: (payload.readUInt32LE(8) & IFF_UP) !== 0,
+  };
+}

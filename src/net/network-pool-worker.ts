@@ -1,0 +1,84 @@
+import { closeSync, constants, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
+import { serveCalls } from '#base/worker-calls.ts';
+import { type NamespaceKind, pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
+import { addAddress, addRoute, createVeth, isolatePort, linkIndex, linkUp, Netlink, withoutLinkLocal } from '#linux/netlink.ts';
+import { deleteTogether } from './bridge.ts';
+import { macOf } from './ipv4.ts';
+import type { PoolWorkerData } from './network-pool.ts';
+import { pinId, pinPath } from './pins.ts';
+
+/** Everything here is synchronous: this thread visits other namespaces, and must be back before anything else runs on it. */
+const { pinDir, bridge, vethPrefix } = workerData as PoolWorkerData;
+mkdirSync(pinDir, { recursive: true, mode: 0o711 });
+const host = new Netlink();
+
+const handlers = {
+  /** A namespace with `eth0`, address and default route, its veth on the bridge, and empty IPC and UTS namespaces beside it. */
+  create(id: string, address: string): void {
+    const pins = { net: pinPath(pinDir, id, 'net'), ipc: pinPath(pinDir, id, 'ipc'), uts: pinPath(pinDir, id, 'uts') };
+    using inside = pinNamespaces(pins, () => new Netlink())!;
+    try {
+      connect(`${vethPrefix}${id}`, pins.net, address, inside);
+    } catch (error) {
+      handlers.destroy([id]);
+      throw error;
+    }
+  },
+
+  /** Only pins, for a pod without a network of its own; a network namespace gets its loopback. */
+  pin(id: string, kinds: NamespaceKind[], hostname: string | undefined): void {
+    const pins = Object.fromEntries(kinds.map(kind => [kind, pinPath(pinDir, id, kind)]));
+    pinNamespaces(pins, () => {
+      if (!kinds.includes('net')) return;
+      using inside = new Netlink();
+      inside.send(linkUp(1));
+    });
+    if (hostname !== undefined && pins.uts) setHostname(pins.uts, hostname);
+  },
+
+  /** Lets go of the namespaces; the kernel ends them, and their links, in its own time once nobody is in them. */
+  unpin(ids: string[]): void {
+    for (const id of ids) for (const kind of ['net', 'ipc', 'uts'] as const) unpinNamespace(pinPath(pinDir, id, kind));
+  },
+
+  /** Lets go, and deletes those links that still stand. */
+  destroy(ids: string[]): void {
+    handlers.unpin(ids);
+    const names = new Set(ids.map(id => `${vethPrefix}${id}`));
+    deleteTogether(
+      host,
+      host.links().filter(link => names.has(link.name)),
+    );
+  },
+
+  /** What stands: ids of pins, and ids of links. */
+  survey(): { pins: string[]; links: string[] } {
+    const links = host.links().filter(link => link.name.startsWith(vethPrefix));
+    return { pins: [...new Set(readdirSync(pinDir).map(pinId))], links: links.map(link => link.name.slice(vethPrefix.length)) };
+  },
+};
+
+export type PoolHandlers = typeof handlers;
+
+function connect(name: string, path: string, address: string, inside: Netlink): void {
+  const namespaceFd = openSync(path, constants.O_RDONLY);
+  try {
+    host.send(createVeth({ name, master: bridge.index, mtu: bridge.mtu, peer: { name: 'eth0', mac: macOf(address), namespaceFd } }));
+  } finally {
+    closeSync(namespaceFd);
+  }
+  const index = linkIndex(name);
+  host.send(isolatePort(index), withoutLinkLocal(index));
+  const eth0 = inside.link('eth0')!.index;
+  // A single address (/32) and everything by the gateway: a reply that went straight to another pod would miss the host's NAT.
+  inside.send(
+    linkUp(1),
+    withoutLinkLocal(eth0),
+    linkUp(eth0),
+    addAddress({ index: eth0, address, prefixLength: 32 }),
+    addRoute({ gateway: bridge.gateway, index: eth0 }),
+  );
+}
+
+serveCalls(handlers);
