@@ -1,0 +1,104 @@
+import http, { type IncomingMessage } from 'node:http';
+import https from 'node:https';
+import { UmiakError } from '#base/errors.ts';
+
+export interface HttpClientOptions {
+  /** Don't verify certificates. */
+  insecure?: boolean;
+  /** PEM of authorities to trust besides the system's. */
+  ca?: string;
+  /** A connection that says nothing for so long is given up. */
+  idleTimeoutMs?: number;
+}
+
+export interface HttpRequest {
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  signal?: AbortSignal;
+}
+
+const MAX_REDIRECTS = 5;
+
+/** HTTP and HTTPS with kept connections, redirects (credentials never go to another origin) and the environment's proxies. */
+export class HttpClient implements Disposable {
+  readonly #idleTimeoutMs: number;
+  readonly #agents: { http: http.Agent; https: https.Agent; direct: http.Agent; directTls: https.Agent };
+
+  constructor({ insecure = false, ca, idleTimeoutMs = 60_000 }: HttpClientOptions = {}) {
+    this.#idleTimeoutMs = idleTimeoutMs;
+    const plain = { keepAlive: true };
+    const tls = { ...plain, rejectUnauthorized: !insecure, ...(ca !== undefined ? { ca } : {}) };
+    const proxyEnv = process.env;
+    this.#agents = {
+      http: new http.Agent({ ...plain, proxyEnv }),
+      https: new https.Agent({ ...tls, proxyEnv }),
+      direct: new http.Agent(plain),
+      directTls: new https.Agent(tls),
+    };
+  }
+
+  /** The response's head; the caller reads or destroys the body. Follows redirects of GET and HEAD. */
+  async request(url: URL, request: HttpRequest = {}): Promise<IncomingMessage> {
+    let at = url;
+    let headers = request.headers ?? {};
+    for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
+      const response = await this.#once(at, { ...request, headers });
+      const { location } = response.headers;
+      if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
+      response.resume();
+      const next = new URL(location, at);
+      if (!/^https?:$/.test(next.protocol))
+        throw new UmiakError('ServiceUnavailable', `${at.host} redirects to ${next.protocol}, which is not HTTP`);
+      if (at.protocol === 'https:' && next.protocol === 'http:' && !isLoopback(next.hostname))
+        throw new UmiakError('ServiceUnavailable', `${at.host} redirects to ${next.host} without TLS, which is refused`);
+      if (next.origin !== at.origin)
+        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));
+      at = next;
+    }
+    throw new UmiakError('ServiceUnavailable', `${url.host} redirects more than ${MAX_REDIRECTS} times`);
+  }
+
+  [Symbol.dispose](): void {
+    for (const agent of Object.values(this.#agents)) agent.destroy();
+  }
+
+  #once(url: URL, { method = 'GET', headers = {}, body, signal }: HttpRequest): Promise<IncomingMessage> {
+    const isTls = url.protocol === 'https:';
+    const isNear = isLoopback(url.hostname);
+    const agent = isTls ? (isNear ? this.#agents.directTls : this.#agents.https) : isNear ? this.#agents.direct : this.#agents.http;
+    return new Promise((resolve, reject) => {
+      const request = (isTls ? https : http).request(url, {
+        method,
+        headers: { 'user-agent': 'umiak', ...headers },
+        agent,
+        ...(signal ? { signal } : {}),
+      });
+      request.setTimeout(this.#idleTimeoutMs, () =>
+        request.destroy(new UmiakError('Timeout', `${url.host} has sent nothing for ${Math.round(this.#idleTimeoutMs / 1000)} s`)),
+      );
+      request.once('response', resolve);
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+}
+
+/** Names and addresses of this very machine. */
+export function isLoopback(hostname: string): boolean {
+  return (
+    hostname === 'localhost' || hostname.endsWith('.localhost') || /^127\./.test(hostname) || hostname === '[::1]' || hostname === '::1'
+  );
+}
+
+/** A whole body in memory. @throws RequestEntityTooLarge beyond `maxBytes`. */
+export async function readBody(response: AsyncIterable<Uint8Array>, maxBytes: number, what: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw new UmiakError('RequestEntityTooLarge', `${what} has more than ${maxBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,96 @@
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+import { absent, syncDirectory } from './content-store.ts';
+import { digestOf, hexOf } from './digest.ts';
+import { type Descriptor, parseDescriptor, parseJsonObject } from './oci.ts';
+
+/** One name and what it stands for. */
+export interface IndexEntry {
+  /** Canonical: `docker.io/library/redis:7`, `docker.io/library/redis@sha256:…`; an image without a name has `<none>@sha256:…`. */
+  name: string;
+  /** What the registry or archive calls by that name: a manifest, or an index of several platforms. */
+  target: Descriptor;
+  /** The manifest within `target` that is for the wanted platform. */
+  manifest: Descriptor;
+  /** Milliseconds since the epoch. */
+  updatedAtMs: number;
+}
+
+/**
+ * Names of images, one file each (`<dir>/<hash of the name>.json`), replaced by rename: every change of a name happens whole or
+ * not at all and is on disk when the promise resolves. Held in memory; one process owns the directory.
+ */
+export class ImageIndex {
+  readonly #dir: string;
+  readonly #entries = new Map<string, IndexEntry>();
+  /** Changes run one after another, so that memory and disk agree on who was last. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  static async open(dir: string): Promise<ImageIndex> {
+    const index = new ImageIndex(dir);
+    await mkdir(dir, { recursive: true });
+    for (const file of await readdir(dir)) {
+      const path = join(dir, file);
+      if (!file.endsWith('.json')) await rm(path, { force: true });
+      else {
+        const entry = parseEntry(await readFile(path), path);
+        index.#entries.set(entry.name, entry);
+      }
+    }
+    return index;
+  }
+
+  get(name: string): IndexEntry | undefined {
+    return this.#entries.get(name);
+  }
+
+  list(): IndexEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Durable when it resolves. */
+  set(entry: IndexEntry): Promise<void> {
+    return this.#inTurn(async () => {
+      const path = this.#pathOf(entry.name);
+      const file = await open(`${path}.new`, 'w', 0o644);
+      await file
+        .writeFile(JSON.stringify(entry))
+        .then(() => file.datasync())
+        .finally(() => file.close());
+      await rename(`${path}.new`, path);
+      await syncDirectory(this.#dir);
+      this.#entries.set(entry.name, entry);
+    });
+  }
+
+  /** Durable when it resolves; a name that is not there is no error. */
+  delete(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await rm(this.#pathOf(name)).catch(absent);
+      await syncDirectory(this.#dir);
+      this.#entries.delete(name);
+    });
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(change);
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  #pathOf(name: string): string {
+    return join(this.#dir, `${hexOf(digestOf(name)).slice(0, 32)}.json`);
+  }
+}
+
+function parseEntry(bytes: Buffer, path: string): IndexEntry {
+  const what = `the image record ${path}`;
+  const { name, target, manifest, updatedAtMs } = parseJsonObject(bytes, what);
+  if (typeof name !== 'string' || typeof updatedAtMs !== 'number') throw new UmiakError('InternalError', `${what} has no name or time`);
+  return { name, target: parseDescriptor(target, what, 'target'), manifest: parseDescriptor(manifest, what, 'manifest'), updatedAtMs };
+}

@@ -1,0 +1,442 @@
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { type Clock, systemClock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
+import { type ImageToArchive, writeArchive } from './archive-writer.ts';
+import { ContentStore, type Lease } from './content-store.ts';
+import { decompressed } from './decompress.ts';
+import { type Digest, hexOf, isDigest } from './digest.ts';
+import { ImageIndex, type IndexEntry } from './image-index.ts';
+import { planRemoval, type RemovalPlan, untaggedName } from './image-removal.ts';
+import { LayerStore } from './layer-store.ts';
+import { readLayoutDirectory } from './layout-directory.ts';
+import {
+  type Descriptor,
+  hostPlatform,
+  type ImageConfig,
+  type ImageManifest,
+  type Platform,
+  parseImageConfig,
+  parseManifestOrIndex,
+} from './oci.ts';
+import { type PullEvent, Puller, type PullOptions } from './pull.ts';
+import { parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
+import type { RegistryHosts } from './registry-client.ts';
+import { readTar } from './tar-reader.ts';
+import { UnpackWorkers, type UnpackWorkersOptions } from './unpack-workers.ts';
+
+export interface ImageStoreOptions {
+  /** `content`, `images` and `layers` lie below it; one process owns it. */
+  dataDir: string;
+  log: Log;
+  clock?: Clock;
+  /** What is special about single registries, by host[:port]. */
+  hosts?: RegistryHosts;
+  platform?: Platform;
+  /** Whether a container needs the image; its layers then stay, whatever is removed. */
+  isInUse?: (imageId: Digest) => boolean;
+  workers?: UnpackWorkersOptions;
+  /** For tests of a reboot. */
+  bootId?: string;
+}
+
+/** An image that is here. Names are canonical; `toFamiliarName` gives docker's short form. */
+export interface ImageRecord {
+  /** The digest of the configuration, docker's "image id". */
+  id: Digest;
+  manifestDigest: Digest;
+  /** What registries and archives call it: its manifest or the index that holds it. */
+  target: Descriptor;
+  repoTags: string[];
+  repoDigests: string[];
+  /** Configuration and layers as they are stored. */
+  sizeBytes: number;
+  config: ImageConfig;
+  /** Lower directories, top first, each once, never none. There only after `ensureUnpacked`. */
+  layers: string[];
+  /** When the newest of its names was given, milliseconds since the epoch. */
+  taggedAtMs: number;
+}
+
+export interface LoadOptions {
+  signal?: AbortSignal;
+  onBytes?: (total: number) => void;
+  /** Unpack at once, so that a first container starts quickly; by default true. */
+  unpack?: boolean;
+}
+
+export interface RemoveOptions {
+  /** Remove all names of an id; and the name of an image in use, whose content then stays. */
+  force?: boolean;
+}
+
+export interface RemoveResult {
+  untagged: string[];
+  /** Image ids and layers that are gone. */
+  deleted: Digest[];
+}
+
+export type LoadSource = string | AsyncIterable<Uint8Array>;
+
+/** The images of this machine: pulled, loaded or assembled, named, unpacked, removed. What it promised is on the disk. */
+export interface ImageStore extends AsyncDisposable {
+  readonly content: ContentStore;
+  /** Fetches an image by tag or digest and unpacks it; one download and one unpack for whoever asks at the same time. */
+  pull(reference: string, options?: PullOptions): Promise<ImageRecord>;
+  /** Takes in an archive (stream or path) or an OCI layout directory (path). */
+  load(source: LoadSource, options?: LoadOptions): Promise<ImageRecord[]>;
+  /** Gives names to images that are in the content store already, as builder and assembler do. */
+  adopt(images: ArchivedImage[], options?: LoadOptions): Promise<ImageRecord[]>;
+  /** A docker-compatible archive, which is an OCI layout too. Images given by name keep that name, those given by id none. */
+  save(references: string[]): Promise<Readable>;
+  list(): Promise<ImageRecord[]>;
+  /** By name, by id, by the beginning of an id. @throws NotFound. */
+  inspect(reference: string): Promise<ImageRecord>;
+  tag(reference: string, newName: string): Promise<void>;
+  remove(reference: string, options?: RemoveOptions): Promise<RemoveResult>;
+  /** The image's lower directories, top first, unpacked if they were not. */
+  ensureUnpacked(reference: string): Promise<string[]>;
+  /** Removes images without a name that nobody uses (unless `names` are to stay) and content that no image needs. */
+  prune(options?: { untagged?: boolean }): Promise<{ deleted: Digest[]; freedBytes: number }>;
+}
+
+/** Opens the store, tidying up what a killed process left. */
+export async function openImages(options: ImageStoreOptions): Promise<ImageStore> {
+  const workers = new UnpackWorkers(options.workers);
+  try {
+    const content = await ContentStore.open(join(options.dataDir, 'content'));
+    const index = await ImageIndex.open(join(options.dataDir, 'images'));
+    const layers = await LayerStore.open({
+      dir: join(options.dataDir, 'layers'),
+      workers,
+      log: options.log,
+      ...(options.bootId !== undefined ? { bootId: options.bootId } : {}),
+    });
+    return new LocalImageStore(options, workers, content, index, layers);
+  } catch (error) {
+    await workers[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+interface ImageDocuments {
+  manifest: ImageManifest;
+  config: ImageConfig;
+}
+
+class LocalImageStore implements ImageStore {
+  readonly content: ContentStore;
+  readonly #index: ImageIndex;
+  readonly #layers: LayerStore;
+  readonly #workers: UnpackWorkers;
+  readonly #puller: Puller;
+  readonly #clock: Clock;
+  readonly #platform: Platform;
+  readonly #isInUse: (imageId: Digest) => boolean;
+  /** Immutable, so kept while a name points there. */
+  readonly #documents = new Map<Digest, ImageDocuments>();
+  /** Collections run one after another. */
+  #collecting: Promise<unknown> = Promise.resolve();
+  /** So do tag, remove and prune, which read names before they change them. */
+  #changing: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ImageStoreOptions, workers: UnpackWorkers, content: ContentStore, index: ImageIndex, layers: LayerStore) {
+    const { hosts = {}, clock = systemClock, platform = hostPlatform(), isInUse = () => false } = options;
+    this.content = content;
+    this.#index = index;
+    this.#layers = layers;
+    this.#workers = workers;
+    this.#clock = clock;
+    this.#platform = platform;
+    this.#isInUse = isInUse;
+    this.#puller = new Puller({ content, layers, hosts, platform });
+  }
+
+  async pull(reference: string, options: PullOptions = {}): Promise<ImageRecord> {
+    const parsed = parseReference(reference);
+    const pulled = this.#puller.pull(parsed, options, async ({ target, manifest }) => {
+      const name = toCanonicalName(parsed);
+      await this.#name(name, target, manifest);
+      if (parsed.digest === undefined) await this.#name(`${toRepositoryName(parsed)}@${target.digest}`, target, manifest);
+      return await this.inspect(name);
+    });
+    pulled.catch(() => this.#collect());
+    return await pulled;
+  }
+
+  async load(source: LoadSource, options: LoadOptions = {}): Promise<ImageRecord[]> {
+    // What an archive held besides its images, or all of it when it was refused, goes at once.
+    return await this.#load(source, options).finally(() => this.#collect());
+  }
+
+  async #load(source: LoadSource, options: LoadOptions): Promise<ImageRecord[]> {
+    using lease = this.content.lease();
+    const { signal, onBytes } = options;
+    const archived = await readArchive(await entriesOf(source), {
+      content: this.content,
+      lease,
+      platform: this.#platform,
+      ...(signal ? { signal } : {}),
+      ...(onBytes ? { onBytes } : {}),
+    });
+    return await this.#adopt(archived, options, lease);
+  }
+
+  async adopt(images: ArchivedImage[], options: LoadOptions = {}): Promise<ImageRecord[]> {
+    using lease = this.content.lease();
+    return await this.#adopt(images, options, lease);
+  }
+
+  async save(references: string[]): Promise<Readable> {
+    const lease = this.content.lease();
+    const images = new Map<Digest, ImageToArchive>();
+    for (const reference of references) {
+      const { name, manifest: descriptor } = (await this.#findAll(reference))[0]!;
+      const { manifest } = await this.#read(descriptor.digest);
+      for (const blob of [descriptor, manifest.config, ...manifest.layers]) lease.add(blob.digest);
+      const image = images.get(descriptor.digest) ?? { descriptor, manifest, names: [] };
+      if (isTag(name) && name === nameOf(reference) && !image.names.includes(name)) image.names.push(name);
+      images.set(descriptor.digest, image);
+    }
+    const stream = Readable.from(writeArchive([...images.values()], this.content), { objectMode: false });
+    stream.once('close', () => lease[Symbol.dispose]());
+    return stream;
+  }
+
+  async list(): Promise<ImageRecord[]> {
+    const byId = new Map<Digest, IndexEntry[]>();
+    for (const entry of this.#index.list()) {
+      const { manifest } = await this.#read(entry.manifest.digest);
+      byId.set(manifest.config.digest, [...(byId.get(manifest.config.digest) ?? []), entry]);
+    }
+    return await Promise.all([...byId.values()].map(entries => this.#toRecord(entries)));
+  }
+
+  async inspect(reference: string): Promise<ImageRecord> {
+    const entry = (await this.#findAll(reference))[0]!;
+    return await this.#toRecord(await this.#entriesOf(await this.#idOf(entry)));
+  }
+
+  tag(reference: string, newName: string): Promise<void> {
+    return this.#inTurn(() => this.#tag(reference, newName));
+  }
+
+  remove(reference: string, options: RemoveOptions = {}): Promise<RemoveResult> {
+    return this.#inTurn(() => this.#remove(reference, options));
+  }
+
+  prune({ untagged = true }: { untagged?: boolean } = {}): Promise<{ deleted: Digest[]; freedBytes: number }> {
+    return this.#inTurn(() => this.#prune(untagged));
+  }
+
+  async #tag(reference: string, newName: string): Promise<void> {
+    const parsed = parseReference(newName);
+    if (parsed.digest !== undefined)
+      throw new UmiakError('Invalid', `${newName}: an image is tagged with a name and a tag, not with a digest`);
+    const { target, manifest } = (await this.#findAll(reference))[0]!;
+    await this.#name(toCanonicalName(parsed), target, manifest);
+  }
+
+  async #remove(reference: string, { force = false }: RemoveOptions): Promise<RemoveResult> {
+    const found = await this.#findAll(reference);
+    const id = await this.#idOf(found[0]!);
+    const byName = this.#index.get(nameOf(reference)) !== undefined;
+    const plan: RemovalPlan = planRemoval({
+      reference,
+      id,
+      ...(byName ? { name: nameOf(reference) } : {}),
+      entries: await this.#entriesOf(id),
+      isInUse: this.#isInUse(id),
+      force,
+    });
+    if (plan.keepAs !== undefined) await this.#index.set({ ...plan.keepAs, updatedAtMs: this.#clock.now() });
+    for (const name of plan.names) await this.#index.delete(name);
+    const { deleted } = await this.#collect();
+    return { untagged: plan.untagged, deleted: plan.isGone ? [id, ...deleted.filter(digest => digest !== id)] : [] };
+  }
+
+  async ensureUnpacked(reference: string): Promise<string[]> {
+    using lease = this.content.lease();
+    const { manifest } = (await this.#findAll(reference))[0]!;
+    await this.#unpack(manifest.digest, lease);
+    return this.#directories((await this.#read(manifest.digest)).config);
+  }
+
+  async #prune(untagged: boolean): Promise<{ deleted: Digest[]; freedBytes: number }> {
+    const gone: Digest[] = [];
+    for (const { id, repoTags } of untagged ? await this.list() : []) {
+      if (repoTags.length > 0 || this.#isInUse(id)) continue;
+      for (const { name } of await this.#entriesOf(id)) await this.#index.delete(name);
+      gone.push(id);
+    }
+    const { deleted, freedBytes } = await this.#collect();
+    return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#puller[Symbol.asyncDispose]();
+    await this.#collecting;
+    await this.#workers[Symbol.asyncDispose]();
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#changing.then(change);
+    this.#changing = done.catch(() => {});
+    return done;
+  }
+
+  async #adopt(images: ArchivedImage[], { unpack = true }: LoadOptions, lease: Lease): Promise<ImageRecord[]> {
+    const records: ImageRecord[] = [];
+    for (const { names, target, manifest } of images) {
+      if (unpack) await this.#unpack(manifest.digest, lease);
+      for (const name of names) await this.#name(name, target, manifest);
+      const id = (await this.#read(manifest.digest)).manifest.config.digest;
+      if ((await this.#entriesOf(id)).length === 0) await this.#name(untaggedName(manifest.digest), target, manifest);
+      records.push(await this.#toRecord(await this.#entriesOf(id)));
+    }
+    return records;
+  }
+
+  /** Points a name at an image; the image that had it stays, without a name if that was its last. */
+  async #name(name: string, target: Descriptor, manifest: Descriptor): Promise<void> {
+    const before = this.#index.get(name);
+    if (before !== undefined && before.manifest.digest !== manifest.digest) {
+      const others = (await this.#entriesOf(await this.#idOf(before))).filter(entry => entry.name !== name);
+      if (others.length === 0) await this.#index.set({ ...before, name: untaggedName(before.manifest.digest) });
+    }
+    await this.#index.set({ name, target, manifest, updatedAtMs: this.#clock.now() });
+    if (isTag(name)) await this.#index.delete(untaggedName(manifest.digest));
+  }
+
+  async #unpack(manifestDigest: Digest, lease: Lease): Promise<void> {
+    const { manifest, config } = await this.#read(manifestDigest);
+    for (const digest of [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids])
+      lease.add(digest);
+    await Promise.all(
+      config.rootfs.diff_ids.map((diffId, i) => this.#layers.ensure(diffId, this.content.path(manifest.layers[i]!.digest))),
+    );
+  }
+
+  /** Overlay refuses a directory twice; of a layer that comes twice only the upper one can be seen. */
+  #directories(config: ImageConfig): string[] {
+    const directories = [...new Set(config.rootfs.diff_ids.toReversed())].map(diffId => this.#layers.directory(diffId));
+    return directories.length > 0 ? directories : [this.#layers.emptyDirectory];
+  }
+
+  async #toRecord(entries: IndexEntry[]): Promise<ImageRecord> {
+    const newest = entries.reduce((a, b) => (b.updatedAtMs > a.updatedAtMs ? b : a));
+    const { manifest, config } = await this.#read(newest.manifest.digest);
+    const names = entries.map(({ name }) => name).sort();
+    return {
+      id: manifest.config.digest,
+      manifestDigest: newest.manifest.digest,
+      target: newest.target,
+      repoTags: names.filter(isTag),
+      repoDigests: names.filter(name => !isTag(name) && !name.startsWith('<none>')),
+      sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
+      config,
+      layers: this.#directories(config),
+      taggedAtMs: newest.updatedAtMs,
+    };
+  }
+
+  async #read(manifestDigest: Digest): Promise<ImageDocuments> {
+    const known = this.#documents.get(manifestDigest);
+    if (known) return known;
+    const parsed = parseManifestOrIndex(await this.content.readDocument(manifestDigest, 'the manifest'), `manifest ${manifestDigest}`);
+    if (parsed.kind !== 'manifest') throw new UmiakError('Invalid', `manifest ${manifestDigest} is an index, not an image`);
+    const { digest } = parsed.manifest.config;
+    const config = parseImageConfig(await this.content.readDocument(digest, 'the image configuration'), `configuration ${digest}`);
+    const documents = { manifest: parsed.manifest, config };
+    this.#documents.set(manifestDigest, documents);
+    return documents;
+  }
+
+  async #idOf(entry: IndexEntry): Promise<Digest> {
+    return (await this.#read(entry.manifest.digest)).manifest.config.digest;
+  }
+
+  async #entriesOf(id: Digest): Promise<IndexEntry[]> {
+    const entries: IndexEntry[] = [];
+    for (const entry of this.#index.list()) if ((await this.#idOf(entry)) === id) entries.push(entry);
+    return entries;
+  }
+
+  /** The entry of a name, or all entries of an id or the beginning of one. */
+  async #findAll(reference: string): Promise<IndexEntry[]> {
+    const named = this.#index.get(nameOf(reference));
+    if (named !== undefined) return [named];
+    const hex = reference.startsWith('sha256:') ? reference.slice(7) : reference;
+    if (/^[0-9a-f]{4,64}$/.test(hex)) {
+      const fitting = new Map<Digest, IndexEntry[]>();
+      for (const entry of this.#index.list()) {
+        const id = await this.#idOf(entry);
+        const isIt = [id, entry.manifest.digest, entry.target.digest].some(digest => hexOf(digest).startsWith(hex));
+        if (isIt) fitting.set(id, [...(fitting.get(id) ?? []), entry]);
+      }
+      if (fitting.size > 1)
+        throw new UmiakError('Conflict', `${reference} is the beginning of ${fitting.size} image ids`, {
+          hint: 'Give more of its digits.',
+        });
+      for (const entries of fitting.values()) return entries;
+    }
+    throw new UmiakError('NotFound', `no such image: ${reference}`, {
+      details: { kind: 'image', name: reference },
+      hint: `Pull it: umiak image pull ${reference}`,
+    });
+  }
+
+  /** Removes blobs and layers that no name needs. Names of images in use stay (`remove`), so the index alone decides. */
+  #collect(): Promise<{ deleted: Digest[]; freedBytes: number }> {
+    const collected = this.#collecting.then(async () => {
+      using _ = this.content.beginCollection();
+      const needed = new Set<Digest>();
+      for (const { target, manifest } of this.#index.list()) {
+        const { manifest: its, config } = await this.#read(manifest.digest);
+        for (const digest of [
+          target.digest,
+          manifest.digest,
+          its.config.digest,
+          ...its.layers.map(layer => layer.digest),
+          ...config.rootfs.diff_ids,
+        ])
+          needed.add(digest);
+      }
+      const isNeeded = (digest: Digest) => needed.has(digest) || this.content.isLeased(digest);
+      const layers = await this.#layers.collect(isNeeded);
+      const { removed, freedBytes } = await this.content.collect(isNeeded);
+      for (const digest of removed) this.#documents.delete(digest);
+      return { deleted: layers, freedBytes };
+    });
+    this.#collecting = collected.catch(() => {});
+    return collected;
+  }
+}
+
+/** A stream or file is an archive; a directory is a layout. */
+async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry>> {
+  if (typeof source === 'string' && (await stat(source)).isDirectory()) return readLayoutDirectory(source);
+  return readTar(
+    decompressed(typeof source === 'string' ? createReadStream(source, { highWaterMark: 256 * 1024 }) : source, 'the archive'),
+  );
+}
+
+function isTag(name: string): boolean {
+  return !name.includes('@');
+}
+
+/** The canonical form of what may be a name; what is none stays as it is and is not found. */
+function nameOf(reference: string): string {
+  if (reference.startsWith('<none>@') || isDigest(reference)) return reference;
+  try {
+    return toCanonicalName(parseReference(reference));
+  } catch {
+    return reference;
+  }
+}
+
+export type { PullEvent, PullOptions };

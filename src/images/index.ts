@@ -1,0 +1,26 @@
+/**
+ * Images: references, registries, content, layers.
+ *
+ * - Content (`content/sha256/<hex>`) is immutable, verified and durable before anything speaks of it. Names (`images/*.json`) point to
+ *   manifests; a name changes whole or not at all. Layers (`layers/<diffID>/fs`) are derived from content, in overlay's form,
+ *   shared by all images that have them, and can be lost without loss.
+ * - What no name, no lease and no container (`isInUse`) needs is removed with the last name that needed it.
+ * - Everything from outside is checked where it enters: digests and sizes, documents by field, archive entries by where they land.
+ * - Hashes and unpacking run beside the event loop; memory does not grow with an image's size.
+ * - Not here: running containers (engine), building (builder), the registry server, docker's and CRI's wire forms.
+ */
+export { type Digest, isDigest } from './digest.ts';
+export {
+  type ImageRecord,
+  type ImageStore,
+  type ImageStoreOptions,
+  type LoadOptions,
+  openImages,
+  type RemoveOptions,
+  type RemoveResult,
+} from './images.ts';
+export { type ContainerConfig, type Descriptor, hostPlatform, type ImageConfig, type Platform, parsePlatform } from './oci.ts';
+export type { PullEvent, PullOptions } from './pull.ts';
+export { type ImageReference, parseReference, toCanonicalName, toFamiliarName } from './reference.ts';
+export type { RegistryAuth } from './registry-auth.ts';
+export type { RegistryHost, RegistryHosts } from './registry-client.ts';

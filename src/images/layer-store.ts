@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto';
+import { renameSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import { absent, syncDirectory } from './content-store.ts';
+import { type Digest, hexOf, isDigest } from './digest.ts';
+import { SingleFlight } from './single-flight.ts';
+import { durableMark } from './unpack-worker.ts';
+import type { UnpackWorkers } from './unpack-workers.ts';
+
+export interface LayerStoreOptions {
+  dir: string;
+  workers: UnpackWorkers;
+  log: Log;
+  /** Of this boot; by default the kernel's. */
+  bootId?: string;
+}
+
+/**
+ * Unpacked layers, `<dir>/<hex of the diffID>/fs`, ready to be overlay's lower directories. A layer is there whole or not at all.
+ * Files are written back in the background; until then the layer bears this boot's id, and after a reboot it is unpacked anew.
+ */
+export class LayerStore {
+  readonly #dir: string;
+  readonly #workers: UnpackWorkers;
+  readonly #log: Log;
+  readonly #bootId: string;
+  readonly #unpacks = new SingleFlight<never>();
+  readonly #syncs = new Set<Promise<void>>();
+
+  private constructor({ dir, workers, log }: LayerStoreOptions, bootId: string) {
+    this.#dir = dir;
+    this.#workers = workers;
+    this.#log = log;
+    this.#bootId = bootId;
+  }
+
+  /** Opens the store; removes what a killed process left half-unpacked and what a power failure may have torn. */
+  static async open(options: LayerStoreOptions): Promise<LayerStore> {
+    const bootId = options.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    const store = new LayerStore(options, bootId);
+    await mkdir(join(options.dir, EMPTY, 'fs'), { recursive: true, mode: 0o755 });
+    for (const name of await readdir(options.dir)) await store.#examine(name);
+    return store;
+  }
+
+  /** A lower directory without content, for images without layers. */
+  get emptyDirectory(): string {
+    return join(this.#dir, EMPTY, 'fs');
+  }
+
+  directory(diffId: Digest): string {
+    return join(this.#dir, hexOf(diffId), 'fs');
+  }
+
+  async has(diffId: Digest): Promise<boolean> {
+    return (await stat(this.directory(diffId)).catch(absent)) !== undefined;
+  }
+
+  /** Unpacks the blob unless that was done; side by side for one layer, it is done once. Returns the directory. */
+  async ensure(diffId: Digest, blobPath: string): Promise<string> {
+    if (!(await this.has(diffId))) await this.#unpacks.run(diffId, {}, () => this.#unpack(diffId, blobPath));
+    return this.directory(diffId);
+  }
+
+  /** Removes the layers that `isNeeded` does not want; check and removal of one layer are one step. */
+  async collect(isNeeded: (diffId: Digest) => boolean): Promise<Digest[]> {
+    const removed: Digest[] = [];
+    for (const name of await readdir(this.#dir)) {
+      const diffId = `sha256:${name}`;
+      if (!isDigest(diffId) || isNeeded(diffId)) continue;
+      const trash = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
+      renameSync(join(this.#dir, name), trash);
+      await rm(trash, { recursive: true, force: true });
+      removed.push(diffId);
+    }
+    return removed;
+  }
+
+  /** Resolves when all layers unpacked so far are on the disk. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#syncs);
+  }
+
+  async #unpack(diffId: Digest, blobPath: string): Promise<void> {
+    if (await this.has(diffId)) return;
+    const temporary = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
+    await mkdir(join(temporary, `${BOOT}${this.#bootId}`), { recursive: true });
+    await this.#workers.run({ op: 'unpack', blobPath, dir: temporary, diffId });
+    const dir = join(this.#dir, hexOf(diffId));
+    await rename(temporary, dir);
+    await syncDirectory(this.#dir);
+    this.#settle(dir);
+  }
+
+  #settle(dir: string): void {
+    const sync = this.#workers.run({ op: 'sync', dir }).then(
+      () => {},
+      error => this.#log.debug('a layer was not marked durable; it is unpacked anew after a reboot', { dir, error: messageOf(error) }),
+    );
+    this.#syncs.add(sync);
+    void sync.finally(() => this.#syncs.delete(sync));
+  }
+
+  async #examine(name: string): Promise<void> {
+    const path = join(this.#dir, name);
+    if (name === EMPTY) return;
+    const marks = name.startsWith(TEMPORARY) ? [] : await readdir(path);
+    if (marks.includes(durableMark)) return;
+    if (marks.includes(`${BOOT}${this.#bootId}`)) return this.#settle(path);
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+const EMPTY = 'empty';
+const TEMPORARY = 'tmp-';
+const BOOT = 'boot-';

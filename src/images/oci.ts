@@ -1,0 +1,235 @@
+import { UmiakError } from '#base/errors.ts';
+import { type Digest, parseDigest } from './digest.ts';
+
+/** Names of what blobs hold, OCI's and Docker's. */
+export const mediaTypes = {
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociConfig: 'application/vnd.oci.image.config.v1+json',
+  ociLayer: 'application/vnd.oci.image.layer.v1.tar',
+  ociLayerGzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  dockerIndex: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
+  dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
+  dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+} as const;
+
+/** OCI image spec, "OCI Content Descriptors". */
+export interface Descriptor {
+  mediaType: string;
+  digest: Digest;
+  size: number;
+  platform?: Platform;
+  annotations?: Record<string, string>;
+}
+
+export interface Platform {
+  os: string;
+  architecture: string;
+  variant?: string;
+}
+
+export interface ImageManifest {
+  schemaVersion: 2;
+  mediaType: string;
+  config: Descriptor;
+  layers: Descriptor[];
+  annotations?: Record<string, string>;
+}
+
+export interface ImageIndex {
+  schemaVersion: 2;
+  mediaType: string;
+  manifests: Descriptor[];
+}
+
+/** OCI image spec, "OCI Image Configuration", with Docker's `Healthcheck`, `Shell` and `OnBuild` where an image has them. */
+export interface ImageConfig {
+  created?: string;
+  author?: string;
+  architecture: string;
+  os: string;
+  variant?: string;
+  config?: ContainerConfig;
+  rootfs: { type: 'layers'; diff_ids: Digest[] };
+  history?: { created?: string; created_by?: string; comment?: string; author?: string; empty_layer?: boolean }[];
+}
+
+/** What a container gets unless it says otherwise. */
+export interface ContainerConfig {
+  User?: string;
+  ExposedPorts?: Record<string, object>;
+  Env?: string[];
+  Entrypoint?: string[];
+  Cmd?: string[];
+  Volumes?: Record<string, object>;
+  WorkingDir?: string;
+  Labels?: Record<string, string>;
+  StopSignal?: string;
+  Shell?: string[];
+  OnBuild?: string[];
+  Healthcheck?: { Test?: string[]; Interval?: number; Timeout?: number; StartPeriod?: number; StartInterval?: number; Retries?: number };
+}
+
+/** The largest manifest, index or config that is read into memory. */
+export const maxDocumentBytes = 8 * 1024 * 1024;
+const MAX_LAYERS = 512;
+
+/** A manifest or an index, told apart by its fields where the media type is missing. @throws Invalid with the bad field's path. */
+export function parseManifestOrIndex(
+  bytes: Uint8Array,
+  what: string,
+): { kind: 'manifest'; manifest: ImageManifest } | { kind: 'index'; index: ImageIndex } {
+  const document = parseJsonObject(bytes, what);
+  if (document.schemaVersion === 1 || 'fsLayers' in document)
+    throw new UmiakError('Invalid', `${what} is in Docker's schema 1, which registries gave up in 2019`, {
+      hint: 'Push the image again with a current client.',
+    });
+  if (document.schemaVersion !== 2) throw invalid(what, 'schemaVersion', 'must be 2');
+  if (Array.isArray(document.manifests)) {
+    const manifests = document.manifests.map((item, i) => parseDescriptor(item, what, `manifests[${i}]`));
+    return { kind: 'index', index: { schemaVersion: 2, mediaType: textOr(document.mediaType, mediaTypes.ociIndex), manifests } };
+  }
+  if (!Array.isArray(document.layers)) throw invalid(what, 'layers', 'must be a list');
+  if (document.layers.length > MAX_LAYERS) throw invalid(what, 'layers', `may hold ${MAX_LAYERS} layers at most`);
+  return {
+    kind: 'manifest',
+    manifest: {
+      schemaVersion: 2,
+      mediaType: textOr(document.mediaType, mediaTypes.ociManifest),
+      config: parseDescriptor(document.config, what, 'config'),
+      layers: document.layers.map((item, i) => parseDescriptor(item, what, `layers[${i}]`)),
+    },
+  };
+}
+
+/** Reads an image's configuration, checking what the engine and unpacking rely on. @throws Invalid with the bad field's path. */
+export function parseImageConfig(bytes: Uint8Array, what: string): ImageConfig {
+  const document = parseJsonObject(bytes, what);
+  const rootfs = document.rootfs;
+  if (!isObject(rootfs) || rootfs.type !== 'layers') throw invalid(what, 'rootfs.type', 'must be "layers"');
+  const diffIds = rootfs.diff_ids ?? [];
+  if (!Array.isArray(diffIds)) throw invalid(what, 'rootfs.diff_ids', 'must be a list');
+  for (const [i, diffId] of diffIds.entries()) parseDigest(diffId, `${what}: rootfs.diff_ids[${i}]`);
+  const config = isObject(document.config) ? document.config : {};
+  checkContainerConfig(config, what);
+  return {
+    ...(document as Partial<ImageConfig>),
+    architecture: textOr(document.architecture, 'unknown'),
+    os: textOr(document.os, 'linux'),
+    config: Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null)) as ContainerConfig,
+    rootfs: { type: 'layers', diff_ids: diffIds as Digest[] },
+  };
+}
+
+const STRINGS = new Set(['User', 'WorkingDir', 'StopSignal']);
+const STRING_LISTS = new Set(['Env', 'Entrypoint', 'Cmd', 'Shell', 'OnBuild']);
+const MAPS = new Set(['ExposedPorts', 'Volumes', 'Labels', 'Healthcheck']);
+
+function checkContainerConfig(config: Record<string, unknown>, what: string): void {
+  for (const [key, value] of Object.entries(config)) {
+    if (value === null) continue;
+    if (STRINGS.has(key) && typeof value !== 'string') throw invalid(what, `config.${key}`, 'must be a string');
+    if (STRING_LISTS.has(key) && !(Array.isArray(value) && value.every(item => typeof item === 'string')))
+      throw invalid(what, `config.${key}`, 'must be a list of strings');
+    if (MAPS.has(key) && !isObject(value)) throw invalid(what, `config.${key}`, 'must be a map');
+  }
+}
+
+/** Reads one descriptor; `field` is its path within `what`. */
+export function parseDescriptor(value: unknown, what: string, field: string): Descriptor {
+  if (!isObject(value)) throw invalid(what, field, 'must be a descriptor');
+  const { size, platform, annotations } = value;
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
+    throw invalid(what, `${field}.size`, 'must be a whole number of bytes');
+  return {
+    mediaType: textOr(value.mediaType, ''),
+    digest: parseDigest(value.digest, `${what}: ${field}.digest`),
+    size,
+    ...(isObject(platform) && typeof platform.os === 'string' && typeof platform.architecture === 'string'
+      ? {
+          platform: {
+            os: platform.os,
+            architecture: platform.architecture,
+            ...(typeof platform.variant === 'string' ? { variant: platform.variant } : {}),
+          },
+        }
+      : {}),
+    ...(isObject(annotations)
+      ? {
+          annotations: Object.fromEntries(
+            Object.entries(annotations).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+          ),
+        }
+      : {}),
+  };
+}
+
+const MACHINES: Record<string, string> = {
+  x64: 'amd64',
+  arm64: 'arm64',
+  arm: 'arm',
+  ia32: '386',
+  riscv64: 'riscv64',
+  ppc64: 'ppc64le',
+  s390x: 's390x',
+};
+
+/** This machine in OCI's words: `linux/amd64`. */
+export function hostPlatform(): Platform {
+  return { os: 'linux', architecture: MACHINES[process.arch] ?? process.arch };
+}
+
+/** Reads `linux/arm64/v8`. @throws Invalid. */
+export function parsePlatform(text: string): Platform {
+  const [os = '', architecture, variant, ...more] = text.split('/');
+  if (os === '' || !architecture || variant === '' || more.length > 0)
+    throw new UmiakError('Invalid', `platform ${JSON.stringify(text)} must have the form os/architecture[/variant], as linux/amd64`);
+  return { os, architecture, ...(variant !== undefined ? { variant } : {}) };
+}
+
+/** Which of an index's manifests runs on `platform`: an equal variant first, then one without, then any; attestations never. */
+export function planPlatform(manifests: readonly Descriptor[], platform: Platform): Descriptor | undefined {
+  const fitting = manifests.filter(
+    ({ platform: its, annotations }) =>
+      annotations?.['vnd.docker.reference.type'] === undefined && its?.os === platform.os && its.architecture === platform.architecture,
+  );
+  const images = manifests.filter(({ annotations }) => annotations?.['vnd.docker.reference.type'] === undefined);
+  return (
+    fitting.find(({ platform: its }) => its?.variant === platform.variant) ??
+    fitting.find(({ platform: its }) => its?.variant === undefined) ??
+    fitting[0] ??
+    (images.length === 1 && images[0]?.platform === undefined ? images[0] : undefined)
+  );
+}
+
+/** JSON text that must be an object. @throws Invalid naming `what`. */
+export function parseJsonObject(bytes: Uint8Array, what: string): Record<string, unknown> {
+  const document = parseJson(bytes, what);
+  if (!isObject(document)) throw new UmiakError('Invalid', `${what} is not a JSON object`);
+  return document;
+}
+
+/** @throws Invalid naming `what`. */
+export function parseJson(bytes: Uint8Array, what: string): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  } catch (cause) {
+    throw new UmiakError('Invalid', `${what} is not JSON`, { cause });
+  }
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function textOr(value: unknown, otherwise: string): string {
+  return typeof value === 'string' ? value : otherwise;
+}
+
+function invalid(what: string, field: string, message: string): UmiakError {
+  return new UmiakError('Invalid', `${what}: ${field} ${message}`, {
+    details: { causes: [{ reason: 'FieldValueInvalid', message, field }] },
+  });
+}

@@ -1,0 +1,198 @@
+import { UmiakError } from '#base/errors.ts';
+import type { ContentStore, Lease } from './content-store.ts';
+import type { Digest } from './digest.ts';
+import type { LayerStore } from './layer-store.ts';
+import {
+  type Descriptor,
+  type ImageManifest,
+  maxDocumentBytes,
+  type Platform,
+  parseImageConfig,
+  parseManifestOrIndex,
+  planPlatform,
+} from './oci.ts';
+import { type ImageReference, toCanonicalName } from './reference.ts';
+import type { RegistryAuth } from './registry-auth.ts';
+import { RegistryClient, type RegistryHosts } from './registry-client.ts';
+import { SingleFlight } from './single-flight.ts';
+
+/** How a pull goes on: first `resolved`, then for each layer (and the configuration) what happens to it. */
+export type PullEvent =
+  | { status: 'resolved'; digest: Digest; layers: { digest: Digest; sizeBytes: number }[] }
+  | { status: 'exists' | 'downloaded' | 'unpacking' | 'unpacked'; digest: Digest }
+  | { status: 'downloading'; digest: Digest; currentBytes: number; totalBytes: number };
+
+export interface PullOptions {
+  auth?: RegistryAuth;
+  platform?: Platform;
+  signal?: AbortSignal;
+  onProgress?: (event: PullEvent) => void;
+  /** Unpack layers as they arrive; by default true. */
+  unpack?: boolean;
+}
+
+export interface PullerOptions {
+  content: ContentStore;
+  layers: LayerStore;
+  hosts: RegistryHosts;
+  platform: Platform;
+  /** Downloads of one pull side by side. */
+  parallel?: number;
+}
+
+/** What was pulled: what the reference names, and the manifest in it that was chosen. */
+export interface PulledImage {
+  target: Descriptor;
+  manifest: Descriptor;
+}
+
+/** Fetches images into the content store. Pulls of the same image, and of the same layer by several images, are one. */
+export class Puller implements AsyncDisposable {
+  readonly #content: ContentStore;
+  readonly #layers: LayerStore;
+  readonly #hosts: RegistryHosts;
+  readonly #platform: Platform;
+  readonly #parallel: number;
+  readonly #pulls = new SingleFlight<PullEvent>();
+  readonly #downloads = new SingleFlight<number>();
+  readonly #closing = new AbortController();
+
+  constructor({ content, layers, hosts, platform, parallel = 3 }: PullerOptions) {
+    this.#content = content;
+    this.#layers = layers;
+    this.#hosts = hosts;
+    this.#platform = platform;
+    this.#parallel = parallel;
+  }
+
+  /** `record` gives the image its names while its content is still leased. */
+  async pull<T>(reference: ImageReference, options: PullOptions, record: (image: PulledImage) => Promise<T>): Promise<T> {
+    const { auth, platform = this.#platform, unpack = true, signal, onProgress } = options;
+    const key = JSON.stringify([toCanonicalName(reference), platform, auth ?? null, unpack]);
+    return await this.#pulls.run(key, { signal, onEvent: onProgress }, async (abort, emit) => {
+      using lease = this.#content.lease();
+      const { registry, repository } = reference;
+      const host = this.#hosts[registry];
+      using client = new RegistryClient({ registry, repository, ...(host ? { host } : {}), ...(auth ? { auth } : {}) });
+      const way: Way = {
+        client,
+        lease,
+        platform,
+        unpack,
+        signal: AbortSignal.any([abort, this.#closing.signal]),
+        emit,
+        key: JSON.stringify([registry, repository, auth ?? null]),
+      };
+      return await record(await this.#fetch(reference, way));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort(new UmiakError('ServiceUnavailable', 'the image store is closing'));
+  }
+
+  async #fetch(reference: ImageReference, way: Way): Promise<PulledImage> {
+    const target = await this.#document(reference.digest ?? reference.tag ?? 'latest', way);
+    const name = toCanonicalName(reference);
+    let chosen = target;
+    for (let depth = 0; chosen.parsed.kind === 'index'; depth++) {
+      const child = planPlatform(chosen.parsed.index.manifests, way.platform);
+      const { os, architecture } = way.platform;
+      if (child === undefined || depth > 3)
+        throw new UmiakError(
+          'NotFound',
+          `${name} has no image for ${os}/${architecture}; it has ${platformsOf(chosen.parsed.index.manifests)}`,
+          {
+            details: { kind: 'image', name },
+          },
+        );
+      chosen = await this.#document(child.digest, way);
+    }
+    await this.#layersOf(chosen.parsed.manifest, chosen.descriptor.digest, way);
+    return { target: target.descriptor, manifest: chosen.descriptor };
+  }
+
+  async #document(reference: string, { client, lease, signal }: Way) {
+    const { bytes, mediaType } = await client.manifest(reference, signal);
+    const parsed = parseManifestOrIndex(bytes, `the manifest ${reference}`);
+    const written = await this.#content.writeDocument(bytes, lease);
+    return {
+      parsed,
+      descriptor: { mediaType: mediaType || (parsed.kind === 'index' ? parsed.index : parsed.manifest).mediaType, ...written },
+    };
+  }
+
+  async #layersOf(manifest: ImageManifest, digest: Digest, way: Way): Promise<void> {
+    if (manifest.config.size > maxDocumentBytes)
+      throw new UmiakError('RequestEntityTooLarge', `the configuration of ${digest} has ${manifest.config.size} bytes`);
+    way.emit({ status: 'resolved', digest, layers: manifest.layers.map(layer => ({ digest: layer.digest, sizeBytes: layer.size })) });
+    await this.#blob(manifest.config, way);
+    const config = parseImageConfig(
+      await this.#content.readDocument(manifest.config.digest, 'the image configuration'),
+      `configuration ${manifest.config.digest}`,
+    );
+    const diffIds = config.rootfs.diff_ids;
+    if (diffIds.length !== manifest.layers.length)
+      throw new UmiakError('Invalid', `manifest ${digest}: it has ${manifest.layers.length} layers, its configuration ${diffIds.length}`);
+    for (const diffId of diffIds) way.lease.add(diffId);
+    const failed = new AbortController();
+    const signal = AbortSignal.any([way.signal, failed.signal]);
+    const unpacks: Promise<void>[] = [];
+    const next = manifest.layers.entries();
+    const download = async () => {
+      for (const [i, layer] of next) {
+        await this.#blob(layer, { ...way, signal });
+        if (way.unpack) unpacks.push(this.#unpack(layer.digest, diffIds[i]!, way));
+      }
+    };
+    const stop = (error: unknown) => {
+      failed.abort(error);
+      throw error;
+    };
+    const outcome = await Promise.allSettled(Array.from({ length: this.#parallel }, () => download().catch(stop)));
+    const unpacked = await Promise.allSettled(unpacks);
+    if (failed.signal.aborted) throw failed.signal.reason;
+    for (const result of [...outcome, ...unpacked]) if (result.status === 'rejected') throw result.reason;
+  }
+
+  async #unpack(digest: Digest, diffId: Digest, { emit }: Way): Promise<void> {
+    emit({ status: 'unpacking', digest });
+    await this.#layers.ensure(diffId, this.#content.path(digest));
+    emit({ status: 'unpacked', digest });
+  }
+
+  async #blob({ digest, size }: Descriptor, { client, lease, signal, emit, key }: Way): Promise<void> {
+    lease.add(digest);
+    if ((await this.#content.size(digest)) === size) return emit({ status: 'exists', digest });
+    const onEvent = (currentBytes: number) => emit({ status: 'downloading', digest, currentBytes, totalBytes: size });
+    await this.#downloads.run(`${key}${digest}`, { signal, onEvent }, async (abort, emitBytes) => {
+      if ((await this.#content.size(digest)) === size) return;
+      const what = `the blob ${digest}`;
+      await client.blob(
+        digest,
+        body => this.#content.write(body, { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes }),
+        abort,
+      );
+    });
+    emit({ status: 'downloaded', digest });
+  }
+}
+
+/** What one pull carries along. */
+interface Way {
+  client: RegistryClient;
+  lease: Lease;
+  platform: Platform;
+  unpack: boolean;
+  signal: AbortSignal;
+  emit: (event: PullEvent) => void;
+  /** Tells downloads apart that may have different rights. */
+  key: string;
+}
+
+function platformsOf(manifests: readonly Descriptor[]): string {
+  const names = manifests.flatMap(({ platform }) =>
+    platform && platform.os !== 'unknown' ? [[platform.os, platform.architecture, platform.variant].filter(Boolean).join('/')] : [],
+  );
+  return names.length > 0 ? [...new Set(names)].join(', ') : 'none that says its platform';
+}

@@ -1,0 +1,62 @@
+import { UmiakError } from '#base/errors.ts';
+
+/** Credentials for a registry: what `docker login` stores, or tokens got elsewhere. */
+export type RegistryAuth = { username: string; password: string } | { identityToken: string } | { registryToken: string };
+
+/** One challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1). */
+export interface Challenge {
+  /** In lower case: `bearer`, `basic`. */
+  scheme: string;
+  parameters: Record<string, string>;
+}
+
+/** Reads a `WWW-Authenticate` header with any number of challenges; what it can't read it leaves out. */
+export function parseChallenges(header: string): Challenge[] {
+  const challenges: Challenge[] = [];
+  const token = /\s*,?\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)(\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?/y;
+  for (let match = token.exec(header); match !== null; match = token.exec(header)) {
+    const [, name = '', assignment, quoted, bare] = match;
+    const last = challenges.at(-1);
+    if (assignment === undefined) challenges.push({ scheme: name.toLowerCase(), parameters: {} });
+    else if (last) last.parameters[name.toLowerCase()] = quoted?.replace(/\\(.)/g, '$1') ?? bare ?? '';
+  }
+  return challenges;
+}
+
+/** How to answer a challenge. */
+export type AuthPlan =
+  | { kind: 'header'; authorization: string }
+  /** Ask the token server; the distribution spec's token flow, or OAuth2 with a refresh token. */
+  | { kind: 'token'; url: URL; authorization?: string; form?: Record<string, string> };
+
+/** Chooses the answer to a registry's challenges. @throws Unauthorized when there is none. */
+export function planAuth(challenges: readonly Challenge[], auth: RegistryAuth | undefined, scope: string, what: string): AuthPlan {
+  const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
+  const basic = auth !== undefined && 'username' in auth ? toBasic(auth.username, auth.password) : undefined;
+  if (auth !== undefined && 'registryToken' in auth) return { kind: 'header', authorization: `Bearer ${auth.registryToken}` };
+  if (bearer !== undefined) {
+    const { realm = '', service, scope: asked } = bearer.parameters;
+    if (!URL.canParse(realm) || !/^https?:$/.test(new URL(realm).protocol))
+      throw new UmiakError('Unauthorized', `${what}: the registry sends to a token server with the address ${JSON.stringify(realm)}`);
+    const url = new URL(realm);
+    if (auth !== undefined && 'identityToken' in auth) {
+      const form = {
+        grant_type: 'refresh_token',
+        refresh_token: auth.identityToken,
+        client_id: 'umiak',
+        scope: asked ?? scope,
+        ...(service ? { service } : {}),
+      };
+      return { kind: 'token', url, form };
+    }
+    if (service !== undefined) url.searchParams.set('service', service);
+    for (const one of (asked ?? scope).split(' ')) url.searchParams.append('scope', one);
+    return { kind: 'token', url, ...(basic !== undefined ? { authorization: basic } : {}) };
+  }
+  if (challenges.some(({ scheme }) => scheme === 'basic') && basic !== undefined) return { kind: 'header', authorization: basic };
+  throw new UmiakError('Unauthorized', `${what}: the registry wants a login`, { hint: 'Give credentials that may pull this image.' });
+}
+
+function toBasic(username: string, password: string): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}

@@ -1,0 +1,50 @@
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parentPort } from 'node:worker_threads';
+import { messageOf, type Reason, UmiakError } from '#base/errors.ts';
+import type { Digest } from './digest.ts';
+import { syncFileSystem } from './file-attributes.ts';
+import { type UnpackResult, unpackLayer } from './unpack.ts';
+
+/** What the main thread asks of a worker, one at a time. */
+export type UnpackRequest =
+  /** Unpack the blob to `<dir>/fs`, `dir` not being there yet; on failure nothing of it stays. */
+  | { op: 'unpack'; blobPath: string; dir: string; diffId: Digest }
+  /** Write the file system that holds `dir` back to the disk, then mark the layer there as durable. */
+  | { op: 'sync'; dir: string };
+
+export type UnpackReply = { result: UnpackResult | undefined } | { error: { reason: Reason; message: string; hint?: string } };
+
+/** Lies beside a layer's `fs` once the layer is known to be on the disk. */
+export const durableMark = 'durable';
+
+async function answer(request: UnpackRequest): Promise<UnpackReply> {
+  try {
+    return { result: request.op === 'unpack' ? await unpack(request) : sync(request.dir) };
+  } catch (error) {
+    const { reason, hint } = error instanceof UmiakError ? error : { reason: 'InternalError' as const, hint: undefined };
+    return { error: { reason, message: messageOf(error), ...(hint !== undefined ? { hint } : {}) } };
+  }
+}
+
+async function unpack({ blobPath, dir, diffId }: UnpackRequest & { op: 'unpack' }): Promise<UnpackResult> {
+  try {
+    mkdirSync(join(dir, 'fs'), { recursive: true, mode: 0o755 });
+    return await unpackLayer(blobPath, join(dir, 'fs'), diffId);
+  } catch (error) {
+    rmSync(dir, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function sync(dir: string): undefined {
+  const fd = openSync(dir, 'r');
+  try {
+    syncFileSystem(fd);
+    writeFileSync(join(dir, durableMark), '', { flush: true });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+parentPort?.on('message', async (request: UnpackRequest) => parentPort?.postMessage(await answer(request)));

@@ -1,0 +1,115 @@
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { type Clock, systemClock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { UnpackResult } from './unpack.ts';
+import type { UnpackReply, UnpackRequest } from './unpack-worker.ts';
+
+export interface UnpackWorkersOptions {
+  /** How many at most; as many as the machine has processors, 4 at most, by default. */
+  workers?: number;
+  /** An idle worker costs about 6 MB: it ends after this time. */
+  idleMs?: number;
+  clock?: Clock;
+}
+
+interface Job {
+  request: UnpackRequest;
+  resolve(result: UnpackResult | undefined): void;
+  reject(error: unknown): void;
+}
+
+interface Idle {
+  worker: Worker;
+  timer: Disposable;
+}
+
+/** Threads for what blocks on the disk; made when needed, gone when idle. */
+export class UnpackWorkers implements AsyncDisposable {
+  readonly #most: number;
+  readonly #idleMs: number;
+  readonly #clock: Clock;
+  readonly #idle: Idle[] = [];
+  readonly #busy = new Map<Worker, Job>();
+  readonly #waiting: Job[] = [];
+  #isClosed = false;
+
+  constructor({ workers = Math.min(4, availableParallelism()), idleMs = 3000, clock = systemClock }: UnpackWorkersOptions = {}) {
+    this.#most = workers;
+    this.#idleMs = idleMs;
+    this.#clock = clock;
+  }
+
+  /** Live threads, for tests and metrics. */
+  get threads(): number {
+    return this.#idle.length + this.#busy.size;
+  }
+
+  run(request: UnpackRequest): Promise<UnpackResult | undefined> {
+    if (this.#isClosed) return Promise.reject(closed());
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ request, resolve, reject });
+      this.#next();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    for (const job of this.#waiting.splice(0)) job.reject(closed());
+    const idle = this.#idle.splice(0);
+    for (const { timer } of idle) timer[Symbol.dispose]();
+    await Promise.all([...idle.map(({ worker }) => worker), ...this.#busy.keys()].map(worker => worker.terminate()));
+  }
+
+  #next(): void {
+    const job = this.#waiting[0];
+    if (job === undefined || (this.#idle.length === 0 && this.#busy.size >= this.#most)) return;
+    this.#waiting.shift();
+    const idle = this.#idle.pop();
+    idle?.timer[Symbol.dispose]();
+    const worker = idle?.worker ?? this.#spawn();
+    worker.ref();
+    this.#busy.set(worker, job);
+    worker.postMessage(job.request);
+  }
+
+  #spawn(): Worker {
+    const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url));
+    worker.on('message', (reply: UnpackReply) => {
+      const job = this.#busy.get(worker);
+      this.#busy.delete(worker);
+      this.#rest(worker);
+      if ('error' in reply)
+        job?.reject(
+          new UmiakError(reply.error.reason, reply.error.message, reply.error.hint === undefined ? {} : { hint: reply.error.hint }),
+        );
+      else job?.resolve(reply.result);
+      this.#next();
+    });
+    const lost = (cause?: unknown) => {
+      const job = this.#busy.get(worker);
+      this.#busy.delete(worker);
+      job?.reject(this.#isClosed ? closed() : new UmiakError('InternalError', 'the thread that was unpacking ended', { cause }));
+      this.#next();
+    };
+    worker.on('error', lost);
+    worker.on('exit', () => lost());
+    return worker;
+  }
+
+  #rest(worker: Worker): void {
+    worker.unref();
+    const timer = this.#clock.after(this.#idleMs, () => {
+      this.#idle.splice(
+        this.#idle.findIndex(idle => idle.worker === worker),
+        1,
+      );
+      void worker.terminate();
+    });
+    this.#idle.push({ worker, timer });
+  }
+}
+
+function closed(): UmiakError {
+  return new UmiakError('ServiceUnavailable', 'the image store is closing');
+}
