@@ -9,6 +9,8 @@
  */
 export * from './clock.ts';
 export * from './errors.ts';
+export * from './field-selector.ts';
 export * from './ids.ts';
 export * from './label-selector.ts';
 export * from './log.ts';
+export * from './quantity.ts';

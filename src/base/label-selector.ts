@@ -25,15 +25,14 @@ export interface LabelSelectorObject {
 
 const OPERATOR: Record<string, LabelRequirement['operator']> = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: 'absent' };
 
-/** The requirements of a LabelSelector object. An absent selector selects nothing, an empty one everything. */
+/** The requirements of a LabelSelector object. An absent selector selects nothing, an empty one everything; an unknown operator, which validation refuses, nothing. */
 export function requirementsOf(selector: LabelSelectorObject | undefined): LabelRequirement[] {
   if (!selector) return [{ key: '', operator: 'in', values: [] }];
   const equal = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => ({ key, operator: 'in' as const, values: [value] }));
-  const expressed = (selector.matchExpressions ?? []).map(({ key, operator, values }) => ({
-    key,
-    operator: OPERATOR[operator] ?? ('in' as const),
-    values: values ?? [],
-  }));
+  const expressed = (selector.matchExpressions ?? []).map(({ key, operator, values = [] }): LabelRequirement => {
+    const known = OPERATOR[operator];
+    return known ? { key, operator: known, values } : { key, operator: 'in', values: [] };
+  });
   return [...equal, ...expressed];
 }
 
@@ -44,6 +43,28 @@ export function matchesLabels(requirements: readonly LabelRequirement[], labels:
     if (!meets(operator, values, value)) return false;
   }
   return true;
+}
+
+/** True when `labels` meet a `metav1.LabelSelector`. Nothing matches an absent selector. */
+export function selectorMatches(selector: LabelSelectorObject | undefined, labels: Record<string, string> | undefined): boolean {
+  return selector !== undefined && matchesLabels(requirementsOf(selector), labels);
+}
+
+/** The string form, sorted by key as Kubernetes prints it: `app=web,tier in (a,b),!old`. */
+export function formatLabelSelector(requirements: readonly LabelRequirement[]): string {
+  return [...requirements]
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(formatRequirement)
+    .join(',');
+}
+
+function formatRequirement({ key, operator, values }: LabelRequirement): string {
+  if (operator === 'exists') return key;
+  if (operator === 'absent') return `!${key}`;
+  if (operator === 'gt') return `${key}>${values[0]}`;
+  if (operator === 'lt') return `${key}<${values[0]}`;
+  if (values.length === 1) return `${key}${operator === 'in' ? '=' : '!='}${values[0]}`;
+  return `${key} ${operator} (${[...values].sort().join(',')})`;
 }
 
 function meets(operator: LabelRequirement['operator'], values: string[], value: string | undefined): boolean {
