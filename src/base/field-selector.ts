@@ -14,13 +14,13 @@ export function parseFieldSelector(text: string): FieldRequirement[] {
     .map(term => {
       const match = /^([^=!]+)(==|=|!=)(.*)$/s.exec(term);
       if (!match) throw new UmiakError('BadRequest', `invalid selector: '${term.slice(0, 200)}'; can't understand '${term.slice(0, 200)}'`);
-      return { field: match[1]!.trim(), operator: match[2] === '!=' ? '!=' : '=', value: unescape(match[3]!, term) };
+      return { field: match[1]!.trim(), operator: match[2] === '!=' ? '!=' : '=', value: unescaped(match[3]!, term) };
     });
 }
 
-/** True when `valueOf` gives what every requirement asks for. */
-export function matchesFields(requirements: readonly FieldRequirement[], valueOf: (field: string) => string): boolean {
-  return requirements.every(({ field, operator, value }) => (valueOf(field) === value) === (operator === '='));
+/** True when `read` gives what every requirement asks for. */
+export function matchesFields(requirements: readonly FieldRequirement[], read: (field: string) => string): boolean {
+  return requirements.every(({ field, operator, value }) => (read(field) === value) === (operator === '='));
 }
 
 /** The string form. */
@@ -43,7 +43,7 @@ function splitTerms(text: string): string[] {
   return terms;
 }
 
-function unescape(value: string, term: string): string {
+function unescaped(value: string, term: string): string {
   if (!value.includes('\\') && !value.includes('=')) return value;
   if (!/^(?:[^\\,=]|\\[\\,=])*$/s.test(value))
     throw new UmiakError('BadRequest', `invalid field selector: "${term.slice(0, 200)}" has an unescaped special character`);

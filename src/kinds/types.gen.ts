@@ -3449,8 +3449,8 @@ export interface ExternalDocumentation {
 export type JSON = unknown;
 
 export interface JSONSchemaProps {
-  '$ref'?: string | undefined;
-  '$schema'?: string | undefined;
+  $ref?: string | undefined;
+  $schema?: string | undefined;
   additionalItems?: JSONSchemaPropsOrBool | undefined;
   additionalProperties?: JSONSchemaPropsOrBool | undefined;
   allOf?: JSONSchemaProps[] | undefined;
