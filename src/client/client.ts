@@ -51,6 +51,8 @@ export interface Client {
   deleteCollection(kind: Kind, query?: ListQuery, options?: DeleteQuery): Promise<void>;
   /** POST to a subresource: `pods/x/binding`, `serviceaccounts/x/token`. Returns the body of the answer. */
   createSubresource<R = unknown>(kind: Kind, key: Key, subresource: string, body: unknown): Promise<R>;
+  /** PUT of a subresource's body: `namespaces/x/finalize`. */
+  replaceSubresource<R = unknown>(kind: Kind, key: Key, subresource: string, body: unknown): Promise<R>;
   /** Ends when `signal` aborts (quietly) or the server ends it; throws `Expired` when the revision is gone. */
   watch<T extends KubeObject>(kind: Kind<T>, query: WatchQuery, signal: AbortSignal): AsyncIterable<WatchEvent<T>>;
 }

@@ -55,6 +55,7 @@ export function createClient(transport: Transport): Client {
       await call({ method: 'DELETE', path, body: { kind: 'DeleteOptions', apiVersion: 'v1', ...options } });
     },
     createSubresource: (kind, key, subresource, body) => call({ method: 'POST', path: `${pathOf(kind, key)}/${subresource}`, body }),
+    replaceSubresource: (kind, key, subresource, body) => call({ method: 'PUT', path: `${pathOf(kind, key)}/${subresource}`, body }),
     watch: (kind, query, signal) => watch(transport, kind, query, signal),
   };
 }

@@ -1,0 +1,36 @@
+/**
+ * The controllers that an ordinary application needs; each sees only `client`, one file a controller.
+ *
+ * A reconcile is level-based: it looks at the present picture and acts thinly on what a pure `plan…` function decided; it may be
+ * stopped at any line and started again. `coreControllers` lists those that run on the kit, `GarbageCollector` is its own because it
+ * watches everything.
+ */
+import type { Controller } from '#client/index.ts';
+import { builtinKinds } from '#kinds/registry.ts';
+import { deploymentController } from './deployment.ts';
+import { endpointSliceController } from './endpoint-slice.ts';
+import { namespaceController } from './namespace.ts';
+import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
+import { replicaSetController } from './replica-set.ts';
+import { rootCaController } from './root-ca.ts';
+import { serviceAccountController } from './service-account.ts';
+
+export { GarbageCollector } from './garbage-collector.ts';
+
+export interface CoreControllersOptions extends NodeLifecycleOptions {
+  /** The cluster's authority, PEM. */
+  caPem: string;
+}
+
+/** The controllers in the order in which they start. */
+export function coreControllers({ caPem, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
+  return [
+    serviceAccountController,
+    rootCaController(caPem),
+    namespaceController(builtinKinds),
+    deploymentController,
+    replicaSetController,
+    endpointSliceController,
+    nodeLifecycleController(nodeLifecycle),
+  ];
+}

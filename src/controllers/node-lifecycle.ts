@@ -1,0 +1,164 @@
+import { toTime } from '#base/index.ts';
+import { alsoWatch, type Controller, defineController, done, type Reconciling } from '#client/index.ts';
+import { Lease } from '#kinds/lease.ts';
+import { Node } from '#kinds/node.ts';
+import { Pod } from '#kinds/pod.ts';
+import { ignoreAbsent } from './absence.ts';
+import { isSameStatus, setCondition } from './status.ts';
+
+export interface NodeLifecycleOptions {
+  /** A node whose lease is older is not heard of any more; default 40 s. */
+  graceMs?: number;
+}
+
+type Taint = NonNullable<Node['spec']['taints']>[number];
+type Toleration = NonNullable<Pod['spec']['tolerations']>[number];
+
+const LEASES = 'kube-node-lease';
+const NOT_READY = 'node.kubernetes.io/not-ready';
+const UNREACHABLE = 'node.kubernetes.io/unreachable';
+const PRESSURES: Record<string, string> = {
+  MemoryPressure: 'node.kubernetes.io/memory-pressure',
+  DiskPressure: 'node.kubernetes.io/disk-pressure',
+  PIDPressure: 'node.kubernetes.io/pid-pressure',
+  NetworkUnavailable: 'node.kubernetes.io/network-unavailable',
+};
+const OURS = new Set([NOT_READY, UNREACHABLE, 'node.kubernetes.io/unschedulable', ...Object.values(PRESSURES)]);
+
+/** Says so when a node is not heard of, taints nodes by their conditions, and evicts the pods that do not tolerate it. */
+export function nodeLifecycleController({ graceMs = 40_000 }: NodeLifecycleOptions = {}): Controller<Node> {
+  return defineController<Node>({
+    name: 'node-controller',
+    watches: Node,
+    alsoWatches: [
+      alsoWatch(Lease, ({ metadata }) => (metadata.namespace === LEASES ? [{ name: metadata.name }] : [])),
+      alsoWatch(Pod, ({ spec }) => (spec.nodeName ? [{ name: spec.nodeName }] : [])),
+    ],
+    async reconcile({ name }, context) {
+      const { client, clock } = context;
+      let node = await client.get(Node, { name });
+      if (!node) {
+        await removeOrphanedPods(name, context);
+        return done;
+      }
+      const heardAt = lastHeardOf(node, client.cached(Lease).get({ namespace: LEASES, name }));
+      const silentInMs = heardAt + graceMs - clock.now();
+      if (silentInMs <= 0) node = await declareUnknown(node, context);
+      node = await writeTaints(node, context);
+      const evictInMs = await evict(node, context);
+      const waits = [silentInMs, evictInMs].filter((ms): ms is number => ms !== undefined && ms > 0);
+      return waits.length > 0 ? { againInMs: Math.min(...waits) + 50 } : done;
+    },
+  });
+}
+
+function lastHeardOf(node: Node, lease: Lease | undefined): number {
+  const ready = node.status?.conditions?.find(({ type }) => type === 'Ready');
+  const times = [lease?.spec.renewTime, ready?.lastHeartbeatTime, node.metadata.creationTimestamp].map(time =>
+    Date.parse(String(time ?? '')),
+  );
+  return Math.max(...times.filter(time => !Number.isNaN(time)), 0);
+}
+
+/** All conditions Unknown; the pods there are not ready any more, as far as anyone knows. */
+async function declareUnknown(node: Node, { client, clock, events }: Reconciling): Promise<Node> {
+  const ready = node.status?.conditions?.find(({ type }) => type === 'Ready');
+  const now = clock.now();
+  if (ready?.status !== 'Unknown') {
+    let conditions = node.status?.conditions;
+    for (const type of ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure']) {
+      conditions = setCondition(
+        conditions,
+        { type, status: 'Unknown', reason: 'NodeStatusUnknown', message: 'The node agent stopped posting node status.' },
+        now,
+      );
+    }
+    events.normal(node, 'NodeNotReady', `Node ${node.metadata.name} status is now: NodeNotReady`);
+    node = await client.patch(Node, node.metadata, { status: { conditions } }, { type: 'merge', subresource: 'status' });
+  }
+  for (const pod of podsOn(node.metadata.name, client)) {
+    if (pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status !== 'True') continue;
+    const conditions = setCondition(pod.status.conditions, { type: 'Ready', status: 'False', reason: 'NodeNotReady' }, now);
+    await ignoreAbsent(client.patch(Pod, pod.metadata, { status: { conditions } }, { type: 'strategic', subresource: 'status' }));
+  }
+  return node;
+}
+
+async function writeTaints(node: Node, { client, clock }: Reconciling): Promise<Node> {
+  const taints = planTaints(node, clock.now());
+  if (isSameStatus({ taints: node.spec.taints ?? [] }, { taints })) return node;
+  const { resourceVersion } = node.metadata;
+  return client.patch(Node, node.metadata, { metadata: { resourceVersion }, spec: { taints } }, { type: 'merge' });
+}
+
+/** The taints that the node's conditions call for, after those that others set. Pure. */
+export function planTaints(node: Node, nowMs: number): Taint[] {
+  const status = (type: string) => node.status?.conditions?.find(condition => condition.type === type)?.status;
+  const wanted: { key: string; effect: string }[] = [];
+  const ready = status('Ready');
+  if (ready !== 'True') {
+    const key = ready === 'Unknown' ? UNREACHABLE : NOT_READY;
+    wanted.push({ key, effect: 'NoSchedule' }, { key, effect: 'NoExecute' });
+  }
+  for (const [type, key] of Object.entries(PRESSURES)) if (status(type) === 'True') wanted.push({ key, effect: 'NoSchedule' });
+  if (node.spec.unschedulable) wanted.push({ key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' });
+  const present = node.spec.taints ?? [];
+  const foreign = present.filter(({ key }) => !OURS.has(key));
+  const own = wanted.map(taint => {
+    const known = present.find(({ key, effect }) => key === taint.key && effect === taint.effect);
+    return known ?? { ...taint, ...(taint.effect === 'NoExecute' ? { timeAdded: toTime(nowMs) } : {}) };
+  });
+  return [...foreign, ...own];
+}
+
+/** Deletes pods that do not tolerate a NoExecute taint, or not for this long; returns when the next one is due. */
+async function evict(node: Node, { client, clock, events }: Reconciling): Promise<number | undefined> {
+  const taints = (node.spec.taints ?? []).filter(({ effect }) => effect === 'NoExecute');
+  if (taints.length === 0) return undefined;
+  let next: number | undefined;
+  for (const pod of podsOn(node.metadata.name, client)) {
+    const dueInMs = evictionInMs(pod.spec.tolerations ?? [], taints, clock.now());
+    if (dueInMs === undefined || pod.metadata.deletionTimestamp) continue;
+    if (dueInMs > 0) next = Math.min(next ?? dueInMs, dueInMs);
+    else {
+      events.normal(pod, 'TaintManagerEviction', `Marking for deletion Pod ${pod.metadata.namespace}/${pod.metadata.name}`);
+      await ignoreAbsent(client.delete(Pod, pod.metadata, { preconditions: { uid: pod.metadata.uid } }));
+    }
+  }
+  return next;
+}
+
+/** When these taints end a pod with these tolerations: 0 or less now, undefined never. Pure. */
+export function evictionInMs(tolerations: readonly Toleration[], taints: readonly Taint[], nowMs: number): number | undefined {
+  let due: number | undefined;
+  for (const taint of taints) {
+    const tolerating = tolerations.filter(each => tolerates(each, taint));
+    if (tolerating.length === 0) return 0;
+    const limits = tolerating
+      .map(({ tolerationSeconds }) => tolerationSeconds)
+      .filter(seconds => seconds !== undefined && seconds !== null);
+    if (limits.length < tolerating.length && limits.length === 0) continue;
+    const since = Date.parse(String(taint.timeAdded ?? '')) || nowMs;
+    const inMs = since + Math.min(...limits) * 1000 - nowMs;
+    due = Math.min(due ?? inMs, inMs);
+  }
+  return due;
+}
+
+function tolerates(toleration: Toleration, taint: Taint): boolean {
+  if (toleration.effect && toleration.effect !== taint.effect) return false;
+  if (toleration.key && toleration.key !== taint.key) return false;
+  return toleration.operator === 'Exists' || (toleration.value ?? '') === (taint.value ?? '');
+}
+
+/** Pods of a node that is no longer there can't be ended by it. */
+async function removeOrphanedPods(name: string, { client }: Reconciling): Promise<void> {
+  for (const pod of podsOn(name, client)) await ignoreAbsent(client.delete(Pod, pod.metadata, { gracePeriodSeconds: 0 }));
+}
+
+function podsOn(node: string, client: Reconciling['client']): Pod[] {
+  return client
+    .cached(Pod)
+    .list()
+    .filter(({ spec }) => spec.nodeName === node);
+}
