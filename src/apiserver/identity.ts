@@ -29,6 +29,8 @@ export interface Attributes {
   subresource: string;
   namespace: string;
   name: string;
+  /** Of lists and watches, as asked; the Node authorizer lets agents read pods only with `spec.nodeName=<their node>`. */
+  fieldSelector?: string | undefined;
   /** The non-resource path, e.g. `/metrics`. */
   path?: string;
 }
