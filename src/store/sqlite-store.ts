@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '#base/clock.ts';
-import { messageOf, UmiakError } from '#base/errors.ts';
+import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import { keyProblem } from './key-range.ts';
 import { lockFile } from './lock.ts';
@@ -43,6 +43,13 @@ const WINDOW_BYTES = 256 * 1024 * 1024;
 const WINDOW_STEPS = 20;
 /** A pack ends after so many values' bytes; what is over forms the next. */
 const PACK_BYTES = 4 * 1024 * 1024;
+
+interface ListPlan {
+  at: number | undefined;
+  limit: number;
+  from: string;
+  signal: AbortSignal | undefined;
+}
 
 interface PendingCommit {
   transaction: Transaction;
@@ -152,6 +159,17 @@ export class SqliteStore implements Store {
   }
 
   async list(prefix: string, { at, limit = Number.MAX_SAFE_INTEGER, from = prefix, signal }: ListOptions = {}): Promise<ListResult> {
+    for (;;) {
+      try {
+        return await this.#listAt(prefix, { at, limit, from, signal });
+      } catch (error) {
+        // A list of the newest state was overtaken by compaction while it read page after page.
+        if (at !== undefined || !isUmiakError(error, 'Expired')) throw error;
+      }
+    }
+  }
+
+  async #listAt(prefix: string, { at, limit, from, signal }: ListPlan): Promise<ListResult> {
     const entries: Entry[] = [];
     let revision = at;
     let start = from;
@@ -160,7 +178,7 @@ export class SqliteStore implements Store {
       // One more than asked for: it is the `next`.
       const page = await this.#call('list', { prefix, from: start, at: revision, continued, limit: limit - entries.length + 1 });
       revision = page.revision;
-      entries.push(...page.entries);
+      for (const entry of page.entries) entries.push(entry);
       if (entries.length > limit) return { entries: entries.slice(0, limit), revision, next: entries[limit]!.key };
       if (!page.more) return { entries, revision };
       start = `${entries.at(-1)!.key}\0`;

@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { UmiakError } from '#base/errors.ts';
 import { type CompactionWindow, type Mark, planCompaction } from './compaction.ts';
 import { prefixEnd } from './key-range.ts';
-import { type ListPage, type Outcome, type Position, type ReplayPage, toEvent, type WriteEffect } from './protocol.ts';
+import { type Calls, type ListPage, type Outcome, type Position, type ReplayPage, toEvent, type WriteEffect } from './protocol.ts';
 import { explain, explaining, isDiskFull } from './sqlite-format.ts';
 import type { Entry, StoreEvent, Transaction } from './store.ts';
 import type { ValueTransformer } from './transformer.ts';
@@ -173,21 +173,9 @@ export class VersionTable {
     return version && { key, value: version.value!, revision: version.revision, createRevision: version.createRevision };
   }
 
-  /** A page of a list; `continued` pages of a list once begun stay readable until `sweep` is next called. */
-  list({
-    prefix,
-    from,
-    at,
-    continued,
-    limit,
-  }: {
-    prefix: string;
-    from: string;
-    at: number | undefined;
-    continued: boolean;
-    limit: number;
-  }): ListPage {
-    const revision = continued ? at! : this.#readableRevision(at);
+  /** A page of a list. A `continued` one may be older than what is kept, as long as nothing it sees was removed. @throws `Expired` */
+  list({ prefix, from, at, continued, limit }: Calls['list']['request']): ListPage {
+    const revision = continued && at! >= this.#swept ? at! : this.#readableRevision(at);
     const entries: Entry[] = [];
     let bytes = 0;
     const most = Math.min(limit, PAGE_ENTRIES);
