@@ -1,6 +1,8 @@
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { messageOf, UmiakError } from '#base/errors.ts';
+import { syncPath } from './sync-path.ts';
 
 /** The on-disk format this program writes and the newest it reads. */
 export const FORMAT = 1;
@@ -31,11 +33,15 @@ const SCHEMA = `
 /** Opens the store's database for writing, making it if there is none. @throws `Invalid` when it is not ours, newer or damaged. */
 export function openDatabase(path: string): DatabaseSync {
   return explaining(path, () => {
+    // Ours alone, and so will be the files SQLite puts beside it.
+    closeSync(openSync(path, 'a', 0o600));
     const database = new DatabaseSync(path);
     try {
       if (isEmpty(database)) {
         database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
         database.exec(`BEGIN IMMEDIATE; ${SCHEMA}; COMMIT`);
+        syncPath(dirname(path));
+        syncPath(dirname(dirname(path)));
       }
       checkFormat(database, path);
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0');

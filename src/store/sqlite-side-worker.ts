@@ -1,10 +1,11 @@
-import { closeSync, fsyncSync, linkSync, openSync, rmSync } from 'node:fs';
+import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { UmiakError } from '#base/errors.ts';
 import { type FromSide, type SideJob, toWireError } from './protocol.ts';
 import { explain, openBeside } from './sqlite-format.ts';
+import { syncPath } from './sync-path.ts';
 
 /* One long job beside the writer, on a connection of its own: in WAL mode it sees one state and holds nobody up. */
 
@@ -60,6 +61,8 @@ function verify(database: DatabaseSync): string[] {
 function backup(database: DatabaseSync, to: string): void {
   const partial = `${to}.partial`;
   rmSync(partial, { force: true });
+  // SQLite fills an empty file and keeps its mode: secrets are in it.
+  writeFileSync(partial, '', { mode: 0o600 });
   try {
     database.prepare('VACUUM INTO ?').run(partial);
     syncPath(partial);
@@ -73,14 +76,5 @@ function backup(database: DatabaseSync, to: string): void {
     });
   } finally {
     rmSync(partial, { force: true });
-  }
-}
-
-function syncPath(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
