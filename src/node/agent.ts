@@ -1,0 +1,167 @@
+import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
+import { type Client, EventRecorder, Informer, keyText, WorkQueue } from '#client/index.ts';
+import type { Engine } from '#engine/engine.ts';
+import { Pod } from '#kinds/pod.ts';
+import type { ContainerPlanner, ImagePuller, Prober, VolumeKeeper } from './parts.ts';
+import { type LifecycleHooks, PodWorker, type PodWorkerParts } from './pod-worker.ts';
+import type { SandboxPlanner } from './sandbox-config.ts';
+import { StatusWriter } from './status-writer.ts';
+
+export interface PodAgentOptions {
+  nodeName: string;
+  client: Client;
+  engine: Engine;
+  volumes: VolumeKeeper;
+  planner: ContainerPlanner;
+  sandboxes: SandboxPlanner;
+  prober: Prober;
+  images: ImagePuller;
+  hooks: LifecycleHooks;
+  /** The node's address, as pods with the host's network report it. */
+  hostAddress: string;
+  clock: Clock;
+  log: Log;
+}
+
+/**
+ * Runs the pods that are bound to this node. One worker a pod; the queue sees to it that a pod is looked at by one sync at a time and
+ * again whenever its object, its containers or a probe's verdict changes. What it finds at start (containers that outlived an earlier
+ * agent) it takes over; pods of this node that the API no longer has are removed.
+ */
+export class PodAgent implements AsyncDisposable {
+  readonly #options: PodAgentOptions;
+  readonly #pods: Informer<Pod>;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #ending = new Map<string, Promise<void>>();
+  readonly #queue: WorkQueue;
+  readonly #statuses: StatusWriter;
+  readonly #parts: PodWorkerParts;
+  readonly #subscriptions = new DisposableStack();
+
+  constructor(options: PodAgentOptions) {
+    this.#options = options;
+    const { client, clock, log, nodeName, engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress } = options;
+    this.#pods = new Informer({ client, kind: Pod, query: { fieldSelector: `spec.nodeName=${nodeName}` }, clock, log });
+    this.#statuses = new StatusWriter({ client, clock, log });
+    const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log });
+    this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, events, statuses: this.#statuses };
+    this.#queue = new WorkQueue({
+      clock,
+      concurrency: 64,
+      firstBackoffMs: 500,
+      lastBackoffMs: 30_000,
+      work: uid => this.#sync(uid),
+      onError: (uid, error, againInMs) => log.warn('a pod could not be synced', { uid, error: messageOf(error), againInMs }),
+    });
+  }
+
+  /** Resolves when the pods of this node are known and their sync has begun. */
+  async start(): Promise<void> {
+    const { engine } = this.#options;
+    this.#subscriptions.use(this.#pods.subscribe(({ object, previous }) => this.touch((object ?? previous)?.metadata.uid ?? '')));
+    this.#subscriptions.use(
+      engine.subscribe(event =>
+        this.touch(this.#uidOfSandbox(event.type === 'container' ? event.container.config.sandboxId : event.sandbox.id)),
+      ),
+    );
+    await this.#pods.start();
+    const known = new Set(this.#pods.list().map(({ metadata }) => metadata.uid));
+    for (const { config } of engine.sandboxes({ owner: 'node' })) this.touch(config.metadata.uid);
+    this.#watchAdopted();
+    await this.#options.volumes.sweep(new Set([...known, ...engine.sandboxes({ owner: 'node' }).map(({ config }) => config.metadata.uid)]));
+  }
+
+  /** Something about the pod may have changed. */
+  touch(uid: string): void {
+    if (uid) this.#queue.add(uid);
+  }
+
+  /** A ConfigMap, Secret or image that the pod waited for may be there now. */
+  retry(uid: string): void {
+    this.#workers.get(uid)?.retryNow();
+    this.touch(uid);
+  }
+
+  /** The pods of this node, as the API has them; shared, don't change them. */
+  pods(): Pod[] {
+    return this.#pods.list();
+  }
+
+  /** The pod, if it is this node's. */
+  pod(namespace: string, name: string): Pod | undefined {
+    return this.#pods.get(keyText({ namespace, name }));
+  }
+
+  #uidOfSandbox(sandboxId: string): string {
+    return this.#options.engine.sandbox(sandboxId)?.config.metadata.uid ?? '';
+  }
+
+  /** Containers that outlived an earlier agent get their probes back. */
+  #watchAdopted(): void {
+    const { engine, prober, hostAddress } = this.#options;
+    for (const pod of this.#pods.list())
+      for (const sandbox of engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === pod.metadata.uid))
+        for (const instance of engine.containers({ sandboxId: sandbox.id })) {
+          const container = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
+            ({ name }) => name === instance.config.metadata.name,
+          );
+          if (container && instance.state === 'running')
+            prober.watch({ pod, container, containerId: instance.id, address: sandbox.address ?? hostAddress });
+        }
+  }
+
+  async #sync(uid: string): Promise<number | undefined> {
+    const pod = this.#pods.list().find(({ metadata }) => metadata.uid === uid);
+    const worker = this.#workers.get(uid) ?? new PodWorker(uid, this.#parts);
+    if (!pod) {
+      await this.#ending.get(uid);
+      await worker.remove();
+      this.#workers.delete(uid);
+      return undefined;
+    }
+    this.#workers.set(uid, worker);
+    if (!pod.metadata.deletionTimestamp) return worker.sync(pod);
+    this.#end(pod, worker);
+    return undefined;
+  }
+
+  /** Ends the pod in the background, once; a shorter grace asked for meanwhile starts a second, quicker end. */
+  #end(pod: Pod, worker: PodWorker): void {
+    const graceMs = (pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
+    const key = `${pod.metadata.uid}/${graceMs}`;
+    if (this.#ending.has(key)) return;
+    const ending = worker
+      .terminate(pod, graceMs)
+      .then(() => this.#forget(pod))
+      .catch(error => {
+        this.#options.log.warn('a pod could not be ended', { pod: keyText(pod.metadata), error: messageOf(error) });
+        this.#queue.addAfter(pod.metadata.uid, 1_000);
+      })
+      .finally(() => {
+        this.#ending.delete(key);
+        this.#ending.delete(pod.metadata.uid);
+      });
+    this.#ending.set(key, ending);
+    this.#ending.set(pod.metadata.uid, ending);
+  }
+
+  /** Nothing of the pod runs any more: the API may let it go. */
+  async #forget(pod: Pod): Promise<void> {
+    const { uid } = pod.metadata;
+    try {
+      await this.#options.client.delete(Pod, pod.metadata, { gracePeriodSeconds: 0, preconditions: { uid } });
+    } catch (error) {
+      if (!isUmiakError(error, 'NotFound') && !isUmiakError(error, 'Conflict')) throw error;
+    }
+    this.#statuses.forget(pod);
+    this.#workers.delete(uid);
+  }
+
+  /** Stops looking after the pods; their containers go on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#subscriptions.dispose();
+    await this.#pods[Symbol.asyncDispose]();
+    await this.#queue[Symbol.asyncDispose]();
+    await this.#statuses[Symbol.asyncDispose]();
+  }
+}
