@@ -8,7 +8,6 @@ const ifNameToIndexCall = declare('unsigned int if_nametoindex(const char *name)
 
 const AF_INET = 2;
 const AF_INET6 = 10;
-const AF_BRIDGE = 7;
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 
@@ -24,21 +23,19 @@ const NLM_F_CREATE = 0x400;
 const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
-const RTM_SETLINK = 19;
 const RTM_NEWADDR = 20;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
+const RTM_NEWNEIGH = 28;
 
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
-const IFLA_PROTINFO = 12;
 const IFLA_LINKINFO = 18;
 const IFLA_AF_SPEC = 26;
 const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
-const NLA_F_NESTED = 0x8000;
 const IFF_UP = 1;
 
 /** Values of `SyscallError.errno` that callers tell apart. */
@@ -184,14 +181,13 @@ export function createBridge({ name, mac, mtu }: { name: string; mac: string; mt
 
 export interface VethOptions {
   name: string;
-  /** Index of the bridge that the host's end becomes a port of. */
-  master: number;
+  mac: string;
   peer: { name: string; mac: string /** An open descriptor of its network namespace. */; namespaceFd: number };
   mtu?: number;
 }
 
-/** A pair of links: one end up on the bridge, the other DOWN in a namespace (an end that comes up twice costs milliseconds). */
-export function createVeth({ name, master, peer, mtu }: VethOptions): NetlinkMessage {
+/** A pair of links: one end UP here, the other DOWN in a namespace (an end that comes up twice costs milliseconds). */
+export function createVeth({ name, mac, peer, mtu }: VethOptions): NetlinkMessage {
   const peerLink = [
     linkHeader({}),
     text(IFLA_IFNAME, peer.name),
@@ -200,26 +196,24 @@ export function createVeth({ name, master, peer, mtu }: VethOptions): NetlinkMes
     ...maybeMtu(mtu),
   ];
   const info = nest(IFLA_LINKINFO, text(1, 'veth', false), nest(2, nest(1, ...peerLink)));
-  const body = [
-    linkHeader({ flags: IFF_UP, change: IFF_UP }),
-    text(IFLA_IFNAME, name),
-    number(IFLA_MASTER, master),
-    ...maybeMtu(mtu),
-    info,
-  ];
+  const body = [linkHeader({ flags: IFF_UP, change: IFF_UP }), text(IFLA_IFNAME, name), hardware(mac), ...maybeMtu(mtu), info];
   return { what: `create veth ${name}`, type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body: Buffer.concat(body) };
 }
 
-/** Keeps a bridge port from reaching other such ports directly: its traffic passes the host, where rules see it. */
-export function isolatePort(index: number): NetlinkMessage {
-  const body = [linkHeader({ family: AF_BRIDGE, index }), nest(IFLA_PROTINFO | NLA_F_NESTED, attribute(33, Buffer.from([1])))];
-  return { what: `isolate bridge port ${index}`, type: RTM_SETLINK, flags: 0, body: Buffer.concat(body) };
+export interface LinkModes {
+  /** No link-local IPv6 address, hence no duplicate address detection, when the link comes up. */
+  withoutLinkLocal?: boolean;
+  /** Loopback addresses may be routed over it (IPV4_DEVCONF_ROUTE_LOCALNET): whoever sets it must filter what comes in. */
+  routesLoopback?: boolean;
 }
 
-/** No link-local IPv6 address, hence no duplicate address detection, when the link comes up. */
-export function withoutLinkLocal(index: number): NetlinkMessage {
-  const body = [linkHeader({ index }), nest(IFLA_AF_SPEC, nest(AF_INET6, attribute(8, Buffer.from([1]))))];
-  return { what: `set address mode of link ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat(body) };
+/** Sets what is otherwise written to the link's files below `/proc/sys/net`. */
+export function setLinkModes(index: number, { withoutLinkLocal = false, routesLoopback = false }: LinkModes): NetlinkMessage {
+  const families: Buffer[] = [];
+  if (withoutLinkLocal) families.push(nest(AF_INET6, attribute(8, Buffer.from([1]))));
+  if (routesLoopback) families.push(nest(AF_INET, nest(1, number(26, 1))));
+  const body = [linkHeader({ index }), nest(IFLA_AF_SPEC, ...families)];
+  return { what: `set modes of link ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat(body) };
 }
 
 export function linkUp(index: number): NetlinkMessage {
@@ -264,24 +258,37 @@ export function addAddress({ index, address, prefixLength }: { index: number; ad
   };
 }
 
-/** An IPv4 route: the default without `to`; by a gateway that need not be on a known network (onlink), or straight to a link. */
-export function addRoute({
-  to,
-  gateway,
-  index,
-}: {
+export interface RouteOptions {
+  /** Absent: the default route. */
   to?: { address: string; prefixLength: number };
+  /** Need not be on a known network (onlink). Absent: straight to the link. */
   gateway?: string;
+  /** The address that this host's own packets bear. */
+  source?: string;
   index: number;
-}): NetlinkMessage {
+}
+
+/** An IPv4 route in the main table, replacing the one there. */
+export function addRoute({ to, gateway, source, index }: RouteOptions): NetlinkMessage {
   const header = Buffer.alloc(12);
   header.set([AF_INET, to?.prefixLength ?? 0, 0, 0, 254 /* main */, 3 /* boot */, gateway ? 0 : 253 /* link */, 1 /* unicast */]);
   header.writeUInt32LE(gateway ? 4 /* RTNH_F_ONLINK */ : 0, 8);
   const body = [header, number(4, index)];
   if (to) body.push(attribute(1, toBytes(to.address)));
   if (gateway) body.push(attribute(5, toBytes(gateway)));
+  if (source) body.push(attribute(7, toBytes(source)));
   const what = `add route to ${to ? `${to.address}/${to.prefixLength}` : 'anywhere'}`;
   return { what, type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, body: Buffer.concat(body) };
+}
+
+/** A neighbour known for good: nobody asks for its hardware address. */
+export function addNeighbour({ index, address, mac }: { index: number; address: string; mac: string }): NetlinkMessage {
+  const header = Buffer.alloc(12);
+  header[0] = AF_INET;
+  header.writeInt32LE(index, 4);
+  header.writeUInt16LE(0x80 /* NUD_PERMANENT */, 8);
+  const body = [header, attribute(1, toBytes(address)), attribute(2, Buffer.from(mac.replaceAll(':', ''), 'hex'))];
+  return { what: `add neighbour ${address}`, type: RTM_NEWNEIGH, flags: NLM_F_CREATE | NLM_F_REPLACE, body: Buffer.concat(body) };
 }
 
 function align(length: number): number {
@@ -322,19 +329,8 @@ function toBytes(address: string): Buffer {
   return Buffer.from(address.split('.').map(Number));
 }
 
-function linkHeader({
-  family = 0,
-  index = 0,
-  flags = 0,
-  change = 0,
-}: {
-  family?: number;
-  index?: number;
-  flags?: number;
-  change?: number;
-}): Buffer {
+function linkHeader({ index = 0, flags = 0, change = 0 }: { index?: number; flags?: number; change?: number }): Buffer {
   const header = Buffer.alloc(16);
-  header[0] = family;
   header.writeInt32LE(index, 4);
   header.writeUInt32LE(flags, 8);
   header.writeUInt32LE(change, 12);

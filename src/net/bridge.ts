@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { UmiakError } from '#base/errors.ts';
 import { SyscallError } from '#linux/libc.ts';
 import {
   addAddress,
@@ -15,6 +13,7 @@ import {
   Netlink,
 } from '#linux/netlink.ts';
 import { gatewayOf, macOf, parseCidr, toAddress } from './ipv4.ts';
+import { bridgeName, vethPrefix } from './names.ts';
 
 /** Records a change of kernel state and makes it; whoever injects it undoes them all with the last `down`. */
 export interface KernelChanges {
@@ -34,30 +33,15 @@ export interface BridgeOptions {
   mtu?: number;
 }
 
-/** The bridge that an instance's pods are on. */
+/**
+ * The link that bears the gateway address of an instance's pods. The pods' own links lead to the host one by one and are no ports of it: where
+ * br_netfilter is on, a bridge delivers what a Service's rule redirected behind the router's back.
+ */
 export interface Bridge {
   name: string;
-  index: number;
   /** Its address: the pods' gateway, and where the API and cluster DNS listen for them. */
   gateway: string;
   mtu: number;
-}
-
-const MAX_LINK_NAME = 15;
-
-/** @throws UmiakError `Invalid` when the instance's name is too long for a link's */
-export function bridgeName(instance: string): string {
-  const name = `${instance}0`;
-  if (name.length > MAX_LINK_NAME || !/^[a-z][a-z0-9-]*$/.test(instance))
-    throw new UmiakError('Invalid', `instance name ${JSON.stringify(instance)} can't name a network link`, {
-      hint: `Use at most ${MAX_LINK_NAME - 1} lower-case letters, digits and dashes.`,
-    });
-  return name;
-}
-
-/** What all host-side links of an instance's pods begin with: 7 characters, leaving 8 for the network's id. */
-export function vethPrefix(instance: string): string {
-  return `ve${createHash('sha256').update(instance).digest('hex').slice(0, 4)}-`;
 }
 
 /** Makes the instance's bridge, or takes over the one that is there: address, route to Services, forwarding. May be called again at any time. */
@@ -71,11 +55,11 @@ export async function ensureBridge({ instance, podCidr, serviceCidr, kernel, mtu
   const services = parseCidr(serviceCidr);
   netlink.send(
     linkUp(index),
-    addAddress({ index, address: gateway, prefixLength: parseCidr(podCidr).prefixLength }),
-    addRoute({ to: { address: toAddress(services.base), prefixLength: services.prefixLength }, index }),
+    addAddress({ index, address: gateway, prefixLength: 32 }),
+    addRoute({ to: { address: toAddress(services.base), prefixLength: services.prefixLength }, source: gateway, index }),
   );
   await kernel.sysctl('net/ipv4/ip_forward', '1');
-  return { name, index, gateway, mtu: size };
+  return { name, gateway, mtu: size };
 }
 
 /** Deletes the instance's bridge and all links of its pods, at once and in one grace period of the kernel. Without any, nothing happens. */

@@ -2,7 +2,7 @@ import { closeSync, constants, mkdirSync, openSync, readdirSync } from 'node:fs'
 import { workerData } from 'node:worker_threads';
 import { serveCalls } from '#base/worker-calls.ts';
 import { type NamespaceKind, pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
-import { addAddress, addRoute, createVeth, isolatePort, linkIndex, linkUp, Netlink, withoutLinkLocal } from '#linux/netlink.ts';
+import { addAddress, addNeighbour, addRoute, createVeth, linkIndex, linkUp, Netlink, setLinkModes } from '#linux/netlink.ts';
 import { deleteTogether } from './bridge.ts';
 import { macOf } from './ipv4.ts';
 import type { PoolWorkerData } from './network-pool.ts';
@@ -14,7 +14,7 @@ mkdirSync(pinDir, { recursive: true, mode: 0o711 });
 const host = new Netlink();
 
 const handlers = {
-  /** A namespace with `eth0`, address and default route, its veth on the bridge, and empty IPC and UTS namespaces beside it. */
+  /** A namespace with `eth0`, address and default route, the host's route to it, and empty IPC and UTS namespaces beside it. */
   create(id: string, address: string): void {
     const pins = { net: pinPath(pinDir, id, 'net'), ipc: pinPath(pinDir, id, 'ipc'), uts: pinPath(pinDir, id, 'uts') };
     using inside = pinNamespaces(pins, () => new Netlink())!;
@@ -62,22 +62,28 @@ const handlers = {
 export type PoolHandlers = typeof handlers;
 
 function connect(name: string, path: string, address: string, inside: Netlink): void {
+  const { gateway, mtu } = bridge;
   const namespaceFd = openSync(path, constants.O_RDONLY);
   try {
-    host.send(createVeth({ name, master: bridge.index, mtu: bridge.mtu, peer: { name: 'eth0', mac: macOf(address), namespaceFd } }));
+    host.send(createVeth({ name, mac: macOf(gateway), mtu, peer: { name: 'eth0', mac: macOf(address), namespaceFd } }));
   } finally {
     closeSync(namespaceFd);
   }
-  const index = linkIndex(name);
-  host.send(isolatePort(index), withoutLinkLocal(index));
+  const veth = linkIndex(name);
+  host.send(
+    setLinkModes(veth, { withoutLinkLocal: true, routesLoopback: true }), // loopback: for node ports on 127.0.0.1; the rules guard it
+    addRoute({ to: { address, prefixLength: 32 }, source: gateway, index: veth }),
+    addNeighbour({ index: veth, address, mac: macOf(address) }),
+  );
   const eth0 = inside.link('eth0')!.index;
-  // A single address (/32) and everything by the gateway: a reply that went straight to another pod would miss the host's NAT.
+  // A single address (/32), and everything goes by the gateway: a reply that went another way would miss the host's NAT.
   inside.send(
     linkUp(1),
-    withoutLinkLocal(eth0),
+    setLinkModes(eth0, { withoutLinkLocal: true }),
     linkUp(eth0),
     addAddress({ index: eth0, address, prefixLength: 32 }),
-    addRoute({ gateway: bridge.gateway, index: eth0 }),
+    addRoute({ gateway, index: eth0 }),
+    addNeighbour({ index: eth0, address: gateway, mac: macOf(gateway) }),
   );
 }
 

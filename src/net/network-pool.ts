@@ -3,8 +3,9 @@ import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
 import { isPinned, type NamespaceKind, setHostname } from '#linux/namespaces.ts';
-import { type Bridge, vethPrefix } from './bridge.ts';
+import type { Bridge } from './bridge.ts';
 import { AddressPool } from './ipam.ts';
+import { vethPrefix } from './names.ts';
 import type { PoolHandlers } from './network-pool-worker.ts';
 import { pinDirectory, pinPath } from './pins.ts';
 
@@ -47,8 +48,6 @@ export interface PinOptions {
 }
 
 const DEFAULT_SIZE = 16;
-/** A bridge holds 1,024 ports; one is kept. */
-const MAX_NETWORKS = 1023;
 /** By then the kernel has usually ended released namespaces by itself, which costs nothing here. */
 const REAP_AFTER_MS = 200;
 
@@ -116,7 +115,7 @@ export class NetworkPool implements AsyncDisposable {
 
   /**
    * A network of one's own, with that host name: from the pool at once, else as soon as one is made.
-   * @throws UmiakError `ServiceUnavailable` when addresses or bridge ports are used up
+   * @throws UmiakError `ServiceUnavailable` when the addresses are used up
    */
   async take({ hostname }: { hostname?: string } = {}): Promise<PodNetwork> {
     const network = this.#ready.shift() ?? (await this.#waitForOne());
@@ -175,7 +174,7 @@ export class NetworkPool implements AsyncDisposable {
   #refill(): void {
     if (this.#isClosed) return;
     const wanted = () => this.#size + this.#waiting.length - this.#ready.length - this.#making;
-    while (wanted() > 0 && this.#canMake()) {
+    while (wanted() > 0 && this.#addresses.available > 0) {
       this.#making++;
       this.#lastMade = this.#make();
     }
@@ -202,14 +201,11 @@ export class NetworkPool implements AsyncDisposable {
     }
   }
 
-  #canMake(): boolean {
-    const standing = this.#taken.size + this.#ready.length + this.#making + this.#released.size;
-    return this.#addresses.available > 0 && standing < MAX_NETWORKS;
-  }
-
   #exhausted(): UmiakError {
-    const what = this.#addresses.available > 0 ? `the bridge's ${MAX_NETWORKS} ports` : `the addresses of ${this.#addresses.cidr}`;
-    return new UmiakError('ServiceUnavailable', `no network for another pod: ${what} are used up`, { hint: 'Delete pods, or add a node.' });
+    const hint = 'Delete pods, give the node a larger pod network, or add a node.';
+    return new UmiakError('ServiceUnavailable', `no network for another pod: the addresses of ${this.#addresses.cidr} are used up`, {
+      hint,
+    });
   }
 
   /** Should the worker fail here, the networks stay listed, and the next release tries them again. */

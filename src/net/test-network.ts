@@ -65,10 +65,21 @@ export async function startEcho({
 }
 
 /** The answer of an HTTP request, or curl's exit code as `curl 7`. */
-export function fetchText(target: string, path?: string): string {
+export function fetchText(target: string, path?: string, maxSeconds = 3): string {
   try {
-    return run(['curl', '-gsS', '--noproxy', '*', '--max-time', '3', `http://${target}/`], path);
+    return run(['curl', '-gsS', '--noproxy', '*', '--max-time', String(maxSeconds), `http://${target}/`], path);
   } catch (error) {
     return `curl ${(error as { status: number }).status}`;
   }
+}
+
+const ASK = `
+const [port, address] = process.argv.slice(1);
+const u = require('node:dgram').createSocket('udp4');
+u.on('message', m => { console.log(String(m)); process.exit(0); }).send('hi', +port, address);
+setTimeout(() => process.exit(28), 3000);`;
+
+/** What comes back for one datagram. */
+export function askUdp(address: string, port: number, path?: string): string {
+  return run([process.execPath, '-e', ASK, String(port), address], path);
 }

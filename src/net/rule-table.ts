@@ -1,0 +1,68 @@
+import { type Capacity, capacityFor, planRuleChanges, type Rule, renderTable, type TableConfig } from './nft-rules.ts';
+import type { NftTransactions } from './nft-transactions.ts';
+
+export interface RuleTableOptions {
+  nft: NftTransactions;
+  config: TableConfig;
+}
+
+/**
+ * The instance's nftables table and the rules it holds: knows what the kernel has, so that a change is the difference.
+ * Calls take effect in their order. It outlives this object; `removeNetwork` or `NftTransactions.deleteTable` ends it.
+ */
+export class RuleTable {
+  readonly #nft: NftTransactions;
+  readonly #config: TableConfig;
+  #rules = new Map<string, Rule>();
+  #capacity: Capacity = capacityFor([]);
+  #isLoaded = false;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor({ nft, config }: RuleTableOptions) {
+    this.#nft = nft;
+    this.#config = config;
+  }
+
+  /** What the kernel has after the last call that succeeded. */
+  get rules(): ReadonlyMap<string, Rule> {
+    return this.#rules;
+  }
+
+  /** Replaces the whole table, whatever it was, by one with these rules, in one transaction. Connections go on. */
+  load(rules: Iterable<Rule>): Promise<void> {
+    return this.#queue(() => this.#replace(new Map([...rules].map(rule => [rule.id, rule]))));
+  }
+
+  /**
+   * Adds or changes rules and removes others, by their ids, in one transaction. Before the first `load` it loads.
+   * @throws UmiakError with nftables' message; then nothing has changed
+   */
+  change(set: readonly Rule[], removedIds: readonly string[] = []): Promise<void> {
+    return this.#queue(async () => {
+      const next = new Map(this.#rules);
+      for (const id of removedIds) next.delete(id);
+      for (const rule of set) next.set(rule.id, rule);
+      const needed = capacityFor(set, this.#capacity);
+      if (!this.#isLoaded || needed.random > this.#capacity.random || needed.sticky > this.#capacity.sticky) return this.#replace(next);
+      const ids = new Set([...removedIds, ...set.map(rule => rule.id)]);
+      const chosen = (rules: Map<string, Rule>) => [...ids].flatMap(id => rules.get(id) ?? []);
+      const commands = planRuleChanges(this.#config.instance, chosen(this.#rules), chosen(next));
+      if (commands) await this.#nft.apply(commands).catch(() => this.#replace(next)); // somebody else changed our table: say all of it again
+      this.#rules = next;
+    });
+  }
+
+  async #replace(rules: Map<string, Rule>): Promise<void> {
+    const capacity = capacityFor(rules.values(), this.#capacity);
+    await this.#nft.apply(renderTable(this.#config, rules.values(), capacity));
+    this.#rules = rules;
+    this.#capacity = capacity;
+    this.#isLoaded = true;
+  }
+
+  #queue(work: () => Promise<void>): Promise<void> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+}
