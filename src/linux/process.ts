@@ -26,7 +26,9 @@ const spawnCall = declare(
 const actionsInit = declare('int posix_spawn_file_actions_init(void *actions)');
 const actionsDestroy = declare('int posix_spawn_file_actions_destroy(void *actions)');
 const actionsDup2 = declare('int posix_spawn_file_actions_adddup2(void *actions, int fd, int target)');
-const actionsOpen = declare('int posix_spawn_file_actions_addopen(void *actions, int target, const char *path, int flags, unsigned int mode)');
+const actionsOpen = declare(
+  'int posix_spawn_file_actions_addopen(void *actions, int target, const char *path, int flags, unsigned int mode)',
+);
 const actionsChdir = declare('int posix_spawn_file_actions_addchdir_np(void *actions, const char *path)');
 const actionsCloseFrom = declare('int posix_spawn_file_actions_addclosefrom_np(void *actions, int from)');
 const attributesInit = declare('int posix_spawnattr_init(void *attributes)');
@@ -224,6 +226,7 @@ export function parseSignal(name: string): number {
     if (number >= 34 && number <= 64) return number;
   }
   const number = (constants.signals as Record<string, number>)[`SIG${bare}`];
-  if (number === undefined) throw new UmiakError('Invalid', `${JSON.stringify(name)} is not a signal`, { hint: 'Use a name as SIGTERM or a number from 1 to 64.' });
+  if (number === undefined)
+    throw new UmiakError('Invalid', `${JSON.stringify(name)} is not a signal`, { hint: 'Use a name as SIGTERM or a number from 1 to 64.' });
   return number;
 }

@@ -1,0 +1,42 @@
+import { lstatSync, readdirSync, statSync } from 'node:fs';
+import { UmiakError } from '#base/errors.ts';
+import type { OciDevice } from './oci-types.ts';
+
+type AllowedDevice = OciDevice & { permissions: string };
+
+/** Directories of /dev that a container gets of its own. */
+const OWN = new Set(['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console']);
+
+/** All device nodes of the host, for a privileged container. */
+export function readHostDevices(directory = '/dev'): AllowedDevice[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap(entry => {
+    const path = `${directory}/${entry.name}`;
+    if (OWN.has(entry.name)) return [];
+    if (entry.isDirectory()) return readHostDevices(path);
+    return entry.isCharacterDevice() || entry.isBlockDevice() ? (toDevice(path, path, 'rwm', lstatSync(path)) ?? []) : [];
+  });
+}
+
+/** The device node at `path` of the host. @throws Invalid when it is none */
+export function readDevice(path: string, containerPath = path, permissions = 'rwm'): AllowedDevice {
+  if (!/^[rwm]{1,3}$/.test(permissions))
+    throw new UmiakError('Invalid', `device ${path}: permissions ${JSON.stringify(permissions)} must be of r, w and m`);
+  const device = toDevice(path, containerPath, permissions, statSync(path, { throwIfNoEntry: false }));
+  if (!device) throw new UmiakError('Invalid', `${path} is not a device of this machine`);
+  return device;
+}
+
+function toDevice(path: string, containerPath: string, permissions: string, stat: ReturnType<typeof statSync>): AllowedDevice | undefined {
+  if (!path.startsWith('/') || !(stat?.isCharacterDevice() || stat?.isBlockDevice())) return undefined;
+  const number = Number(stat.rdev);
+  return {
+    path: containerPath,
+    type: stat.isBlockDevice() ? 'b' : 'c',
+    major: (number >> 8) & 0xfff,
+    minor: (number & 0xff) | ((number >> 12) & 0xfff00),
+    fileMode: Number(stat.mode) & 0o777,
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    permissions,
+  };
+}

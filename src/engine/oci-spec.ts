@@ -1,0 +1,245 @@
+import { posix } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+import { planCapabilities } from './capabilities.ts';
+import type { ContainerConfig, Mount, Resources, SandboxConfig } from './engine.ts';
+import type { OciDevice, OciMount, OciResources, OciSpec } from './oci-types.ts';
+import type { ImageDefaults } from './ports.ts';
+import type { ResolvedUser } from './user.ts';
+
+/** What the machine can give; read once. */
+export interface HostFacts {
+  capabilities: ReadonlySet<string>;
+  cgroupVersion: 'v1' | 'hybrid' | 'v2';
+  /** Hard limits that we can't exceed, by OCI name; absent means free. */
+  rlimitCeilings: Record<string, number>;
+  /** Our own `oom_score_adj`, below which we can't go without CAP_SYS_RESOURCE; absent means free. */
+  oomScoreAdjFloor?: number;
+}
+
+export interface SpecInput {
+  sandbox: SandboxConfig;
+  container: ContainerConfig;
+  image: ImageDefaults;
+  user: ResolvedUser;
+  host: HostFacts;
+  /** Absolute, mounted. */
+  rootfs: string;
+  cgroupsPath: string;
+  /** Where the sandbox's pinned namespaces are; absent ones are the host's. */
+  namespaces: { network?: string; ipc?: string; uts?: string; pid?: string };
+  /** The sandbox's files that are bound into every container. */
+  files: { hosts?: string; hostname?: string; resolvConf?: string; shm?: string };
+  /** Device nodes that the container asks for, or all of the host's for privileged ones. */
+  devices: (OciDevice & { permissions: string })[];
+}
+
+const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const NO = ['nosuid', 'noexec', 'nodev'];
+
+const MASKED_PATHS = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+];
+const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+
+/** Annotations of a client that may stand in config.json; runtimes take orders from others (`run.oci.…`). */
+const PASSED_ANNOTATIONS = /^(io\.kubernetes\.|org\.opencontainers\.image\.)/;
+
+/**
+ * The OCI configuration of a container, without seccomp. Pure.
+ * @throws Invalid for what can't be asked for
+ */
+export function planOciSpec(input: SpecInput): OciSpec {
+  const { sandbox, container, image, user, host } = input;
+  const security = container.security ?? {};
+  const privileged = security.privileged ?? false;
+  const capabilities = planCapabilities({ ...security.capabilities, privileged }, host.capabilities);
+  const annotations = planAnnotations({ ...sandbox.annotations, ...container.annotations });
+  const rlimits = planRlimits(container.rlimits ?? [], host.rlimitCeilings);
+  const oomScoreAdj = container.resources?.oomScoreAdj;
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: container.tty ?? false,
+      user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: user.additionalGids } : {}) },
+      args: planArgs(container, image),
+      env: planEnv(container, image, sandbox.hostname, user.home),
+      cwd: planCwd(container.workingDir || image.WorkingDir),
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      ...(rlimits.length > 0 ? { rlimits } : {}),
+      noNewPrivileges: security.noNewPrivileges ?? false,
+      ...(oomScoreAdj !== undefined ? { oomScoreAdj: Math.max(oomScoreAdj, host.oomScoreAdjFloor ?? -1000) } : {}),
+    },
+    root: { path: input.rootfs, readonly: security.readOnlyRoot ?? false },
+    mounts: planMounts(input, privileged),
+    ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
+    linux: {
+      namespaces: planNamespaces(input),
+      cgroupsPath: input.cgroupsPath,
+      resources: { devices: planDeviceRules(input.devices, privileged), ...planResources(container.resources ?? {}) },
+      ...(input.devices.length > 0 ? { devices: input.devices.map(({ permissions, ...device }) => device) } : {}),
+      ...(sandbox.sysctls && Object.keys(sandbox.sysctls).length > 0 ? { sysctl: sandbox.sysctls } : {}),
+      ...(privileged ? {} : { maskedPaths: security.maskedPaths ?? MASKED_PATHS, readonlyPaths: security.readonlyPaths ?? READONLY_PATHS }),
+      ...planRootPropagation(container.mounts ?? []),
+    },
+  };
+}
+
+/** Kubernetes' rule: a command replaces entrypoint and cmd; args alone replace cmd. @throws Invalid when nothing is left to run */
+export function planArgs(container: Pick<ContainerConfig, 'command' | 'args' | 'image'>, image: ImageDefaults): string[] {
+  const command = container.command ?? [];
+  const args = container.args ?? [];
+  const all = command.length > 0 ? [...command, ...args] : [...(image.Entrypoint ?? []), ...(args.length > 0 ? args : (image.Cmd ?? []))];
+  if (all.length === 0)
+    throw new UmiakError('Invalid', `image ${container.image} says nothing about what to run, and neither does the container`, {
+      hint: 'Give a command.',
+    });
+  return all;
+}
+
+/** The image's environment overlaid by the container's; later wins, the first place is kept. */
+export function planEnv(
+  container: Pick<ContainerConfig, 'env' | 'tty'>,
+  image: ImageDefaults,
+  hostname: string | undefined,
+  home: string,
+): string[] {
+  const own = (container.env ?? []).map(({ name, value }) => `${name}=${value}`);
+  const inherited = [PATH, ...(hostname ? [`HOSTNAME=${hostname}`] : []), ...(container.tty ? ['TERM=xterm'] : [])];
+  const merged = new Map<string, string>();
+  for (const pair of [...inherited, ...(image.Env ?? []), ...own]) merged.set(pair.split('=', 1)[0]!, pair);
+  if (!merged.has('HOME')) merged.set('HOME', `HOME=${home}`);
+  return [...merged.values()];
+}
+
+function planCwd(workingDir: string | undefined): string {
+  return posix.resolve('/', workingDir || '/');
+}
+
+/** What a client's annotations may say to the runtime: nothing that it acts on. */
+export function planAnnotations(annotations: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(annotations).filter(([name]) => PASSED_ANNOTATIONS.test(name)));
+}
+
+function planRlimits(
+  wanted: readonly { type: string; soft: number; hard: number }[],
+  ceilings: Record<string, number>,
+): { type: string; soft: number; hard: number }[] {
+  return wanted.map(({ type, soft, hard }) => {
+    const name = `RLIMIT_${type.toUpperCase().replace(/^RLIMIT_/, '')}`;
+    const ceiling = ceilings[name] ?? Number.POSITIVE_INFINITY;
+    return { type: name, soft: Math.min(soft, ceiling), hard: Math.min(hard, ceiling) };
+  });
+}
+
+function planNamespaces({ namespaces, sandbox, host, container }: SpecInput): { type: string; path?: string }[] {
+  const planned: { type: string; path?: string }[] = [{ type: 'mount' }];
+  if (sandbox.pid !== 'host') planned.push({ type: 'pid', ...(namespaces.pid !== undefined ? { path: namespaces.pid } : {}) });
+  if (namespaces.network !== undefined) planned.push({ type: 'network', path: namespaces.network });
+  if (namespaces.ipc !== undefined) planned.push({ type: 'ipc', path: namespaces.ipc });
+  if (namespaces.uts !== undefined) planned.push({ type: 'uts', path: namespaces.uts });
+  if (host.cgroupVersion === 'v2' && !container.security?.privileged) planned.push({ type: 'cgroup' });
+  return planned;
+}
+
+function planMounts({ sandbox, container, files }: SpecInput, privileged: boolean): OciMount[] {
+  const access = privileged ? 'rw' : 'ro';
+  // sysfs can be mounted only with a network namespace of the container's own user; the host's is bound.
+  const sys: OciMount =
+    sandbox.network === 'host'
+      ? { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'rprivate', ...NO, access] }
+      : { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...NO, access] };
+  const mounts: OciMount[] = [
+    { destination: '/proc', type: 'proc', source: 'proc', options: NO },
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+    },
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: NO },
+    sys,
+    ...(sandbox.network === 'host'
+      ? []
+      : [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...NO, 'relatime', access] }]),
+  ];
+  const bind = (source: string | undefined, destination: string, options: string[]) => {
+    if (source !== undefined) mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] });
+  };
+  bind(files.shm, '/dev/shm', ['rw', ...NO]);
+  const fileAccess = container.security?.readOnlyRoot ? 'ro' : 'rw';
+  bind(files.hosts, '/etc/hosts', [fileAccess]);
+  bind(files.hostname, '/etc/hostname', [fileAccess]);
+  bind(files.resolvConf, '/etc/resolv.conf', [fileAccess]);
+  // Parents before children, and what the container asks for in place of what it would get.
+  const own = [...(container.mounts ?? [])]
+    .map(toOciMount)
+    .sort((a, b) => a.destination.split('/').length - b.destination.split('/').length);
+  const replaced = new Set(own.map(mount => mount.destination));
+  return [...mounts.filter(mount => !replaced.has(mount.destination)), ...own];
+}
+
+function toOciMount({ source, destination, readOnly = false, propagation = 'private', type = 'bind', options = [] }: Mount): OciMount {
+  const target = posix.resolve('/', destination);
+  if (!destination.startsWith('/') || target === '/')
+    throw new UmiakError('Invalid', `mount destination ${JSON.stringify(destination)} must be an absolute path below /`);
+  const access = readOnly ? 'ro' : 'rw';
+  if (type === 'tmpfs') return { destination: target, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', access, ...options] };
+  if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
+  const spread = propagation === 'private' ? 'rprivate' : propagation;
+  return { destination: target, type: 'bind', source, options: ['rbind', spread, access, ...options] };
+}
+
+/** A mount that propagates needs a root that is at least a slave of the host's. */
+function planRootPropagation(mounts: readonly Mount[]): { rootfsPropagation?: string } {
+  if (mounts.some(mount => mount.propagation === 'rshared')) return { rootfsPropagation: 'shared' };
+  if (mounts.some(mount => mount.propagation === 'rslave')) return { rootfsPropagation: 'slave' };
+  return {};
+}
+
+function planDeviceRules(devices: SpecInput['devices'], privileged: boolean): OciResources['devices'] {
+  if (privileged) return [{ allow: true, access: 'rwm' }];
+  return [
+    { allow: false, access: 'rwm' },
+    ...devices.map(({ type, major, minor, permissions }) => ({ allow: true, access: permissions, type, major, minor })),
+  ];
+}
+
+/** OCI's form of limits; used for updates too. */
+export function planResources(resources: Resources): Omit<OciResources, 'devices'> {
+  const planned: Omit<OciResources, 'devices'> = {};
+  const memory = withoutUndefined({
+    limit: resources.memoryLimitBytes,
+    reservation: resources.memoryReservationBytes,
+    // No swap beyond the limit, as the kubelet sets it.
+    swap: resources.memoryLimitBytes,
+  });
+  const cpu = withoutUndefined({
+    shares: resources.cpuShares,
+    quota: resources.cpuQuotaUs,
+    period: resources.cpuPeriodUs,
+    cpus: resources.cpusetCpus || undefined,
+    mems: resources.cpusetMems || undefined,
+  });
+  if (Object.keys(memory).length > 0) planned.memory = memory;
+  if (Object.keys(cpu).length > 0) planned.cpu = cpu;
+  if (resources.pidsLimit !== undefined) planned.pids = { limit: resources.pidsLimit };
+  return planned;
+}
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,52 @@
+import { closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
+import { mount } from '#linux/mount.ts';
+
+const O_PATH = 0o10000000;
+/** The kernel takes one page of options. */
+const MAX_OPTIONS_BYTES = 4000;
+
+export interface OverlayOptions {
+  /** Top first. */
+  lowerDirs: readonly string[];
+  upper: string;
+  work: string;
+  target: string;
+}
+
+/** The options as text, or undefined when they are too long or have characters that overlay takes for its own. Pure. */
+export function planOverlayOptions({ lowerDirs, upper, work }: Omit<OverlayOptions, 'target'>): string | undefined {
+  const options = `lowerdir=${lowerDirs.join(':')},upperdir=${upper},workdir=${work}`;
+  const isPlain = [...lowerDirs, upper, work].every(path => !/[:,\\]/.test(path));
+  return isPlain && Buffer.byteLength(options) < MAX_OPTIONS_BYTES ? options : undefined;
+}
+
+/** Mounts an overlay with one system call; any number of layers up to the kernel's 500, any characters in their paths. */
+export function mountOverlay({ lowerDirs, upper, work, target }: OverlayOptions): void {
+  const options = planOverlayOptions({ lowerDirs, upper, work });
+  if (options !== undefined) return mount('overlay', target, 'overlay', 0, options);
+  const fds: number[] = [];
+  const short = (path: string) => {
+    const fd = openSync(path, constants.O_DIRECTORY | O_PATH);
+    fds.push(fd);
+    return `/proc/self/fd/${fd}`;
+  };
+  try {
+    const data = `lowerdir=${lowerDirs.map(short).join(':')},upperdir=${short(upper)},workdir=${short(work)}`;
+    mount('overlay', target, 'overlay', 0, data);
+  } finally {
+    for (const fd of fds) closeSync(fd);
+  }
+}
+
+/** Makes the directories without which no runtime starts, where the image has none. Links in the image's place are left to the runtime. */
+export function ensureMountPoints(rootfs: string): void {
+  for (const name of ['dev', 'proc', 'sys', 'etc']) if (!existsSync(`${rootfs}/${name}`)) tryMkdir(`${rootfs}/${name}`);
+}
+
+function tryMkdir(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o755 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}

@@ -1,0 +1,38 @@
+import { rmSync } from 'node:fs';
+import type { Cgroup } from '#linux/cgroup.ts';
+import { umount } from '#linux/mount.ts';
+import { readCommandLine, signalProcess, waitForEnd } from '#linux/process.ts';
+import type { EnginePaths } from './paths.ts';
+import { findProcesses, mountsBelow, RUNTIMES } from './world.ts';
+
+const SIGKILL = 9;
+/** Who may have a container's id among its arguments and be a part of it. */
+const OURS = /(^|\/)(conmon|crun|runc)$/;
+const DEATH_TIMEOUT_MS = 10_000;
+
+/**
+ * Kills what belongs to a container that must not run: its monitor, a runtime in the middle of creating it, its processes.
+ * Repeats until nothing is left, since a runtime may have forked meanwhile.
+ */
+export async function killRemains(id: string, cgroup: Cgroup): Promise<void> {
+  for (;;) {
+    const processes = findProcesses(id).filter(({ pid }) => OURS.test(readCommandLine(pid)[0] ?? ''));
+    for (const process of processes) signalProcess(process, SIGKILL);
+    for (const process of processes) await waitForEnd(process, DEATH_TIMEOUT_MS);
+    await cgroup.kill();
+    if (processes.length === 0) return;
+  }
+}
+
+/** Removes what a run of a container leaves in the run directory and its control group. Its processes have ended. */
+export function clearRun(paths: EnginePaths, id: string, cgroup: Cgroup): void {
+  cgroup.remove();
+  for (const runtime of RUNTIMES) rmSync(`${paths.runtimeRoot(runtime)}/${id}`, { recursive: true, force: true });
+  rmSync(paths.bundle(id), { recursive: true, force: true });
+  rmSync(paths.exit(id), { force: true });
+}
+
+/** Unmounts all that is mounted at or below a directory, the deepest first. */
+export function unmountBelow(directory: string): void {
+  for (const target of mountsBelow(directory).reverse()) umount(target, { detach: true });
+}

@@ -1,0 +1,65 @@
+import { execFile } from 'node:child_process';
+import { existsSync, unlinkSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { UmiakError } from '#base/errors.ts';
+import { writeFifo } from './conmon.ts';
+
+const run = promisify(execFile);
+
+/** An OCI runtime's program. Creating goes through a monitor (`conmon.ts`), ending through the kernel (`Cgroup`). */
+export interface OciRuntime {
+  readonly name: 'crun' | 'runc';
+  readonly path: string;
+  /** Its `--root`; `<root>/<id>` is a container's state. */
+  readonly root: string;
+  /** Takes seccomp as compiled BPF in an annotation. */
+  readonly takesBpf: boolean;
+  /** Lets a created container run. */
+  start(id: string): Promise<void>;
+}
+
+/** The runtime of that name with its state below `root`. @throws ServiceUnavailable when it is not installed */
+export function openRuntime(name: 'crun' | 'runc', root: string): OciRuntime {
+  const path = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'].map(directory => `${directory}/${name}`).find(existsSync);
+  if (path === undefined) throw new UmiakError('ServiceUnavailable', `${name} is not installed`, { hint: `Install the package ${name}.` });
+  return name === 'crun' ? new CrunRuntime(path, root) : new RuncRuntime(path, root);
+}
+
+class CrunRuntime implements OciRuntime {
+  readonly name = 'crun';
+  readonly takesBpf = true;
+  readonly path: string;
+  readonly root: string;
+
+  constructor(path: string, root: string) {
+    this.path = path;
+    this.root = root;
+  }
+
+  /** All that `crun start` does without start hooks: open, unlink, one byte. */
+  async start(id: string): Promise<void> {
+    const fifo = `${this.root}/${id}/exec.fifo`;
+    if (!writeFifo(fifo, '\0', () => unlinkSync(fifo))) throw new UmiakError('InternalError', 'the container ended before it was started');
+  }
+}
+
+class RuncRuntime implements OciRuntime {
+  readonly name = 'runc';
+  readonly takesBpf = false;
+  readonly path: string;
+  readonly root: string;
+
+  constructor(path: string, root: string) {
+    this.path = path;
+    this.root = root;
+  }
+
+  async start(id: string): Promise<void> {
+    try {
+      await run(this.path, ['--root', this.root, 'start', id]);
+    } catch (error) {
+      const { stderr = '' } = error as { stderr?: string };
+      throw new UmiakError('InternalError', `runc start: ${stderr.trim().split('\n').at(-1)}`, { cause: error });
+    }
+  }
+}

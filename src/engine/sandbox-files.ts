@@ -1,0 +1,50 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { hostname as hostHostname } from 'node:os';
+import type { SandboxConfig } from './engine.ts';
+
+/** `/etc/hosts` of a pod. Pure. */
+export function planHosts({
+  hostname,
+  address,
+  aliases = [],
+}: {
+  hostname: string;
+  address?: string | undefined;
+  aliases?: SandboxConfig['hostAliases'];
+}): string {
+  return [
+    '127.0.0.1\tlocalhost',
+    '::1\tlocalhost ip6-localhost ip6-loopback',
+    'fe00::\tip6-localnet',
+    'ff00::\tip6-mcastprefix',
+    'ff02::1\tip6-allnodes',
+    'ff02::2\tip6-allrouters',
+    ...(address !== undefined ? [`${address}\t${hostname}`] : []),
+    ...(aliases ?? []).map(({ ip, hostnames }) => `${ip}\t${hostnames.join('\t')}`),
+    '',
+  ].join('\n');
+}
+
+/** `/etc/resolv.conf` of a pod. Pure. */
+export function planResolvConf({ servers, searches, options }: NonNullable<SandboxConfig['dns']>): string {
+  return [
+    ...(searches.length > 0 ? [`search ${searches.join(' ')}`] : []),
+    ...servers.map(server => `nameserver ${server}`),
+    ...(options.length > 0 ? [`options ${options.join(' ')}`] : []),
+    '',
+  ].join('\n');
+}
+
+/** Writes the files that are bound into every container of a sandbox. */
+export function writeSandboxFiles(directory: string, config: SandboxConfig, address: string | undefined): void {
+  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  const hostname = sandboxHostname(config);
+  const write = (name: string, content: string) => writeFileSync(`${directory}/${name}`, content, { mode: 0o644 });
+  write('hosts', planHosts({ hostname, address, aliases: config.hostAliases }));
+  write('hostname', `${hostname}\n`);
+  if (config.dns) write('resolv.conf', planResolvConf(config.dns));
+}
+
+export function sandboxHostname(config: SandboxConfig): string {
+  return config.hostname || (config.network === 'host' ? hostHostname() : config.metadata.name.slice(0, 63));
+}

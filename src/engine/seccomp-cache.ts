@@ -1,0 +1,46 @@
+import { release } from 'node:os';
+import { compileSeccomp, type LinuxSeccomp } from '#linux/seccomp.ts';
+import type { OciSpec } from './oci-types.ts';
+import type { OciRuntime } from './runtime.ts';
+import { planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
+
+/** The annotation by which crun takes a compiled filter. */
+const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
+const MAX_FILTERS = 64;
+
+/** Filters by profile and capabilities, each compiled once. A profile's file is read again for each new container's start. */
+export class SeccompCache {
+  readonly #compiled = new Map<string, string>();
+  #default: { key: string; seccomp: LinuxSeccomp }[] = [];
+
+  /** The specification with the filter that `profile` means, in the form that the runtime takes. @throws Invalid, ServiceUnavailable */
+  apply(spec: OciSpec, profile: string | undefined, runtime: OciRuntime): OciSpec {
+    const seccomp = this.#plan(profile, spec.process.capabilities.bounding);
+    if (!seccomp) return spec;
+    // A listener needs the runtime's own way: it hands the descriptor over.
+    if (!runtime.takesBpf || seccomp.listenerPath !== undefined) return { ...spec, linux: { ...spec.linux, seccomp } };
+    return { ...spec, annotations: { ...spec.annotations, [BPF_ANNOTATION]: this.#compile(seccomp) } };
+  }
+
+  #plan(profile: string | undefined, capabilities: readonly string[]): LinuxSeccomp | undefined {
+    const isDefault = profile === undefined || profile === 'runtime/default';
+    const key = capabilities.join();
+    const known = isDefault && this.#default.find(entry => entry.key === key);
+    if (known) return known.seccomp;
+    const read = readSeccompProfile(profile);
+    if (!read) return undefined;
+    const seccomp = planSeccomp(read, { capabilities: new Set(capabilities), arch: process.arch, kernel: release() });
+    if (isDefault) this.#default = [...this.#default.slice(1 - MAX_FILTERS), { key, seccomp }];
+    return seccomp;
+  }
+
+  #compile(seccomp: LinuxSeccomp): string {
+    const key = JSON.stringify(seccomp);
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    if (this.#compiled.size >= MAX_FILTERS) this.#compiled.clear();
+    const compiled = compileSeccomp(seccomp).toString('base64');
+    this.#compiled.set(key, compiled);
+    return compiled;
+  }
+}

@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { UmiakError } from '#base/errors.ts';
+import type { LinuxSeccomp, SeccompArgument } from '#linux/seccomp.ts';
+
+/** Debian's package golang-github-containers-common. */
+const DEFAULT_PROFILE = '/usr/share/containers/seccomp.json';
+
+/** A profile as Docker, containerd and podman write it: OCI's form with conditions on architecture and capabilities. */
+export interface SeccompProfile {
+  defaultAction: string;
+  defaultErrnoRet?: number;
+  architectures?: string[];
+  archMap?: { architecture: string; subArchitectures?: string[] | null }[] | null;
+  flags?: string[];
+  listenerPath?: string;
+  syscalls?: {
+    names?: string[];
+    name?: string;
+    action: string;
+    errnoRet?: number;
+    args?: SeccompArgument[] | null;
+    includes?: SeccompConditions;
+    excludes?: SeccompConditions;
+  }[];
+}
+
+interface SeccompConditions {
+  arches?: string[];
+  caps?: string[];
+  minKernel?: string;
+}
+
+const ARCHITECTURES: Record<string, { go: string; seccomp: string }> = {
+  x64: { go: 'amd64', seccomp: 'SCMP_ARCH_X86_64' },
+  arm64: { go: 'arm64', seccomp: 'SCMP_ARCH_AARCH64' },
+  s390x: { go: 's390x', seccomp: 'SCMP_ARCH_S390X' },
+  ppc64: { go: 'ppc64le', seccomp: 'SCMP_ARCH_PPC64LE' },
+  riscv64: { go: 'riscv64', seccomp: 'SCMP_ARCH_RISCV64' },
+};
+
+export interface SeccompContext {
+  capabilities: ReadonlySet<string>;
+  /** As `process.arch`. */
+  arch: string;
+  /** As `os.release()`. */
+  kernel: string;
+}
+
+/** The rules of a profile that hold for these capabilities, this architecture and this kernel. Pure. */
+export function planSeccomp(profile: SeccompProfile, { capabilities, arch, kernel }: SeccompContext): LinuxSeccomp {
+  const { go = arch, seccomp = '' } = ARCHITECTURES[arch] ?? {};
+  const mapped = profile.archMap?.find(entry => entry.architecture === seccomp);
+  const architectures = mapped ? [seccomp, ...(mapped.subArchitectures ?? [])] : profile.architectures;
+  const holds = ({ arches, caps, minKernel }: SeccompConditions) =>
+    (!arches?.length || arches.includes(go)) &&
+    (caps ?? []).every(cap => capabilities.has(cap)) &&
+    (minKernel === undefined || isAtLeast(kernel, minKernel));
+  const isExcluded = ({ arches, caps, minKernel }: SeccompConditions) =>
+    (arches ?? []).includes(go) ||
+    (caps ?? []).some(cap => capabilities.has(cap)) ||
+    (minKernel !== undefined && isAtLeast(kernel, minKernel));
+  const syscalls = (profile.syscalls ?? [])
+    .filter(rule => holds(rule.includes ?? {}) && !isExcluded(rule.excludes ?? {}))
+    .map(({ names, name, action, errnoRet, args }) => ({
+      names: names ?? (name !== undefined ? [name] : []),
+      action,
+      ...(errnoRet !== undefined ? { errnoRet } : {}),
+      ...(args?.length ? { args } : {}),
+    }));
+  return {
+    defaultAction: profile.defaultAction,
+    ...(profile.defaultErrnoRet !== undefined ? { defaultErrnoRet: profile.defaultErrnoRet } : {}),
+    ...(architectures?.length ? { architectures } : {}),
+    ...(profile.flags?.length ? { flags: profile.flags } : {}),
+    ...(profile.listenerPath !== undefined ? { listenerPath: profile.listenerPath } : {}),
+    syscalls,
+  };
+}
+
+function isAtLeast(kernel: string, wanted: string): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map(Number.parseFloat);
+  const [wantedMajor = 0, wantedMinor = 0] = wanted.split('.').map(Number.parseFloat);
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
+
+/** The profile that `name` means (`runtime/default`, a path), or undefined for none. @throws Invalid, ServiceUnavailable */
+export function readSeccompProfile(name: string | undefined): SeccompProfile | undefined {
+  if (name === 'unconfined') return undefined;
+  const isDefault = name === undefined || name === '' || name === 'runtime/default' || name === 'docker/default';
+  const path = isDefault ? DEFAULT_PROFILE : name.replace(/^localhost\//, '');
+  if (!path.startsWith('/'))
+    throw new UmiakError('Invalid', `seccomp profile ${JSON.stringify(name)} must be runtime/default, unconfined or an absolute path`);
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as SeccompProfile;
+  } catch (cause) {
+    if (isDefault)
+      throw new UmiakError('ServiceUnavailable', 'the default seccomp profile is not installed', {
+        cause,
+        hint: 'Install the package golang-github-containers-common.',
+      });
+    throw new UmiakError('Invalid', `seccomp profile ${path} can't be read`, { cause });
+  }
+}

@@ -1,0 +1,84 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { isPinned } from '#linux/namespaces.ts';
+import { identify, type ProcessIdentity, readCommandLine } from '#linux/process.ts';
+import type { EnginePaths } from './paths.ts';
+import type { SandboxRecord } from './records.ts';
+import type { World } from './recovery.ts';
+
+export const RUNTIMES = ['crun', 'runc'] as const;
+
+/** Looks at the machine: `planRecovery`'s other half. */
+export function readWorld(
+  paths: EnginePaths,
+  { bootId, sandboxes, nameless }: { bootId: string; sandboxes: readonly SandboxRecord[]; nameless: World['nameless'] },
+): World {
+  const states = new Set<string>();
+  const unstarted = new Set<string>();
+  for (const runtime of RUNTIMES) {
+    const root = paths.runtimeRoot(runtime);
+    for (const id of list(root)) {
+      states.add(id);
+      if (existsSync(`${root}/${id}/exec.fifo`)) unstarted.add(id);
+    }
+  }
+  const exits = list(paths.exits).flatMap((id): [string, number][] => {
+    const code = readExitCode(paths, id);
+    return code === undefined ? [] : [[id, code]];
+  });
+  return {
+    bootId,
+    exits: new Map(exits),
+    monitors: findMonitors(paths),
+    bundles: new Set(list(paths.bundles)),
+    states,
+    unstarted,
+    pinned: new Set(sandboxes.filter(record => pinsOf(record).every(path => isPinned(path))).map(record => record.id)),
+    nameless,
+  };
+}
+
+/** The exit code that a monitor wrote (by rename, so whole), or undefined. */
+export function readExitCode(paths: EnginePaths, id: string): number | undefined {
+  try {
+    const text = readFileSync(paths.exit(id), 'utf8').trim();
+    return /^\d+$/.test(text) ? Number(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Living conmon processes with a bundle of ours. */
+export function findMonitors(paths: EnginePaths): Map<string, ProcessIdentity> {
+  const monitors = new Map<string, ProcessIdentity>();
+  for (const process of findProcesses(`${paths.bundles}/`)) {
+    const command = readCommandLine(process.pid);
+    const bundle = command[command.indexOf('-b') + 1] ?? '';
+    if (command[0]?.endsWith('conmon') && bundle.startsWith(`${paths.bundles}/`))
+      monitors.set(bundle.slice(paths.bundles.length + 1), process);
+  }
+  return monitors;
+}
+
+/** Processes that have `text` somewhere in their command line. */
+export function findProcesses(text: string): ProcessIdentity[] {
+  const pids = readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number);
+  return pids.filter(pid => pid !== process.pid && readCommandLine(pid).join(' ').includes(text)).flatMap(pid => identify(pid) ?? []);
+}
+
+/** Mount points at or below `directory`, deepest last. */
+export function mountsBelow(directory: string): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .flatMap(line => line.split(' ')[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))) ?? [])
+    .filter(target => target === directory || target.startsWith(`${directory}/`));
+}
+
+function pinsOf({ network, pins }: SandboxRecord): string[] {
+  return [...(network ? [network.path, network.ipc, network.uts] : []), ...Object.values(pins ?? {})];
+}
+
+function list(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
+}

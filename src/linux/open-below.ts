@@ -1,0 +1,47 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { declare, errno, SyscallError } from './libc.ts';
+
+const SYS_OPENAT2 = 437;
+const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_IN_ROOT = 0x10;
+const O_PATH = 0o10000000;
+const O_CLOEXEC = 0o2000000;
+const ENOENT = 2;
+const ENOTDIR = 20;
+const ELOOP = 40;
+
+const openat2Call = declare('long syscall(long number, long directory, const char *path, const void *how, long size)');
+
+/**
+ * Opens `path` as a process whose root is `root` would see it: symbolic links, `..` and absolute paths all stay below.
+ * @returns a descriptor, or undefined where there is nothing
+ * @throws SyscallError
+ */
+export function openBelow(root: string, path: string, flags: number): number | undefined {
+  const directory = openSync(root, constants.O_DIRECTORY | O_PATH);
+  try {
+    const how = Buffer.alloc(24);
+    how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
+    how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16);
+    const fd = Number(openat2Call(SYS_OPENAT2, directory, path, how, how.length));
+    if (fd >= 0) return fd;
+    const code = errno();
+    if (code === ENOENT || code === ENOTDIR || code === ELOOP) return undefined;
+    throw new SyscallError(`open ${path} below ${root}`, code);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+/** Reads a regular file below `root`, at most `maxBytes`; what is missing, or is no regular file, is empty. */
+export function readBelow(root: string, path: string, maxBytes = 1 << 20): string {
+  const fd = openBelow(root, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  if (fd === undefined) return '';
+  try {
+    if (!fstatSync(fd).isFile()) return '';
+    const bytes = Buffer.alloc(Math.min(maxBytes, Math.max(1, fstatSync(fd).size)));
+    return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
