@@ -1,0 +1,126 @@
+import type { Context, Outcome } from './request.ts';
+import type { Resources, Served } from './resources.ts';
+
+/** Answers `/api`, `/apis` and what stands below them, whole (aggregated) or piece by piece. */
+export class Discovery {
+  readonly #resources: Resources;
+  readonly #serverAddress: () => string;
+  readonly #aggregated = new Map<boolean, object>();
+
+  constructor(resources: Resources, serverAddress: () => string) {
+    this.#resources = resources;
+    this.#serverAddress = serverAddress;
+  }
+
+  /** Undefined for a path that discovery has nothing to say about. */
+  answer(path: string, { media }: Context): Outcome | undefined {
+    const words = path.split('/').filter(word => word !== '');
+    const [root, group, version] = words;
+    if (words.length === 1 && (root === 'api' || root === 'apis')) {
+      if (media.as === 'discovery') return value(this.#aggregate(root === 'api'), media.contentType);
+      return value(root === 'api' ? this.#coreVersions() : this.#groupList());
+    }
+    if (root === 'api' && words.length === 2) return this.#resourceList('', group!);
+    if (root === 'apis' && words.length === 2) return this.#group(group!);
+    if (root === 'apis' && words.length === 3) return this.#resourceList(group!, version!);
+    return undefined;
+  }
+
+  #aggregate(isCore: boolean): object {
+    let made = this.#aggregated.get(isCore);
+    if (!made) {
+      const own = this.#resources.all.filter(({ resource }) => (resource.group === '') === isCore);
+      const items = [...Map.groupBy(own, ({ resource }) => resource.group)].map(([group, served]) => ({
+        metadata: { name: group },
+        versions: versionsOf(served).map(version => ({
+          version,
+          resources: served.filter(({ resource }) => resource.version === version).map(toDiscovered),
+          freshness: 'Current',
+        })),
+      }));
+      made = { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items };
+      this.#aggregated.set(isCore, made);
+    }
+    return made;
+  }
+
+  #coreVersions(): object {
+    return {
+      kind: 'APIVersions',
+      versions: ['v1'],
+      serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: this.#serverAddress() }],
+    };
+  }
+
+  #groupList(): object {
+    const named = this.#resources.all.filter(({ resource }) => resource.group !== '');
+    return {
+      kind: 'APIGroupList',
+      apiVersion: 'v1',
+      groups: [...Map.groupBy(named, ({ resource }) => resource.group)].map(([group, served]) => toGroup(group, served)),
+    };
+  }
+
+  #group(group: string): Outcome | undefined {
+    const served = this.#resources.all.filter(({ resource }) => resource.group === group);
+    return served.length > 0 && group !== '' ? value({ kind: 'APIGroup', apiVersion: 'v1', ...toGroup(group, served) }) : undefined;
+  }
+
+  #resourceList(group: string, version: string): Outcome | undefined {
+    if (!this.#resources.hasGroupVersion(group, version)) return undefined;
+    const served = this.#resources.all.filter(({ resource }) => resource.group === group && resource.version === version);
+    const groupVersion = group ? `${group}/${version}` : version;
+    return value({ kind: 'APIResourceList', apiVersion: 'v1', groupVersion, resources: served.flatMap(toListed) });
+  }
+}
+
+function value(body: object, contentType?: string): Outcome {
+  return { type: 'value', status: 200, value: body, ...(contentType && { contentType }) };
+}
+
+/** The preferred version first: stable before beta before alpha, higher before lower. */
+function versionsOf(served: Served[]): string[] {
+  const rank = (version: string) => (version.includes('alpha') ? 2 : version.includes('beta') ? 1 : 0);
+  return [...new Set(served.map(({ resource }) => resource.version))].sort(
+    (a, b) => rank(a) - rank(b) || b.localeCompare(a, undefined, { numeric: true }),
+  );
+}
+
+function toGroup(name: string, served: Served[]): object {
+  const versions = versionsOf(served).map(version => ({ groupVersion: `${name}/${version}`, version }));
+  return { name, versions, preferredVersion: versions[0] };
+}
+
+function toDiscovered({ resource }: Served): object {
+  const { group, version, kind, plural, singular, namespaced, verbs, shortNames, categories, subresources } = resource;
+  return {
+    resource: plural,
+    responseKind: { group, version, kind },
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: singular,
+    verbs,
+    shortNames,
+    categories,
+    subresources: subresources?.map(each => ({
+      subresource: each.name,
+      responseKind: { group: each.group ?? group, version: each.version ?? version, kind: each.kind },
+      verbs: each.verbs,
+    })),
+  };
+}
+
+function toListed({ resource }: Served): object[] {
+  const { kind, plural, singular, namespaced, verbs, shortNames, categories, subresources = [] } = resource;
+  return [
+    { name: plural, singularName: singular, namespaced, kind, verbs, shortNames, categories },
+    ...subresources.map(each => ({
+      name: `${plural}/${each.name}`,
+      singularName: '',
+      namespaced,
+      ...(each.group !== undefined && { group: each.group }),
+      ...(each.version !== undefined && { version: each.version }),
+      kind: each.kind,
+      verbs: each.verbs,
+    })),
+  ];
+}

@@ -1,0 +1,155 @@
+import { isUmiakError, UmiakError } from '#base/errors.ts';
+import type { Store } from '#store/store.ts';
+import type { Context, ListOutcome, ResourceRoute } from './request.ts';
+import type { ListView } from './resource-cache.ts';
+import type { Stored } from './resources.ts';
+import { parseSelection, type Selection, selects } from './selection.ts';
+import { badRequest, ExpiredContinue } from './status.ts';
+import { StoredObject } from './stored-object.ts';
+
+/** Where a list goes on: after which key, and as of which revision (-1: whatever is newest then). */
+interface Position {
+  revision: number;
+  start: string;
+}
+
+/** Reads a resource's objects as of one revision, by page if asked. */
+export async function list({ route, query }: Context<ResourceRoute>, served: Stored, store: Store): Promise<ListOutcome> {
+  const selection = parseSelection(served, route.namespace, query);
+  const limit = parseCount(query, 'limit');
+  const { at, start } = planRead(query, limit);
+  const { cache } = served;
+  if (at !== undefined && at > cache.revision) throw tooLargeRevision(at, cache.revision);
+  const from = start ?? selection.from;
+
+  const kept = at === undefined ? cache.snapshot({ keep: limit > 0 }) : cache.snapshotAt(at);
+  if (kept) return readView(served, kept, selection, from, limit);
+  return await readStore(served, store, selection, from, limit, at!, start !== undefined);
+}
+
+/** Which revision is to be read (absent: the newest) and from which key on. */
+function planRead(query: URLSearchParams, limit: number): { at?: number; start?: string } {
+  const token = query.get('continue') ?? '';
+  const version = query.get('resourceVersion') ?? '';
+  const match = query.get('resourceVersionMatch') ?? '';
+  if (query.has('sendInitialEvents')) throw invalidOption('sendInitialEvents', 'sendInitialEvents is forbidden for list', 'Forbidden');
+  if (match && match !== 'Exact' && match !== 'NotOlderThan')
+    throw invalidOption('resourceVersionMatch', `supported values: "Exact", "NotOlderThan", ""`, 'Unsupported value');
+  if (token) {
+    if (match) throw invalidOption('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided', 'Forbidden');
+    if (version !== '' && version !== '0') throw badRequest('specifying resource version is not allowed when using continue');
+    const { revision, start } = decodeContinue(token);
+    return revision < 0 ? { start } : { at: revision, start };
+  }
+  const revision = parseRevision(version);
+  if (match && version === '')
+    throw invalidOption('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided', 'Forbidden');
+  if (match === 'Exact' && revision === 0)
+    throw invalidOption('resourceVersionMatch', 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"', 'Forbidden');
+  return match === 'Exact' || (match === '' && limit > 0 && revision > 0) ? { at: revision } : {};
+}
+
+function readView(served: Stored, { view, revision }: ListView, selection: Selection, from: string, limit: number): ListOutcome {
+  const done = { type: 'list', served, revision, continueToken: undefined, remaining: undefined } as const;
+  if (limit === 0) {
+    const all = view.range(from, selection.to);
+    return { ...done, items: selection.isWhole ? all : filtered(all, selection) };
+  }
+  const items: StoredObject[] = [];
+  for (const object of view.range(from, selection.to)) {
+    if (!selection.isWhole && !selects(selection, object)) continue;
+    if (items.length === limit) {
+      const start = `${items.at(-1)!.key}\0`;
+      const remaining = selection.isWhole ? view.count(start, selection.to) : undefined;
+      return { ...done, items, continueToken: encodeContinue({ revision, start }), remaining };
+    }
+    items.push(object);
+  }
+  return { ...done, items };
+}
+
+/** The way of lists whose snapshot is no longer in memory. */
+async function readStore(
+  served: Stored,
+  store: Store,
+  selection: Selection,
+  from: string,
+  limit: number,
+  at: number,
+  continued: boolean,
+): Promise<ListOutcome> {
+  const { prefix, layout } = served.cache;
+  const items: StoredObject[] = [];
+  let next: string | undefined = prefix + from;
+  try {
+    while (next !== undefined) {
+      const page = await store.list(prefix, { at, from: next, limit: 1000 });
+      for (const { key, value, revision } of page.entries) {
+        const object = new StoredObject(layout, key.slice(prefix.length), value, revision);
+        if (object.key >= selection.to)
+          return { type: 'list', served, items, revision: at, continueToken: undefined, remaining: undefined };
+        if (!selects({ ...selection, from: '' }, object)) continue;
+        if (limit > 0 && items.length === limit) {
+          const token = encodeContinue({ revision: at, start: `${items.at(-1)!.key}\0` });
+          return { type: 'list', served, items, revision: at, continueToken: token, remaining: undefined };
+        }
+        items.push(object);
+      }
+      next = page.next;
+    }
+  } catch (error) {
+    if (!isUmiakError(error, 'Expired')) throw error;
+    if (continued) throw new ExpiredContinue(encodeContinue({ revision: -1, start: from }));
+    throw new UmiakError('Expired', 'The resourceVersion for the provided list is too old.', { cause: error });
+  }
+  return { type: 'list', served, items, revision: at, continueToken: undefined, remaining: undefined };
+}
+
+function* filtered(objects: Iterable<StoredObject>, selection: Selection): Generator<StoredObject> {
+  for (const object of objects) if (selects(selection, object)) yield object;
+}
+
+function encodeContinue({ revision, start }: Position): string {
+  return Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv: revision, start })).toString('base64url');
+}
+
+function decodeContinue(token: string): Position {
+  try {
+    const { v, rv, start } = JSON.parse(Buffer.from(token, 'base64url').toString()) as { v?: unknown; rv?: unknown; start?: unknown };
+    if (v === 'meta.k8s.io/v1' && Number.isSafeInteger(rv) && typeof start === 'string') return { revision: rv as number, start };
+  } catch {
+    // said below
+  }
+  throw badRequest('continue key is not valid: it is not a token that this server gave');
+}
+
+/** A `resourceVersion` parameter as a number; empty is 0. @throws `BadRequest` */
+export function parseRevision(text: string): number {
+  if (text === '') return 0;
+  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version "${text.slice(0, 40)}": it must be a whole number`);
+  return Number(text);
+}
+
+function parseCount(query: URLSearchParams, name: string): number {
+  const text = query.get(name) ?? '';
+  if (text === '') return 0;
+  if (!/^-?\d{1,15}$/.test(text)) throw badRequest(`${name}: "${text.slice(0, 40)}" is no whole number`);
+  return Math.max(0, Number(text));
+}
+
+/** A revision that has not been yet: after a restore from a backup clients may know more than we do, and must start over. */
+export function tooLargeRevision(asked: number, current: number): UmiakError {
+  return new UmiakError('Timeout', `Too large resource version: ${asked}, current: ${current}`, {
+    details: { retryAfterSeconds: 1, causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' }] },
+  });
+}
+
+/** An option of list or watch that can't be. */
+export function invalidOption(field: string, why: string, type: 'Forbidden' | 'Unsupported value' | 'Invalid value'): UmiakError {
+  const reason = { Forbidden: 'FieldValueForbidden', 'Unsupported value': 'FieldValueNotSupported', 'Invalid value': 'FieldValueInvalid' }[
+    type
+  ];
+  return new UmiakError('Invalid', `ListOptions.meta.k8s.io "" is invalid: ${field}: ${type}: ${why}`, {
+    details: { group: 'meta.k8s.io', kind: 'ListOptions', causes: [{ reason, message: `${type}: ${why}`, field }] },
+  });
+}

@@ -1,0 +1,62 @@
+import { UmiakError } from '#base/errors.ts';
+import type { KubeObject } from '#kinds/kind.ts';
+import { mediaTypeOf, parseBody } from '../body.ts';
+import { type Decoded, toObject } from '../decode.ts';
+import type { Context, ResourceRoute } from '../request.ts';
+import type { Stored } from '../resources.ts';
+import { badRequest } from '../status.ts';
+import { applyJsonPatch } from './json-patch.ts';
+import { applyMergePatch } from './merge-patch.ts';
+import { applyStrategicMergePatch } from './strategic-merge.ts';
+
+/** Reads the request's patch; gives what makes the patched object from the current one, checked and defaulted as if it had been sent whole. */
+export async function patchOf(context: Context<ResourceRoute>, served: Stored): Promise<(current: KubeObject) => Decoded> {
+  const { request, route } = context;
+  const type = mediaTypeOf(request.headers['content-type']);
+  const bytes = await request.readBody();
+  const apply = applierOf(type, served, bytes);
+  let warned = false;
+  return current => {
+    const before = context.warnings.length;
+    const revision = current.metadata.resourceVersion;
+    const patched = apply(current) as KubeObject;
+    // The current object's own revision makes no condition: only one that the patch itself brings does.
+    if (patched?.metadata?.resourceVersion === revision) patched.metadata.resourceVersion = '';
+    const decoded = toObject({ ...context, route: { ...route, verb: 'update' } }, served.kind, patched);
+    served.kind.defaults?.(decoded.object);
+    if (warned) context.warnings.length = before;
+    warned = true;
+    return decoded;
+  };
+}
+
+function applierOf(type: string, served: Stored, bytes: Buffer): (current: unknown) => unknown {
+  switch (type) {
+    case 'application/json-patch+json':
+      return current => applyJsonPatch(current, parseBody(bytes, 'json'));
+    case 'application/merge-patch+json': {
+      objectIn(bytes);
+      return current => applyMergePatch(current, parseBody(bytes, 'json'));
+    }
+    case 'application/strategic-merge-patch+json': {
+      objectIn(bytes);
+      return current => applyStrategicMergePatch(served.kind.type, current, parseBody(bytes, 'json'));
+    }
+    case 'application/apply-patch+yaml':
+      throw new UmiakError(
+        'UnsupportedMediaType',
+        'server-side apply is not supported yet: use client-side apply (kubectl apply without --server-side)',
+      );
+    default:
+      throw new UmiakError(
+        'UnsupportedMediaType',
+        'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json',
+      );
+  }
+}
+
+function objectIn(bytes: Buffer): void {
+  const value = parseBody(bytes, 'json');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badRequest('error decoding patch: the patch is no JSON object');
+}

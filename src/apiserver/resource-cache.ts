@@ -1,0 +1,166 @@
+import type { StoreEvent } from '#store/store.ts';
+import { OrderedTree, type OrderedView } from './ordered-tree.ts';
+import { type Layout, StoredObject } from './stored-object.ts';
+
+/** What one write did. For a deletion `object` is what stood there last, under the deletion's revision. */
+export interface Change {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  object: StoredObject;
+  previous: StoredObject | undefined;
+  /** Bytes made for watchers, by their form and the type they see; shared by all who ask for the same. */
+  encoded: Map<string, Buffer>;
+}
+
+/** Gets every batch of changes in order. `revision` is how far the cache has come, also without changes. */
+export type ChangeListener = (changes: Change[], revision: number) => void;
+
+/** A list as of one revision. */
+export interface ListView {
+  view: OrderedView<StoredObject>;
+  revision: number;
+}
+
+/** Changes kept for watches that start in the past, and how many bytes of objects they may hold on to. */
+const WINDOW_LENGTH = 4096;
+const WINDOW_BYTES = 16 << 20;
+/** Snapshots kept for the later pages of lists. */
+const SNAPSHOTS = 8;
+
+/**
+ * Everything stored of one resource, in key order, as of the newest durable revision; with the latest changes for watches that
+ * resume and a few snapshots for lists that go on.
+ */
+export class ResourceCache {
+  readonly layout: Layout;
+  readonly prefix: string;
+  readonly #tree = new OrderedTree<StoredObject>();
+  readonly #listeners = new Set<ChangeListener>();
+  readonly #snapshots: ListView[] = [];
+  #window: Change[] = [];
+  #windowStart = 0;
+  #windowBytes = 0;
+  /** Watches can start at or after this revision. */
+  #oldest = 0;
+  #revision = 0;
+
+  constructor({ layout, prefix }: { layout: Layout; prefix: string }) {
+    this.layout = layout;
+    this.prefix = prefix;
+  }
+
+  get size(): number {
+    return this.#tree.size;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get oldestRevision(): number {
+    return this.#oldest;
+  }
+
+  get watcherCount(): number {
+    return this.#listeners.size;
+  }
+
+  get(key: string): StoredObject | undefined {
+    return this.#tree.get(key);
+  }
+
+  /** The live view; it changes under a reader that waits. */
+  get now(): OrderedView<StoredObject> {
+    return this.#tree;
+  }
+
+  /** A lasting view of this moment; `keep` remembers it for later pages. */
+  snapshot({ keep = false } = {}): ListView {
+    const last = this.#snapshots.at(-1);
+    if (last?.revision === this.#revision) return last;
+    const taken = { view: this.#tree.snapshot(), revision: this.#revision };
+    if (keep) {
+      this.#snapshots.push(taken);
+      if (this.#snapshots.length > SNAPSHOTS) this.#snapshots.shift();
+    }
+    return taken;
+  }
+
+  /** A remembered view of that revision. */
+  snapshotAt(revision: number): ListView | undefined {
+    if (revision === this.#revision) return this.snapshot();
+    return this.#snapshots.find(kept => kept.revision === revision);
+  }
+
+  /** Fills the cache before its first batch. */
+  load(key: string, value: Uint8Array, revision: number): void {
+    const name = key.slice(this.prefix.length);
+    this.#tree.set(name, new StoredObject(this.layout, name, value, revision));
+  }
+
+  /** The first batch will follow `revision`. */
+  loaded(revision: number): void {
+    this.#revision = revision;
+    this.#oldest = revision;
+  }
+
+  /** Takes over one batch of the store's watch and tells the listeners. */
+  apply(events: StoreEvent[], revision: number): void {
+    const changes: Change[] = [];
+    for (const event of events) {
+      const change = this.#applyOne(event);
+      if (change) changes.push(change);
+    }
+    this.#revision = revision;
+    this.#remember(changes);
+    for (const listener of this.#listeners) listener(changes, revision);
+  }
+
+  /** Changes after `revision`, or undefined when the window no longer reaches back so far. */
+  changesSince(revision: number): Change[] | undefined {
+    if (revision < this.#oldest) return undefined;
+    const window = this.#window;
+    let low = this.#windowStart;
+    let high = window.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (window[middle]!.object.revision <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return window.slice(low);
+  }
+
+  listen(listener: ChangeListener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  #applyOne({ type, key, value, revision }: StoreEvent): Change | undefined {
+    const name = key.slice(this.prefix.length);
+    const previous = this.#tree.get(name);
+    if (type === 'put') {
+      const object = new StoredObject(this.layout, name, value, revision);
+      this.#tree.set(name, object);
+      return { type: previous ? 'MODIFIED' : 'ADDED', object, previous, encoded: new Map() };
+    }
+    if (!previous) return undefined;
+    this.#tree.delete(name);
+    return { type: 'DELETED', object: previous.at(revision), previous, encoded: new Map() };
+  }
+
+  #remember(changes: Change[]): void {
+    for (const change of changes) {
+      this.#window.push(change);
+      this.#windowBytes += change.object.value.length;
+    }
+    while (this.#window.length - this.#windowStart > WINDOW_LENGTH || this.#windowBytes > WINDOW_BYTES) {
+      const dropped = this.#window[this.#windowStart]!;
+      this.#windowBytes -= dropped.object.value.length;
+      this.#oldest = dropped.object.revision;
+      this.#windowStart++;
+    }
+    if (this.#windowStart > WINDOW_LENGTH) {
+      this.#window = this.#window.slice(this.#windowStart);
+      this.#windowStart = 0;
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import { type ErrorDetails, type FieldCause, isUmiakError, type Reason, UmiakError } from '#base/errors.ts';
+
+/** `metav1.Status`. */
+export interface Status {
+  kind: 'Status';
+  apiVersion: 'v1';
+  metadata: { continue?: string };
+  status: 'Success' | 'Failure';
+  message?: string;
+  reason?: string;
+  details?: {
+    name?: string;
+    group?: string;
+    kind?: string;
+    uid?: string;
+    causes?: { reason: string; message: string; field?: string }[];
+    retryAfterSeconds?: number;
+  };
+  code?: number;
+}
+
+const CODE: Record<Reason, number> = {
+  BadRequest: 400,
+  Unauthorized: 401,
+  Forbidden: 403,
+  NotFound: 404,
+  MethodNotAllowed: 405,
+  NotAcceptable: 406,
+  AlreadyExists: 409,
+  Conflict: 409,
+  Gone: 410,
+  Expired: 410,
+  RequestEntityTooLarge: 413,
+  UnsupportedMediaType: 415,
+  Invalid: 422,
+  TooManyRequests: 429,
+  InternalError: 500,
+  NotImplemented: 501,
+  ServiceUnavailable: 503,
+  Timeout: 504,
+};
+
+/** An expired list's error may carry the token with which the rest can be had inconsistently. */
+export class ExpiredContinue extends UmiakError {
+  readonly continueToken: string;
+
+  constructor(continueToken: string) {
+    super(
+      'Expired',
+      'The provided continue parameter is too old to display a consistent list result. You can start a new list without ' +
+        'the continue parameter, or use the continue token in this response to retrieve the remainder of the results. ' +
+        'Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted ' +
+        'between the time the first chunk was returned and now may show up in the list.',
+    );
+    this.continueToken = continueToken;
+  }
+}
+
+/** The edge's one mapper from whatever was thrown to what a client reads. Unknown errors say nothing of their insides. */
+export function toStatus(error: unknown): Status & { code: number } {
+  if (!isUmiakError(error)) return failure('InternalError', 'Internal error occurred: the server failed to answer this request');
+  const status = failure(error.reason, error.hint ? `${error.message}: ${error.hint}` : error.message, error.details);
+  if (error instanceof ExpiredContinue) status.metadata.continue = error.continueToken;
+  return status;
+}
+
+function failure(reason: Reason, message: string, details: ErrorDetails = {}): Status & { code: number } {
+  const status: Status & { code: number } = {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message,
+    reason,
+    code: CODE[reason],
+  };
+  if (Object.keys(details).length > 0) status.details = { ...details };
+  return status;
+}
+
+/** What names a resource in messages and details: `pods`, `deployments.apps`. */
+export interface Named {
+  group: string;
+  plural: string;
+  kind: string;
+}
+
+const qualified = ({ group, plural }: Named) => (group ? `${plural}.${group}` : plural);
+const detailsOf = ({ group, plural }: Named, name: string): ErrorDetails => ({ name, ...(group && { group }), kind: plural });
+
+/** `pods "x" not found`. */
+export function notFound(resource: Named, name: string): UmiakError {
+  return new UmiakError('NotFound', `${qualified(resource)} "${name}" not found`, { details: detailsOf(resource, name) });
+}
+
+/** `pods "x" already exists`. */
+export function alreadyExists(resource: Named, name: string): UmiakError {
+  return new UmiakError('AlreadyExists', `${qualified(resource)} "${name}" already exists`, { details: detailsOf(resource, name) });
+}
+
+/** `Operation cannot be fulfilled on pods "x": …`. */
+export function conflict(resource: Named, name: string, why: string): UmiakError {
+  return new UmiakError('Conflict', `Operation cannot be fulfilled on ${qualified(resource)} "${name}": ${why}`, {
+    details: detailsOf(resource, name),
+  });
+}
+
+/** What a stale `resourceVersion` is told. */
+export const MODIFIED = 'the object has been modified; please apply your changes to the latest version and try again';
+
+/** `Pod "x" is invalid: spec.a: Required value`, with the causes as details. */
+export function invalid({ kind, group }: Named, name: string, causes: FieldCause[]): UmiakError {
+  const lines = causes.map(({ field, message }) => `${field}: ${message}`);
+  const list = lines.length === 1 ? lines[0] : `[${lines.join(', ')}]`;
+  return new UmiakError('Invalid', `${group ? `${kind}.${group}` : kind} "${name}" is invalid: ${list}`, {
+    details: { name, ...(group && { group }), kind, causes },
+  });
+}
+
+/** `pods "x" is forbidden: …`. */
+export function forbidden(resource: Named, name: string, why: string): UmiakError {
+  return new UmiakError('Forbidden', `${qualified(resource)}${name ? ` "${name}"` : ''} is forbidden: ${why}`, {
+    details: detailsOf(resource, name),
+  });
+}
+
+export function badRequest(message: string): UmiakError {
+  return new UmiakError('BadRequest', message);
+}

@@ -1,0 +1,52 @@
+import type { KubeObject } from '#kinds/kind.ts';
+import type { Stored } from './resources.ts';
+
+type Loose = KubeObject & Record<string, unknown>;
+type PodLike = KubeObject & { spec: { ephemeralContainers?: unknown[]; containers: { name: string; resources?: unknown }[] } };
+
+/** Kinds whose status writers also keep labels and annotations (the node agent does). */
+const STATUS_MAY_LABEL = new Set(['Node', 'Pod']);
+
+/** The object that an update through a subresource makes: all of `old` but for what that subresource is for. */
+export function prepareSubresource(subresource: string, { storedKind }: Stored, object: KubeObject, old: KubeObject): KubeObject {
+  const result = structuredClone(old) as Loose;
+  switch (subresource) {
+    case 'status': {
+      result.status = (object as Loose).status;
+      if (STATUS_MAY_LABEL.has(storedKind.resource.kind)) {
+        setOrDelete(result.metadata, 'labels', object.metadata.labels);
+        setOrDelete(result.metadata, 'annotations', object.metadata.annotations);
+      }
+      return result;
+    }
+    case 'finalize': {
+      const { finalizers } = ((object as Loose).spec ?? {}) as { finalizers?: string[] };
+      const spec = { ...(result.spec as object) } as { finalizers?: string[] };
+      setOrDelete(spec, 'finalizers', finalizers?.length ? finalizers : undefined);
+      result.spec = spec;
+      setOrDelete(result.metadata, 'finalizers', object.metadata.finalizers);
+      return result;
+    }
+    case 'approval': {
+      const conditions = ((object as Loose).status as { conditions?: unknown[] } | undefined)?.conditions;
+      result.status = { ...(result.status as object), conditions };
+      return result;
+    }
+    case 'ephemeralcontainers':
+      setOrDelete((result as unknown as PodLike).spec, 'ephemeralContainers', (object as unknown as PodLike).spec.ephemeralContainers);
+      return result;
+    case 'resize':
+      for (const container of (result as unknown as PodLike).spec.containers) {
+        const wanted = (object as unknown as PodLike).spec.containers.find(({ name }) => name === container.name);
+        if (wanted) setOrDelete(container, 'resources', wanted.resources);
+      }
+      return result;
+    default:
+      return result;
+  }
+}
+
+function setOrDelete<T extends object, K extends keyof T>(target: T, field: K, value: T[K] | undefined): void {
+  if (value === undefined) delete target[field];
+  else target[field] = value;
+}

@@ -1,0 +1,40 @@
+import type { Column, KubeObject } from '#kinds/kind.ts';
+import type { Served } from './resources.ts';
+
+interface Table {
+  kind: 'Table';
+  apiVersion: 'meta.k8s.io/v1';
+  metadata?: object;
+  columnDefinitions: object[];
+  rows: { cells: unknown[]; object?: unknown }[];
+}
+
+const NAME_AND_AGE: Column<KubeObject>[] = [
+  { name: 'Name', type: 'string', format: 'name', value: ({ metadata }) => metadata.name },
+  { name: 'Created At', type: 'date', value: ({ metadata }) => metadata.creationTimestamp },
+];
+
+/** `kubectl get`'s view: cells that the server fills. `includeObject`: `None`, `Metadata` or `Object` beside them. */
+export function toTable({ kind }: Served, objects: KubeObject[], includeObject: string, nowMs: number): Table {
+  const columns = kind.columns?.length ? kind.columns : NAME_AND_AGE;
+  return {
+    kind: 'Table',
+    apiVersion: 'meta.k8s.io/v1',
+    columnDefinitions: columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
+      name,
+      type,
+      format,
+      description,
+      priority,
+    })),
+    rows: objects.map(object => ({
+      cells: columns.map(column => column.value(object, nowMs) ?? null),
+      ...(includeObject !== 'None' && { object: includeObject === 'Object' ? object : toPartial(object) }),
+    })),
+  };
+}
+
+/** The object's metadata alone. */
+export function toPartial({ metadata }: KubeObject): object {
+  return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
+}

@@ -1,0 +1,201 @@
+import { invalidOption, parseRevision, tooLargeRevision } from './list.ts';
+import type { Context, ResourceRoute, WatchOutcome, WatchStart } from './request.ts';
+import type { Change } from './resource-cache.ts';
+import type { Stored } from './resources.ts';
+import { isTrue } from './routes.ts';
+import { parseSelection, type Selection, selects } from './selection.ts';
+import { badRequest } from './status.ts';
+import type { StoredObject } from './stored-object.ts';
+
+/** One event for one watcher. `change` is what it comes from, if it comes from one, and so what its bytes are shared by. */
+export interface WatchFrame {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  object: StoredObject;
+  change?: Change;
+}
+
+/** Where a watcher's events go. */
+export interface WatchSink {
+  /** `shared` is the list that every watcher without selectors of this resource gets: bytes made for it can be kept with it. */
+  frames(frames: WatchFrame[]): void;
+  /** `initialEventsEnd`: all that was there has been sent. */
+  bookmark(revision: number, initialEventsEnd: boolean): void;
+  /** Bytes that wait for a slow reader. */
+  readonly backlogBytes: number;
+  /** Resolves when there is room again. */
+  drained(): Promise<void>;
+  /** The end, with a Status to show for it or without. */
+  end(expired?: { message: string }): void;
+}
+
+/** A reader that is so far behind is cut off; it resumes or lists anew. */
+const MOST_BACKLOG_BYTES = 32 << 20;
+const MOST_BACKLOG_CHANGES = 20_000;
+/** Objects sent before asking whether the reader keeps up. */
+const CHUNK = 200;
+const BOOKMARK_EVERY_MS = 60_000;
+
+/** Reads what kind of watch is wanted. @throws `Invalid`, `BadRequest`, `Timeout` */
+export function planWatch({ route, query }: Context<ResourceRoute>, served: Stored): WatchOutcome {
+  const selection = parseSelection(served, route.namespace, query, route.name);
+  const version = query.get('resourceVersion') ?? '';
+  const match = query.get('resourceVersionMatch') ?? '';
+  const bookmarks = isTrue(query.get('allowWatchBookmarks'));
+  const revision = parseRevision(version);
+  if (query.get('continue')) throw badRequest('continue is not allowed for a watch');
+  const initial = query.get('sendInitialEvents');
+  let start: WatchStart;
+  if (initial !== null) {
+    if (match !== 'NotOlderThan')
+      throw invalidOption('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan', 'Forbidden');
+    if (isTrue(initial) && !bookmarks)
+      throw invalidOption('sendInitialEvents', 'sendInitialEvents requires allowWatchBookmarks', 'Forbidden');
+    if (revision > served.cache.revision) throw tooLargeRevision(revision, served.cache.revision);
+    if (isTrue(initial)) start = { from: 'present', marked: true };
+    else start = revision === 0 ? { from: 'now' } : { from: 'revision', revision };
+  } else {
+    if (match)
+      throw invalidOption(
+        'resourceVersionMatch',
+        'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
+        'Forbidden',
+      );
+    if (revision > served.cache.revision) throw tooLargeRevision(revision, served.cache.revision);
+    start = revision === 0 ? { from: 'present', marked: false } : { from: 'revision', revision };
+  }
+  return { type: 'watch', served, selection, start, bookmarks, timeoutMs: timeoutOf(query) };
+}
+
+/** Thirty to sixty minutes when the client names none, so that not all come back at once. */
+function timeoutOf(query: URLSearchParams): number {
+  const text = query.get('timeoutSeconds') ?? '';
+  if (text === '') return 1_800_000 * (1 + Math.random());
+  if (!/^\d{1,9}$/.test(text)) throw badRequest(`timeoutSeconds: "${text.slice(0, 40)}" is no whole number`);
+  return Math.max(1, Number(text)) * 1000;
+}
+
+/** Serves one watch until its time is over, the reader goes or falls too far behind. */
+export class Watch {
+  readonly #outcome: WatchOutcome;
+  readonly #sink: WatchSink;
+  #listening: Disposable | undefined;
+  /** Changes that came while the first objects are still on their way; undefined once the watch is live. */
+  #waiting: Change[] | undefined = [];
+  #revision = 0;
+  #timers: NodeJS.Timeout[] = [];
+  #ended = false;
+
+  private constructor(outcome: WatchOutcome, sink: WatchSink) {
+    this.#outcome = outcome;
+    this.#sink = sink;
+  }
+
+  /** Starts at once: no change between now and the first event is missed. `stop` the watch when the reader goes. */
+  static start(outcome: WatchOutcome, sink: WatchSink): Watch {
+    const watch = new Watch(outcome, sink);
+    const { start, served } = outcome;
+    const cache = served.cache!;
+    const missed = start.from === 'revision' ? cache.changesSince(start.revision) : [];
+    if (!missed) {
+      sink.end({ message: `too old resource version: ${(start as { revision: number }).revision} (${cache.oldestRevision})` });
+      watch.#ended = true;
+      return watch;
+    }
+    watch.#revision = cache.revision;
+    const present = start.from === 'present' ? cache.snapshot() : undefined;
+    watch.#listening = cache.listen((changes, revision) => watch.#receive(changes, revision));
+    watch.#schedule();
+    if (present) void watch.#sendPresent(present.view.range(outcome.selection.from, outcome.selection.to), present.revision, start);
+    else {
+      watch.#waiting = undefined;
+      if (missed.length > 0) watch.#send(missed);
+    }
+    return watch;
+  }
+
+  stop(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#listening?.[Symbol.dispose]();
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.stop();
+    this.#sink.end();
+  }
+
+  async #sendPresent(objects: Iterable<StoredObject>, revision: number, start: WatchStart): Promise<void> {
+    let frames: WatchFrame[] = [];
+    for (const object of objects) {
+      if (!selects(this.#outcome.selection, object)) continue;
+      frames.push({ type: 'ADDED', object });
+      if (frames.length < CHUNK) continue;
+      this.#sink.frames(frames);
+      frames = [];
+      await this.#sink.drained();
+      if (this.#ended) return;
+    }
+    if (frames.length > 0) this.#sink.frames(frames);
+    if (start.from === 'present' && start.marked) this.#sink.bookmark(revision, true);
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    if (waiting.length > 0) this.#send(waiting);
+  }
+
+  #receive(changes: Change[], revision: number): void {
+    this.#revision = revision;
+    if (changes.length === 0) return;
+    if (this.#waiting) {
+      this.#waiting.push(...changes);
+      if (this.#waiting.length > MOST_BACKLOG_CHANGES) this.#end();
+    } else this.#send(changes);
+  }
+
+  #send(changes: Change[]): void {
+    const frames = toFrames(changes, this.#outcome.selection);
+    if (frames.length === 0) return;
+    this.#sink.frames(frames);
+    if (this.#sink.backlogBytes > MOST_BACKLOG_BYTES) this.#end();
+  }
+
+  #schedule(): void {
+    const { bookmarks, timeoutMs } = this.#outcome;
+    const bookmark = () => {
+      if (!this.#waiting) this.#sink.bookmark(this.#revision, false);
+    };
+    if (bookmarks) {
+      const again = () => {
+        bookmark();
+        this.#timers[1] = setTimeout(again, BOOKMARK_EVERY_MS).unref();
+      };
+      this.#timers[1] = setTimeout(again, Math.min(BOOKMARK_EVERY_MS, timeoutMs > 4000 ? timeoutMs - 2000 : timeoutMs / 2)).unref();
+    }
+    this.#timers[0] = setTimeout(
+      () => {
+        if (bookmarks) bookmark();
+        this.#end();
+      },
+      Math.min(timeoutMs, 2 ** 31 - 1),
+    ).unref();
+  }
+}
+
+/** What a watcher with this selection sees of the changes: an object that begins or ceases to match is ADDED or DELETED to it. */
+export function toFrames(changes: Change[], selection: Selection): WatchFrame[] {
+  const frames: WatchFrame[] = [];
+  for (const change of changes) {
+    const { type, object, previous } = change;
+    if (object.key < selection.from || object.key >= selection.to) continue;
+    if (selection.isWhole) {
+      frames.push({ type, object, change });
+      continue;
+    }
+    const did = previous !== undefined && selects(selection, previous);
+    const does = type !== 'DELETED' && selects(selection, object);
+    if (does) frames.push({ type: did ? 'MODIFIED' : 'ADDED', object, change });
+    else if (did) frames.push({ type: 'DELETED', object: type === 'DELETED' ? object : previous.at(object.revision), change });
+  }
+  return frames;
+}

@@ -1,0 +1,37 @@
+import type { KubeObject } from '#kinds/kind.ts';
+import type { Condition, Write as StoreWrite } from '#store/store.ts';
+import type { Identity } from './identity.ts';
+import type { Stored } from './resources.ts';
+
+/** One attempt to change one object, as admission and the steps before the commit see it. Objects are in the stored version. */
+export interface Write {
+  readonly operation: 'CREATE' | 'UPDATE' | 'DELETE';
+  readonly served: Stored;
+  readonly namespace: string;
+  name: string;
+  readonly subresource: string;
+  readonly identity: Identity;
+  readonly dryRun: boolean;
+  /** Sentences for `Warning:` headers. */
+  readonly warnings: string[];
+  object: KubeObject;
+  readonly old: KubeObject | undefined;
+  /** What else must hold when this is committed, and what is written with it. */
+  readonly conditions: Condition[];
+  readonly writes: StoreWrite[];
+}
+
+/** Looks at a write before it is committed: `mutate` may change the object, `validate` only refuse it. */
+export interface AdmissionPlugin {
+  readonly name: string;
+  mutate?(write: Write): void | Promise<void>;
+  validate?(write: Write): void | Promise<void>;
+}
+
+/** Reserves with the write what it needs of the cluster (addresses, ports, quota), and gives it back with the deletion. */
+export interface Claims {
+  /** May change the object (fill in an address) and add conditions and writes. */
+  claim(write: Write): void | Promise<void>;
+  /** A claimed key was taken by somebody else meanwhile; the write is tried again. */
+  lost?(condition: Condition): void;
+}

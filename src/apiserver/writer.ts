@@ -1,0 +1,314 @@
+import type { Clock } from '#base/clock.ts';
+import { type FieldCause, UmiakError } from '#base/errors.ts';
+import { newNameSuffix } from '#base/ids.ts';
+import type { KubeObject } from '#kinds/kind.ts';
+import { validateCreate, validateStatusUpdate, validateUpdate } from '#kinds/validate-object.ts';
+import type { CommitResult, Condition, Store } from '#store/store.ts';
+import type { Decoded } from './decode.ts';
+import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
+import type { Identity } from './identity.ts';
+import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate } from './object-metadata.ts';
+import { cacheKeyOf, type Stored } from './resources.ts';
+import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
+import { StoredObject } from './stored-object.ts';
+import { prepareSubresource } from './subresources.ts';
+import type { AdmissionPlugin, Claims, Write } from './write.ts';
+
+/** Whose write it is, to which object. */
+export interface Target {
+  served: Stored;
+  namespace: string;
+  /** Empty for a creation that generates it. */
+  name: string;
+  subresource: string;
+  identity: Identity;
+  dryRun: boolean;
+  warnings: string[];
+}
+
+export interface UpdateOptions {
+  /** Makes the new object (served version, defaulted) from a copy of the current one that may be changed. */
+  change: (current: KubeObject) => Decoded | Promise<Decoded>;
+  /** Made instead when there is none; without it the update is `NotFound`. */
+  create?: () => Decoded | Promise<Decoded>;
+}
+
+/** A write and what came of it: `gone` when it took the object away. */
+export interface Written {
+  object: StoredObject;
+  created?: boolean;
+  gone?: boolean;
+}
+
+export interface WriterOptions {
+  store: Store;
+  clock: Clock;
+  admission: readonly AdmissionPlugin[];
+  claims: readonly Claims[];
+}
+
+/** Names tried for `generateName`, and commits tried while others change the same object. */
+const MOST_NAMES = 8;
+const MOST_ATTEMPTS = 64;
+
+/** The way of every change from a decoded object to the durable one: mutate → prepare → validate → admit → claim → commit, again when another was first. */
+export class Writer {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #admission: readonly AdmissionPlugin[];
+  readonly #claims: readonly Claims[];
+
+  constructor({ store, clock, admission, claims }: WriterOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#admission = admission;
+    this.#claims = claims;
+  }
+
+  /** @throws `AlreadyExists`, `Invalid`, `Forbidden`, … `make` gives the object afresh for each attempt. */
+  async create(target: Target, make: () => Decoded | Promise<Decoded>): Promise<Written> {
+    const { served, namespace } = target;
+    for (let attempt = 1; ; attempt++) {
+      const made = make();
+      const { object: sent, missing } = made instanceof Promise ? await made : made;
+      const object = toStored(served, sent);
+      const generated = !object.metadata.name && object.metadata.generateName;
+      if (generated) object.metadata.name = generated.slice(0, 58) + newNameSuffix();
+      const write = this.#begin('CREATE', target, object, undefined);
+      await this.#mutate(write);
+      prepareMetadataForCreate(served, write.object, this.#clock.now());
+      served.storedKind.prepareForCreate?.(write.object);
+      refuse(write, validateCreate(served.storedKind, write.object, missing));
+      this.#warn(write);
+      await this.#validate(write);
+      const key = cacheKeyOf(namespace, write.object.metadata.name);
+      const result = await this.#commit(write, key, 0);
+      if (result.ok) return { object: result.object, created: true };
+      if (result.failed.key !== served.cache.prefix + key) {
+        if (attempt < MOST_ATTEMPTS) continue;
+        throw busy(served, write.name);
+      }
+      if (generated && attempt < MOST_NAMES) continue;
+      throw alreadyExists(served.resource, write.object.metadata.name);
+    }
+  }
+
+  /**
+   * Replaces the object by what `change` makes of it. A resourceVersion in the made object makes the update conditional; without
+   * one it is tried again on what others made meanwhile. @throws `NotFound`, `Conflict`, `Invalid`, …
+   */
+  async update(target: Target, { change, create }: UpdateOptions): Promise<Written> {
+    const { served, namespace, name } = target;
+    const key = cacheKeyOf(namespace, name);
+    let stored = served.cache.get(key);
+    for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
+      if (!stored) {
+        if (create) return await this.create(target, create);
+        throw notFound(served.resource, name);
+      }
+      const old = stored.object();
+      const shown = served.conversion ? served.conversion.fromStored(stored.object()) : stored.object();
+      const made = change(shown);
+      const { object: sent, missing } = made instanceof Promise ? await made : made;
+      const object = toStored(served, sent);
+      const asked = object.metadata.resourceVersion;
+      checkIdentity(target, object, old);
+      if (asked && asked !== '0' && asked !== String(stored.revision)) throw conflict(served.resource, name, MODIFIED);
+
+      const write = this.#begin('UPDATE', target, object, old);
+      await this.#mutate(write);
+      this.#prepareUpdate(write, old);
+      refuse(write, updateCauses(write, old, missing));
+      this.#warn(write);
+      await this.#validate(write);
+      if (isReadyToGo(served, write.object, old)) return await this.#remove(write, stored);
+      const result = await this.#commit(write, key, stored.revision, stored);
+      if (result.ok) return { object: result.object };
+      const ownKey = served.cache.prefix + key;
+      if (result.failed.key === ownKey && asked && asked !== '0') throw conflict(served.resource, name, MODIFIED);
+      stored = this.#newest(served, key, result);
+    }
+    throw busy(served, name);
+  }
+
+  /** Takes the object away or, while something still has to happen first, marks it. @throws `NotFound`, `Conflict` */
+  async delete(target: Target, options: DeleteOptions): Promise<Written> {
+    const { served, namespace, name } = target;
+    const key = cacheKeyOf(namespace, name);
+    let stored = served.cache.get(key);
+    for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
+      if (!stored) throw notFound(served.resource, name);
+      const old = stored.object();
+      checkPreconditions(target, options, old);
+      const plan = planDeletion(served.storedKind, stored.object(), options, this.#clock.now());
+      if (plan.action === 'nothing') return { object: stored };
+      const write = this.#begin('DELETE', target, plan.object, old);
+      await this.#validate(write);
+      if (plan.action === 'remove') {
+        const removed = await this.#tryRemove(write, stored);
+        if (removed.ok) return { object: removed.object, gone: true };
+        stored = this.#newest(served, key, removed);
+        continue;
+      }
+      const result = await this.#commit(write, key, stored.revision, stored);
+      if (result.ok) return { object: result.object };
+      stored = this.#newest(served, key, result);
+    }
+    throw busy(served, name);
+  }
+
+  #begin(operation: Write['operation'], target: Target, object: KubeObject, old: KubeObject | undefined): Write {
+    const { served, namespace, subresource, identity, dryRun, warnings } = target;
+    const name = object.metadata.name ?? target.name;
+    return { operation, served, namespace, name, subresource, identity, dryRun, warnings, object, old, conditions: [], writes: [] };
+  }
+
+  async #mutate(write: Write): Promise<void> {
+    for (const plugin of this.#admission) {
+      const pending = plugin.mutate?.(write);
+      if (pending) await pending;
+    }
+  }
+
+  async #validate(write: Write): Promise<void> {
+    for (const plugin of this.#admission) {
+      const pending = plugin.validate?.(write);
+      if (pending) await pending;
+    }
+  }
+
+  #prepareUpdate(write: Write, old: KubeObject): void {
+    const { served, subresource, object } = write;
+    if (subresource) {
+      write.object = prepareSubresource(subresource, served, object, old);
+      return;
+    }
+    prepareMetadataForUpdate(served, object, old);
+    served.storedKind.prepareForUpdate?.(object, old);
+    countGeneration(served, object, old);
+  }
+
+  #warn({ served, object, old, warnings, subresource }: Write): void {
+    if (subresource) return;
+    const { unattended, warnings: warningsOf } = served.storedKind;
+    if (unattended) warnings.push(unattended);
+    if (warningsOf) warnings.push(...warningsOf(object, old));
+  }
+
+  async #commit(write: Write, key: string, revision: number, stored?: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
+    const { cache } = write.served;
+    for (const claims of this.#claims) {
+      const pending = claims.claim(write);
+      if (pending) await pending;
+    }
+    const value = cache.layout.encode(write.object);
+    if (stored?.value.equals(value)) return { ok: true, object: stored };
+    if (write.dryRun) return { ok: true, object: new StoredObject(cache.layout, key, value, revision) };
+    const fullKey = cache.prefix + key;
+    const result = await this.#store.commit({
+      conditions: [{ key: fullKey, revision }, ...write.conditions],
+      writes: [{ key: fullKey, value }, ...write.writes],
+    });
+    if (!result.ok) return this.#lost(result);
+    const seen = cache.get(key);
+    return { ok: true, object: seen?.revision === result.revision ? seen : new StoredObject(cache.layout, key, value, result.revision) };
+  }
+
+  async #remove(write: Write, stored: StoredObject): Promise<Written> {
+    const result = await this.#tryRemove(write, stored);
+    if (!result.ok) throw conflict(write.served.resource, write.name, MODIFIED);
+    return { object: result.object, gone: true };
+  }
+
+  /** The object's last form is `write.object`; what it had claimed is given back with it. */
+  async #tryRemove(write: Write, stored: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
+    const { cache } = write.served;
+    const removal: Write = { ...write, operation: 'DELETE' };
+    for (const claims of this.#claims) {
+      const pending = claims.claim(removal);
+      if (pending) await pending;
+    }
+    const last = cache.layout.encode(write.object);
+    if (write.dryRun) return { ok: true, object: new StoredObject(cache.layout, stored.key, last, stored.revision) };
+    const fullKey = cache.prefix + stored.key;
+    const result = await this.#store.commit({
+      conditions: [{ key: fullKey, revision: stored.revision }, ...removal.conditions],
+      writes: [{ key: fullKey, value: null }, ...removal.writes],
+    });
+    if (!result.ok) return this.#lost(result);
+    return { ok: true, object: new StoredObject(cache.layout, stored.key, last, result.revision) };
+  }
+
+  #lost(result: CommitResult & { ok: false }): Failed {
+    for (const claims of this.#claims) claims.lost?.(result.failed);
+    return result;
+  }
+
+  /** What stands there now: the store's answer may be ahead of the cache. */
+  #newest(served: Stored, key: string, { failed, current }: Failed): StoredObject | undefined {
+    const cached = served.cache.get(key);
+    if (failed.key !== served.cache.prefix + key) return cached;
+    if (!current) return undefined;
+    return cached && cached.revision >= current.revision
+      ? cached
+      : new StoredObject(served.cache.layout, key, current.value, current.revision);
+  }
+}
+
+type Failed = CommitResult & { ok: false; failed: Condition };
+
+function toStored(served: Stored, object: KubeObject): KubeObject {
+  return served.conversion ? served.conversion.toStored(object) : object;
+}
+
+/** Nothing holds an object any more that was to be deleted: the update that let go of it takes it away. */
+function isReadyToGo({ storedKind }: Stored, object: KubeObject, old: KubeObject): boolean {
+  if (!old.metadata.deletionTimestamp || (object.metadata.deletionGracePeriodSeconds ?? 0) > 0) return false;
+  return (object.metadata.finalizers?.length ?? 0) === 0 && !isHeldNamespace(storedKind, object);
+}
+
+function refuse({ served, object }: Write, causes: FieldCause[]): void {
+  if (causes.length > 0) throw invalid(served.storedKind.resource, object.metadata.name ?? '', causes);
+}
+
+function updateCauses({ served: { storedKind }, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {
+  if (subresource === 'status') return validateStatusUpdate(storedKind, object, old);
+  return validateUpdate(storedKind, object, old, subresource ? [] : missing);
+}
+
+function checkIdentity({ served, name, namespace }: Target, { metadata }: KubeObject, old: KubeObject): void {
+  if (metadata.uid && metadata.uid !== old.metadata.uid) {
+    throw conflict(
+      served.resource,
+      name,
+      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.metadata.uid}`,
+    );
+  }
+  metadata.name ||= name;
+  if (namespace) metadata.namespace ||= namespace;
+}
+
+function checkPreconditions({ served, name }: Target, { preconditions }: DeleteOptions, { metadata }: KubeObject): void {
+  if (preconditions?.uid !== undefined && preconditions.uid !== metadata.uid) {
+    throw conflict(
+      served.resource,
+      name,
+      `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${metadata.uid}`,
+    );
+  }
+  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== metadata.resourceVersion) {
+    const [asked, found] = [preconditions.resourceVersion, metadata.resourceVersion];
+    throw conflict(
+      served.resource,
+      name,
+      `Precondition failed: ResourceVersion in precondition: ${asked}, ResourceVersion in object meta: ${found}`,
+    );
+  }
+}
+
+function busy({ resource }: Stored, name: string): UmiakError {
+  return new UmiakError(
+    'Conflict',
+    `Operation cannot be fulfilled on ${resource.plural} "${name}": too many others change it at the same time; try again`,
+  );
+}
