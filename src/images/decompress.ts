@@ -27,8 +27,8 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>, what: str
     throw new UmiakError('Invalid', `${what} is compressed with ${compression}; plain, gzip and zstd are read`, {
       hint: `Unpack it first: ${compression} -d.`,
     });
-  const options = { chunkSize: 256 * 1024 };
-  const stream = Readable.from(rest, { objectMode: false, highWaterMark: 256 * 1024 });
+  const options = { chunkSize: 64 * 1024 };
+  const stream = Readable.from(rest, { objectMode: false, highWaterMark: 64 * 1024 });
   const plain = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
   stream.on('error', error => plain.destroy(error));
   try {

@@ -7,7 +7,9 @@ import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
 import { type ImageToArchive, writeArchive } from './archive-writer.ts';
+import type { AssembleOptions } from './assemble.ts';
 import { ContentStore, type Lease } from './content-store.ts';
+import type { LockedPackage } from './debian-packages.ts';
 import { decompressed } from './decompress.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { ImageIndex, type IndexEntry } from './image-index.ts';
@@ -91,6 +93,8 @@ export interface ImageStore extends AsyncDisposable {
   load(source: LoadSource, options?: LoadOptions): Promise<ImageRecord[]>;
   /** Gives names to images that are in the content store already, as builder and assembler do. */
   adopt(images: ArchivedImage[], options?: LoadOptions): Promise<ImageRecord[]>;
+  /** Makes an image from packages and files by a declarative file, see `AssembleFile`. */
+  assemble(file: string, options?: Partial<AssembleOptions>): Promise<{ record: ImageRecord; packages: LockedPackage[]; lockPath: string }>;
   /** A docker-compatible archive, which is an OCI layout too. Images given by name keep that name, those given by id none. */
   save(references: string[]): Promise<Readable>;
   list(): Promise<ImageRecord[]>;
@@ -134,6 +138,7 @@ class LocalImageStore implements ImageStore {
   readonly #layers: LayerStore;
   readonly #workers: UnpackWorkers;
   readonly #puller: Puller;
+  readonly #packageCache: string;
   readonly #clock: Clock;
   readonly #platform: Platform;
   readonly #isInUse: (imageId: Digest) => boolean;
@@ -150,6 +155,7 @@ class LocalImageStore implements ImageStore {
     this.#index = index;
     this.#layers = layers;
     this.#workers = workers;
+    this.#packageCache = join(options.dataDir, 'packages');
     this.#clock = clock;
     this.#platform = platform;
     this.#isInUse = isInUse;
@@ -189,6 +195,18 @@ class LocalImageStore implements ImageStore {
   async adopt(images: ArchivedImage[], options: LoadOptions = {}): Promise<ImageRecord[]> {
     using lease = this.content.lease();
     return await this.#adopt(images, options, lease);
+  }
+
+  async assemble(file: string, options: Partial<AssembleOptions> = {}) {
+    const { assembleImage } = await import('./assemble.ts');
+    using lease = this.content.lease();
+    const { image, packages, lockPath } = await assembleImage(file, this.content, lease, {
+      cacheDir: this.#packageCache,
+      clock: this.#clock,
+      ...options,
+    });
+    const [record] = await this.#adopt([image], {}, lease);
+    return { record: record!, packages, lockPath };
   }
 
   async save(references: string[]): Promise<Readable> {

@@ -9,6 +9,7 @@
  * - Hashes and unpacking run beside the event loop; memory does not grow with an image's size.
  * - Not here: running containers (engine), building (builder), the registry server, docker's and CRI's wire forms.
  */
+export { type AssembleOptions, type AssembleResult, type AssembleStep, assembleArchive } from './assemble.ts';
 export { type Digest, isDigest } from './digest.ts';
 export {
   type ImageRecord,

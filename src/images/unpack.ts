@@ -52,7 +52,7 @@ const MAX_LINKS = 40;
 export async function unpackLayer(blobPath: string, root: string, expected?: Digest): Promise<UnpackResult> {
   const hash = createHash('sha256');
   async function* hashed(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of decompressed(createReadStream(blobPath, { highWaterMark: 256 * 1024 }), 'the layer')) {
+    for await (const chunk of decompressed(createReadStream(blobPath, { highWaterMark: 64 * 1024 }), 'the layer')) {
       hash.update(chunk);
       yield chunk;
     }
