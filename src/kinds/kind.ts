@@ -66,6 +66,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   prepareForCreate?(object: T): void;
   /** The same before an update; generic: status kept from `old`, generation raised when the spec changed. */
   prepareForUpdate?(object: T, old: T): void;
+  /** What is wrong with a name; absent: it must be a DNS subdomain. */
+  checkName?(name: string): string[];
   validate?(object: T): FieldCause[];
   validateUpdate?(object: T, old: T): FieldCause[];
   validateStatusUpdate?(object: T, old: T): FieldCause[];

@@ -1,6 +1,30 @@
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
+import { podCells } from './pod-columns.ts';
+import { defaultPod } from './pod-defaults.ts';
+import { qosClassOf } from './pod-resources.ts';
 import type * as types from './types.gen.ts';
 
-export const Pod: Kind<types.Pod> = defineKind('v1/Pod');
+/** The smallest thing that runs: containers that share a network and live and die on one node. */
+export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
+  defaults: pod => defaultPod(pod.spec),
+  prepareForCreate(pod) {
+    pod.status = { phase: 'Pending', qosClass: qosClassOf(pod.spec) };
+    if (!pod.spec.schedulingGates?.length) return;
+    const message = 'Scheduling is blocked due to non-empty scheduling gates';
+    pod.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message }];
+  },
+  cells: podCells,
+  selectableFields: {
+    'spec.nodeName': pod => pod.spec.nodeName ?? '',
+    'spec.restartPolicy': pod => pod.spec.restartPolicy ?? '',
+    'spec.schedulerName': pod => pod.spec.schedulerName ?? '',
+    'spec.serviceAccountName': pod => pod.spec.serviceAccountName ?? '',
+    'spec.hostNetwork': pod => String(pod.spec.hostNetwork ?? false),
+    'status.phase': pod => pod.status?.phase ?? '',
+    'status.podIP': pod => pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? '',
+    'status.podIPs': pod => pod.status?.podIPs?.map(({ ip }) => ip).join(',') ?? '',
+    'status.nominatedNodeName': pod => pod.status?.nominatedNodeName ?? '',
+  },
+});
 export type Pod = types.Pod;

@@ -1,6 +1,56 @@
+import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
+import { containerImages, containerNames, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
+import { defaultPodSpec } from './pod-defaults.ts';
+import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
+import { forbidden, invalid, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
+import { requireTemplate, validateSelectorOfTemplate } from './workload.ts';
 
-export const ReplicaSet: Kind<types.ReplicaSet> = defineKind('apps/v1/ReplicaSet');
+/** Keeps a number of like pods running. */
+export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('apps/v1/ReplicaSet', {
+  defaults({ spec }) {
+    spec.replicas ??= 1;
+    if (spec.template) defaultPodSpec(spec.template.spec);
+  },
+  validate({ spec }) {
+    const causes = validateNonNegative(spec, ['replicas', 'minReadySeconds'], 'spec');
+    causes.push(...requireTemplate(spec.template, 'spec.template'));
+    if (!spec.template) return causes;
+    causes.push(...validateSelectorOfTemplate(spec.selector, spec.template), ...validatePodTemplate(spec.template, 'spec.template'));
+    const { restartPolicy, activeDeadlineSeconds } = spec.template.spec;
+    causes.push(...validateEnum(restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'));
+    if (activeDeadlineSeconds !== undefined)
+      causes.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicaSet is not Supported'));
+    return causes;
+  },
+  validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
+  validateStatusUpdate({ status }) {
+    if (!status) return [];
+    const counts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const;
+    const causes = validateNonNegative(status, ['replicas', 'observedGeneration', ...counts], 'status');
+    for (const key of counts)
+      if ((status[key] ?? 0) > status.replicas)
+        causes.push(invalid(`status.${key}`, status[key], 'cannot be greater than status.replicas'));
+    return causes;
+  },
+  cells: {
+    Desired: ({ spec }) => spec.replicas ?? 0,
+    Current: ({ status }) => status?.replicas ?? 0,
+    Ready: ({ status }) => status?.readyReplicas ?? 0,
+    Containers: ({ spec }) => containerNames(spec.template),
+    Images: ({ spec }) => containerImages(spec.template),
+    Selector: ({ spec }) => selectorText(spec.selector),
+  },
+  selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
+  scale: {
+    specReplicas: ({ spec }) => spec.replicas ?? 0,
+    setSpecReplicas({ spec }, replicas) {
+      spec.replicas = replicas;
+    },
+    statusReplicas: ({ status }) => status?.replicas ?? 0,
+    selector: ({ spec }) => formatLabelSelector(requirementsOf(spec.selector)),
+  },
+});
 export type ReplicaSet = types.ReplicaSet;

@@ -1,6 +1,71 @@
+import type { FieldCause } from '#base/errors.ts';
+import { validateFrozen } from './config-map.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
+import { checkConfigKey, invalid, required, tooLong, validateImmutable } from './validation.ts';
 
-export const Secret: Kind<types.Secret> = defineKind('v1/Secret');
+const MAX_BYTES = 1 << 20;
+
+/** Keys that a Secret of some type must have. */
+const NEEDED: Record<string, string[]> = {
+  'kubernetes.io/tls': ['tls.crt', 'tls.key'],
+  'kubernetes.io/dockerconfigjson': ['.dockerconfigjson'],
+  'kubernetes.io/dockercfg': ['.dockercfg'],
+  'kubernetes.io/ssh-auth': ['ssh-privatekey'],
+};
+
+/** Confidential bytes by key. */
+export const Secret: Kind<types.Secret> = defineKind<types.Secret>('v1/Secret', {
+  defaults(secret) {
+    secret.type ||= 'Opaque';
+    if (!secret.stringData) return;
+    secret.data ??= {};
+    for (const [key, text] of Object.entries(secret.stringData)) secret.data[key] = Buffer.from(text).toString('base64');
+    delete secret.stringData;
+  },
+  validate(secret) {
+    const causes: FieldCause[] = [];
+    const { data = {}, type = '' } = secret;
+    let bytes = 0;
+    for (const key in data) {
+      causes.push(...checkConfigKey(key).map(why => invalid(`data[${key}]`, key, why)));
+      bytes += Buffer.byteLength(data[key]!, 'base64');
+    }
+    if (bytes > MAX_BYTES) causes.push(tooLong('data', MAX_BYTES));
+    for (const key of NEEDED[type] ?? []) if (!Object.hasOwn(data, key)) causes.push(required(`data[${key}]`));
+    causes.push(...validateType(secret, data));
+    return causes;
+  },
+  validateUpdate: (secret, old) => [...validateImmutable(secret.type, old.type, 'type'), ...validateFrozen(secret, old, ['data'])],
+  cells: { Type: ({ type }) => type ?? '', Data: ({ data = {} }) => String(Object.keys(data).length) },
+  selectableFields: { type: ({ type }) => type ?? '' },
+});
 export type Secret = types.Secret;
+
+function validateType({ type, metadata }: types.Secret, data: Record<string, string>): FieldCause[] {
+  switch (type) {
+    case 'kubernetes.io/service-account-token':
+      return metadata.annotations?.['kubernetes.io/service-account.name']
+        ? []
+        : [required('metadata.annotations[kubernetes.io/service-account.name]')];
+    case 'kubernetes.io/basic-auth':
+      return Object.hasOwn(data, 'username') || Object.hasOwn(data, 'password')
+        ? []
+        : [required('data[username]'), required('data[password]')];
+    case 'kubernetes.io/dockerconfigjson':
+      return isJson(data['.dockerconfigjson']) ? [] : [invalid('data[.dockerconfigjson]', '<secret contents redacted>', 'invalid JSON')];
+    default:
+      return [];
+  }
+}
+
+function isJson(base64: string | undefined): boolean {
+  if (base64 === undefined) return true;
+  try {
+    JSON.parse(Buffer.from(base64, 'base64').toString());
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,6 +1,183 @@
+import type { FieldCause } from '#base/errors.ts';
+import { labelsText, orNone } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
+import {
+  checkDns1035Label,
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkPortName,
+  checkPortNumber,
+  duplicate,
+  forbidden,
+  invalid,
+  isCidr,
+  isIp,
+  required,
+  validateEnum,
+  validateImmutable,
+  validateLabels,
+  validateName,
+  validateUnique,
+} from './validation.ts';
 
-export const Service: Kind<types.Service> = defineKind('v1/Service');
+/** One address for a changing set of pods. Addresses and node ports are allocated by the API server. */
+export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Service', {
+  checkName: checkDns1035Label,
+  defaults({ spec, status }) {
+    spec.sessionAffinity ||= 'None';
+    if (spec.sessionAffinity === 'None') delete spec.sessionAffinityConfig;
+    else {
+      spec.sessionAffinityConfig ??= {};
+      spec.sessionAffinityConfig.clientIP ??= {};
+      spec.sessionAffinityConfig.clientIP.timeoutSeconds ??= 10_800;
+    }
+    spec.type ||= 'ClusterIP';
+    for (const port of spec.ports ?? []) {
+      port.protocol ||= 'TCP';
+      if (port.targetPort === undefined || port.targetPort === '' || port.targetPort === 0) port.targetPort = port.port;
+    }
+    if (hasNodePorts(spec)) spec.externalTrafficPolicy ||= 'Cluster';
+    if (spec.type === 'LoadBalancer') spec.allocateLoadBalancerNodePorts ??= true;
+    if (spec.type !== 'ExternalName') {
+      spec.internalTrafficPolicy ||= 'Cluster';
+      spec.ipFamilyPolicy ||= 'SingleStack';
+      spec.ipFamilies ??= ['IPv4'];
+      if (spec.clusterIP) spec.clusterIPs ??= [spec.clusterIP];
+      else if (spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
+    }
+    for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= 'VIP';
+  },
+  prepareForCreate(service) {
+    service.status = { loadBalancer: {} };
+  },
+  prepareForUpdate({ spec }, old) {
+    if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName') return;
+    if (!spec.clusterIP) {
+      if (old.spec.clusterIP) spec.clusterIP = old.spec.clusterIP;
+      if (old.spec.clusterIPs) spec.clusterIPs = old.spec.clusterIPs;
+    }
+    if (!hasNodePorts(spec) || !hasNodePorts(old.spec)) return;
+    for (const port of spec.ports ?? []) {
+      if (port.nodePort) continue;
+      const before = old.spec.ports?.find(one => one.port === port.port && one.protocol === port.protocol)?.nodePort;
+      if (before && !spec.ports?.some(one => one.nodePort === before && one.protocol === port.protocol)) port.nodePort = before;
+    }
+    if (!spec.healthCheckNodePort && old.spec.healthCheckNodePort && spec.externalTrafficPolicy === 'Local')
+      spec.healthCheckNodePort = old.spec.healthCheckNodePort;
+  },
+  validate: ({ spec }) => validateSpec(spec),
+  validateUpdate({ spec }, old) {
+    if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName' || !old.spec.clusterIP) return [];
+    return validateImmutable(spec.clusterIP, old.spec.clusterIP, 'spec.clusterIP');
+  },
+  cells: {
+    Type: ({ spec }) => spec.type ?? '',
+    'Cluster-IP': ({ spec }) => orNone(spec.clusterIPs?.[0] ?? spec.clusterIP),
+    'External-IP': externalAddresses,
+    'Port(s)': ({ spec }) =>
+      orNone((spec.ports ?? []).map(({ port, nodePort, protocol }) => `${port}${nodePort ? `:${nodePort}` : ''}/${protocol}`).join(',')),
+    Selector: ({ spec }) => labelsText(spec.selector),
+  },
+  selectableFields: { 'spec.clusterIP': ({ spec }) => spec.clusterIP ?? '', 'spec.type': ({ spec }) => spec.type ?? '' },
+});
 export type Service = types.Service;
+
+/** True for the types whose ports are open on every node. */
+export function hasNodePorts({ type }: { type?: string | undefined }): boolean {
+  return type === 'NodePort' || type === 'LoadBalancer';
+}
+
+/** True when names resolve to the pods themselves. */
+export function isHeadless({ spec }: types.Service): boolean {
+  return spec.clusterIP === 'None';
+}
+
+function externalAddresses({ spec, status }: types.Service): string {
+  if (spec.type === 'ExternalName') return spec.externalName ?? '';
+  const external = spec.externalIPs ?? [];
+  if (spec.type !== 'LoadBalancer') return orNone(external.join(','));
+  const balanced = (status?.loadBalancer?.ingress ?? []).map(({ ip, hostname }) => ip || hostname || '').filter(Boolean);
+  return [...balanced, ...external].join(',') || '<pending>';
+}
+
+function validateSpec(spec: types.ServiceSpec): FieldCause[] {
+  const causes = validateEnum(spec.type, ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'], 'spec.type', true);
+  causes.push(...validateEnum(spec.sessionAffinity, ['ClientIP', 'None'], 'spec.sessionAffinity', true));
+  const timeout = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
+  if (timeout !== undefined && (timeout <= 0 || timeout > 86_400))
+    causes.push(invalid('spec.sessionAffinityConfig.clientIP.timeoutSeconds', timeout, 'must be greater than 0 and less than 86400'));
+  causes.push(...validatePorts(spec), ...validateLabels(spec.selector, 'spec.selector'), ...validateAddresses(spec));
+  if (spec.type === 'ExternalName') {
+    const name = spec.externalName?.replace(/\.$/, '');
+    causes.push(...validateName(name, checkDnsSubdomain, 'spec.externalName'));
+  }
+  causes.push(...validateEnum(spec.internalTrafficPolicy, ['Cluster', 'Local'], 'spec.internalTrafficPolicy'));
+  if (hasNodePorts(spec)) causes.push(...validateEnum(spec.externalTrafficPolicy, ['Cluster', 'Local'], 'spec.externalTrafficPolicy'));
+  else if (spec.externalTrafficPolicy && !spec.externalIPs?.length)
+    causes.push(invalid('spec.externalTrafficPolicy', spec.externalTrafficPolicy, 'may only be set for externally-accessible services'));
+  const distributions = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
+  causes.push(...validateEnum(spec.trafficDistribution, distributions, 'spec.trafficDistribution'));
+  return causes;
+}
+
+function validateAddresses(spec: types.ServiceSpec): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const { clusterIP, clusterIPs = [], externalIPs = [], loadBalancerSourceRanges = [] } = spec;
+  if (spec.type === 'ExternalName') {
+    if (clusterIP) causes.push(forbidden('spec.clusterIP', 'may not be set when `type` is ExternalName'));
+  } else if (clusterIP && clusterIP !== 'None' && !isIp(clusterIP))
+    causes.push(invalid('spec.clusterIPs[0]', clusterIP, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+  if (clusterIP === 'None' && hasNodePorts(spec))
+    causes.push(invalid('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${spec.type} services`));
+  if (clusterIP && clusterIPs.length > 0 && clusterIPs[0] !== clusterIP)
+    causes.push(invalid('spec.clusterIPs', clusterIPs, 'first value must match `clusterIP`'));
+  externalIPs.forEach((ip, i) => {
+    if (!isIp(ip)) causes.push(invalid(`spec.externalIPs[${i}]`, ip, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+  });
+  loadBalancerSourceRanges.forEach((range, i) => {
+    if (!isCidr(range.trim()))
+      causes.push(invalid(`spec.LoadBalancerSourceRanges[${i}]`, range, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'));
+  });
+  return causes;
+}
+
+function validatePorts(spec: types.ServiceSpec): FieldCause[] {
+  const { ports = [], type, clusterIP } = spec;
+  if (ports.length === 0) return type === 'ExternalName' || clusterIP === 'None' ? [] : [required('spec.ports')];
+  const causes: FieldCause[] = [];
+  ports.forEach((port, i) => {
+    const at = `spec.ports[${i}]`;
+    if (!port.name) {
+      if (ports.length > 1) causes.push(required(`${at}.name`));
+    } else causes.push(...validateName(port.name, checkDnsLabel, `${at}.name`));
+    causes.push(...checkPortNumber(port.port).map(why => invalid(`${at}.port`, port.port, why)));
+    causes.push(...validateEnum(port.protocol, ['SCTP', 'TCP', 'UDP'], `${at}.protocol`, true));
+    const target = port.targetPort;
+    if (typeof target === 'number') causes.push(...checkPortNumber(target).map(why => invalid(`${at}.targetPort`, target, why)));
+    else if (target !== undefined) causes.push(...checkPortName(target).map(why => invalid(`${at}.targetPort`, target, why)));
+    if (port.nodePort && !hasNodePorts(spec)) causes.push(forbidden(`${at}.nodePort`, `may not be used when \`type\` is '${type}'`));
+    if (port.nodePort) causes.push(...checkPortNumber(port.nodePort).map(why => invalid(`${at}.nodePort`, port.nodePort, why)));
+  });
+  causes.push(
+    ...validateUnique(
+      ports,
+      ({ name }) => name,
+      i => `spec.ports[${i}].name`,
+    ),
+  );
+  causes.push(
+    ...validateUnique(
+      ports,
+      ({ nodePort, protocol }) => (nodePort ? `${nodePort}/${protocol}` : undefined),
+      i => `spec.ports[${i}].nodePort`,
+    ),
+  );
+  const seen = new Set<string>();
+  ports.forEach(({ port, protocol }, i) => {
+    if (seen.has(`${protocol}/${port}`)) causes.push(duplicate(`spec.ports[${i}]`, { protocol, port }));
+    seen.add(`${protocol}/${port}`);
+  });
+  return causes;
+}

@@ -1,0 +1,37 @@
+import { formatLabelSelector, type LabelSelectorObject, requirementsOf } from '#base/label-selector.ts';
+import type { PodTemplateSpec } from './types.gen.ts';
+
+/** Cells that several kinds share. */
+
+/** `web,sidecar` */
+export function containerNames(template: PodTemplateSpec | undefined): string {
+  return (template?.spec.containers ?? []).map(({ name }) => name).join(',');
+}
+
+/** `nginx:1,busybox` */
+export function containerImages(template: PodTemplateSpec | undefined): string {
+  return (template?.spec.containers ?? []).map(({ image }) => image ?? '').join(',');
+}
+
+/** `app=web`, or `<none>`. */
+export function selectorText(selector: LabelSelectorObject | undefined): string {
+  return (selector && formatLabelSelector(requirementsOf(selector))) || '<none>';
+}
+
+/** `a=b,c=d`, or `<none>`. */
+export function labelsText(labels: Record<string, string> | undefined): string {
+  const terms = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  return terms.sort().join(',') || '<none>';
+}
+
+/** At most `most` items and how many more there are. */
+export function listText(items: readonly string[], most = Number.POSITIVE_INFINITY): string {
+  if (items.length === 0) return '<none>';
+  if (items.length <= most) return items.join(',');
+  return `${items.slice(0, most).join(',')} + ${items.length - most} more...`;
+}
+
+/** The text, or `<none>` for nothing. */
+export function orNone(text: string | undefined | null): string {
+  return text || '<none>';
+}

@@ -1,0 +1,32 @@
+import type { FieldCause } from '#base/errors.ts';
+import type { Kind, KubeObject } from './kind.ts';
+import { validateObjectMeta, validateObjectMetaUpdate } from './validation.ts';
+
+/** Everything wrong with an object about to be created: its metadata, what the schema missed, the kind's own rules. */
+export function validateCreate<T extends KubeObject>(kind: Kind<T>, object: T, missing: readonly FieldCause[] = []): FieldCause[] {
+  return distinct([...metadata(kind, object), ...missing, ...(kind.validate?.(object) ?? [])]);
+}
+
+/** Everything wrong with an object about to replace `old`. */
+export function validateUpdate<T extends KubeObject>(kind: Kind<T>, object: T, old: T, missing: readonly FieldCause[] = []): FieldCause[] {
+  const meta = [...metadata(kind, object), ...validateObjectMetaUpdate(object.metadata, old.metadata)];
+  return distinct([...meta, ...missing, ...(kind.validate?.(object) ?? []), ...(kind.validateUpdate?.(object, old) ?? [])]);
+}
+
+/** Everything wrong with an object whose status is about to replace that of `old`. */
+export function validateStatusUpdate<T extends KubeObject>(kind: Kind<T>, object: T, old: T): FieldCause[] {
+  return distinct([...validateObjectMetaUpdate(object.metadata, old.metadata), ...(kind.validateStatusUpdate?.(object, old) ?? [])]);
+}
+
+function metadata<T extends KubeObject>(kind: Kind<T>, object: T): FieldCause[] {
+  return validateObjectMeta(object.metadata, { namespaced: kind.resource.namespaced, checkName: kind.checkName });
+}
+
+/** The schema and a kind's own rules may find the same: once is enough. */
+function distinct(causes: FieldCause[]): FieldCause[] {
+  const seen = new Set<string>();
+  return causes.filter(({ field, reason }) => {
+    if (reason !== 'FieldValueRequired') return true;
+    return !seen.has(field) && seen.add(field);
+  });
+}

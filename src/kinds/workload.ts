@@ -1,0 +1,61 @@
+import type { FieldCause } from '#base/errors.ts';
+import { requirementsOf, selectorMatches } from '#base/label-selector.ts';
+import type { IntOrString, LabelSelector, PodTemplateSpec, RollingUpdateDeployment } from './types.gen.ts';
+import { invalid, required, validateLabelSelector } from './validation.ts';
+
+/** What `25%` or `3` means of a total. */
+export function percentOrCount(value: IntOrString, total: number, round: 'up' | 'down'): number {
+  if (typeof value === 'number') return value;
+  const share = (Number.parseInt(value, 10) * total) / 100;
+  return round === 'up' ? Math.ceil(share) : Math.floor(share);
+}
+
+/** A selector that selects something, and the template's pods among it. */
+export function validateSelectorOfTemplate(selector: LabelSelector, template: PodTemplateSpec, path = 'spec'): FieldCause[] {
+  const causes = validateLabelSelector(selector, `${path}.selector`);
+  if (requirementsOf(selector).length === 0)
+    return [...causes, invalid(`${path}.selector`, selector, 'empty selector is invalid for deployment')];
+  const labels = template.metadata?.labels;
+  if (causes.length === 0 && !selectorMatches(selector, labels))
+    causes.push(invalid(`${path}.template.metadata.labels`, labels ?? {}, '`selector` does not match template `labels`'));
+  return causes;
+}
+
+/** `maxSurge` and `maxUnavailable`: counts or percentages, not both zero. */
+export function validateSurge({ maxSurge, maxUnavailable }: RollingUpdateDeployment, path: string): FieldCause[] {
+  const causes = [
+    ...validateCountOrPercent(maxUnavailable, `${path}.maxUnavailable`, 100),
+    ...validateCountOrPercent(maxSurge, `${path}.maxSurge`),
+  ];
+  if (isZero(maxUnavailable) && isZero(maxSurge))
+    causes.push(invalid(`${path}.maxUnavailable`, maxUnavailable, 'may not be 0 when `maxSurge` is 0'));
+  return causes;
+}
+
+/** A count that is not negative, or a percentage. */
+export function validateCountOrPercent(
+  value: IntOrString | undefined,
+  field: string,
+  mostPercent = Number.POSITIVE_INFINITY,
+): FieldCause[] {
+  if (value === undefined) return [];
+  if (typeof value === 'number') return value < 0 ? [invalid(field, value, 'must be greater than or equal to 0')] : [];
+  if (!/^[0-9]{1,9}%$/.test(value))
+    return [
+      invalid(
+        field,
+        value,
+        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
+      ),
+    ];
+  return Number.parseInt(value, 10) > mostPercent ? [invalid(field, value, `must not be greater than ${mostPercent}%`)] : [];
+}
+
+function isZero(value: IntOrString | undefined): boolean {
+  return value === 0 || value === '0%' || value === undefined;
+}
+
+/** A template that a selector needs, where the schema lets it be absent. */
+export function requireTemplate(template: PodTemplateSpec | undefined, path: string): FieldCause[] {
+  return template ? [] : [required(path)];
+}
