@@ -2,8 +2,13 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
 
-export const SelfSubjectReview: Kind<types.SelfSubjectReview> = defineKind('authentication.k8s.io/v1/SelfSubjectReview');
+export const SelfSubjectReview: Kind<types.SelfSubjectReview> = defineKind<types.SelfSubjectReview>(
+  'authentication.k8s.io/v1/SelfSubjectReview',
+  { virtual: true },
+);
 export type SelfSubjectReview = types.SelfSubjectReview;
 
-export const TokenReview: Kind<types.TokenReview> = defineKind('authentication.k8s.io/v1/TokenReview');
+export const TokenReview: Kind<types.TokenReview> = defineKind<types.TokenReview>('authentication.k8s.io/v1/TokenReview', {
+  virtual: true,
+});
 export type TokenReview = types.TokenReview;

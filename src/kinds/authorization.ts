@@ -2,16 +2,26 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
 
-export const LocalSubjectAccessReview: Kind<types.LocalSubjectAccessReview> = defineKind(
+export const LocalSubjectAccessReview: Kind<types.LocalSubjectAccessReview> = defineKind<types.LocalSubjectAccessReview>(
   'authorization.k8s.io/v1/LocalSubjectAccessReview',
+  { virtual: true },
 );
 export type LocalSubjectAccessReview = types.LocalSubjectAccessReview;
 
-export const SelfSubjectAccessReview: Kind<types.SelfSubjectAccessReview> = defineKind('authorization.k8s.io/v1/SelfSubjectAccessReview');
+export const SelfSubjectAccessReview: Kind<types.SelfSubjectAccessReview> = defineKind<types.SelfSubjectAccessReview>(
+  'authorization.k8s.io/v1/SelfSubjectAccessReview',
+  { virtual: true },
+);
 export type SelfSubjectAccessReview = types.SelfSubjectAccessReview;
 
-export const SelfSubjectRulesReview: Kind<types.SelfSubjectRulesReview> = defineKind('authorization.k8s.io/v1/SelfSubjectRulesReview');
+export const SelfSubjectRulesReview: Kind<types.SelfSubjectRulesReview> = defineKind<types.SelfSubjectRulesReview>(
+  'authorization.k8s.io/v1/SelfSubjectRulesReview',
+  { virtual: true },
+);
 export type SelfSubjectRulesReview = types.SelfSubjectRulesReview;
 
-export const SubjectAccessReview: Kind<types.SubjectAccessReview> = defineKind('authorization.k8s.io/v1/SubjectAccessReview');
+export const SubjectAccessReview: Kind<types.SubjectAccessReview> = defineKind<types.SubjectAccessReview>(
+  'authorization.k8s.io/v1/SubjectAccessReview',
+  { virtual: true },
+);
 export type SubjectAccessReview = types.SubjectAccessReview;
