@@ -41,8 +41,8 @@ export interface Calls {
   compact: { request: { at: number }; reply: Position };
   /** Notes where the history stands and compacts what has left the window; `rest` tells whether there is more to forget later. */
   tick: { request: { nowMs: number }; reply: Position & { rest: boolean } };
-  /** A side thread has copied the log into the database. */
-  checkpointed: { request: Record<never, never>; reply: undefined };
+  /** A side thread has copied the log into the database, or has failed to. */
+  checkpointed: { request: { ok: boolean }; reply: undefined };
   close: { request: Record<never, never>; reply: undefined };
 }
 export type CallName = keyof Calls;

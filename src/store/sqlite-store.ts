@@ -41,7 +41,8 @@ const WINDOW_MS = 10 * 60 * 1000;
 const WINDOW_BYTES = 256 * 1024 * 1024;
 /** The window is moved on in steps of a twentieth. */
 const WINDOW_STEPS = 20;
-/** A pack ends after so many values' bytes; what is over forms the next. */
+/** A pack ends after so many transactions or bytes of values; what is over forms the next. */
+const PACK_TRANSACTIONS = 512;
 const PACK_BYTES = 4 * 1024 * 1024;
 
 interface ListPlan {
@@ -267,8 +268,7 @@ export class SqliteStore implements Store {
       let count = 0;
       for (const { transaction } of this.#gathering) {
         packTransaction(pack, transaction);
-        count++;
-        if (pack.sizeBytes >= PACK_BYTES) break;
+        if (++count >= PACK_TRANSACTIONS || pack.sizeBytes >= PACK_BYTES) break;
       }
       this.#bytesSinceTick += pack.sizeBytes;
       const packed = pack.finish();
@@ -292,7 +292,7 @@ export class SqliteStore implements Store {
 
   #receive(message: FromWriter): void {
     if (message.kind === 'committed') this.#settle(message);
-    if (message.kind === 'log-long') void this.#checkpoint();
+    if (message.kind === 'log-long') this.#checkpoint().catch(error => this.#fail(error));
     if (message.kind !== 'reply' && message.kind !== 'failed') return;
     const call = this.#calls.get(message.id);
     this.#calls.delete(message.id);
@@ -337,9 +337,11 @@ export class SqliteStore implements Store {
     try {
       const { compactedRevision, rest } = await this.#call('tick', { nowMs: this.#clock.now() });
       this.#compactedRevision = compactedRevision;
-      if (rest && !this.#failure) this.#scheduleTick();
+      if (rest) this.#scheduleTick();
     } catch (error) {
-      if (!this.#closed) this.#log.error('compaction failed; it is tried again', { path: this.#path, error: messageOf(error) });
+      if (this.#closed || this.#failure) return;
+      this.#log.error('compaction failed; it is tried again', { path: this.#path, error: messageOf(error) });
+      this.#scheduleTick();
     }
   }
 
@@ -347,13 +349,21 @@ export class SqliteStore implements Store {
     if (this.#isCheckpointing || this.#closed) return;
     this.#isCheckpointing = true;
     try {
-      await this.#aside({ kind: 'checkpoint', path: this.#path });
-      await this.#call('checkpointed', {});
-    } catch (error) {
-      if (!this.#closed)
-        this.#log.warn('the log could not be copied into the database; it is tried again', { path: this.#path, error: messageOf(error) });
+      const ok = await this.#copyLog();
+      if (!this.#closed && !this.#failure) await this.#call('checkpointed', { ok });
     } finally {
       this.#isCheckpointing = false;
+    }
+  }
+
+  /** A failure costs room on the disk, no data: it is told, and tried again when more was written. */
+  async #copyLog(): Promise<boolean> {
+    try {
+      await this.#aside({ kind: 'checkpoint', path: this.#path });
+      return true;
+    } catch (error) {
+      if (!this.#closed) this.#log.warn('the log could not be copied into the database', { path: this.#path, error: messageOf(error) });
+      return false;
     }
   }
 

@@ -19,7 +19,7 @@ import { VersionTable } from './version-table.ts';
  */
 
 /** A group ends after so many transactions or bytes: a flush should not make those in it wait much longer than one alone. */
-const GROUP_TRANSACTIONS = 2048;
+const GROUP_TRANSACTIONS = 1024;
 const GROUP_BYTES = 8 * 1024 * 1024;
 const GROUPS_PER_SWEEP = 8;
 /** Look at the log's length each time so many bytes were written; from `LOG_LONG_PAGES` on a side thread copies it. */
@@ -90,8 +90,9 @@ function lookAtLog(): void {
   post({ kind: 'log-long' });
 }
 
-function afterSideCheckpoint(): undefined {
+function afterSideCheckpoint(ok: boolean): undefined {
   isLogReported = false;
+  if (!ok) return;
   const { pages, behind } = table.log;
   if (behind <= LOG_REST_PAGES || pages >= LOG_TOO_LONG_PAGES) table.checkpoint();
   else lookAtLog();
@@ -137,7 +138,7 @@ function answer(call: Call) {
       return { ...table.position, rest };
     }
     case 'checkpointed':
-      return afterSideCheckpoint();
+      return afterSideCheckpoint(call.request.ok);
     case 'close':
       return table.close();
   }

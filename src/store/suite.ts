@@ -255,6 +255,18 @@ export function runStoreSuite(name: string, open: OpenStore): void {
       }
     });
 
+    test('a watch from a revision to come tells nothing before it', async () => {
+      await using store = await open();
+      await using watch = startWatch(store, '/', store.revision + 2);
+      await put(store, '/a', 'one');
+      await put(store, '/a', 'two');
+      await watch.reaches(await put(store, '/a', 'three'));
+      assert.deepEqual(
+        watch.events.map(({ value }) => text(value)),
+        ['three'],
+      );
+    });
+
     test('a watch ends when its signal aborts, and tells nothing after', async () => {
       await using store = await open();
       const watch = startWatch(store, '/', store.revision);
