@@ -1,0 +1,231 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+import { contains, gatewayOf, parseCidr, toAddress } from '#net/ipv4.ts';
+
+/** What one instance is: read once, then handed to every part by its composition root. */
+export interface Config {
+  /** Prefix of bridges, nft tables and cgroups, so that instances live side by side. */
+  name: string;
+  dataDir: string;
+  runDir: string;
+  apiAddress: { host: string; port: number };
+  registryAddress: { host: string; port: number };
+  podCidr: string;
+  serviceCidr: string;
+  nodePortRange: { from: number; to: number };
+  nodeName: string;
+  runtime: 'crun' | 'runc';
+  clusterDomain: string;
+  /** Hosts of registries that are spoken to without TLS, besides loopback. */
+  insecureRegistries: string[];
+  logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** One setting: its flag, its variable, its default. The flag wins over the variable, the variable over the file. */
+interface Setting {
+  key: string;
+  flag: string;
+  variable: string;
+  fallback: string;
+  about: string;
+}
+
+export const settings: readonly Setting[] = [
+  { key: 'name', flag: '--name', variable: 'UMIAK_NAME', fallback: 'umiak', about: 'name of the instance, prefix of all it makes' },
+  {
+    key: 'dataDir',
+    flag: '--data-dir',
+    variable: 'UMIAK_DATA_DIR',
+    fallback: '/var/lib/umiak',
+    about: 'where everything that lasts is kept',
+  },
+  {
+    key: 'runDir',
+    flag: '--run-dir',
+    variable: 'UMIAK_RUN_DIR',
+    fallback: '/run/umiak',
+    about: 'sockets, locks and state that a reboot ends',
+  },
+  {
+    key: 'apiAddress',
+    flag: '--api-address',
+    variable: 'UMIAK_API_ADDRESS',
+    fallback: '127.0.0.1:6443',
+    about: 'where the Kubernetes API listens',
+  },
+  {
+    key: 'registryAddress',
+    flag: '--registry-address',
+    variable: 'UMIAK_REGISTRY_ADDRESS',
+    fallback: '127.0.0.1:5000',
+    about: 'where the registry listens',
+  },
+  { key: 'podCidr', flag: '--pod-cidr', variable: 'UMIAK_POD_CIDR', fallback: '10.42.0.0/16', about: "pods' addresses" },
+  { key: 'serviceCidr', flag: '--service-cidr', variable: 'UMIAK_SERVICE_CIDR', fallback: '10.43.0.0/16', about: "Services' addresses" },
+  {
+    key: 'nodePortRange',
+    flag: '--node-port-range',
+    variable: 'UMIAK_NODE_PORT_RANGE',
+    fallback: '30000-32767',
+    about: 'ports for NodePort Services',
+  },
+  {
+    key: 'nodeName',
+    flag: '--node-name',
+    variable: 'UMIAK_NODE_NAME',
+    fallback: '',
+    about: "this machine's name in the cluster (default: its host name)",
+  },
+  { key: 'runtime', flag: '--runtime', variable: 'UMIAK_RUNTIME', fallback: 'crun', about: 'OCI runtime: crun or runc' },
+  { key: 'logLevel', flag: '--log-level', variable: 'UMIAK_LOG_LEVEL', fallback: 'info', about: 'debug, info, warn or error' },
+  {
+    key: 'insecureRegistries',
+    flag: '--insecure-registries',
+    variable: 'UMIAK_INSECURE_REGISTRIES',
+    fallback: '',
+    about: 'registries without TLS, by comma',
+  },
+];
+
+const CONFIG_FILE = '/etc/umiak/config.yaml';
+
+/**
+ * Reads flags (by setting key), environment and the config file.
+ * @throws `Invalid` naming the setting and what it may be
+ */
+export async function readConfig(flags: Record<string, string | undefined>, env: NodeJS.ProcessEnv = process.env): Promise<Config> {
+  const file = await readConfigFile(flags.config ?? env.UMIAK_CONFIG);
+  const value = (key: string): string => {
+    const setting = settings.find(each => each.key === key);
+    return flags[key] ?? env[setting?.variable ?? ''] ?? file[key] ?? setting?.fallback ?? '';
+  };
+  const config: Config = {
+    name: value('name'),
+    dataDir: resolve(value('dataDir')),
+    runDir: resolve(value('runDir')),
+    apiAddress: parseAddress('apiAddress', value('apiAddress')),
+    registryAddress: parseAddress('registryAddress', value('registryAddress')),
+    podCidr: value('podCidr'),
+    serviceCidr: value('serviceCidr'),
+    nodePortRange: parseRange(value('nodePortRange')),
+    nodeName: (value('nodeName') || hostname()).toLowerCase(),
+    runtime: oneOf('runtime', value('runtime'), ['crun', 'runc']),
+    clusterDomain: 'cluster.local',
+    insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
+    logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
+  };
+  check(config);
+  return config;
+}
+
+/** Flags and variables that give a child process the same configuration. */
+export function toEnvironment(config: Config): Record<string, string> {
+  const { apiAddress, registryAddress, nodePortRange } = config;
+  return {
+    UMIAK_NAME: config.name,
+    UMIAK_DATA_DIR: config.dataDir,
+    UMIAK_RUN_DIR: config.runDir,
+    UMIAK_API_ADDRESS: joinAddress(apiAddress),
+    UMIAK_REGISTRY_ADDRESS: joinAddress(registryAddress),
+    UMIAK_POD_CIDR: config.podCidr,
+    UMIAK_SERVICE_CIDR: config.serviceCidr,
+    UMIAK_NODE_PORT_RANGE: `${nodePortRange.from}-${nodePortRange.to}`,
+    UMIAK_NODE_NAME: config.nodeName,
+    UMIAK_RUNTIME: config.runtime,
+    UMIAK_LOG_LEVEL: config.logLevel,
+    UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
+  };
+}
+
+export function joinAddress({ host, port }: { host: string; port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Addresses that the instance derives from its networks. */
+export function derivedAddresses({ podCidr, serviceCidr }: Config): { gateway: string; kubernetesService: string; dnsService: string } {
+  return {
+    gateway: gatewayOf(podCidr),
+    kubernetesService: gatewayOf(serviceCidr),
+    dnsService: toAddress(parseCidr(serviceCidr).base + 10),
+  };
+}
+
+async function readConfigFile(path: string | undefined): Promise<Record<string, string>> {
+  const from = path ?? CONFIG_FILE;
+  if (!existsSync(from)) {
+    if (path) throw new UmiakError('NotFound', `the configuration file ${path} does not exist`);
+    return {};
+  }
+  const { parse } = await import('yaml');
+  const content: unknown = parse(readFileSync(from, 'utf8')) ?? {};
+  if (typeof content !== 'object' || Array.isArray(content)) throw invalid(from, 'must be a map of settings', from);
+  const known = new Set(settings.map(({ key }) => key));
+  for (const key of Object.keys(content ?? {}))
+    if (!known.has(key)) throw invalid(key, `is no setting; there are ${[...known].join(', ')}`, from);
+  return Object.fromEntries(
+    Object.entries(content ?? {}).map(([key, value]) => [key, Array.isArray(value) ? value.join(',') : String(value)]),
+  );
+}
+
+function check(config: Config): void {
+  if (!/^[a-z][a-z0-9]{0,9}$/.test(config.name))
+    throw invalid('name', 'must be 1 to 10 lower-case letters and digits, a letter first', config.name);
+  for (const key of ['podCidr', 'serviceCidr'] as const) {
+    parseCidr(config[key]);
+    if (Number(config[key].split('/')[1]) > 24) throw invalid(key, 'must be a network of /24 or larger', config[key]);
+  }
+  const pods = parseCidr(config.podCidr);
+  const services = parseCidr(config.serviceCidr);
+  if (contains(pods, gatewayOf(config.serviceCidr)) || contains(services, gatewayOf(config.podCidr))) {
+    throw invalid('serviceCidr', `must not overlap with podCidr ${config.podCidr}`, config.serviceCidr);
+  }
+  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(config.nodeName))
+    throw invalid('nodeName', 'must be a DNS subdomain', config.nodeName);
+}
+
+function parseAddress(key: string, text: string): { host: string; port: number } {
+  const found = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const port = Number(found?.[3]);
+  if (!found || port > 65_535) throw invalid(key, 'must be HOST:PORT', text);
+  return { host: found[1] ?? found[2] ?? '', port };
+}
+
+function parseRange(text: string): { from: number; to: number } {
+  const [from, to] = text.split('-').map(Number);
+  if (from === undefined || to === undefined || !(from >= 1 && from <= to && to <= 65_535))
+    throw invalid('nodePortRange', 'must be FROM-TO', text);
+  return { from, to };
+}
+
+function oneOf<const T extends string>(key: string, text: string, allowed: readonly T[]): T {
+  const found = allowed.find(each => each === text);
+  if (found === undefined) throw invalid(key, `must be one of ${allowed.join(', ')}`, text);
+  return found;
+}
+
+function invalid(key: string, what: string, got: string): UmiakError {
+  const setting = settings.find(each => each.key === key);
+  return new UmiakError('Invalid', `${key} ${what}, not ${JSON.stringify(got)}`, {
+    ...(setting ? { hint: `Set it by ${setting.flag}, ${setting.variable} or \`${key}\` in the configuration file.` } : {}),
+  });
+}
+
+/** Places in the directories of an instance that more than one part must know. */
+export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>) {
+  return {
+    store: join(dataDir, 'server', 'store.db'),
+    pki: join(dataDir, 'pki'),
+    kubeconfig: join(dataDir, 'kubeconfig'),
+    podLogs: join(dataDir, 'pods'),
+    volumes: join(dataDir, 'volumes'),
+    logs: join(dataDir, 'logs'),
+    dockerSocket: join(runDir, 'docker.sock'),
+    lock: (role: Role) => join(runDir, `${role}.pid`),
+    control: (role: Role) => join(runDir, `${role}.sock`),
+  };
+}
+
+/** The two processes of an instance. */
+export type Role = 'server' | 'agent';

@@ -1,0 +1,121 @@
+import { mkdirSync, rmSync, watch } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { basename, dirname } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+
+/** What a process of the instance says of itself: a line of JSON at every change. */
+export interface ProcessState {
+  role: 'server' | 'agent';
+  pid: number;
+  version: string;
+  state: 'starting' | 'ready' | 'stopping';
+  /** Addresses and figures for `umiak status`. */
+  details?: Record<string, unknown>;
+}
+
+/**
+ * The socket on which a process says how it is. Whoever is connected learns of its end by the end of the connection: no pid is polled.
+ */
+export class ControlSocket implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #path: string;
+  readonly #peers = new Set<Socket>();
+  #state: ProcessState;
+
+  private constructor(path: string, state: ProcessState) {
+    this.#path = path;
+    this.#state = state;
+    this.#server = createServer(peer => {
+      this.#peers.add(peer);
+      peer.on('error', () => {});
+      peer.on('close', () => this.#peers.delete(peer));
+      peer.resume();
+      peer.write(`${JSON.stringify(this.#state)}\n`);
+    });
+    this.#server.unref();
+  }
+
+  /** Call with the process's lock held: a socket file that is there is a dead process's. */
+  static async open(path: string, state: ProcessState): Promise<ControlSocket> {
+    const control = new ControlSocket(path, state);
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    rmSync(path, { force: true });
+    const before = process.umask(0o117);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        control.#server.once('error', reject);
+        control.#server.listen(path, resolve);
+      });
+    } finally {
+      process.umask(before);
+    }
+    return control;
+  }
+
+  say(change: Partial<ProcessState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const peer of this.#peers) peer.write(`${JSON.stringify(this.#state)}\n`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    rmSync(this.#path, { force: true });
+    this.#server.close();
+    for (const peer of this.#peers) peer.destroy();
+  }
+}
+
+export interface Listening {
+  /** Ends when the process ends, or with the signal that was given. */
+  readonly ended: Promise<void>;
+}
+
+/** Calls `receive` with every state of the process behind `path`. Resolves when connected; undefined if nobody listens there. */
+export function listenTo(path: string, receive: (state: ProcessState) => void, signal?: AbortSignal): Promise<Listening | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Listening | undefined>();
+  const socket = connect(path);
+  const ended = new Promise<void>(end => socket.once('close', () => end()));
+  let rest = '';
+  socket.setEncoding('utf8');
+  socket.once('connect', () => resolve({ ended }));
+  socket.once('error', () => resolve(undefined));
+  socket.on('data', (chunk: string) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) receive(JSON.parse(line));
+  });
+  signal?.addEventListener('abort', () => socket.destroy(), { once: true });
+  return promise;
+}
+
+/**
+ * Waits until the process behind `path` says it is ready, from before its socket exists.
+ * @throws `ServiceUnavailable` when it ends before, `Timeout` when it takes longer than `timeoutMs`
+ */
+export async function whenReady(path: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }): Promise<ProcessState> {
+  const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]);
+  const { promise, resolve, reject } = Promise.withResolvers<ProcessState>();
+  deadline.addEventListener(
+    'abort',
+    () => reject(new UmiakError('Timeout', `${basename(path)} did not get ready in ${timeoutMs / 1000} s`)),
+    { once: true },
+  );
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  let connected = false;
+  const attempt = async () => {
+    if (connected || deadline.aborted) return;
+    const listening = await listenTo(path, state => (state.state === 'ready' ? resolve(state) : undefined), deadline);
+    if (!listening || connected) return;
+    connected = true;
+    await listening.ended;
+    reject(new UmiakError('ServiceUnavailable', `${basename(path, '.sock')} ended before it was ready`));
+  };
+  const watcher = watch(dirname(path), (_event, name) => {
+    if (name === basename(path)) void attempt();
+  });
+  try {
+    void attempt();
+    return await promise;
+  } finally {
+    watcher.close();
+  }
+}
