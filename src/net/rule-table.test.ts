@@ -167,14 +167,15 @@ test('more endpoints than the table has chains for', async () => {
 });
 
 test('a broken transaction changes nothing and its error quotes the rule', async () => {
-  const before = await nft.list(instance);
+  const listed = async () => (await nft.list(instance))?.replaceAll(/ expires \w+/g, '');
+  const before = await listed();
   await assert.rejects(
     nft.apply(
       `delete element ip ${instance} services { 10.43.0.7 . tcp . 80 }\nadd element ip ${instance} services { 10.43.0.7 . tcp . 81 : goto bananas }`,
     ),
     /refused the transaction: .*\n.* services /s,
   );
-  assert.equal(await nft.list(instance), before);
+  assert.ok((await listed()) === before, 'the table is as before');
 });
 
 test('a table that somebody else emptied is said again whole', async () => {

@@ -1,0 +1,144 @@
+import { createSocket } from 'node:dgram';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { messageOf, UmiakError } from '#base/errors.ts';
+import type { Protocol } from './nft-rules.ts';
+
+/** A port of the node that rules lead elsewhere. */
+export interface ReservedPort {
+  protocol: Protocol;
+  port: number;
+  /** All of the node's addresses when absent or `0.0.0.0`. */
+  hostIp?: string | undefined;
+}
+
+/** Holds the listening sockets of one reservation. */
+interface Holder {
+  /** For whom, in words. */
+  owner: string;
+  sockets: AsyncDisposable[];
+}
+
+/**
+ * Keeps other programs from listening on the node's ports that nftables leads to pods: a packet never reaches the sockets held here, but a
+ * second bind fails as it should, there and here. Over `[::1]`, which such rules don't know, connections are passed on to `127.0.0.1`.
+ * SCTP ports are only kept apart among themselves.
+ */
+export class PortReservations implements AsyncDisposable {
+  readonly #held = new Map<string, Holder & ReservedPort>();
+
+  /**
+   * Reserves a port for `owner`, who is named to the next one that wants it.
+   * @throws UmiakError `AlreadyExists` when somebody has it, `Invalid` when `hostIp` is none of this machine's addresses
+   */
+  async reserve(wanted: ReservedPort, owner: string): Promise<void> {
+    const { protocol, port } = wanted;
+    const other = [...this.#held.values()].find(
+      held => held.protocol === protocol && held.port === port && overlaps(held.hostIp, wanted.hostIp),
+    );
+    if (other) throw taken(wanted, `it is reserved for ${other.owner}`);
+    const holder = { ...wanted, owner, sockets: [] as AsyncDisposable[] };
+    this.#held.set(keyOf(wanted), holder);
+    try {
+      for (const open of openers(wanted)) holder.sockets.push(await open());
+    } catch (error) {
+      await this.release(wanted);
+      const code = (error as NodeJS.ErrnoException).code;
+      if (code === 'EADDRINUSE') throw taken(wanted, 'another program on this machine listens there');
+      if (code === 'EADDRNOTAVAIL')
+        throw new UmiakError('Invalid', `can't reserve ${nameOf(wanted)}: the address is not this machine's`, { cause: error });
+      throw new UmiakError('InternalError', `can't reserve ${nameOf(wanted)}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** Frees a port. One that is not reserved is ignored. */
+  async release(port: ReservedPort): Promise<void> {
+    const holder = this.#held.get(keyOf(port));
+    this.#held.delete(keyOf(port));
+    await Promise.all((holder?.sockets ?? []).map(socket => socket[Symbol.asyncDispose]()));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#held.values()].map(held => this.release(held)));
+  }
+}
+
+function openers({ protocol, port, hostIp }: ReservedPort): (() => Promise<AsyncDisposable>)[] {
+  const isEverywhere = isWildcard(hostIp);
+  const address = isEverywhere ? '0.0.0.0' : hostIp!;
+  if (protocol === 'udp') return [() => holdUdp(address, port)];
+  if (protocol === 'sctp') return [];
+  const isOnLoopback = isEverywhere || address === '127.0.0.1';
+  const passOn = (socket: Socket) => relay(socket, port);
+  return [() => listen(address, port, socket => socket.destroy()), ...(isOnLoopback ? [() => listenIfPossible('::1', port, passOn)] : [])];
+}
+
+/** Passes a connection on; both ends' errors end both, as a broken connection does. */
+function relay(socket: Socket, port: number): void {
+  const target = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  for (const [from, to] of [
+    [socket, target],
+    [target, socket],
+  ] as const) {
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroySoon());
+    from.pipe(to);
+  }
+}
+
+function listen(host: string, port: number, onConnection: (socket: Socket) => void): Promise<AsyncDisposable> {
+  const open = new Set<Socket>();
+  const server: Server = createServer({ allowHalfOpen: true }, socket => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+    onConnection(socket);
+  });
+  const close = () =>
+    new Promise<void>(resolve => {
+      server.close(() => resolve());
+      for (const socket of open) socket.destroy();
+    });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, exclusive: true }, () => resolve({ [Symbol.asyncDispose]: close }));
+  });
+}
+
+/** Machines without IPv6 have no `::1`. */
+async function listenIfPossible(host: string, port: number, onConnection: (socket: Socket) => void): Promise<AsyncDisposable> {
+  try {
+    return await listen(host, port, onConnection);
+  } catch (error) {
+    if (!['EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return { [Symbol.asyncDispose]: async () => {} };
+  }
+}
+
+function holdUdp(address: string, port: number): Promise<AsyncDisposable> {
+  const socket = createSocket('udp4');
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind({ address, port, exclusive: true }, () =>
+      resolve({ [Symbol.asyncDispose]: () => new Promise(closed => void socket.close(() => closed())) }),
+    );
+  });
+}
+
+function isWildcard(hostIp: string | undefined): boolean {
+  return !hostIp || hostIp === '0.0.0.0';
+}
+
+function overlaps(one: string | undefined, other: string | undefined): boolean {
+  return isWildcard(one) || isWildcard(other) || one === other;
+}
+
+function keyOf({ protocol, port, hostIp }: ReservedPort): string {
+  return `${protocol}/${isWildcard(hostIp) ? '0.0.0.0' : hostIp}/${port}`;
+}
+
+function nameOf({ protocol, port, hostIp }: ReservedPort): string {
+  return `port ${isWildcard(hostIp) ? '' : `${hostIp}:`}${port}/${protocol}`;
+}
+
+function taken(port: ReservedPort, why: string): UmiakError {
+  return new UmiakError('AlreadyExists', `can't reserve ${nameOf(port)}: ${why}`, { hint: 'Choose another port, or stop what uses it.' });
+}
