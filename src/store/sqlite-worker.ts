@@ -25,9 +25,13 @@ const GROUPS_PER_SWEEP = 8;
 /** Look at the log's length each time so many bytes were written; from `LOG_LONG_PAGES` on a side thread copies it. */
 const LOG_LOOK_BYTES = 1024 * 1024;
 const LOG_LONG_PAGES = 2048;
-/** What a side thread has left over is copied here when it is this little, or the log this long, so that the log begins anew. */
+/**
+ * Only a copy that leaves nothing over lets the log begin anew, and under load a side thread always leaves something. From
+ * `LOG_RESTART_PAGES` on that rest is copied here, which holds writers up for two flushes, unless it is large; from `LOG_TOO_LONG_PAGES` even then.
+ */
+const LOG_RESTART_PAGES = 8192;
 const LOG_REST_PAGES = 512;
-const LOG_TOO_LONG_PAGES = 16_384;
+const LOG_TOO_LONG_PAGES = 24_576;
 
 const port = parentPort!;
 const { path, window, transformers } = workerData as WriterOptions;
@@ -94,7 +98,7 @@ function afterSideCheckpoint(ok: boolean): undefined {
   isLogReported = false;
   if (!ok) return;
   const { pages, behind } = table.log;
-  if (behind <= LOG_REST_PAGES || pages >= LOG_TOO_LONG_PAGES) table.checkpoint();
+  if ((pages >= LOG_RESTART_PAGES && behind <= LOG_REST_PAGES) || pages >= LOG_TOO_LONG_PAGES) table.checkpoint();
   else lookAtLog();
 }
 
