@@ -1,0 +1,38 @@
+# Every target of the house, one line each; `make help` prints them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+NODE := .bin/node
+.PHONY: help setup build run stop test soak check bench fmt clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## install what is missing on a Debian 12 machine (as root); changes no kernel state
+	@tools/setup.sh
+
+build: setup ## bundle the published package into dist/
+	@$(NODE) tools/build.ts
+
+run: setup ## start the platform, deploy the example application, print how to reach it
+	@$(NODE) tools/run.ts
+
+stop: ## stop what `make run` started; only its data stays
+	@$(NODE) tools/run.ts --stop
+
+test: setup ## run every test: units, then real containers, then what must run alone
+	@$(NODE) tools/test.ts
+
+soak: setup ## the same with the long forms of crash, random and set-up tests
+	@$(NODE) tools/test.ts --soak
+
+check: setup ## types, lint, layers and the tests that need no root, in under a minute
+	@$(NODE) tools/check.ts
+
+bench: setup ## measure against peers in the same run (PEERS=kubernetes builds kube-apiserver and etcd too)
+	@$(NODE) bench/run.ts $(ONLY)
+
+fmt: setup ## format and mend what Biome can mend
+	@.bin/biome check --write
+
+clean: ## remove what was built or downloaded here: node_modules, dist, caches
+	rm -rf node_modules dist .bin .cache
