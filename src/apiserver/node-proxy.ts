@@ -93,16 +93,17 @@ async function openLogs(connector: NodeConnector, call: NodeCall | undefined, si
 }
 
 async function openSession(connector: NodeConnector, call: NodeCall, request: NodeProxyContext['request']): Promise<UpgradeOutcome> {
-  const answer = await connector.upgrade(call.node, {
-    path: call.path,
-    headers: handshakeHeaders(request.headers),
-    signal: request.signal,
-  });
-  const { status, headers, stream, head } = answer;
+  // The client's going aborts the handshake only: afterwards what it said last must still get through.
+  const handshake = new AbortController();
+  const abort = () => handshake.abort();
+  request.signal.addEventListener('abort', abort, { once: true });
+  const asked = { path: call.path, headers: handshakeHeaders(request.headers), signal: handshake.signal };
+  const { status, headers, stream, head } = await connector.upgrade(call.node, asked);
   if (status !== 101) throw await refusalOf(status, stream, call);
   return {
     type: 'upgrade',
     async accept(socket, clientHead) {
+      request.signal.removeEventListener('abort', abort);
       socket.write(responseHead(101, headers as Record<string, string>));
       if (head.length) socket.write(head);
       if (clientHead.length) stream.write(clientHead);
