@@ -10,8 +10,12 @@
  * - Not here: who gets a Service's address, which endpoints are ready, policies, IPv6, CNI, networks of users' own.
  */
 export * from './bridge.ts';
+export * from './dns-server.ts';
+export type { DnsDelta, DnsEntry, DnsRecords } from './dns-zones.ts';
+export { gatewayOf } from './ipv4.ts';
 export * from './network-pool.ts';
 export * from './nft-rules.ts';
 export * from './nft-transactions.ts';
+export * from './port-reservations.ts';
 export * from './remove-network.ts';
 export * from './rule-table.ts';

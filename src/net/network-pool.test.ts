@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { isUmiakError } from '#base/errors.ts';
 import { isPinned } from '#linux/namespaces.ts';
@@ -94,6 +96,30 @@ test('disposal leaves what is taken and nothing else; the next pool adopts it an
   const other = await pool.take();
   assert.notEqual(other.address, kept.address);
   await Promise.all([pool.release(kept), pool.release(other)]);
+});
+
+test('killed with -9 while it fills: the next one adopts what was taken and finds no obstacle in the rest', async () => {
+  const program = `
+    const { NetworkPool } = await import(${JSON.stringify(import.meta.resolve('./network-pool.ts'))});
+    const pool = new NetworkPool(${JSON.stringify({ instance, runDir, podCidr: POD_CIDR, bridge, size: 50 })});
+    await pool.adopt([]);
+    process.stdout.write(JSON.stringify([await pool.take(), await pool.take()]));
+    setInterval(() => {}, 1000);`;
+  const file = join(runDir, 'killed.mjs');
+  writeFileSync(file, program);
+  const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  const [taken] = await Promise.race([once(child.stdout!, 'data'), ended]);
+  child.kill('SIGKILL');
+  await ended;
+  const records: PodNetwork[] = JSON.parse(String(taken));
+  await using pool = await openPool({ records });
+  assert.deepEqual(pool.lost, []);
+  assert.equal(veths().length, 2 + 4);
+  const more = await Promise.all(Array.from({ length: 8 }, () => pool.take()));
+  assert.equal(new Set([...records, ...more].map(network => network.address)).size, 10);
+  for (const { path } of records) run(['busybox', 'ping', '-c1', '-W2', bridge.gateway], path);
+  await Promise.all([...records, ...more].map(network => pool.release(network)));
 });
 
 test('pins alone: IPC and UTS for a pod on the host network, a loopback for one without network', async () => {
