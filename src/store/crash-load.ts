@@ -23,6 +23,17 @@ async function load(client: number): Promise<void> {
     const result = await store.commit({ conditions: [{ key: guard, revision: current?.revision ?? 0 }], writes: [...writes, blink] });
     if (!result.ok) throw new Error(`client ${client} found ${result.current?.revision} instead of ${current?.revision}`);
     current = { key: guard, value, revision: result.revision, createRevision: 0 };
-    writeSync(1, `${client} ${counter} ${result.revision}\n`);
+    report(`${client} ${counter} ${result.revision}\n`);
+  }
+}
+
+/** Writes all of `line` before anything else happens: the pipe does not block by itself. */
+function report(line: string): void {
+  for (let rest = Buffer.from(line); rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
   }
 }

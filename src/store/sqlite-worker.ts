@@ -25,6 +25,8 @@ const GROUPS_PER_SWEEP = 8;
 /** Look at the log's length each time so many bytes were written; from `LOG_LONG_PAGES` on a side thread copies it. */
 const LOG_LOOK_BYTES = 1024 * 1024;
 const LOG_LONG_PAGES = 2048;
+/** What a step of sweeping adds to the log, roughly. */
+const SWEEP_LOG_BYTES = 256 * 1024;
 /**
  * Only a copy that leaves nothing over lets the log begin anew, and under load a side thread always leaves something. From
  * `LOG_RESTART_PAGES` on that rest is copied here, which holds writers up for two flushes, unless it is large; from `LOG_TOO_LONG_PAGES` even then.
@@ -43,6 +45,8 @@ let groupsSinceSweep = 0;
 let bytesSinceLook = 0;
 let isLogReported = false;
 let isSweepDue = false;
+let sweepFailure: unknown;
+let idleSweep: NodeJS.Immediate | undefined;
 
 let table: VersionTable;
 
@@ -64,11 +68,12 @@ function drain(): void {
   do {
     for (let more = receiveMessageOnPort(port); more; more = receiveMessageOnPort(port)) take(more.message as ToWriter);
     if (packs.length > 0) commitGroup();
-    const call = calls.shift();
+    // Nothing that was asked before the end is left behind.
+    const call = calls[0]?.kind === 'close' && packs.length > 0 ? undefined : calls.shift();
     if (call) serve(call);
     if (isSweepDue && ++groupsSinceSweep >= GROUPS_PER_SWEEP) sweep();
   } while (packs.length > 0 || calls.length > 0);
-  if (isSweepDue) setImmediate(sweepIdly);
+  sweepWhenIdle();
 }
 
 function commitGroup(): void {
@@ -104,15 +109,24 @@ function afterSideCheckpoint(ok: boolean): undefined {
 
 function sweep(): void {
   groupsSinceSweep = 0;
-  isSweepDue = table.sweep();
+  try {
+    isSweepDue = table.sweep();
+  } catch (error) {
+    // Nobody waits for it: the next tick tells, and tries again.
+    isSweepDue = false;
+    sweepFailure = error;
+  }
 }
 
-function sweepIdly(): void {
+function sweepWhenIdle(): void {
   if (!isSweepDue) return;
-  sweep();
-  bytesSinceLook += 256 * 1024;
-  if (bytesSinceLook >= LOG_LOOK_BYTES) lookAtLog();
-  drain();
+  idleSweep ??= setImmediate(() => {
+    idleSweep = undefined;
+    sweep();
+    bytesSinceLook += SWEEP_LOG_BYTES;
+    if (bytesSinceLook >= LOG_LOOK_BYTES) lookAtLog();
+    drain();
+  });
 }
 
 function serve(call: Call): void {
@@ -137,13 +151,18 @@ function answer(call: Call) {
       isSweepDue = true;
       return table.position;
     case 'tick': {
-      const rest = table.tick(call.request.nowMs);
       isSweepDue = true;
+      const failure = sweepFailure;
+      sweepFailure = undefined;
+      if (failure) throw failure;
+      const rest = table.tick(call.request.nowMs);
       return { ...table.position, rest };
     }
     case 'checkpointed':
       return afterSideCheckpoint(call.request.ok);
     case 'close':
+      isSweepDue = false;
+      clearImmediate(idleSweep);
       return table.close();
   }
 }
@@ -157,7 +176,7 @@ try {
     drain();
   });
   post({ kind: 'open', position: table.position });
-  if (isSweepDue) setImmediate(sweepIdly);
+  sweepWhenIdle();
 } catch (error) {
   post({ kind: 'not-open', error: toWireError(error) });
 }

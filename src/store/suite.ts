@@ -318,6 +318,22 @@ export function runStoreSuite(name: string, open: OpenStore): void {
       );
     });
 
+    test('what was asked before closing is done', async () => {
+      const store = await open();
+      const asked = Array.from({ length: 3000 }, (_, n) => put(store, `/${n % 100}`, String(n)));
+      const last = asked.at(-1)!;
+      await store[Symbol.asyncDispose]();
+      assert.equal(new Set(await Promise.all(asked)).size, 3000);
+      assert.equal(await last, store.revision);
+    });
+
+    test('closing while compaction still removes is harmless', async () => {
+      const store = await open();
+      for (let n = 0; n < 20; n++) await Promise.all(Array.from({ length: 100 }, (_, m) => put(store, `/${m}`, String(n))));
+      await store.compact(store.revision);
+      await store[Symbol.asyncDispose]();
+    });
+
     test('what is asked of a closed store is refused', async () => {
       const store = await open();
       const watch = store.watch('/', { after: store.revision, receive: () => {}, signal: AbortSignal.timeout(20_000) });
