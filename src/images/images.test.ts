@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { isUmiakError } from '#base/errors.ts';
+import { seededRandom } from '#base/ids.ts';
 import { silentLog } from '#base/log.ts';
 import { type Digest, digestOf, hexOf } from './digest.ts';
 import { buildImage, buildLayout, buildTar, inPieces, temporaryDirectory } from './fixtures.ts';
@@ -211,8 +212,34 @@ test('an image without layers and one with the same layer twice have usable dire
   assert.deepEqual(await readdir(twice!.layers[0]!), ['etc']);
 });
 
-test('idle threads end', async () => {
-  await using images = await openImages({ ...freshOptions(), workers: { idleMs: 1 } });
+test('an image loaded by many at the same time is one image with all their names', async () => {
+  const options = freshOptions();
+  await using images = await openImages(options);
   await Promise.all(Array.from({ length: 8 }, (_, i) => images.load(inPieces(buildLayout(image, `app:${i}`)))));
   assert.equal((await images.list())[0]?.repoTags.length, 8);
+  assert.deepEqual(await contentOf(options), { blobs: 4, layers: 2, names: 8 });
+});
+
+test('whatever is loaded, named and removed side by side, what has a name has its content', async () => {
+  const seed = Number(process.env.SEED ?? Date.now() % 1e9);
+  const random = seededRandom(seed);
+  const options = freshOptions();
+  await using images = await openImages(options);
+  const kinds = [image, buildImage([base], { Cmd: ['/b'] }), buildImage([app], { Cmd: ['/c'] })];
+  const name = () => `app:${Math.floor(random() * 4)}`;
+  const isExpected = (error: unknown) =>
+    assert.ok(isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict'), `seed ${seed}: ${(error as Error).stack}`);
+  const steps: (() => Promise<unknown>)[] = [
+    () => images.load(inPieces(buildLayout(kinds[Math.floor(random() * 3)]!, name()))),
+    () => images.tag(name(), name()),
+    () => images.remove(name(), { force: true }),
+    () => images.prune(),
+  ];
+  for (let round = 0; round < 20; round++) {
+    await Promise.all(Array.from({ length: 6 }, () => steps[Math.floor(random() * steps.length)]!().catch(isExpected)));
+    for (const { id, layers, repoTags } of await images.list()) {
+      await images.ensureUnpacked(id);
+      for (const lower of layers) assert.ok((await readdir(lower)).length > 0, `seed ${seed}, round ${round}: ${repoTags}`);
+    }
+  }
 });

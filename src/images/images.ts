@@ -146,7 +146,7 @@ class LocalImageStore implements ImageStore {
   readonly #documents = new Map<Digest, ImageDocuments>();
   /** Collections run one after another. */
   #collecting: Promise<unknown> = Promise.resolve();
-  /** So do tag, remove and prune, which read names before they change them. */
+  /** So do changes of names, which read names first. */
   #changing: Promise<unknown> = Promise.resolve();
 
   constructor(options: ImageStoreOptions, workers: UnpackWorkers, content: ContentStore, index: ImageIndex, layers: LayerStore) {
@@ -166,12 +166,16 @@ class LocalImageStore implements ImageStore {
     const parsed = parseReference(reference);
     const pulled = this.#puller.pull(parsed, options, async ({ target, manifest }) => {
       const name = toCanonicalName(parsed);
-      await this.#name(name, target, manifest);
-      if (parsed.digest === undefined) await this.#name(`${toRepositoryName(parsed)}@${target.digest}`, target, manifest);
+      await this.#nameInTurn(name, target, manifest);
+      if (parsed.digest === undefined) await this.#nameInTurn(`${toRepositoryName(parsed)}@${target.digest}`, target, manifest);
       return await this.inspect(name);
     });
-    pulled.catch(() => this.#collect());
-    return await pulled;
+    try {
+      return await pulled;
+    } catch (error) {
+      await this.#collect();
+      throw error;
+    }
   }
 
   async load(source: LoadSource, options: LoadOptions = {}): Promise<ImageRecord[]> {
@@ -296,9 +300,10 @@ class LocalImageStore implements ImageStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#puller[Symbol.asyncDispose]();
-    await this.#collecting;
+    const pulls = this.#puller[Symbol.asyncDispose]();
     await this.#workers[Symbol.asyncDispose]();
+    await pulls;
+    await this.#collecting;
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
@@ -311,12 +316,16 @@ class LocalImageStore implements ImageStore {
     const records: ImageRecord[] = [];
     for (const { names, target, manifest } of images) {
       if (unpack) await this.#unpack(manifest.digest, lease);
-      for (const name of names) await this.#name(name, target, manifest);
+      for (const name of names) await this.#nameInTurn(name, target, manifest);
       const id = (await this.#read(manifest.digest)).manifest.config.digest;
-      if ((await this.#entriesOf(id)).length === 0) await this.#name(untaggedName(manifest.digest), target, manifest);
+      if ((await this.#entriesOf(id)).length === 0) await this.#nameInTurn(untaggedName(manifest.digest), target, manifest);
       records.push(await this.#toRecord(await this.#entriesOf(id)));
     }
     return records;
+  }
+
+  #nameInTurn(name: string, target: Descriptor, manifest: Descriptor): Promise<void> {
+    return this.#inTurn(() => this.#name(name, target, manifest));
   }
 
   /** Points a name at an image; the image that had it stays, without a name if that was its last. */

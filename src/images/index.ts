@@ -7,9 +7,10 @@
  * - What no name, no lease and no container (`isInUse`) needs is removed with the last name that needed it.
  * - Everything from outside is checked where it enters: digests and sizes, documents by field, archive entries by where they land.
  * - Hashes and unpacking run beside the event loop; memory does not grow with an image's size.
+ * - `assemble.ts` (images from packages; `assembleArchive` for programs without a store of their own) is imported when it is used.
  * - Not here: running containers (engine), building (builder), the registry server, docker's and CRI's wire forms.
  */
-export { type AssembleOptions, type AssembleResult, type AssembleStep, assembleArchive } from './assemble.ts';
+export type { AssembleOptions, AssembleResult, AssembleStep } from './assemble.ts';
 export { type Digest, isDigest } from './digest.ts';
 export {
   type ImageRecord,

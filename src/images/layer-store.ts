@@ -87,8 +87,13 @@ export class LayerStore {
   async #unpack(diffId: Digest, blobPath: string): Promise<void> {
     if (await this.has(diffId)) return;
     const temporary = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
-    await mkdir(join(temporary, `${BOOT}${this.#bootId}`), { recursive: true });
-    await this.#workers.run({ op: 'unpack', blobPath, dir: temporary, diffId });
+    try {
+      await mkdir(join(temporary, `${BOOT}${this.#bootId}`), { recursive: true });
+      await this.#workers.run({ op: 'unpack', blobPath, dir: temporary, diffId });
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      throw error;
+    }
     const dir = join(this.#dir, hexOf(diffId));
     await rename(temporary, dir);
     await syncDirectory(this.#dir);

@@ -89,6 +89,7 @@ export class Puller implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new UmiakError('ServiceUnavailable', 'the image store is closing'));
+    await this.#pulls.settled();
   }
 
   async #fetch(reference: ImageReference, way: Way): Promise<PulledImage> {

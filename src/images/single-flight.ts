@@ -2,8 +2,9 @@
 export class SingleFlight<Event> {
   readonly #flights = new Map<string, Flight<Event>>();
 
-  get size(): number {
-    return this.#flights.size;
+  /** Resolves when nothing runs any more. */
+  async settled(): Promise<void> {
+    while (this.#flights.size > 0) await Promise.allSettled([...this.#flights.values()].map(({ result }) => result));
   }
 
   /** @throws the reason of `signal` when it is aborted, at once, though others keep waiting for the task. */

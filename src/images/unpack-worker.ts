@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf, type Reason, UmiakError } from '#base/errors.ts';
@@ -8,7 +8,7 @@ import { type UnpackResult, unpackLayer } from './unpack.ts';
 
 /** What the main thread asks of a worker, one at a time. */
 export type UnpackRequest =
-  /** Unpack the blob to `<dir>/fs`, `dir` not being there yet; on failure nothing of it stays. */
+  /** Unpack the blob to `<dir>/fs`, which is not there yet; whoever asked removes `dir` after a failure. */
   | { op: 'unpack'; blobPath: string; dir: string; diffId: Digest }
   /** Write the file system that holds `dir` back to the disk, then mark the layer there as durable. */
   | { op: 'sync'; dir: string };
@@ -28,13 +28,8 @@ async function answer(request: UnpackRequest): Promise<UnpackReply> {
 }
 
 async function unpack({ blobPath, dir, diffId }: UnpackRequest & { op: 'unpack' }): Promise<UnpackResult> {
-  try {
-    mkdirSync(join(dir, 'fs'), { recursive: true, mode: 0o755 });
-    return await unpackLayer(blobPath, join(dir, 'fs'), diffId);
-  } catch (error) {
-    rmSync(dir, { recursive: true, force: true });
-    throw error;
-  }
+  mkdirSync(join(dir, 'fs'), { mode: 0o755 });
+  return await unpackLayer(blobPath, join(dir, 'fs'), diffId);
 }
 
 function sync(dir: string): undefined {

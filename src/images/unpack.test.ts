@@ -32,7 +32,7 @@ function xattr(path: string, name: string): string {
   return execFileSync(
     'python3',
     ['-c', `import os,sys; sys.stdout.write(os.getxattr(sys.argv[1], sys.argv[2], follow_symlinks=False).hex())`, path, name],
-    { encoding: 'utf8' },
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
   );
 }
 

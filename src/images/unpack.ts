@@ -180,6 +180,7 @@ class LayerTree {
       throw refusal(`its hard link’s target ${JSON.stringify(toText(entry.linkName))} is not in the same layer before it`);
     if (present.isDirectory()) throw refusal('its hard link’s target is a directory');
     if (from === path) return;
+    if (from.startsWith(`${path}/`)) throw refusal('its hard link’s target is in the directory it would replace');
     this.#clear(path);
     linkSync(this.#path(from), this.#path(path));
   }
