@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { serveCalls } from '#base/worker-calls.ts';
 import { type NamespaceKind, pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
@@ -17,7 +17,7 @@ const handlers = {
   /** A namespace with `eth0`, address and default route, the host's route to it, and empty IPC and UTS namespaces beside it. */
   create(id: string, address: string): void {
     const pins = { net: pinPath(pinDir, id, 'net'), ipc: pinPath(pinDir, id, 'ipc'), uts: pinPath(pinDir, id, 'uts') };
-    using inside = pinNamespaces(pins, () => new Netlink())!;
+    using inside = pinNamespaces(pins, prepare)!;
     try {
       connect(`${vethPrefix}${id}`, pins.net, address, inside);
     } catch (error) {
@@ -31,7 +31,7 @@ const handlers = {
     const pins = Object.fromEntries(kinds.map(kind => [kind, pinPath(pinDir, id, kind)]));
     pinNamespaces(pins, () => {
       if (!kinds.includes('net')) return;
-      using inside = new Netlink();
+      using inside = prepare();
       inside.send(linkUp(1));
     });
     if (hostname !== undefined && pins.uts) setHostname(pins.uts, hostname);
@@ -60,6 +60,13 @@ const handlers = {
 };
 
 export type PoolHandlers = typeof handlers;
+
+/** In the new network namespace: what docker and containerd allow there to users other than root, ports below 1024 and ping. */
+function prepare(): Netlink {
+  writeFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', '0');
+  writeFileSync('/proc/sys/net/ipv4/ping_group_range', '0 2147483647');
+  return new Netlink();
+}
 
 function connect(name: string, path: string, address: string, inside: Netlink): void {
   const { gateway, mtu } = bridge;

@@ -45,6 +45,7 @@ test('a network has address, route, loopback, a host name of its own, and reache
   assert.match(run(['ip', 'route'], one.path), /^default via 10\.42\.7\.1 dev eth0 onlink$/);
   assert.match(run(['ip', '-br', 'addr'], one.path), /^lo +UNKNOWN +127\.0\.0\.1\/8.*\neth0@\S+ +UP +10\.42\.7\.2\/32$/);
   for (const address of ['127.0.0.1', '10.42.7.1', two.address]) run(['busybox', 'ping', '-c1', '-W2', address], one.path);
+  assert.equal(run(['cat', '/proc/sys/net/ipv4/ip_unprivileged_port_start'], one.path), '0');
   await Promise.all([pool.release(one), pool.release(two)]);
 });
 

@@ -152,6 +152,7 @@ export class NetworkPool implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     this.#reapTimer?.[Symbol.dispose]();
     for (const { reject } of this.#waiting.splice(0)) reject(new UmiakError('ServiceUnavailable', 'the network pool is closed'));
