@@ -1,3 +1,4 @@
+import { parseFieldSelector } from '#base/field-selector.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { PersistentVolume, Pod } from '#kinds/types.gen.ts';
 import type { Attributes, Decision, Identity } from './identity.ts';
@@ -104,7 +105,7 @@ export class NodeAuthorizer {
     if (subresource === 'status') return own && (verb === 'update' || verb === 'patch') ? undefined : notItsPod(node);
     if (subresource === 'eviction') return own && verb === 'create' ? undefined : notItsPod(node);
     if (verb === 'list' || verb === 'watch') {
-      if (fieldSelector?.split(',').includes(`spec.nodeName=${node}`)) return undefined;
+      if (fieldSelector && isBoundTo(node, fieldSelector)) return undefined;
       return own ? undefined : `node '${node}' may only list and watch pods with the field selector spec.nodeName=${node}`;
     }
     if (verb === 'get' || verb === 'delete') return own ? undefined : notItsPod(node);
@@ -196,6 +197,12 @@ function leaseRefusal({ verb, namespace, name }: Attributes, node: string): stri
     return 'a node may only get, create, update, patch and delete its lease';
   if (namespace !== 'kube-node-lease') return `node '${node}' may only access leases in the "kube-node-lease" namespace`;
   return name === node || (verb === 'create' && name === '') ? undefined : `node '${node}' may only access its own lease`;
+}
+
+function isBoundTo(node: string, fieldSelector: string): boolean {
+  return parseFieldSelector(fieldSelector).some(
+    ({ field, operator, value }) => field === 'spec.nodeName' && operator === '=' && value === node,
+  );
 }
 
 function noRelation(node: string): string {

@@ -1,4 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
+import { parseFieldSelector } from '#base/field-selector.ts';
 import type { Attributes, Authenticator, Authorizer, Identity } from './identity.ts';
 import { negotiate } from './media.ts';
 import type { ApiRequest, Context, Outcome, Route } from './request.ts';
@@ -124,13 +125,17 @@ function authorization(authorize: Authorizer): Step {
 }
 
 /** What the request asks for, in the authorizer's words. */
-export function attributesOf({ identity, route }: Context): Attributes {
+export function attributesOf({ identity, route, query }: Context): Attributes {
   if (route.type === 'path') return { ...blank(identity), verb: route.verb, path: route.path };
   const { served, verb, namespace, name, subresource } = route;
   const { group, version, plural } = served.resource;
   // A namespace is looked at as being within itself, so that a Role there can allow it.
   const within = plural === 'namespaces' && group === '' ? name : namespace;
-  return { identity, verb, group, version, resource: plural, subresource, namespace: within, name };
+  const fieldSelector = verb === 'list' || verb === 'watch' || verb === 'deletecollection' ? query.get('fieldSelector') : null;
+  if (!fieldSelector) return { identity, verb, group, version, resource: plural, subresource, namespace: within, name };
+  // Who lists or watches just one by its name is judged as asking for that one.
+  const one = parseFieldSelector(fieldSelector).find(({ field, operator }) => field === 'metadata.name' && operator === '=')?.value;
+  return { identity, verb, group, version, resource: plural, subresource, namespace: within, name: name || (one ?? ''), fieldSelector };
 }
 
 function blank(identity: Identity): Attributes {
