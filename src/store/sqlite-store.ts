@@ -4,12 +4,11 @@ import type { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import { type Log, silentLog } from '#base/log.ts';
-import { keyProblem } from './key-range.ts';
+import { planRefusal } from './keys.ts';
 import { lockFile } from './lock.ts';
 import {
   type CallName,
   type Calls,
-  type FromSide,
   type FromWriter,
   fromWireError,
   PackReader,
@@ -23,7 +22,7 @@ import {
 import type { CommitResult, Entry, ListOptions, ListResult, Store, StoreEvent, Transaction, WatchBatch } from './store.ts';
 import type { TransformerConfig } from './transformer.ts';
 import { type Watcher, Watchers } from './watchers.ts';
-import { startSideThread, startWriterThread } from './workers.ts';
+import { runAside, startWriterThread } from './workers.ts';
 
 export interface SqliteStoreOptions {
   /** The database file; its directory is made if need be. `-wal`, `-shm` and `.lock` stand beside it. */
@@ -204,7 +203,10 @@ export class SqliteStore implements Store {
     if (this.#failure || this.#closed) throw this.#unavailable();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const watcher: Watcher = { prefix, receive, fail: reject, seen: after, waiting: [] };
-    const stop = () => resolve();
+    const stop = () => {
+      this.#watchers.delete(watcher);
+      resolve();
+    };
     signal.addEventListener('abort', stop, { once: true });
     this.#watchers.add(watcher);
     try {
@@ -396,32 +398,4 @@ export class SqliteStore implements Store {
     this.#calls.clear();
     this.#watchers.failAll(unavailable);
   }
-}
-
-async function runAside(job: SideJob): Promise<string[]> {
-  const worker = startSideThread(job);
-  try {
-    const answer = await new Promise<FromSide>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-    });
-    if (answer.kind === 'failed') throw fromWireError(answer.error);
-    return answer.problems;
-  } finally {
-    await worker.terminate();
-  }
-}
-
-/** Why `transaction` can't be one, if it can't. */
-function planRefusal({ conditions = [], writes }: Transaction): string | undefined {
-  for (const { key } of conditions) {
-    const problem = keyProblem(key);
-    if (problem) return problem;
-  }
-  for (const { key } of writes) {
-    const problem = keyProblem(key);
-    if (problem) return problem;
-  }
-  if (writes.length > 1 && new Set(writes.map(({ key }) => key)).size < writes.length) return 'a transaction writes a key twice';
-  return undefined;
 }

@@ -255,6 +255,25 @@ export function runStoreSuite(name: string, open: OpenStore): void {
       }
     });
 
+    test('a watcher that aborts as it receives gets nothing more', async () => {
+      await using store = await open();
+      const start = store.revision;
+      for (let n = 0; n < 5; n++) await put(store, `/${n}`, 'x');
+      const late = store.revision;
+      for (const after of [start, late]) {
+        const stop = new AbortController();
+        let batches = 0;
+        const receive = () => {
+          batches++;
+          stop.abort();
+        };
+        const watching = store.watch('/', { after, receive, signal: stop.signal });
+        await Promise.all(Array.from({ length: 50 }, (_, n) => put(store, `/${n}`, 'y')));
+        await watching;
+        assert.equal(batches, 1);
+      }
+    });
+
     test('a watch from a revision to come tells nothing before it', async () => {
       await using store = await open();
       await using watch = startWatch(store, '/', store.revision + 2);

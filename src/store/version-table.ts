@@ -1,7 +1,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { UmiakError } from '#base/errors.ts';
 import { type CompactionWindow, type Mark, planCompaction } from './compaction.ts';
-import { prefixEnd } from './key-range.ts';
+import { prefixEnd } from './keys.ts';
 import { type Calls, type ListPage, type Outcome, type Position, type ReplayPage, toEvent, type WriteEffect } from './protocol.ts';
 import { explain, explaining, isDiskFull } from './sqlite-format.ts';
 import type { Entry, StoreEvent, Transaction } from './store.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keyProblem, prefixEnd } from './key-range.ts';
+import { keyProblem, prefixEnd } from './keys.ts';
 
 test('the end of a prefix is the first key after all that begin with it', () => {
   const table: [string, string | undefined][] = [
