@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { messageOf, UmiakError } from '#base/errors.ts';
+import { parseProtobuf } from './protobuf-body.ts';
 import { badRequest } from './status.ts';
 
 /** The largest body that is read: upstream's limit. */
@@ -9,16 +10,17 @@ const MOST_DEPTH = 500;
 /** YAML aliases may not blow a small text up to more than this. */
 const MOST_ALIASES = 100;
 
-export type BodyType = 'json' | 'yaml';
+export type BodyType = 'json' | 'yaml' | 'protobuf';
 
 /** Which parser the content type asks for; none means JSON. @throws `UnsupportedMediaType` */
 export function bodyTypeOf(contentType: string | undefined): BodyType {
   const type = mediaTypeOf(contentType);
   if (type === '' || type === 'application/json' || type === 'text/plain' || type === 'application/octet-stream') return 'json';
   if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml';
+  if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf';
   throw new UmiakError(
     'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml`,
+    `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf`,
   );
 }
 
@@ -31,6 +33,7 @@ export function mediaTypeOf(contentType: string | undefined): string {
 /** The JSON value of a body. @throws `BadRequest` for what does not parse or is too deep */
 export function parseBody(bytes: Buffer, type: BodyType): unknown {
   if (type === 'yaml') return parseYaml(bytes);
+  if (type === 'protobuf') return parseProtobuf(bytes);
   if (bytes.length === 0) throw badRequest('the request needs a body');
   checkDepth(bytes);
   try {
