@@ -98,6 +98,12 @@ export function checkPortNumber(port: number): string[] {
   return port >= 1 && port <= 65535 ? [] : ['must be between 1 and 65535, inclusive'];
 }
 
+/** A path that stays below its root. */
+export function checkRelativePath(path: string): string[] {
+  if (path.startsWith('/')) return ['must be a relative path'];
+  return path.split('/').includes('..') ? ["must not contain '..'"] : [];
+}
+
 /** An address that IPv4 or IPv6 knows, without leading zeros. */
 export function isIp(text: string): boolean {
   return isIpv4(text) || isIpv6(text);

@@ -1,6 +1,172 @@
 import type { FieldCause } from '#base/errors.ts';
-import type { PodTemplateSpec } from './types.gen.ts';
-/** stub */
-export function validatePodTemplate(_template: PodTemplateSpec, _path: string): FieldCause[] {
-  return [];
+import { validateAffinity, validateTolerations, validateTopologySpread } from './affinity-validation.ts';
+import { validateContainers, validateId } from './container-validation.ts';
+import type { Pod, PodDNSConfig, PodSpec, PodTemplateSpec } from './types.gen.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkQualifiedName,
+  duplicate,
+  forbidden,
+  invalid,
+  isIp,
+  required,
+  tooMany,
+  validateAnnotations,
+  validateEnum,
+  validateLabels,
+  validateName,
+} from './validation.ts';
+import { validateVolumes } from './volume-validation.ts';
+
+/** A pod's rules, at its creation and after every change. */
+export function validatePod({ spec, metadata }: Pod): FieldCause[] {
+  const causes = validatePodSpec(spec, 'spec');
+  // An object without a UID is not created yet.
+  if (spec.ephemeralContainers?.length && !metadata.uid) causes.push(forbidden('spec.ephemeralContainers', 'cannot be set on create'));
+  return causes;
+}
+
+/** The template of a workload's pods. */
+export function validatePodTemplate({ metadata, spec }: PodTemplateSpec, path: string): FieldCause[] {
+  const causes = validateLabels(metadata?.labels, `${path}.metadata.labels`);
+  causes.push(...validateAnnotations(metadata?.annotations, `${path}.metadata.annotations`), ...validatePodSpec(spec, `${path}.spec`));
+  if (spec.ephemeralContainers?.length)
+    causes.push(forbidden(`${path}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template'));
+  return causes;
+}
+
+/** A pod's spec, alone or in a template. */
+export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
+  const causes = validateVolumes(spec.volumes ?? [], `${path}.volumes`);
+  causes.push(...validateContainers(spec, path), ...validateHostPorts(spec, path), ...validateEnums(spec, path));
+  causes.push(...validateNames(spec, path), ...validateDns(spec, path), ...validateNumbers(spec, path), ...validateIdentity(spec, path));
+  causes.push(...validateLabels(spec.nodeSelector, `${path}.nodeSelector`), ...validateAffinity(spec.affinity, `${path}.affinity`));
+  causes.push(...validateTolerations(spec.tolerations ?? [], `${path}.tolerations`));
+  causes.push(...validateTopologySpread(spec.topologySpreadConstraints ?? [], `${path}.topologySpreadConstraints`));
+  return causes;
+}
+
+function validateEnums(spec: PodSpec, path: string): FieldCause[] {
+  return [
+    ...validateEnum(spec.restartPolicy, ['Always', 'Never', 'OnFailure'], `${path}.restartPolicy`, true),
+    ...validateEnum(spec.dnsPolicy, ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'], `${path}.dnsPolicy`, true),
+    ...validateEnum(spec.preemptionPolicy, ['Never', 'PreemptLowerPriority'], `${path}.preemptionPolicy`),
+    ...validateEnum(spec.os?.name, ['linux', 'windows'], `${path}.os.name`),
+  ];
+}
+
+function validateNames(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  for (const key of ['serviceAccountName', 'nodeName', 'priorityClassName', 'runtimeClassName', 'schedulerName'] as const)
+    if (spec[key]) causes.push(...validateName(spec[key], checkDnsSubdomain, `${path}.${key}`));
+  for (const key of ['hostname', 'subdomain'] as const)
+    if (spec[key]) causes.push(...validateName(spec[key], checkDnsLabel, `${path}.${key}`));
+  spec.imagePullSecrets?.forEach(({ name }, i) => {
+    if (!name) causes.push(required(`${path}.imagePullSecrets[${i}].name`));
+  });
+  spec.readinessGates?.forEach(({ conditionType }, i) => {
+    causes.push(...validateName(conditionType, checkQualifiedName, `${path}.readinessGates[${i}].conditionType`));
+  });
+  const gates = new Set<string>();
+  spec.schedulingGates?.forEach(({ name }, i) => {
+    causes.push(...validateName(name, checkQualifiedName, `${path}.schedulingGates[${i}]`));
+    if (gates.has(name)) causes.push(duplicate(`${path}.schedulingGates[${i}]`, name));
+    gates.add(name);
+  });
+  if (spec.nodeName && gates.size > 0)
+    causes.push(forbidden(`${path}.nodeName`, 'cannot be set until all schedulingGates have been cleared'));
+  return causes;
+}
+
+function validateNumbers(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const { activeDeadlineSeconds, terminationGracePeriodSeconds } = spec;
+  if (activeDeadlineSeconds !== undefined && (activeDeadlineSeconds < 1 || activeDeadlineSeconds > 2147483647))
+    causes.push(invalid(`${path}.activeDeadlineSeconds`, activeDeadlineSeconds, 'must be between 1 and 2147483647, inclusive'));
+  if (terminationGracePeriodSeconds !== undefined && terminationGracePeriodSeconds < 0)
+    causes.push(invalid(`${path}.terminationGracePeriodSeconds`, terminationGracePeriodSeconds, 'must be greater than or equal to 0'));
+  return causes;
+}
+
+function validateIdentity(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const { securityContext = {} } = spec;
+  const at = `${path}.securityContext`;
+  for (const key of ['runAsUser', 'runAsGroup', 'fsGroup'] as const) causes.push(...validateId(securityContext[key], `${at}.${key}`));
+  securityContext.supplementalGroups?.forEach((id, i) => {
+    causes.push(...validateId(id, `${at}.supplementalGroups[${i}]`));
+  });
+  causes.push(...validateEnum(securityContext.fsGroupChangePolicy, ['Always', 'OnRootMismatch'], `${at}.fsGroupChangePolicy`));
+  if (spec.shareProcessNamespace && spec.hostPID)
+    causes.push(invalid(`${at}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'));
+  const sysctls = new Set<string>();
+  securityContext.sysctls?.forEach(({ name }, i) => {
+    const field = `${at}.sysctls[${i}].name`;
+    if (!name) causes.push(required(field));
+    else if (name.length > 253 || !/^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$/.test(name))
+      causes.push(
+        invalid(
+          field,
+          name,
+          'must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$',
+        ),
+      );
+    else if (sysctls.has(name)) causes.push(duplicate(field, name));
+    sysctls.add(name);
+  });
+  return causes;
+}
+
+function validateDns(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  spec.hostAliases?.forEach(({ ip, hostnames = [] }, i) => {
+    const at = `${path}.hostAliases[${i}]`;
+    if (!isIp(ip)) causes.push(invalid(`${at}.ip`, ip, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+    hostnames.forEach((name, j) => {
+      causes.push(...checkDnsSubdomain(name).map(why => invalid(`${at}.hostnames[${j}]`, name, why)));
+    });
+  });
+  const { nameservers = [], searches = [], options = [] }: PodDNSConfig = spec.dnsConfig ?? {};
+  const at = `${path}.dnsConfig`;
+  if (spec.dnsPolicy === 'None') {
+    if (!spec.dnsConfig) causes.push(required(at, 'must provide `dnsConfig` when `dnsPolicy` is None'));
+    else if (nameservers.length === 0)
+      causes.push(required(`${at}.nameservers`, 'must provide at least one DNS nameserver when `dnsPolicy` is None'));
+  }
+  if (nameservers.length > 3) causes.push(tooMany(`${at}.nameservers`, nameservers.length, 3));
+  nameservers.forEach((ip, i) => {
+    if (!isIp(ip)) causes.push(invalid(`${at}.nameservers[${i}]`, ip, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+  });
+  if (searches.length > 32) causes.push(tooMany(`${at}.searches`, searches.length, 32));
+  searches.forEach((search, i) => {
+    const name = search.replace(/\.$/, '');
+    if (search !== '.')
+      causes.push(...checkDnsSubdomain(name.replaceAll('_', 'a')).map(why => invalid(`${at}.searches[${i}]`, search, why)));
+  });
+  options.forEach(({ name }, i) => {
+    if (!name) causes.push(required(`${at}.options[${i}]`, 'must not be empty'));
+  });
+  return causes;
+}
+
+/** No host port twice, and with the host's network every port is one of the host's. */
+function validateHostPorts(spec: PodSpec, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const taken = new Set<string>();
+  const lists = { containers: spec.containers, initContainers: spec.initContainers?.filter(one => one.restartPolicy === 'Always') ?? [] };
+  for (const [list, containers] of Object.entries(lists)) {
+    containers.forEach((container, i) => {
+      container.ports?.forEach(({ hostPort, hostIP = '', protocol = 'TCP', containerPort }, j) => {
+        const at = `${path}.${list}[${i}].ports[${j}]`;
+        if (spec.hostNetwork && hostPort !== containerPort)
+          causes.push(invalid(`${at}.containerPort`, containerPort, 'must match `hostPort` when `hostNetwork` is true'));
+        if (!hostPort) return;
+        const key = `${protocol}/${hostIP}/${hostPort}`;
+        if (taken.has(key)) causes.push(duplicate(`${at}.hostPort`, key));
+        taken.add(key);
+      });
+    });
+  }
+  return causes;
 }

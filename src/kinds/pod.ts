@@ -3,6 +3,8 @@ import type { Kind } from './kind.ts';
 import { podCells } from './pod-columns.ts';
 import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-resources.ts';
+import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts';
+import { validatePod } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
 
 /** The smallest thing that runs: containers that share a network and live and die on one node. */
@@ -14,6 +16,9 @@ export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
     const message = 'Scheduling is blocked due to non-empty scheduling gates';
     pod.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message }];
   },
+  validate: validatePod,
+  validateUpdate: validatePodUpdate,
+  validateStatusUpdate: validatePodStatusUpdate,
   cells: podCells,
   selectableFields: {
     'spec.nodeName': pod => pod.spec.nodeName ?? '',

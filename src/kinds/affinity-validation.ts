@@ -1,0 +1,160 @@
+import type { FieldCause } from '#base/errors.ts';
+import type {
+  Affinity,
+  NodeSelectorRequirement,
+  NodeSelectorTerm,
+  PodAffinityTerm,
+  Toleration,
+  TopologySpreadConstraint,
+} from './types.gen.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  checkLabelValue,
+  checkQualifiedName,
+  duplicate,
+  forbidden,
+  invalid,
+  notSupported,
+  required,
+  validateEnum,
+  validateLabelSelector,
+  validateName,
+} from './validation.ts';
+
+const NODE_OPERATORS = ['DoesNotExist', 'Exists', 'Gt', 'In', 'Lt', 'NotIn'];
+
+/** Node affinity, pod affinity and anti-affinity. */
+export function validateAffinity(affinity: Affinity | undefined, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const required_ = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const at = `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
+  if (required_ && required_.nodeSelectorTerms.length === 0) causes.push(required(at, 'must have at least one node selector term'));
+  required_?.nodeSelectorTerms.forEach((term, i) => {
+    causes.push(...validateNodeTerm(term, `${at}[${i}]`));
+  });
+  affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.forEach(({ weight, preference }, i) => {
+    const field = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
+    causes.push(...validateWeight(weight, `${field}.weight`), ...validateNodeTerm(preference, `${field}.preference`));
+  });
+  for (const key of ['podAffinity', 'podAntiAffinity'] as const) {
+    const { requiredDuringSchedulingIgnoredDuringExecution: hard, preferredDuringSchedulingIgnoredDuringExecution: soft } =
+      affinity?.[key] ?? {};
+    hard?.forEach((term, i) => {
+      causes.push(...validatePodTerm(term, `${path}.${key}.requiredDuringSchedulingIgnoredDuringExecution[${i}]`));
+    });
+    soft?.forEach(({ weight, podAffinityTerm }, i) => {
+      const field = `${path}.${key}.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
+      causes.push(...validateWeight(weight, `${field}.weight`), ...validatePodTerm(podAffinityTerm, `${field}.podAffinityTerm`));
+    });
+  }
+  return causes;
+}
+
+function validateWeight(weight: number, field: string): FieldCause[] {
+  return weight >= 1 && weight <= 100 ? [] : [invalid(field, weight, 'must be in the range 1-100')];
+}
+
+function validateNodeTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, path: string): FieldCause[] {
+  return [
+    ...matchExpressions.flatMap((one, i) => validateNodeRequirement(one, `${path}.matchExpressions[${i}]`)),
+    ...matchFields.flatMap((one, i) => validateFieldRequirement(one, `${path}.matchFields[${i}]`)),
+  ];
+}
+
+function validateNodeRequirement({ key, operator, values = [] }: NodeSelectorRequirement, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  switch (operator) {
+    case 'In':
+    case 'NotIn':
+      if (values.length === 0) causes.push(required(`${path}.values`, "must be specified when `operator` is 'In' or 'NotIn'"));
+      break;
+    case 'Exists':
+    case 'DoesNotExist':
+      if (values.length > 0) causes.push(forbidden(`${path}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+      break;
+    case 'Gt':
+    case 'Lt':
+      if (values.length !== 1) causes.push(required(`${path}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
+      break;
+    default:
+      causes.push(notSupported(`${path}.operator`, operator, NODE_OPERATORS));
+  }
+  causes.push(...validateName(key, checkQualifiedName, `${path}.key`));
+  if (operator === 'In' || operator === 'NotIn')
+    values.forEach((value, i) => {
+      causes.push(...checkLabelValue(value).map(why => invalid(`${path}.values[${i}]`, value, why)));
+    });
+  return causes;
+}
+
+function validateFieldRequirement({ key, operator, values = [] }: NodeSelectorRequirement, path: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  if (operator !== 'In' && operator !== 'NotIn') causes.push(notSupported(`${path}.operator`, operator, ['In', 'NotIn']));
+  else if (values.length !== 1)
+    causes.push(required(`${path}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"));
+  if (key !== 'metadata.name') causes.push(notSupported(`${path}.key`, key, ['metadata.name']));
+  else
+    values.forEach((value, i) => {
+      causes.push(...checkDnsSubdomain(value).map(why => invalid(`${path}.values[${i}]`, value, why)));
+    });
+  return causes;
+}
+
+function validatePodTerm(term: PodAffinityTerm, path: string): FieldCause[] {
+  const causes = validateLabelSelector(term.labelSelector, `${path}.labelSelector`);
+  causes.push(...validateLabelSelector(term.namespaceSelector, `${path}.namespaceSelector`));
+  term.namespaces?.forEach((name, i) => {
+    causes.push(...checkDnsLabel(name).map(why => invalid(`${path}.namespaces[${i}]`, name, why)));
+  });
+  causes.push(...validateTopologyKey(term.topologyKey, `${path}.topologyKey`));
+  return causes;
+}
+
+function validateTopologyKey(key: string, field: string): FieldCause[] {
+  return key ? checkQualifiedName(key).map(why => invalid(field, key, why)) : [required(field, 'can not be empty')];
+}
+
+/** Taints a pod bears. */
+export function validateTolerations(tolerations: Toleration[], path: string): FieldCause[] {
+  return tolerations.flatMap(({ key, operator = '', value = '', effect = '', tolerationSeconds }, i) => {
+    const at = `${path}[${i}]`;
+    const causes: FieldCause[] = key ? checkQualifiedName(key).map(why => invalid(`${at}.key`, key, why)) : [];
+    if (!key && operator !== 'Exists')
+      causes.push(
+        invalid(`${at}.operator`, operator, 'operator must be Exists when `key` is empty, which means "match all values and all keys"'),
+      );
+    if (tolerationSeconds !== undefined && effect !== 'NoExecute')
+      causes.push(invalid(`${at}.effect`, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
+    if (operator === 'Exists') {
+      if (value) causes.push(invalid(`${at}.operator`, { key, operator, value }, "value must be empty when `operator` is 'Exists'"));
+    } else if (operator === 'Gt' || operator === 'Lt') {
+      if (!/^(?:0|-?[1-9]\d{0,18})$/.test(value))
+        causes.push(invalid(`${at}.value`, value, `must be an integer when \`operator\` is '${operator}'`));
+    } else if (operator === '' || operator === 'Equal')
+      causes.push(...checkLabelValue(value).map(why => invalid(`${at}.operator`, value, why)));
+    else causes.push(notSupported(`${at}.operator`, operator, ['Equal', 'Exists', 'Gt', 'Lt']));
+    if (effect) causes.push(...validateEnum(effect, ['NoExecute', 'NoSchedule', 'PreferNoSchedule'], `${at}.effect`));
+    return causes;
+  });
+}
+
+/** How evenly pods spread. */
+export function validateTopologySpread(constraints: TopologySpreadConstraint[], path: string): FieldCause[] {
+  const seen = new Set<string>();
+  return constraints.flatMap((one, i) => {
+    const at = `${path}[${i}]`;
+    const causes: FieldCause[] = one.maxSkew > 0 ? [] : [invalid(`${at}.maxSkew`, one.maxSkew, 'must be greater than zero')];
+    causes.push(...validateTopologyKey(one.topologyKey, `${at}.topologyKey`));
+    causes.push(...validateEnum(one.whenUnsatisfiable, ['DoNotSchedule', 'ScheduleAnyway'], `${at}.whenUnsatisfiable`, true));
+    if (one.minDomains !== undefined && one.minDomains <= 0)
+      causes.push(invalid(`${at}.minDomains`, one.minDomains, 'must be greater than zero'));
+    for (const key of ['nodeAffinityPolicy', 'nodeTaintsPolicy'] as const)
+      causes.push(...validateEnum(one[key], ['Honor', 'Ignore'], `${at}.${key}`));
+    causes.push(...validateLabelSelector(one.labelSelector, `${at}.labelSelector`));
+    const pair = `{${one.topologyKey}, ${one.whenUnsatisfiable}}`;
+    if (seen.has(pair)) causes.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair));
+    seen.add(pair);
+    return causes;
+  });
+}

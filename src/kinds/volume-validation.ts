@@ -1,0 +1,116 @@
+import type { FieldCause } from '#base/errors.ts';
+import { parseQuantity } from '#base/quantity.ts';
+import { DOWNWARD_FIELDS, validateFieldPath, validateResourceField } from './downward-api.ts';
+import type { DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume } from './types.gen.ts';
+import { checkDnsLabel, checkRelativePath, duplicate, forbidden, invalid, required, validateEnum, validateName } from './validation.ts';
+
+const HOST_PATH_TYPES = ['BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'];
+
+/** A pod's volumes: names that differ, one source each. */
+export function validateVolumes(volumes: Volume[], path: string): FieldCause[] {
+  const names = new Set<string>();
+  return volumes.flatMap((volume, i) => {
+    const at = `${path}[${i}]`;
+    const causes = validateName(volume.name, checkDnsLabel, `${at}.name`);
+    if (volume.name && names.has(volume.name)) causes.push(duplicate(`${at}.name`, volume.name));
+    names.add(volume.name);
+    const sources = Object.keys(volume).filter(key => key !== 'name' && volume[key as keyof Volume] !== undefined);
+    if (sources.length === 0) causes.push(required(at, 'must specify a volume type'));
+    for (const source of sources.slice(1)) causes.push(forbidden(`${at}.${source}`, 'may not specify more than 1 volume type'));
+    causes.push(...validateSource(volume, at));
+    return causes;
+  });
+}
+
+function validateSource(volume: Volume, at: string): FieldCause[] {
+  const { hostPath, secret, configMap, emptyDir, persistentVolumeClaim, downwardAPI, projected, nfs, csi } = volume;
+  const causes: FieldCause[] = [];
+  if (hostPath) {
+    if (!hostPath.path) causes.push(required(`${at}.hostPath.path`));
+    else if (hostPath.path.split('/').includes('..')) causes.push(invalid(`${at}.hostPath.path`, hostPath.path, "must not contain '..'"));
+    if (hostPath.type) causes.push(...validateEnum(hostPath.type, HOST_PATH_TYPES, `${at}.hostPath.type`));
+  }
+  if (secret) {
+    if (!secret.secretName) causes.push(required(`${at}.secret.secretName`));
+    causes.push(...validateMode(secret.defaultMode, `${at}.secret.defaultMode`), ...validateItems(secret.items, `${at}.secret.items`));
+  }
+  if (configMap) {
+    if (!configMap.name) causes.push(required(`${at}.configMap.name`));
+    causes.push(...validateMode(configMap.defaultMode, `${at}.configMap.defaultMode`));
+    causes.push(...validateItems(configMap.items, `${at}.configMap.items`));
+  }
+  if (emptyDir?.sizeLimit !== undefined && parseQuantity(emptyDir.sizeLimit).nano < 0n)
+    causes.push(forbidden(`${at}.emptyDir.sizeLimit`, 'SizeLimit field must be a valid resource quantity'));
+  if (persistentVolumeClaim && !persistentVolumeClaim.claimName) causes.push(required(`${at}.persistentVolumeClaim.claimName`));
+  if (downwardAPI) {
+    causes.push(...validateMode(downwardAPI.defaultMode, `${at}.downwardAPI.defaultMode`));
+    causes.push(...validateDownwardItems(downwardAPI.items, `${at}.downwardAPI`));
+  }
+  if (projected) causes.push(...validateProjected(projected, `${at}.projected`));
+  if (nfs) {
+    if (!nfs.server) causes.push(required(`${at}.nfs.server`));
+    if (!nfs.path.startsWith('/')) causes.push(invalid(`${at}.nfs.path`, nfs.path, 'must be an absolute path'));
+  }
+  if (csi && !csi.driver) causes.push(required(`${at}.csi.driver`));
+  return causes;
+}
+
+function validateProjected({ defaultMode, sources = [] }: ProjectedVolumeSource, at: string): FieldCause[] {
+  const causes = validateMode(defaultMode, `${at}.defaultMode`);
+  const paths = new Set<string>();
+  sources.forEach((source, i) => {
+    const field = `${at}.sources[${i}]`;
+    const kinds = Object.keys(source);
+    for (const kind of kinds.slice(1)) causes.push(forbidden(`${field}.${kind}`, 'may not specify more than 1 volume type per source'));
+    if (kinds.length === 0) causes.push(required(field, 'must specify at least one projected volume source'));
+    const { secret, configMap, downwardAPI, serviceAccountToken: token } = source;
+    for (const [key, one] of Object.entries({ secret, configMap })) {
+      if (one && !one.name) causes.push(required(`${field}.${key}.name`));
+      causes.push(...validateItems(one?.items, `${field}.${key}.items`));
+    }
+    causes.push(...validateDownwardItems(downwardAPI?.items, `${field}.downwardAPI`));
+    if (token) {
+      causes.push(...validateName(token.path, checkRelativePath, `${field}.serviceAccountToken.path`));
+      if ((token.expirationSeconds ?? 3600) < 600) {
+        const why = 'may not specify a duration less than 10 minutes';
+        causes.push(invalid(`${field}.serviceAccountToken.expirationSeconds`, token.expirationSeconds, why));
+      }
+    }
+    const taken = [secret, configMap, downwardAPI].flatMap(one => (one?.items ?? []).map(({ path }) => path));
+    for (const path of token ? [...taken, token.path] : taken) {
+      if (paths.has(path)) causes.push(invalid(`${field}.path`, path, 'conflicting duplicate paths'));
+      paths.add(path);
+    }
+  });
+  return causes;
+}
+
+function validateItems(items: KeyToPath[] | undefined, field: string): FieldCause[] {
+  return (items ?? []).flatMap(({ key, path, mode }, i) => {
+    const causes = validateMode(mode, `${field}[${i}].mode`);
+    if (!key) causes.push(required(`${field}[${i}].key`));
+    causes.push(...validateName(path, checkRelativePath, `${field}[${i}].path`));
+    return causes;
+  });
+}
+
+function validateDownwardItems(items: DownwardAPIVolumeFile[] | undefined, at: string): FieldCause[] {
+  return (items ?? []).flatMap(({ path, fieldRef, resourceFieldRef, mode }, i) => {
+    const field = `${at}.items[${i}]`;
+    const causes = validateMode(mode, `${field}.mode`);
+    causes.push(...validateName(path, checkRelativePath, `${field}.path`));
+    if (fieldRef) {
+      causes.push(...validateFieldPath(fieldRef.fieldPath, DOWNWARD_FIELDS, `${field}.fieldRef.fieldPath`));
+      if (resourceFieldRef) causes.push(invalid(field, 'resource', 'fieldRef and resourceFieldRef can not be specified simultaneously'));
+    } else if (resourceFieldRef) {
+      if (!resourceFieldRef.containerName) causes.push(required(`${field}.resourceFieldRef.containerName`));
+      causes.push(...validateResourceField(resourceFieldRef.resource, `${field}.resourceFieldRef.resource`));
+    } else causes.push(required(field, 'one of fieldRef and resourceFieldRef is required'));
+    return causes;
+  });
+}
+
+function validateMode(mode: number | undefined, field: string): FieldCause[] {
+  if (mode === undefined || (mode >= 0 && mode <= 0o777)) return [];
+  return [invalid(field, mode, 'must be a number between 0 and 0777 (octal), both inclusive')];
+}
