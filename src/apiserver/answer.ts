@@ -3,6 +3,7 @@ import type { Store } from '#store/store.ts';
 import { type Decoded, isDryRun, readObject } from './decode.ts';
 import { readDeleteOptions } from './delete-options.ts';
 import type { DeleteOptions } from './deletion.ts';
+import { answerScale } from './handlers/scale.ts';
 import { list } from './list.ts';
 import { patchOf } from './patch/patch.ts';
 import type { Context, Outcome, ResourceRoute } from './request.ts';
@@ -31,6 +32,11 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
   }
   const special = options.handlers.get(`${group ? `${plural}.${group}` : plural}${subresource ? `/${subresource}` : ''}`);
   if (special) return await special(context);
+  if (subresource === 'scale' && served.kind.scale && isStored(served)) return await answerScale(context, served, options.writer);
+  if (!subresource && plural === 'componentstatuses') return noComponents(context);
+  if (['log', 'exec', 'attach', 'portforward', 'proxy', 'scale'].includes(subresource)) {
+    throw new UmiakError('NotImplemented', `${plural}/${subresource} is not served by this server yet`);
+  }
   if (!isStored(served)) throw new UmiakError('NotImplemented', `${plural} are not computed by this server yet`);
   switch (verb) {
     case 'get':
@@ -50,6 +56,12 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
     case 'deletecollection':
       return await removeAll(context, served, options.writer);
   }
+}
+
+/** Components' health is at `/readyz`; this resource is deprecated upstream and always empty here. */
+function noComponents({ route: { name, served } }: Context<ResourceRoute>): Outcome {
+  if (name) throw notFound(served.resource, name);
+  return { type: 'value', status: 200, value: { kind: 'ComponentStatusList', apiVersion: 'v1', metadata: {}, items: [] } };
 }
 
 /** Whose write the request is. */

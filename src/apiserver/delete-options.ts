@@ -8,7 +8,7 @@ import { badRequest } from './status.ts';
 export async function readDeleteOptions(context: Context<ResourceRoute>): Promise<{ options: DeleteOptions; dryRun: boolean }> {
   const { query, request } = context;
   const body = (await request.readBody()).length > 0 ? (await readBodyValue(context)).value : undefined;
-  if (body !== undefined && body !== null) return fromBody(body, isDryRun(query));
+  if (body !== undefined && body !== null) return toDeleteOptions(body, isDryRun(query));
   const options: DeleteOptions = {};
   const grace = query.get('gracePeriodSeconds');
   if (grace) {
@@ -22,7 +22,8 @@ export async function readDeleteOptions(context: Context<ResourceRoute>): Promis
   return { options, dryRun: isDryRun(query) };
 }
 
-function fromBody(body: unknown, dryRunAsked: boolean): { options: DeleteOptions; dryRun: boolean } {
+/** Reads a `DeleteOptions` object. @throws `BadRequest` */
+export function toDeleteOptions(body: unknown, dryRunAsked: boolean): { options: DeleteOptions; dryRun: boolean } {
   if (typeof body !== 'object' || Array.isArray(body)) throw badRequest('the body is no DeleteOptions object');
   const { kind, gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun } = body as Record<string, unknown>;
   if (kind !== undefined && kind !== 'DeleteOptions') throw badRequest(`the body must be DeleteOptions, not ${String(kind).slice(0, 100)}`);

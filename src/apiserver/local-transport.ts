@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import { UmiakError } from '#base/errors.ts';
 import { fromStatus } from '#client/status-error.ts';
 import type { WatchFrame as ClientFrame, Transport, TransportRequest, TransportResponse } from '#client/transport.ts';
@@ -16,7 +17,9 @@ export function createLocalTransport(handle: Handle, identity: Identity): Transp
     async request(request: TransportRequest): Promise<TransportResponse> {
       try {
         const { outcome, context } = await handle(toApiRequest(request, identity));
-        if (outcome.type === 'watch') throw new UmiakError('BadRequest', 'a watch is no single answer');
+        if (outcome.type === 'watch' || outcome.type === 'upgrade')
+          throw new UmiakError('BadRequest', `a ${outcome.type} is no single answer`);
+        if (outcome.type === 'stream') return { status: outcome.status, body: await text(outcome.body) };
         if (outcome.type === 'bytes') return { status: outcome.status, body: outcome.bytes.toString() };
         const status = outcome.type === 'list' ? 200 : outcome.status;
         return { status, body: toValue(outcome, context.media.as, context.query, Date.now()) };

@@ -1,9 +1,18 @@
-import type { Context, Outcome } from './request.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { Discovery } from './discovery.ts';
+import type { Metrics } from './metrics.ts';
+import type { OpenApi } from './openapi.ts';
+import type { Context, Outcome, PathRoute } from './request.ts';
+import { noSuchResource } from './routes.ts';
 
 /** The version that clients are told; they compare it with their own. */
 export const VERSION = {
   major: '1',
   minor: '36',
+  emulationMajor: '1',
+  emulationMinor: '36',
+  minCompatibilityMajor: '1',
+  minCompatibilityMinor: '35',
   gitVersion: 'v1.36.3+umiak',
   gitCommit: '',
   gitTreeState: 'clean',
@@ -13,21 +22,56 @@ export const VERSION = {
   platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 };
 
-/** Everything that is no resource and no discovery. */
-export function answerPath({ route, query }: Context): Outcome | undefined {
-  if (route.type !== 'path') return undefined;
-  switch (route.path) {
+/** One thing that must be well for the server to be well. A text says why it isn't. */
+export interface HealthCheck {
+  name: string;
+  check: () => string | undefined;
+}
+
+export interface PathOptions {
+  discovery: Discovery;
+  openApi: OpenApi;
+  metrics: Metrics;
+  health: readonly HealthCheck[];
+}
+
+/** Answers what is no resource: discovery, OpenAPI, version, health, metrics. @throws `NotFound`, `MethodNotAllowed` */
+export function answerPath(context: Context<PathRoute>, { discovery, openApi, metrics, health }: PathOptions): Outcome {
+  const { path, verb } = context.route;
+  if (verb !== 'get' && verb !== 'head')
+    throw new UmiakError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+  const found = discovery.answer(path, context) ?? openApi.answer(path, context);
+  if (found) return found;
+  const [, root = '', one = '', more] = path.split('/');
+  if (more === undefined && (root === 'livez' || root === 'readyz' || root === 'healthz')) return answerHealth(root, one, context, health);
+  switch (path) {
+    case '/':
+      return { type: 'value', status: 200, value: { paths: PATHS } };
     case '/version':
+    case '/version/':
       return { type: 'value', status: 200, value: VERSION };
-    case '/livez':
-    case '/readyz':
-    case '/healthz':
-      return text(query.has('verbose') ? `[+]ping ok\n${route.path.slice(1)} check passed\n` : 'ok');
+    case '/metrics':
+      return text(metrics.text(), 200, 'text/plain; version=0.0.4; charset=utf-8');
     default:
-      return undefined;
+      throw noSuchResource();
   }
 }
 
-function text(body: string): Outcome {
-  return { type: 'bytes', status: 200, bytes: Buffer.from(body), contentType: 'text/plain; charset=utf-8' };
+const PATHS = ['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v3', '/readyz', '/version'];
+
+function answerHealth(root: string, one: string, { query }: Context, health: readonly HealthCheck[]): Outcome {
+  const excluded = new Set(query.getAll('exclude'));
+  const checks = [{ name: 'ping', check: () => undefined }, ...health].filter(
+    ({ name }) => (one === '' || name === one) && !excluded.has(name),
+  );
+  if (checks.length === 0) throw noSuchResource();
+  const results = checks.map(({ name, check }) => ({ name, why: check() }));
+  const failed = results.filter(({ why }) => why !== undefined);
+  if (failed.length === 0 && !query.has('verbose')) return text('ok');
+  const lines = results.map(({ name, why }) => (why === undefined ? `[+]${name} ok` : `[-]${name} failed: ${why}`));
+  return text(`${lines.join('\n')}\n${root} check ${failed.length > 0 ? 'failed' : 'passed'}\n`, failed.length > 0 ? 500 : 200);
+}
+
+function text(body: string, status = 200, contentType = 'text/plain; charset=utf-8'): Outcome {
+  return { type: 'bytes', status, bytes: Buffer.from(body), contentType };
 }

@@ -18,7 +18,11 @@ const PIECE = 256 << 10;
 const NEWLINE = Buffer.from('\n');
 
 /** Gives an outcome (not a watch) the form that was negotiated. */
-export function render(outcome: Exclude<Outcome, { type: 'watch' }>, { media, query }: Context, nowMs: number): Rendered {
+export function render(
+  outcome: Exclude<Outcome, { type: 'watch' | 'stream' | 'upgrade' }>,
+  { media, query }: Context,
+  nowMs: number,
+): Rendered {
   const { contentType, encoding } = media;
   if (outcome.type === 'bytes') {
     const { status, bytes, headers } = outcome;
@@ -45,7 +49,7 @@ export function render(outcome: Exclude<Outcome, { type: 'watch' }>, { media, qu
 
 /** The outcome as one JSON value, for tables, YAML, other versions and callers in this process. */
 export function toValue(
-  outcome: Exclude<Outcome, { type: 'watch' | 'bytes' }>,
+  outcome: Exclude<Outcome, { type: 'watch' | 'bytes' | 'stream' | 'upgrade' }>,
   as: Context['media']['as'],
   query: URLSearchParams,
   nowMs: number,

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Identity } from './identity.ts';
 import type { Media } from './media.ts';
+import type { StreamOutcome, UpgradeOutcome } from './node-proxy.ts';
 import type { Served } from './resources.ts';
 import type { Selection } from './selection.ts';
 import type { StoredObject } from './stored-object.ts';
@@ -63,6 +64,8 @@ export type Outcome =
   /** An object that is not in the store: dry runs, reviews, Status, discovery. */
   | { type: 'value'; status: number; value: unknown; contentType?: string; served?: Served; headers?: Record<string, string> }
   | { type: 'bytes'; status: number; bytes: Buffer; contentType: string; headers?: Record<string, string> }
+  | StreamOutcome
+  | UpgradeOutcome
   | ListOutcome
   | WatchOutcome;
 

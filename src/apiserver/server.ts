@@ -1,27 +1,37 @@
 import type { SecureContextOptions } from 'node:tls';
-import type { Clock } from '#base/clock.ts';
-import { systemClock } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
+import { messageOf } from '#base/errors.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import type { Transport } from '#client/transport.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
+import type { Pod } from '#kinds/types.gen.ts';
 import type { Store } from '#store/store.ts';
+import { escalationAdmission } from './admission/escalation.ts';
+import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
+import { nodeRestriction } from './admission/node-restriction.ts';
+import { defaultTolerations, podPriority } from './admission/pod-defaults.ts';
+import { serviceAccountAdmission } from './admission/service-account.ts';
 import { answerResource } from './answer.ts';
 import { ClusterCache } from './cluster-cache.ts';
 import { Discovery } from './discovery.ts';
-import { HttpServer, type Reply, type UpgradeHandler } from './http-server.ts';
+import { EventSweeper } from './event-sweeper.ts';
+import { bindingHandler, evictionHandler } from './handlers/pods.ts';
+import { reviewHandlers } from './handlers/reviews.ts';
+import { tokenHandler } from './handlers/tokens.ts';
+import { HttpServer } from './http-server.ts';
 import type { Authenticator, Authorizer, Identity, RulesOf, TokenIssuer, TokenReviewer } from './identity.ts';
 import { createLocalTransport } from './local-transport.ts';
+import { Metrics } from './metrics.ts';
+import type { NodeConnector } from './node-connector.ts';
+import { createNodeProxy } from './node-proxy.ts';
+import { OpenApi } from './openapi.ts';
 import { answerPath } from './paths.ts';
 import { createPipeline, type Step } from './pipeline.ts';
 import type { EscalationCheck } from './rbac-escalation.ts';
-import { render } from './render.ts';
-import type { ApiRequest, Context, Outcome, ResourceRoute } from './request.ts';
+import type { Context, Outcome, PathRoute, ResourceRoute } from './request.ts';
 import { cacheKeyOf, Resources, ROOT } from './resources.ts';
-import { noSuchResource } from './routes.ts';
-import { toStatus } from './status.ts';
-import { Watch } from './watch.ts';
-import { HttpWatchSink } from './watch-http.ts';
+import { createServe } from './serve.ts';
+import { ServiceAddresses } from './service-addresses.ts';
 import { Writer } from './writer.ts';
 
 /** Who may do what: made from a view of the cluster's objects, which it follows. */
@@ -32,9 +42,9 @@ export interface Security {
   reviewToken?: TokenReviewer;
   issueToken?: TokenIssuer;
   checkEscalation?: EscalationCheck;
-  /** Told of every object of every resource, at start and at each change, before any request can see it. */
+  /** Told of every object of the `observed` resources, at start and at each change, before its writer is answered. */
   observe?: (object: KubeObject, deleted?: boolean) => void;
-  /** Resources that `observe` wants, as `group/plural`. */
+  /** `group/plural` */
   observed?: readonly string[];
 }
 
@@ -46,15 +56,21 @@ export interface ClusterReader {
 export interface ApiServerOptions {
   store: Store;
   kinds: readonly Kind[];
+  /** Made once the cache is filled; see `createSecurity`. */
   security: (cluster: ClusterReader) => Security;
+  /** The serving pair; `ca` is what client certificates are signed by. */
   tls: SecureContextOptions;
-  /** Where to listen from the start. */
+  /** Where to listen from the start. Port 0 takes a free one. */
   addresses: readonly { address: string; port: number }[];
+  serviceCidr?: string;
+  nodePortRange?: { first: number; last: number };
+  /** The way to nodes, for logs, exec and attach. */
+  nodeConnector?: NodeConnector;
   clock?: Clock;
   log?: Log;
   audit?: Step;
-  upgrade?: UpgradeHandler;
-  /** The store's watch broke: the server tells nothing new any more and should be ended. */
+  fairness?: Step;
+  /** The store's watch broke: the server says so at `/livez`, tells nothing new any more and should be started anew. */
   onFailure?: (error: unknown) => void;
 }
 
@@ -64,88 +80,84 @@ export interface ApiServer extends AsyncDisposable {
   addListener(address: string, port: number): Promise<{ address: string; port: number }>;
   /** New connections get this certificate. */
   setCertificate(tls: SecureContextOptions): void;
-  /** The client's way in without a network. */
+  /** The client's way in without a network, as `identity`. */
   local(identity: Identity): Transport;
   readonly cluster: ClusterReader;
+  /** The `kubernetes` Service's address. */
+  readonly serviceAddress: string;
 }
 
-/** Reads the store, then serves it. */
+/** Reads the store, then serves it over TLS and in this process. Owns what it makes, not the store. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { store, clock = systemClock, log = silentLog } = options;
+  const { store, clock = systemClock, log = silentLog, nodeConnector } = options;
+  let failure: string | undefined;
+  const onFailure = (error: unknown) => {
+    failure ??= messageOf(error);
+    log.error('the store can no longer be followed', { error });
+    options.onFailure?.(error);
+  };
+
   const resources = new Resources(options.kinds);
-  const cache = await ClusterCache.open({
-    store,
-    root: ROOT,
-    caches: resources.caches,
-    onFailure: options.onFailure ?? (error => log.error('the store is lost', { error })),
-  });
+  const cache = await ClusterCache.open({ store, root: ROOT, caches: resources.caches, onFailure });
   const cluster = createReader(resources);
   const security = options.security(cluster);
   observe(resources, security);
-  const writer = new Writer({ store, clock, admission: [], claims: [] });
-  const handlers = new Map<string, (context: Context<ResourceRoute>) => Promise<Outcome>>();
+
+  const core = (plural: string) => resources.stored('', 'v1', plural);
+  const [pods, services, events] = [core('pods'), core('services'), core('events')];
+  const { serviceCidr = '10.43.0.0/16', nodePortRange = { first: 30000, last: 32767 } } = options;
+  const addresses = await ServiceAddresses.open({ store, services, serviceCidr, nodePortRange, onFailure });
+  const writer = new Writer({
+    store,
+    clock,
+    claims: [addresses],
+    admission: [
+      namespaceLifecycle(core('namespaces')),
+      serviceAccountAdmission(pods, core('serviceaccounts')),
+      defaultTolerations(pods),
+      podPriority(pods, resources.stored('scheduling.k8s.io', 'v1', 'priorityclasses')),
+      nodeRestriction(pods, core('nodes')),
+      ...(security.checkEscalation ? [escalationAdmission(security.checkEscalation)] : []),
+    ],
+  });
+  const sweeper = new EventSweeper({ store, events, clock });
+
   const listeners: { address: string; port: number }[] = [];
   const discovery = new Discovery(resources, () => `${listeners[0]?.address}:${listeners[0]?.port}`);
+  const openApi = new OpenApi(resources);
+  const metrics = new Metrics(resources, () => [
+    ['apiserver_open_connections', 'Connections of clients.', http.connectionCount],
+    ['umiak_store_revision', 'The newest durable revision.', store.revision],
+    ['umiak_store_compacted_revision', 'The oldest revision that can be read.', store.compactedRevision],
+    ['process_resident_memory_bytes', 'Memory of this process.', process.memoryUsage.rss()],
+  ]);
+  const health = [{ name: 'store', check: () => failure }];
+  const handlers = collectHandlers();
 
   const handle = createPipeline({
     resources,
     authenticate: security.authenticate,
     authorize: security.authorize,
     ...(options.audit && { audit: options.audit }),
-    async answer(context) {
-      const { route } = context;
-      if (route.type === 'resource') return await answerResource(context as Context<ResourceRoute>, { store, writer, handlers });
-      const outcome = discovery.answer(route.path, context) ?? answerPath(context as Context);
-      if (!outcome) throw noSuchResource();
-      return outcome;
-    },
+    ...(options.fairness && { fairness: options.fairness }),
+    answer: async context =>
+      context.route.type === 'resource'
+        ? await answerResource(context as Context<ResourceRoute>, { store, writer, handlers })
+        : answerPath(context as Context<PathRoute>, { discovery, openApi, metrics, health }),
   });
+  const http = new HttpServer({ tls: options.tls, ...createServe({ handle, clock, log, metrics }) });
 
-  const http = new HttpServer({
-    tls: options.tls,
-    handle: (request, reply) => serve(request, reply),
-    upgrade: options.upgrade ?? ((_request, socket) => socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\n\r\n')),
-  });
-
-  async function serve(request: ApiRequest, reply: Reply): Promise<void> {
-    try {
-      const { outcome, context } = await handle(request);
-      if (reply.closed) return;
-      const warning = warningHeader(context.warnings);
-      if (outcome.type === 'watch') {
-        reply.head(200, { 'content-type': 'application/json', 'cache-control': 'no-cache, private', ...warning });
-        const watch = Watch.start(outcome, new HttpWatchSink(outcome.served, context, reply, () => clock.now()));
-        reply.onClose(() => watch.stop());
-        return;
-      }
-      const { status, contentType, headers, body } = render(outcome, context, clock.now());
-      const all = { 'content-type': contentType, 'cache-control': 'no-cache, private', ...headers, ...warning };
-      if (Buffer.isBuffer(body)) {
-        reply.head(status, { ...all, 'content-length': body.length });
-        reply.end(request.method === 'HEAD' ? undefined : body);
-      } else await stream(reply, status, all, body);
-    } catch (error) {
-      refuse(reply, error);
-    }
-  }
-
-  function refuse(reply: Reply, error: unknown): void {
-    if (reply.closed) return;
-    if (!(error instanceof UmiakError) || error.reason === 'InternalError') log.error('a request failed', { error });
-    const status = toStatus(error);
-    const body = Buffer.from(JSON.stringify(status));
-    const retry = status.details?.retryAfterSeconds;
-    try {
-      reply.head(status.code, {
-        'content-type': 'application/json',
-        'content-length': body.length,
-        'cache-control': 'no-cache, private',
-        ...(retry && { 'retry-after': retry }),
-      });
-      reply.end(body);
-    } catch {
-      reply.destroy(); // it had begun: all that can be said is that it is not whole
-    }
+  function collectHandlers(): Map<string, (context: Context<ResourceRoute>) => Promise<Outcome>> {
+    const getPod = (namespace: string, name: string) => pods.cache.get(cacheKeyOf(namespace, name))?.object<Pod>();
+    const bind = bindingHandler(pods, writer, clock);
+    return new Map([
+      ['pods/binding', bind],
+      ['bindings', bind],
+      ['pods/eviction', evictionHandler(pods, writer)],
+      ...(security.issueToken ? [['serviceaccounts/token', tokenHandler(resources, security.issueToken)] as const] : []),
+      ...reviewHandlers(security),
+      ...(nodeConnector ? createNodeProxy({ connector: nodeConnector, getPod, authorize: security.authorize }) : []),
+    ]);
   }
 
   const server: ApiServer = {
@@ -158,48 +170,24 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     setCertificate: secure => http.setCertificate(secure),
     local: identity => createLocalTransport(handle, identity),
     cluster,
+    serviceAddress: addresses.firstAddress,
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]();
+      sweeper[Symbol.dispose]();
+      await addresses[Symbol.asyncDispose]();
       await cache[Symbol.asyncDispose]();
     },
   };
-  for (const { address, port } of options.addresses) await server.addListener(address, port);
+  try {
+    for (const { address, port } of options.addresses) await server.addListener(address, port);
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
   return server;
 }
 
-async function stream(
-  reply: Reply,
-  status: number,
-  headers: Record<string, string | string[] | number>,
-  pieces: Iterable<Buffer>,
-): Promise<void> {
-  let waiting: Buffer | undefined;
-  let started = false;
-  for (const piece of pieces) {
-    if (waiting) {
-      if (!started) reply.head(status, headers);
-      started = true;
-      if (!reply.write(waiting)) await reply.drained();
-      if (reply.closed) return;
-    }
-    waiting = piece;
-  }
-  if (!started) reply.head(status, { ...headers, 'content-length': waiting?.length ?? 0 });
-  reply.end(waiting);
-}
-
-/** RFC 7234's `Warning` with code 299, as kubectl prints it. */
-function warningHeader(warnings: string[]): Record<string, string[]> {
-  if (warnings.length === 0) return {};
-  const safe = (text: string) =>
-    text
-      .replaceAll(/[^\x20-\x7e]/g, ' ')
-      .replaceAll(/["\\]/g, '\\$&')
-      .slice(0, 1000);
-  return { warning: [...new Set(warnings)].slice(0, 50).map(text => `299 - "${safe(text)}"`) };
-}
-
-/** Shows the security's eyes what is there, and then every change before its writer hears of it. */
+/** Shows the security's eyes what is there, and then every change. */
 function observe(resources: Resources, { observe: show, observed = [] }: Security): void {
   if (!show) return;
   for (const { resource, cache, conversion } of resources.all) {
@@ -212,11 +200,8 @@ function observe(resources: Resources, { observe: show, observed = [] }: Securit
 }
 
 function createReader(resources: Resources): ClusterReader {
-  const byName = new Map(
-    resources.all
-      .filter(({ cache, conversion }) => cache && !conversion)
-      .map(served => [`${served.resource.group}/${served.resource.plural}`, served]),
-  );
+  const stored = resources.all.filter(({ cache, conversion }) => cache && !conversion);
+  const byName = new Map(stored.map(served => [`${served.resource.group}/${served.resource.plural}`, served]));
   return {
     get: (group, plural, { namespace = '', name }) => byName.get(`${group}/${plural}`)?.cache?.get(cacheKeyOf(namespace, name))?.object(),
   };

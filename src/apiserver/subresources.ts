@@ -41,6 +41,8 @@ export function prepareSubresource(subresource: string, { storedKind }: Stored, 
         if (wanted) setOrDelete(container, 'resources', wanted.resources);
       }
       return result;
+    case 'binding':
+      return object;
     default:
       return result;
   }

@@ -13,6 +13,7 @@ import { builtinKinds } from '#kinds/registry.ts';
 import { ClusterPki } from '#pki/cluster-pki.ts';
 import { toKubeconfig } from '#pki/kubeconfig.ts';
 import { openSqliteStore, type SqliteStore } from '#store/sqlite-store.ts';
+import { bootstrapCluster } from './bootstrap.ts';
 import { SYSTEM } from './identity.ts';
 import { createSecurity } from './security.ts';
 import { type ApiServer, type ApiServerOptions, startApiServer } from './server.ts';
@@ -52,6 +53,7 @@ export async function startTestCluster(options: Partial<ApiServerOptions> = {}):
     log: silentLog,
     ...options,
   });
+  await bootstrapCluster({ client: createClient(server.local(SYSTEM)), serviceAddress: server.serviceAddress, endpoints: [] });
   const url = `https://127.0.0.1:${server.listeners[0]!.port}`;
   const kubeconfig = join(directory, 'kubeconfig');
   await writeFile(kubeconfig, toKubeconfig({ server: url, authority: pki.authority.certificate, user: { name: 'admin', ...pki.admin } }));

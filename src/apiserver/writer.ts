@@ -273,6 +273,7 @@ function refuse({ served, object }: Write, causes: FieldCause[]): void {
 
 function updateCauses({ served: { storedKind }, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {
   if (subresource === 'status') return validateStatusUpdate(storedKind, object, old);
+  if (subresource === 'binding') return [];
   return validateUpdate(storedKind, object, old, subresource ? [] : missing);
 }
 

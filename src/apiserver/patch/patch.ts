@@ -14,7 +14,7 @@ export async function patchOf(context: Context<ResourceRoute>, served: Stored): 
   const { request, route } = context;
   const type = mediaTypeOf(request.headers['content-type']);
   const bytes = await request.readBody();
-  const apply = applierOf(type, served, bytes);
+  const apply = applierOf(type, served.kind.type, bytes);
   let warned = false;
   return current => {
     const before = context.warnings.length;
@@ -30,7 +30,8 @@ export async function patchOf(context: Context<ResourceRoute>, served: Stored): 
   };
 }
 
-function applierOf(type: string, served: Stored, bytes: Buffer): (current: unknown) => unknown {
+/** What applies the patch in `bytes` to an object of the schema type `schemaType`. It may change what it is given. @throws `BadRequest`, `UnsupportedMediaType` */
+export function applierOf(type: string, schemaType: string, bytes: Buffer): (current: unknown) => unknown {
   switch (type) {
     case 'application/json-patch+json':
       return current => applyJsonPatch(current, parseBody(bytes, 'json'));
@@ -40,7 +41,7 @@ function applierOf(type: string, served: Stored, bytes: Buffer): (current: unkno
     }
     case 'application/strategic-merge-patch+json': {
       objectIn(bytes);
-      return current => applyStrategicMergePatch(served.kind.type, current, parseBody(bytes, 'json'));
+      return current => applyStrategicMergePatch(schemaType, current, parseBody(bytes, 'json'));
     }
     case 'application/apply-patch+yaml':
       throw new UmiakError(

@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import type { Field, TypeData } from '#kinds/schema-data.ts';
+import { schemaData } from '#kinds/schema-data.ts';
+import type { Context, Outcome } from './request.ts';
+import type { Resources, Served } from './resources.ts';
+
+const PATCH = 'io.k8s.apimachinery.pkg.apis.meta.v1.Patch';
+const PATCH_TYPES = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'];
+const EXTENSIONS = ['list-type', 'list-map-keys', 'map-type', 'patch-merge-key', 'patch-strategy'] as const;
+/** Path suffix, HTTP method, and the verb that allows it. */
+const OPERATIONS = [
+  ['', 'get', 'list'],
+  ['', 'post', 'create'],
+  ['/{name}', 'get', 'get'],
+  ['/{name}', 'put', 'update'],
+  ['/{name}', 'patch', 'patch'],
+  ['/{name}', 'delete', 'delete'],
+] as const;
+
+/** `/openapi/v3`: one document a group version, made from the schema when first asked for. Its address bears a hash, so clients keep it. */
+export class OpenApi {
+  readonly #byRoot: Map<string, Served[]>;
+  readonly #documents = new Map<string, Buffer>();
+  #hash: string | undefined;
+
+  constructor(resources: Resources) {
+    this.#byRoot = Map.groupBy(resources.all, ({ resource: { group, version } }) =>
+      group ? `apis/${group}/${version}` : `api/${version}`,
+    );
+  }
+
+  /** Undefined for other paths. `/openapi/v2` is not there, and kubectl does without. */
+  answer(path: string, { query, request }: Context): Outcome | undefined {
+    if (path === '/openapi/v3') {
+      const hash = this.#schemaHash();
+      const paths = Object.fromEntries(
+        [...this.#byRoot.keys()].map(root => [root, { serverRelativeURL: `/openapi/v3/${root}?hash=${hash}` }]),
+      );
+      return { type: 'value', status: 200, value: { paths } };
+    }
+    if (!path.startsWith('/openapi/v3/')) return undefined;
+    const root = path.slice('/openapi/v3/'.length);
+    const served = this.#byRoot.get(root);
+    if (!served) return undefined;
+    const etag = `"${this.#schemaHash()}"`;
+    const headers: Record<string, string> = { etag, ...(query.has('hash') && { 'cache-control': 'public, max-age=31536000, immutable' }) };
+    if (request.headers['if-none-match'] === etag)
+      return { type: 'bytes', status: 304, bytes: Buffer.alloc(0), contentType: 'application/json', headers };
+    let document = this.#documents.get(root);
+    if (!document) {
+      document = Buffer.from(JSON.stringify(toDocument(root, served)));
+      this.#documents.set(root, document);
+    }
+    return { type: 'bytes', status: 200, bytes: document, contentType: 'application/json', headers };
+  }
+
+  #schemaHash(): string {
+    this.#hash ??= createHash('sha256').update(JSON.stringify(schemaData())).digest('hex').slice(0, 32);
+    return this.#hash;
+  }
+}
+
+/** kubectl looks at a kind's PATCH for `fieldValidation`, `dryRun` and a strategic merge body; where it misses one it asks for /openapi/v2. */
+function toDocument(root: string, served: Served[]): object {
+  const paths: Record<string, Record<string, object>> = {};
+  const schemas: Record<string, object> = {};
+  for (const { resource, kind } of served) {
+    const listType = listTypeOf(kind.type);
+    for (const name of [kind.type, listType, PATCH]) collect(name, schemas);
+    for (const [suffix, method, verb] of OPERATIONS) {
+      if (!resource.verbs.includes(verb)) continue;
+      const path = `/${root}/${resource.namespaced ? 'namespaces/{namespace}/' : ''}${resource.plural}${suffix}`;
+      paths[path] ??= {};
+      paths[path][method] = toOperation(resource, method, verb, verb === 'list' ? listType : kind.type, kind.type);
+    }
+  }
+  return { openapi: '3.0.0', info: { title: 'Kubernetes', version: 'v1.36.3' }, paths, components: { schemas } };
+}
+
+function toOperation({ group, version, kind }: Served['resource'], method: string, verb: string, answered: string, sent: string): object {
+  const isWrite = method === 'post' || method === 'put' || method === 'patch';
+  const types = method === 'patch' ? PATCH_TYPES : ['application/json'];
+  const body = refTo(method === 'patch' ? PATCH : sent);
+  const parameters = ['pretty', ...(isWrite ? ['dryRun', 'fieldManager', 'fieldValidation'] : method === 'delete' ? ['dryRun'] : [])];
+  return {
+    operationId: `${verb}${group.replaceAll('.', '')}${version}${kind}`,
+    'x-kubernetes-action': verb === 'create' ? 'post' : verb === 'update' ? 'put' : verb,
+    'x-kubernetes-group-version-kind': { group, version, kind },
+    parameters: parameters.map(name => ({ name, in: 'query', schema: { type: 'string' } })),
+    ...(isWrite && { requestBody: { content: Object.fromEntries(types.map(type => [type, { schema: body }])) } }),
+    responses: { 200: { description: 'OK', content: { 'application/json': { schema: refTo(answered) } } } },
+  };
+}
+
+function collect(name: string, found: Record<string, object>): void {
+  const type = schemaData().types[name];
+  if (!type || found[name]) return;
+  found[name] = toComponent(type);
+  const follow = ({ ref, items, values }: Field): void => {
+    if (ref) collect(ref, found);
+    if (items) follow(items);
+    if (values) follow(values);
+  };
+  for (const field of Object.values(type.fields ?? {})) follow(field);
+}
+
+function toComponent(type: TypeData): object {
+  const { fields, required, gvk } = type;
+  const groupVersionKind = gvk && { 'x-kubernetes-group-version-kind': gvk.map(toGvk) };
+  if (!fields) return { ...toSchema(type as Field), ...groupVersionKind };
+  const properties = Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, toSchema(field)]));
+  const mapType = type['map-type'] && { 'x-kubernetes-map-type': type['map-type'] };
+  return { type: 'object', properties, ...(required && { required }), ...mapType, ...groupVersionKind };
+}
+
+function toSchema(field: Field): object {
+  const extensions: Record<string, unknown> = {};
+  for (const name of EXTENSIONS) if (field[name] !== undefined) extensions[`x-kubernetes-${name}`] = field[name];
+  return { ...shapeOf(field), ...(field.default !== undefined && { default: field.default }), ...extensions };
+}
+
+function shapeOf({ type, format, ref, items, values }: Field): object {
+  if (ref) return { allOf: [refTo(ref)] }; // a bare $ref may have nothing beside it
+  if (items) return { type: 'array', items: toSchema(items) };
+  if (values) return { type: 'object', additionalProperties: toSchema(values) };
+  if (type === 'int-or-string') return { ...(format && { format }), oneOf: [{ type: 'integer' }, { type: 'string' }] };
+  return { ...(type && { type }), ...(format && { format }) };
+}
+
+function refTo(name: string): object {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+function listTypeOf(type: string): string {
+  return `${type}List`;
+}
+
+/** `apps/v1/Deployment` or `v1/Pod`. */
+function toGvk(text: string): { group: string; version: string; kind: string } {
+  const [kind = '', version = '', group = ''] = text.split('/').reverse();
+  return { group, version, kind };
+}
