@@ -1,0 +1,140 @@
+import { type Clock, type Log, messageOf } from '#base/index.ts';
+import { type Client, Informer, keyText } from '#client/index.ts';
+import { EndpointSlice } from '#kinds/endpoint-slice.ts';
+import { Service } from '#kinds/service.ts';
+import type { DnsServer, Rule, RuleTable } from '#net/index.ts';
+import { toDnsRecords } from './dns-records.ts';
+import { toServiceRule } from './service-rules.ts';
+
+export interface ClusterNetworkOptions {
+  client: Client;
+  nodeName: string;
+  domain: string;
+  rules: RuleTable;
+  dns: DnsServer;
+  clock: Clock;
+  log: Log;
+}
+
+const RETRY_MS = 1_000;
+
+/**
+ * Keeps the kernel's rules and the DNS server's names true to Services and EndpointSlices. What changed within one turn goes out as one
+ * transaction; while it is on its way, further changes gather for the next.
+ */
+export class ClusterNetwork implements AsyncDisposable {
+  readonly #options: ClusterNetworkOptions;
+  readonly #services: Informer<Service>;
+  readonly #slices: Informer<EndpointSlice>;
+  readonly #slicesOf = new Map<string, Map<string, EndpointSlice>>();
+  readonly #namesOf = new Map<string, string[]>();
+  readonly #dirty = new Set<string>();
+  #writing: Promise<void> | undefined;
+  #retry: Disposable | undefined;
+  #closed = false;
+
+  constructor(options: ClusterNetworkOptions) {
+    this.#options = options;
+    const { client, clock, log } = options;
+    this.#services = new Informer({ client, kind: Service, clock, log });
+    this.#slices = new Informer({ client, kind: EndpointSlice, clock, log });
+  }
+
+  /** Resolves when kernel and DNS show all Services that there are. */
+  async start(): Promise<void> {
+    this.#slices.subscribe(({ key, object, previous }) => {
+      const [before, now] = [previous && serviceOf(previous), object && serviceOf(object)];
+      if (before && before !== now) this.#dropSlice(before, key);
+      if (object && now) this.#slicesOf.set(now, (this.#slicesOf.get(now) ?? new Map()).set(key, object));
+      for (const service of new Set([before, now])) if (service) this.#touch(service);
+    });
+    this.#services.subscribe(({ key }) => this.#touch(key));
+    await Promise.all([this.#services.start(), this.#slices.start()]);
+    this.#dirty.clear();
+    const services = this.#services.list();
+    await this.#options.rules.load([...this.#hostRules(), ...services.flatMap(service => this.#ruleOf(service) ?? [])]);
+    for (const service of services) this.#dirty.add(keyText(service.metadata));
+    await this.#writeNames([...this.#dirty]);
+    this.#dirty.clear();
+  }
+
+  /** Published ports of pods stay through a reload of the Services. */
+  #hostRules(): Rule[] {
+    return [...this.#options.rules.rules.values()].filter(rule => 'hostPort' in rule);
+  }
+
+  #ruleOf(service: Service) {
+    const slices = [...(this.#slicesOf.get(keyText(service.metadata))?.values() ?? [])];
+    return toServiceRule(service, slices, this.#options.nodeName);
+  }
+
+  #dropSlice(service: string, key: string): void {
+    const slices = this.#slicesOf.get(service);
+    slices?.delete(key);
+    if (slices?.size === 0) this.#slicesOf.delete(service);
+  }
+
+  #touch(service: string): void {
+    this.#dirty.add(service);
+    if (this.#writing || this.#closed) return;
+    this.#writing = Promise.resolve()
+      .then(() => this.#writeAll())
+      .finally(() => {
+        this.#writing = undefined;
+      });
+  }
+
+  async #writeAll(): Promise<void> {
+    await new Promise(resolve => setImmediate(resolve));
+    while (this.#dirty.size > 0 && !this.#closed) {
+      const keys = [...this.#dirty];
+      this.#dirty.clear();
+      try {
+        await Promise.all([this.#writeRules(keys), this.#writeNames(keys)]);
+      } catch (error) {
+        this.#options.log.error('Services could not be written to the kernel', { services: keys, error: messageOf(error) });
+        for (const key of keys) this.#dirty.add(key);
+        this.#retry = this.#options.clock.after(RETRY_MS, () => this.#touch(keys[0] ?? ''));
+        return;
+      }
+    }
+  }
+
+  async #writeRules(keys: readonly string[]): Promise<void> {
+    const set: Rule[] = [];
+    const removed: string[] = [];
+    for (const key of keys) {
+      const service = this.#services.get(key);
+      const rule = service && this.#ruleOf(service);
+      if (rule) set.push(rule);
+      else if (this.#options.rules.rules.has(key)) removed.push(key);
+    }
+    if (set.length + removed.length > 0) await this.#options.rules.change(set, removed);
+  }
+
+  async #writeNames(keys: readonly string[]): Promise<void> {
+    const set: Record<string, ReturnType<typeof toDnsRecords>[string]> = {};
+    const removed: string[] = [];
+    for (const key of keys) {
+      const service = this.#services.get(key);
+      const records = service ? toDnsRecords(service, [...(this.#slicesOf.get(key)?.values() ?? [])], this.#options.domain) : {};
+      Object.assign(set, records);
+      removed.push(...(this.#namesOf.get(key) ?? []).filter(name => !(name in records)));
+      if (service) this.#namesOf.set(key, Object.keys(records));
+      else this.#namesOf.delete(key);
+    }
+    await this.#options.dns.setRecords({ set, removed: removed.filter(name => !(name in set)) });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#retry?.[Symbol.dispose]();
+    await Promise.all([this.#services[Symbol.asyncDispose](), this.#slices[Symbol.asyncDispose]()]);
+    await this.#writing;
+  }
+}
+
+function serviceOf({ metadata }: EndpointSlice): string | undefined {
+  const name = metadata.labels?.['kubernetes.io/service-name'];
+  return name ? `${metadata.namespace}/${name}` : undefined;
+}
