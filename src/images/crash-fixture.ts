@@ -17,7 +17,7 @@ async function run(dataDir: string, start: number): Promise<void> {
     await images.load(inPieces(buildLayout(buildImage([crashLayer(i), crashLayer(-1)]), `app:${i}`)));
     await images.tag(`app:${i}`, `moving:latest`);
     process.stdout.write(`+${i}\n`);
-    if (i % 3 !== 2) continue;
+    if (i % 3 !== 2 || i - 2 < start) continue;
     process.stdout.write(`?${i - 2}\n`);
     await images.remove(`app:${i - 2}`);
     process.stdout.write(`-${i - 2}\n`);

@@ -17,13 +17,13 @@ async function runAndKill(dataDir: string, start: number, lines: number, moreMs:
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let said = '';
-  const ended = new Promise(resolve => child.once('close', resolve));
+  const ended = new Promise(resolve => child.once('close', (_code, signal) => resolve(signal)));
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     const had = said.split('\n').length;
     said += text;
     if (had <= lines && said.split('\n').length > lines) setTimeout(() => child.kill('SIGKILL'), moreMs);
   });
-  await ended;
+  assert.equal(await ended, 'SIGKILL', 'it ended by itself');
   return said.split('\n').slice(0, -1);
 }
 

@@ -1,0 +1,89 @@
+import type { Readable } from 'node:stream';
+import type { Clock } from '#base/clock.ts';
+import type { Log } from '#base/log.ts';
+import type { ArchivedImage } from './archive-reader.ts';
+import type { AssembleOptions } from './assemble.ts';
+import type { ContentStore } from './content-store.ts';
+import type { LockedPackage } from './debian-packages.ts';
+import type { Digest } from './digest.ts';
+import type { Descriptor, ImageConfig, Platform } from './oci.ts';
+import type { PullOptions } from './pull.ts';
+import type { RegistryHosts } from './registry-client.ts';
+import type { UnpackWorkersOptions } from './unpack-workers.ts';
+
+export interface ImageStoreOptions {
+  /** `content`, `images` and `layers` lie below it; one process owns it. */
+  dataDir: string;
+  log: Log;
+  clock?: Clock;
+  /** What is special about single registries, by host[:port]. */
+  hosts?: RegistryHosts;
+  platform?: Platform;
+  /** Whether a container needs the image; its layers then stay, whatever is removed. */
+  isInUse?: (imageId: Digest) => boolean;
+  workers?: UnpackWorkersOptions;
+  /** For tests of a reboot. */
+  bootId?: string;
+}
+
+/** An image that is here. Names are canonical; `toFamiliarName` gives docker's short form. */
+export interface ImageRecord {
+  /** The digest of the configuration, docker's "image id". */
+  id: Digest;
+  manifestDigest: Digest;
+  /** What registries and archives call it: its manifest or the index that holds it. */
+  target: Descriptor;
+  repoTags: string[];
+  repoDigests: string[];
+  /** Configuration and layers as they are stored. */
+  sizeBytes: number;
+  config: ImageConfig;
+  /** Lower directories, top first, each once, never none. There only after `ensureUnpacked`. */
+  layers: string[];
+  /** When the newest of its names was given, milliseconds since the epoch. */
+  taggedAtMs: number;
+}
+
+export interface LoadOptions {
+  signal?: AbortSignal;
+  onBytes?: (total: number) => void;
+  /** Unpack at once, so that a first container starts quickly; by default true. */
+  unpack?: boolean;
+}
+
+export interface RemoveOptions {
+  /** Remove all names of an id; and the name of an image in use, whose content then stays. */
+  force?: boolean;
+}
+
+export interface RemoveResult {
+  untagged: string[];
+  /** Image ids and layers that are gone. */
+  deleted: Digest[];
+}
+
+export type LoadSource = string | AsyncIterable<Uint8Array>;
+
+/** The images of this machine: pulled, loaded or assembled, named, unpacked, removed. What it promised is on the disk. */
+export interface ImageStore extends AsyncDisposable {
+  readonly content: ContentStore;
+  /** Fetches an image by tag or digest and unpacks it; one download and one unpack for whoever asks at the same time. */
+  pull(reference: string, options?: PullOptions): Promise<ImageRecord>;
+  /** Takes in an archive (stream or path) or an OCI layout directory (path). */
+  load(source: LoadSource, options?: LoadOptions): Promise<ImageRecord[]>;
+  /** Gives names to images that are in the content store already, as builder and assembler do. */
+  adopt(images: ArchivedImage[], options?: LoadOptions): Promise<ImageRecord[]>;
+  /** Makes an image from packages and files by a declarative file, see `AssembleFile`. */
+  assemble(file: string, options?: Partial<AssembleOptions>): Promise<{ record: ImageRecord; packages: LockedPackage[]; lockPath: string }>;
+  /** A docker-compatible archive, which is an OCI layout too. Images given by name keep that name, those given by id none. */
+  save(references: string[]): Promise<Readable>;
+  list(): Promise<ImageRecord[]>;
+  /** By name, by id, by the beginning of an id. @throws NotFound. */
+  inspect(reference: string): Promise<ImageRecord>;
+  tag(reference: string, newName: string): Promise<void>;
+  remove(reference: string, options?: RemoveOptions): Promise<RemoveResult>;
+  /** The image's lower directories, top first, unpacked if they were not. */
+  ensureUnpacked(reference: string): Promise<string[]>;
+  /** Removes content that no image needs, and images without a name that nobody uses unless `untagged` is false. */
+  prune(options?: { untagged?: boolean }): Promise<{ deleted: Digest[]; freedBytes: number }>;
+}
