@@ -60,14 +60,18 @@ export interface NetlinkMessage {
   body: Buffer;
 }
 
-/** An rtnetlink socket of the network namespace that the calling thread is in when it is made. All calls are synchronous. */
+/** Netlink's families that are spoken here. */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
+
+/** A netlink socket of the network namespace that the calling thread is in when it is made. All calls are synchronous. */
 export class Netlink {
   #fd: number;
   #sequence = 0;
   #buffer = Buffer.alloc(65536);
 
-  constructor() {
-    this.#fd = check(socketCall(AF_NETLINK, SOCK_RAW_CLOEXEC, 0), 'netlink socket');
+  constructor(family = NETLINK_ROUTE) {
+    this.#fd = check(socketCall(AF_NETLINK, SOCK_RAW_CLOEXEC, family), 'netlink socket');
   }
 
   /**
@@ -102,14 +106,14 @@ export class Netlink {
 
   /** All links of this network namespace. */
   links(): Link[] {
-    return this.#dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) }).map(toLink);
+    return this.dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) }).map(toLink);
   }
 
   /** The link that the IPv4 default route leads to, or undefined without one. */
   uplink(): Link | undefined {
     const header = Buffer.alloc(12);
     header[0] = AF_INET;
-    const routes = this.#dump({ what: 'list routes', type: RTM_GETROUTE, flags: 0, body: header });
+    const routes = this.dump({ what: 'list routes', type: RTM_GETROUTE, flags: 0, body: header });
     const isDefault = (route: Buffer) => route[0] === AF_INET && route[1] === 0 && route[4] === 254;
     const index = routes.find(isDefault)?.subarray(12);
     const device = index && attributes(index).get(4)?.readUInt32LE(0);
@@ -142,7 +146,8 @@ export class Netlink {
     return undefined;
   }
 
-  #dump(message: NetlinkMessage): Buffer[] {
+  /** Everything that a question for lists is answered with, without the messages' headers. */
+  dump(message: NetlinkMessage): Buffer[] {
     const packet = this.#encode(message, NLM_F_DUMP);
     check(Number(sendCall(this.#fd, packet, packet.length, 0)), message.what);
     const found: Buffer[] = [];
@@ -295,7 +300,8 @@ function align(length: number): number {
   return (length + 3) & ~3;
 }
 
-function attribute(type: number, data: Buffer): Buffer {
+/** One attribute in netlink's encoding: length, type, data, padding. */
+export function attribute(type: number, data: Buffer): Buffer {
   const encoded = Buffer.alloc(align(4 + data.length));
   encoded.writeUInt16LE(4 + data.length, 0);
   encoded.writeUInt16LE(type, 2);
@@ -337,7 +343,8 @@ function linkHeader({ index = 0, flags = 0, change = 0 }: { index?: number; flag
   return header;
 }
 
-function attributes(data: Buffer): Map<number, Buffer> {
+/** Reads a series of attributes, by type. */
+export function attributes(data: Buffer): Map<number, Buffer> {
   const found = new Map<number, Buffer>();
   for (let at = 0; at + 4 <= data.length; ) {
     const size = data.readUInt16LE(at);

@@ -169,6 +169,39 @@ export function planRuleChanges(table: string, before: Iterable<Rule>, after: It
   return [...removed, ...added].join('');
 }
 
+/** A port that led somewhere over UDP and no longer does: flows tracked before the change still would. */
+export interface StaleTarget {
+  port: number;
+  address: string;
+  targetPort: number;
+}
+
+/** Where datagrams were led before and are not any more; the kernel must forget these flows after the change. */
+export function planStaleFlows(before: Iterable<Rule>, after: Iterable<Rule>): StaleTarget[] {
+  const [old, now] = [udpTargets(before), udpTargets(after)];
+  return [...old].filter(([key]) => !now.has(key)).map(([, target]) => target);
+}
+
+function udpTargets(rules: Iterable<Rule>): Map<string, StaleTarget> {
+  const targets = new Map<string, StaleTarget>();
+  const add = (id: string, port: number, address: string, targetPort: number) =>
+    void targets.set(`${id} ${port} ${address} ${targetPort}`, { port, address, targetPort });
+  for (const rule of rules) {
+    if (!('ports' in rule)) {
+      if (rule.protocol === 'udp') add(rule.id, rule.hostPort, rule.address, rule.port);
+      continue;
+    }
+    for (const { protocol, port, nodePort, endpoints } of rule.ports) {
+      if (protocol !== 'udp') continue;
+      for (const endpoint of endpoints) {
+        add(rule.id, port, endpoint.address, endpoint.port);
+        if (nodePort !== undefined) add(rule.id, nodePort, endpoint.address, endpoint.port);
+      }
+    }
+  }
+  return targets;
+}
+
 /** What the rules need of `renderTable`: powers of two, so that growing Services seldom ask for more. */
 export function capacityFor(rules: Iterable<Rule>, atLeast: Capacity = { random: 16, sticky: 0 }): Capacity {
   const capacity = { ...atLeast };

@@ -1,6 +1,8 @@
 import koffi from 'koffi';
 import { UmiakError } from '#base/errors.ts';
 import { serveCalls } from '#base/worker-calls.ts';
+import { forgetUdpFlows } from '#linux/conntrack.ts';
+import type { StaleTarget } from './nft-rules.ts';
 
 /** libnftables in this thread; its netlink socket belongs to the network namespace that the thread started in. */
 const nftables = koffi.load('libnftables.so.1');
@@ -18,6 +20,11 @@ const handlers = {
     const error: string = takeError(context);
     if (hasFailed) throw new UmiakError('InternalError', `nftables refused the transaction: ${error.trim()}`);
     return output;
+  },
+
+  forget(targets: StaleTarget[]): number {
+    const stale = new Set(targets.map(({ port, address, targetPort }) => `${port} ${address} ${targetPort}`));
+    return forgetUdpFlows(({ destination, answeredBy }) => stale.has(`${destination.port} ${answeredBy.address} ${answeredBy.port}`));
   },
 };
 

@@ -1,5 +1,6 @@
 import { isUmiakError } from '#base/errors.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
+import type { StaleTarget } from './nft-rules.ts';
 import type { NftHandlers } from './nft-transactions-worker.ts';
 
 /**
@@ -30,6 +31,11 @@ export class NftTransactions implements AsyncDisposable {
   /** Deletes a table with all that is in it. Without one, nothing happens. */
   async deleteTable(table: string): Promise<void> {
     await this.apply(`add table ip ${table}\ndelete table ip ${table}`);
+  }
+
+  /** Makes the kernel forget tracked UDP flows to places that rules no longer lead to; call it after the change. */
+  async forgetFlows(targets: readonly StaleTarget[]): Promise<void> {
+    if (targets.length > 0) await this.#worker.call('forget', [...targets]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

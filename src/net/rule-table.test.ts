@@ -137,6 +137,20 @@ test('UDP', async () => {
   await table.change([], [dns.id]);
 });
 
+test('a UDP client that keeps its port follows the endpoints', async () => {
+  const dns = (endpoint: typeof second): ServiceRule => ({
+    id: 'default/udp',
+    addresses: ['10.43.0.8'],
+    ports: [{ protocol: 'udp', port: 53, nodePort: 30053, endpoints: [endpoint] }],
+  });
+  const ask = () => [askUdp('10.43.0.8', 53, client.path, 5555), askUdp(bridge.gateway, 30053, client.path, 5556)];
+  await table.change([dns(second)]);
+  assert.deepEqual(ask(), Array(2).fill(`two ${client.address}`));
+  await table.change([dns(first as typeof second)]);
+  assert.deepEqual(ask(), Array(2).fill(`one ${client.address}`));
+  await table.change([], ['default/udp']);
+});
+
 test('published ports: on all addresses, or on one; the pod itself reaches them too', async () => {
   const all: HostPortRule = { id: 'hp/1', protocol: 'tcp', hostPort: 8081, address: two.address, port: 8080 };
   const loopback: HostPortRule = { id: 'hp/2', hostIp: '127.0.0.1', protocol: 'tcp', hostPort: 8082, address: two.address, port: 8080 };

@@ -1,4 +1,4 @@
-import { type Capacity, capacityFor, planRuleChanges, type Rule, renderTable, type TableConfig } from './nft-rules.ts';
+import { type Capacity, capacityFor, planRuleChanges, planStaleFlows, type Rule, renderTable, type TableConfig } from './nft-rules.ts';
 import type { NftTransactions } from './nft-transactions.ts';
 
 export interface RuleTableOptions {
@@ -43,12 +43,17 @@ export class RuleTable {
       for (const id of removedIds) next.delete(id);
       for (const rule of set) next.set(rule.id, rule);
       const needed = capacityFor(set, this.#capacity);
-      if (!this.#isLoaded || needed.random > this.#capacity.random || needed.sticky > this.#capacity.sticky) return this.#replace(next);
+      const before = this.#rules;
       const ids = new Set([...removedIds, ...set.map(rule => rule.id)]);
       const chosen = (rules: Map<string, Rule>) => [...ids].flatMap(id => rules.get(id) ?? []);
-      const commands = planRuleChanges(this.#config.instance, chosen(this.#rules), chosen(next));
-      if (commands) await this.#nft.apply(commands).catch(() => this.#replace(next)); // somebody else changed our table: say all of it again
-      this.#rules = next;
+      const isTooSmall = needed.random > this.#capacity.random || needed.sticky > this.#capacity.sticky;
+      if (!this.#isLoaded || isTooSmall) await this.#replace(next);
+      else {
+        const commands = planRuleChanges(this.#config.instance, chosen(before), chosen(next));
+        if (commands) await this.#nft.apply(commands).catch(() => this.#replace(next)); // somebody else changed our table: say all of it again
+        this.#rules = next;
+      }
+      await this.#nft.forgetFlows(planStaleFlows(chosen(before), chosen(next)));
     });
   }
 

@@ -74,12 +74,12 @@ export function fetchText(target: string, path?: string, maxSeconds = 3): string
 }
 
 const ASK = `
-const [port, address] = process.argv.slice(1);
-const u = require('node:dgram').createSocket('udp4');
+const [port, address, from] = process.argv.slice(1);
+const u = require('node:dgram').createSocket('udp4').bind(+from);
 u.on('message', m => { console.log(String(m)); process.exit(0); }).send('hi', +port, address);
 setTimeout(() => process.exit(28), 3000);`;
 
-/** What comes back for one datagram. */
-export function askUdp(address: string, port: number, path?: string): string {
-  return run([process.execPath, '-e', ASK, String(port), address], path);
+/** What comes back for one datagram, sent from any port or a given one. */
+export function askUdp(address: string, port: number, path?: string, fromPort = 0): string {
+  return run([process.execPath, '-e', ASK, String(port), address, String(fromPort)], path);
 }
