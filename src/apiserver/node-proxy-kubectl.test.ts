@@ -8,13 +8,9 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Pod } from '#kinds/types.gen.ts';
-import { refuseUpgrade } from '#wire/upgrade.ts';
 import { acceptChannels, toExitStatus } from '#wire/websocket-channels.ts';
 import { DirectNodeConnector } from './direct-node-connector.ts';
-import type { UpgradeHandler } from './http-server.ts';
-import { createNodeProxy } from './node-proxy.ts';
-import { toStatus } from './status.ts';
+import type { NodeConnector } from './node-connector.ts';
 import { startTestCluster, type TestCluster } from './test-cluster.ts';
 
 const KUBECTL = fileURLToPath(new URL('../../.bin/kubectl', import.meta.url));
@@ -23,7 +19,12 @@ let node: ReturnType<typeof createServer>;
 let connector: DirectNodeConnector;
 
 before(async () => {
-  cluster = await startTestCluster({ upgrade });
+  const nodeConnector: NodeConnector = {
+    request: (...asked) => connector.request(...asked),
+    upgrade: (...asked) => connector.upgrade(...asked),
+    [Symbol.asyncDispose]: () => connector[Symbol.asyncDispose](),
+  };
+  cluster = await startTestCluster({ nodeConnector });
   const { server: pair } = await cluster.pki.node('box', []);
   node = createServer({ cert: pair.certificate, key: pair.key, ca: cluster.pki.authority.certificate, requestCert: true }, serveLogs);
   node.on('upgrade', serveSession);
@@ -35,6 +36,7 @@ before(async () => {
   });
   const create = async (path: string, body: object) => assert.equal((await cluster.call('POST', path, body)).status, 201);
   await create('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
+  await create('/api/v1/namespaces/shop/serviceaccounts', { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default' } });
   const containers = [{ name: 'a', image: 'x' }];
   await create('/api/v1/namespaces/shop/pods', {
     apiVersion: 'v1',
@@ -62,26 +64,6 @@ after(async () => {
   await cluster?.[Symbol.asyncDispose]();
 });
 
-/** Stands in for the server's own wiring. */
-async function upgrade(...[request, socket, head]: Parameters<UpgradeHandler>): Promise<void> {
-  try {
-    const handlers = createNodeProxy({
-      connector,
-      getPod: (namespace, name) => cluster.server.cluster.get('', 'pods', { namespace, name }) as Pod | undefined,
-      authorize: () => ({ allowed: true, reason: '' }),
-    });
-    const url = new URL(request.url, cluster.url);
-    const [, namespace = '', name = '', subresource = ''] = /namespaces\/([^/]+)\/pods\/([^/]+)\/([^/]+)/.exec(url.pathname) ?? [];
-    const route = { namespace, name, subresource, rest: '' };
-    const context = { request, query: url.searchParams, route, identity: { name: 'admin', groups: [] } };
-    const outcome = await handlers.get(`pods/${subresource}`)!(context);
-    if (outcome.type === 'upgrade') await outcome.accept(socket, head);
-  } catch (error) {
-    const status = toStatus(error);
-    refuseUpgrade(socket, status.code, JSON.stringify(status), 'application/json');
-  }
-}
-
 /** A node whose containers know three commands. */
 async function serveSession(request: IncomingMessage, socket: Parameters<typeof acceptChannels>[1], head: Buffer): Promise<void> {
   const { stdin, stdout, stderr, resize, sendStatus } = await acceptChannels(request, socket, head);
@@ -98,7 +80,8 @@ async function serveSession(request: IncomingMessage, socket: Parameters<typeof 
 }
 
 function serveLogs(_request: IncomingMessage, response: ServerResponse): void {
-  response.end('line\n');
+  response.write('first\n');
+  response.end('last\n');
 }
 
 async function kubectl(args: string[], input: string | Buffer = ''): Promise<{ code: number; out: string; err: string }> {
@@ -132,6 +115,11 @@ test('kubectl exec -it: the terminal’s size gets through', async () => {
   const command = `stty cols 101 rows 33; ${KUBECTL} --kubeconfig ${cluster.kubeconfig} -n shop exec -it x -- size`;
   const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
   assert.match(await text(child.stdout), /101x33/);
+});
+
+test('kubectl logs, and what it says of a pod that is not there', async () => {
+  assert.deepEqual(await kubectl(['logs', 'x', '--tail=2']), { code: 0, out: 'first\nlast\n', err: '' });
+  assert.match((await kubectl(['logs', 'gone'])).err, /pods "gone" not found/);
 });
 
 test('kubectl says what the server refuses', async () => {

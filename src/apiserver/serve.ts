@@ -8,6 +8,7 @@ import type { Metrics } from './metrics.ts';
 import { render } from './render.ts';
 import type { ApiRequest, Context, Outcome } from './request.ts';
 import { type Status, toStatus } from './status.ts';
+import { sendStream } from './stream-outcome.ts';
 import { Watch } from './watch.ts';
 import { HttpWatchSink } from './watch-http.ts';
 
@@ -44,12 +45,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
       reply.onClose(() => watch.stop());
       return;
     }
-    if (outcome.type === 'stream') {
-      reply.head(outcome.status, { ...outcome.headers, ...UNCACHED });
-      reply.onClose(() => outcome.body.destroy());
-      for await (const piece of outcome.body) if (!reply.write(piece as Buffer)) await reply.drained();
-      return reply.end();
-    }
+    if (outcome.type === 'stream') return await sendStream(reply, outcome, UNCACHED);
     const { status, contentType, headers, body } = render(outcome, context, clock.now());
     const all: Headers = { 'content-type': contentType, ...UNCACHED, ...headers, ...warning };
     if (request.method === 'HEAD') {
