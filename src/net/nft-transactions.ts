@@ -33,6 +33,14 @@ export class NftTransactions implements AsyncDisposable {
     await this.apply(`add table ip ${table}\ndelete table ip ${table}`);
   }
 
+  /**
+   * Chains of other tables that drop by default what the host forwards or receives, e.g. `ip filter FORWARD`: an accept of ours can't override
+   * them (for `umiak doctor`). Rules of the older iptables are not seen.
+   */
+  async foreignDrops(ownTable: string): Promise<string[]> {
+    return planForeignDrops(await this.#worker.call('run', 'list chains'), ownTable);
+  }
+
   /** Makes the kernel forget tracked UDP flows to places that rules no longer lead to; call it after the change. */
   async forgetFlows(targets: readonly StaleTarget[]): Promise<void> {
     if (targets.length > 0) await this.#worker.call('forget', [...targets]);
@@ -41,4 +49,17 @@ export class NftTransactions implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker[Symbol.asyncDispose]();
   }
+}
+
+/** Finds dropping base chains in what `nft list chains` prints. */
+export function planForeignDrops(chains: string, ownTable: string): string[] {
+  let table = '';
+  let chain = '';
+  const found: string[] = [];
+  for (const line of chains.split('\n')) {
+    table = /^table (\S+ \S+) \{/.exec(line)?.[1] ?? table;
+    chain = /^\s*chain (\S+) \{/.exec(line)?.[1] ?? chain;
+    if (/hook (forward|input)\b.*policy drop;/.test(line) && table !== `ip ${ownTable}`) found.push(`${table} ${chain}`);
+  }
+  return found;
 }
