@@ -10,7 +10,8 @@ export function detectCompression(start: Uint8Array): Compression {
   if (begins(0x1f, 0x8b, 0x08)) return 'gzip';
   if (begins(0x28, 0xb5, 0x2f, 0xfd)) return 'zstd';
   if (begins(0xfd, 0x37, 0x7a, 0x58, 0x5a)) return 'xz';
-  if (begins(0x42, 0x5a, 0x68)) return 'bzip2';
+  // A tar archive may begin with a file's name, so "BZh" alone says nothing.
+  if (begins(0x42, 0x5a, 0x68) && start[4] === 0x31 && start[5] === 0x41) return 'bzip2';
   return 'none';
 }
 

@@ -80,6 +80,10 @@ test('files, directories, links, devices, owners, modes, times and attributes ar
     });
 });
 
+test('a layer whose first name looks like a compressed stream is read as what it is', async () => {
+  await unpacked(buildTar([{ name: 'BZh9-notes', content: 'x' }]), async root => assert.deepEqual(await readdir(root), ['BZh9-notes']));
+});
+
 test('names need not be UTF-8', async () => {
   const archive = buildTar([{ name: 'caf?', content: 'latin1' }]);
   archive[3] = 0xe9;
