@@ -9,7 +9,7 @@ import { parse } from 'yaml';
 import { ManualClock } from '#base/clock.ts';
 import { CertificateAuthority } from './ca.ts';
 import { subjectOf } from './certificate-request.ts';
-import { ClusterPki } from './cluster-pki.ts';
+import { ClusterPki, isApiServerClient } from './cluster-pki.ts';
 import { toKubeconfig, writeKubeconfig } from './kubeconfig.ts';
 
 const root = mkdtempSync(join(tmpdir(), `umiak-pki-${process.pid}-`));
@@ -46,6 +46,16 @@ test('openssl finds the chains good for their purposes and hosts', async () => {
   verify('node-box-server.crt', '-purpose', 'sslserver', '-verify_ip', '192.168.1.5');
   assert.throws(() => verify('admin.crt', '-purpose', 'sslserver'));
   assert.throws(() => verify('apiserver.crt', '-purpose', 'sslserver', '-verify_hostname', 'elsewhere'));
+});
+
+test('only the API server’s client certificate opens a node', async () => {
+  const pki = await ClusterPki.open({ directory: join(root, 'once'), clock: new ManualClock(Date.now()) });
+  const is = ({ certificate }: { certificate: string }) => isApiServerClient(new X509Certificate(certificate));
+  assert.equal(is(pki.kubeletClient), true);
+  const { client, server } = await pki.node('box', []);
+  const impostor = await pki.client('kube-apiserver-kubelet-client');
+  for (const other of [pki.admin, pki.apiServer, client, server, impostor]) assert.equal(is(other), false);
+  assert.equal(isApiServerClient(undefined), false);
 });
 
 test('of several processes that make the authority at once, all get the same one', async () => {

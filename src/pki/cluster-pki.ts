@@ -1,6 +1,8 @@
+import type { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { CertificateAuthority, type CertificatePair } from './ca.ts';
+import { isClientCertificate, subjectOf } from './certificate-request.ts';
 import { makeSecretDirectory } from './secret-files.ts';
 import { ensureTokenKey, TokenSigner } from './tokens.ts';
 
@@ -11,6 +13,16 @@ export interface ClusterPkiOptions {
   /** By what else than localhost and the `kubernetes` Service's names the API server is reached: service IP, bridge gateway, host name, node addresses. */
   hosts?: string[];
   issuer?: string;
+}
+
+/** What the API server is called towards nodes. */
+const KUBELET_CLIENT = { commonName: 'kube-apiserver-kubelet-client', organization: 'kubeadm:cluster-admins' };
+
+/** True for the certificate of the API server's own client: the only one a node's HTTPS API lets in, as every user's comes from the same authority. */
+export function isApiServerClient(certificate: X509Certificate | undefined): boolean {
+  if (!certificate || !isClientCertificate(certificate)) return false;
+  const { CN, O } = subjectOf(certificate);
+  return CN === KUBELET_CLIENT.commonName && O.includes(KUBELET_CLIENT.organization);
 }
 
 /** Names every API server's certificate bears. */
@@ -50,8 +62,8 @@ export class ClusterPki {
     const [apiServer, kubeletClient, admin, key] = await Promise.all([
       authority.ensure('apiserver', { commonName: 'kube-apiserver', hosts: [...API_SERVER_HOSTS, ...hosts], usages: ['serverAuth'] }),
       authority.ensure('apiserver-kubelet-client', {
-        commonName: 'kube-apiserver-kubelet-client',
-        organizations: ['kubeadm:cluster-admins'],
+        commonName: KUBELET_CLIENT.commonName,
+        organizations: [KUBELET_CLIENT.organization],
         usages: ['clientAuth'],
       }),
       authority.ensure('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'], usages: ['clientAuth'] }),
