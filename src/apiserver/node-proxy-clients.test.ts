@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { Exec, KubeConfig, Log, type V1Status } from '@kubernetes/client-node';
 import { acceptChannels, toExitStatus } from '#wire/websocket-channels.ts';
 import { DirectNodeConnector } from './direct-node-connector.ts';
 import type { NodeConnector } from './node-connector.ts';
@@ -120,6 +122,28 @@ test('kubectl exec -it: the terminal’s size gets through', async () => {
 test('kubectl logs, and what it says of a pod that is not there', async () => {
   assert.deepEqual(await kubectl(['logs', 'x', '--tail=2']), { code: 0, out: 'first\nlast\n', err: '' });
   assert.match((await kubectl(['logs', 'gone'])).err, /pods "gone" not found/);
+});
+
+test('the JavaScript client’s exec and log', async () => {
+  const config = new KubeConfig();
+  config.loadFromFile(cluster.kubeconfig);
+  const run = async (command: string, stdin: Readable | null) => {
+    const [out, err] = [new PassThrough(), new PassThrough()];
+    const { promise, resolve } = Promise.withResolvers<V1Status>();
+    await new Exec(config).exec('shop', 'x', 'a', [command], out, err, stdin, false, resolve);
+    const status = await promise;
+    return { status, out: String(out.read() ?? ''), err: String(err.read() ?? '') };
+  };
+  const failed = await run('complain', null);
+  assert.equal(failed.status.details?.causes?.[0]?.message, '42');
+  assert.equal(failed.err, 'no\n');
+  const echoed = await run('cat', Readable.from(['hello']));
+  assert.equal(echoed.status.status, 'Success');
+  assert.equal(echoed.out, 'hello');
+
+  const log = new PassThrough();
+  await new Log(config).log('shop', 'x', 'a', log, { follow: true });
+  assert.equal(await text(log), 'first\nlast\n');
 });
 
 test('kubectl says what the server refuses', async () => {
