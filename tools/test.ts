@@ -11,6 +11,7 @@
  * All phases flow through one reporter; tests that did not run and node's own summary, over all phases, are the last lines printed.
  */
 import { globSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { run } from 'node:test';
@@ -64,29 +65,67 @@ interface FileResult {
   counts: Counts;
 }
 
-/** Runs one file in a process of its own; past its time it is killed and counts as failed. */
+/** What a killed file's streams get to end in, since processes that it left may hold them open. */
+const GRACE_MS = 3000;
+
+/**
+ * Runs one file in a process of its own; past its time it is killed and counts as failed. Processes that it started and that still
+ * run afterwards, known by a mark in their environment, are ended and named.
+ */
 async function runFile(root: string, file: string, timeoutMs: number, stop: AbortSignal): Promise<FileResult> {
   const tooLong = AbortSignal.timeout(timeoutMs);
+  const mark = `UMIAK_TEST_RUN=${process.pid}/${file}`;
   const result: FileResult = { events: [], counts: noCounts() };
   const began = performance.now();
-  const execArgv = ['--disable-warning=ExperimentalWarning'];
-  for await (const event of run({ cwd: root, files: [join(root, file)], execArgv, signal: AbortSignal.any([tooLong, stop]) })) {
+  const events = run({
+    cwd: root,
+    files: [join(root, file)],
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+    env: { ...process.env, UMIAK_TEST_RUN: mark.slice(mark.indexOf('=') + 1) },
+    signal: AbortSignal.any([tooLong, stop]),
+  });
+  const read = collect(events, result);
+  const overdue = new Promise<'overdue'>(resolve => {
+    const timer = setTimeout(resolve, timeoutMs + GRACE_MS, 'overdue');
+    read.finally(() => clearTimeout(timer));
+  });
+  const left = (await Promise.race([read, overdue])) === 'overdue' ? await endProcesses(mark) : [];
+  await read;
+  left.push(...(await endProcesses(mark)));
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const notes = [
+    `${seconds} s`,
+    ...(tooLong.aborted ? [`killed: it may take ${timeoutMs / 1000} s`] : []),
+    ...left.map(line => `left running: ${line}`),
+  ];
+  result.events.unshift({ type: 'test:stdout', data: { file, message: `${file} (${notes.join(', ')})\n` } });
+  return result;
+}
+
+async function collect(events: AsyncIterable<TestEvent>, result: FileResult): Promise<void> {
+  for await (const event of events) {
     if (event.type === 'test:summary') continue;
     // Node's own figures for the whole process come without a file; they are added up and printed once, at the very end.
-    const [, name, figure] =
-      (event.type === 'test:diagnostic' && event.data.file === undefined && COUNT_LINE.exec(event.data.message)) || [];
-    if (name !== undefined) {
-      if (name !== 'duration_ms') result.counts[name as keyof Counts] += Number(figure);
-      continue;
-    }
-    result.events.push(event);
+    const figures = event.type === 'test:diagnostic' && event.data.file === undefined ? COUNT_LINE.exec(event.data.message) : null;
+    const [, name, figure] = figures ?? [];
+    if (name === undefined) result.events.push(event);
+    else if (name !== 'duration_ms') result.counts[name as keyof Counts] += Number(figure);
   }
-  const note = tooLong.aborted ? `, killed: it may take ${timeoutMs / 1000} s` : '';
-  result.events.unshift({
-    type: 'test:stdout',
-    data: { file, message: `${file} (${((performance.now() - began) / 1000).toFixed(1)} s${note})\n` },
-  });
-  return result;
+}
+
+/** Kills the processes that bear `mark` in their environment; returns their command lines. */
+async function endProcesses(mark: string): Promise<string[]> {
+  const ended: string[] = [];
+  for (const pid of (await readdir('/proc')).filter(name => /^\d+$/.test(name)))
+    try {
+      if (!(await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0').includes(mark)) continue;
+      ended.push((await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ').slice(0, 120));
+      process.kill(Number(pid), 'SIGKILL');
+    } catch (error) {
+      // It ended by itself, or is somebody else's.
+      if (!(error instanceof Error && 'code' in error && /^(ENOENT|ESRCH|EACCES|EPERM)$/.test(String(error.code)))) throw error;
+    }
+  return ended;
 }
 
 /** Runs the phases one after another and prints each file's report when the file ends. */
