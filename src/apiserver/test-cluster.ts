@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { systemClock } from '#base/clock.ts';
@@ -90,7 +92,7 @@ function call(url: string, method: string, body: unknown, headers: Record<string
   return new Promise((resolve, reject) => {
     const request = https.request(
       url,
-      { method, agent, headers: { ...(bytes !== undefined && { 'content-type': 'application/json' }), ...headers } },
+      { method, agent, headers: { ...(bytes !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(bytes) }), ...headers } },
       response => {
         const parts: Buffer[] = [];
         response.on('data', part => parts.push(part));
@@ -118,4 +120,51 @@ export function at(value: unknown, path: string): unknown {
   for (const word of path.split('.'))
     found = typeof found === 'object' && found !== null ? (found as Record<string, unknown>)[word] : undefined;
   return found;
+}
+
+/** One line of a watch. */
+export interface Frame {
+  type: string;
+  object: unknown;
+}
+
+/** An open watch: frames come by `next`, which waits for them with a deadline. */
+export interface TestWatch extends AsyncDisposable {
+  status: number;
+  next(): Promise<Frame | undefined>;
+  /** Frames up to and with the first that `isLast` says yes to. */
+  until(isLast: (frame: Frame) => boolean): Promise<Frame[]>;
+}
+
+/** Opens a watch as the administrator. */
+export async function openWatch({ url, pki }: TestCluster, path: string, headers: Record<string, string> = {}): Promise<TestWatch> {
+  const agent = new https.Agent({ ca: pki.authority.certificate, cert: pki.admin.certificate, key: pki.admin.key });
+  const response = await new Promise<IncomingMessage>((resolve, reject) =>
+    https.get(`${url}${path}`, { agent, headers }, resolve).on('error', reject),
+  );
+  const lines = createInterface({ input: response })[Symbol.asyncIterator]();
+  const next = async (): Promise<Frame | undefined> => {
+    const late = new Promise<never>((_resolve, reject) =>
+      setTimeout(() => reject(new Error(`no frame came from ${path}`)), 10_000).unref(),
+    );
+    const { value, done } = await Promise.race([lines.next(), late]);
+    return done ? undefined : (JSON.parse(value as string) as Frame);
+  };
+  return {
+    status: response.statusCode ?? 0,
+    next,
+    async until(isLast) {
+      const frames: Frame[] = [];
+      for (;;) {
+        const frame = await next();
+        if (!frame) return frames;
+        frames.push(frame);
+        if (isLast(frame)) return frames;
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      response.destroy();
+      agent.destroy();
+    },
+  };
 }

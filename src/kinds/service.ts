@@ -53,6 +53,7 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
     service.status = { loadBalancer: {} };
   },
   prepareForUpdate({ spec }, old) {
+    dropNodePorts(spec, old.spec);
     if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName') return;
     if (!spec.clusterIP) {
       if (old.spec.clusterIP) spec.clusterIP = old.spec.clusterIP;
@@ -87,6 +88,15 @@ export type Service = types.Service;
 /** True for the types whose ports are open on every node. */
 export function hasNodePorts({ type }: { type?: string | undefined }): boolean {
   return type === 'NodePort' || type === 'LoadBalancer';
+}
+
+/** A Service that is no longer open on the nodes gives up what it had of them, unless the client says otherwise. Changes `spec`. */
+function dropNodePorts(spec: types.ServiceSpec, old: types.ServiceSpec): void {
+  if (hasNodePorts(spec) || !hasNodePorts(old)) return;
+  const before = new Set(old.ports?.map(({ nodePort }) => nodePort));
+  for (const port of spec.ports ?? []) if (before.has(port.nodePort)) delete port.nodePort;
+  if (spec.externalTrafficPolicy === old.externalTrafficPolicy && !spec.externalIPs?.length) delete spec.externalTrafficPolicy;
+  if (spec.allocateLoadBalancerNodePorts === old.allocateLoadBalancerNodePorts) delete spec.allocateLoadBalancerNodePorts;
 }
 
 /** True when names resolve to the pods themselves. */
