@@ -1,35 +1,100 @@
+import type { FieldCause } from '#base/errors.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
+import { forbidden, jsonEqual, required, validateEnum, validateImmutable } from './validation.ts';
 
-export const CSIDriver: Kind<types.CSIDriver> = defineKind<types.CSIDriver>('storage.k8s.io/v1/CSIDriver', {
+const GROUP = 'storage.k8s.io';
+const DEFAULT_CLASS = 'storageclass.kubernetes.io/is-default-class';
+
+/** What a storage driver can do. */
+export const CSIDriver: Kind<types.CSIDriver> = defineKind<types.CSIDriver>(`${GROUP}/v1/CSIDriver`, {
   unattended: 'CSI drivers are not used yet',
+  defaults({ spec }) {
+    spec.attachRequired ??= true;
+    spec.podInfoOnMount ??= false;
+    spec.storageCapacity ??= false;
+    spec.requiresRepublish ??= false;
+    spec.seLinuxMount ??= false;
+    spec.fsGroupPolicy ??= 'ReadWriteOnceWithFSType';
+    spec.volumeLifecycleModes ??= ['Persistent'];
+  },
+  cells: {
+    AttachRequired: ({ spec }) => spec.attachRequired ?? true,
+    PodInfoOnMount: ({ spec }) => spec.podInfoOnMount ?? false,
+    StorageCapacity: ({ spec }) => spec.storageCapacity ?? false,
+    TokenRequests: ({ spec }) => (spec.tokenRequests ?? []).map(({ audience }) => audience).join(',') || '<unset>',
+    RequiresRepublish: ({ spec }) => spec.requiresRepublish ?? false,
+    Modes: ({ spec }) => (spec.volumeLifecycleModes ?? []).join(',') || '<none>',
+  },
 });
 export type CSIDriver = types.CSIDriver;
 
-export const CSINode: Kind<types.CSINode> = defineKind<types.CSINode>('storage.k8s.io/v1/CSINode', {
+/** The storage drivers of one node. */
+export const CSINode: Kind<types.CSINode> = defineKind<types.CSINode>(`${GROUP}/v1/CSINode`, {
   unattended: 'CSI drivers are not used yet',
+  cells: { Drivers: ({ spec }) => spec.drivers.length },
 });
 export type CSINode = types.CSINode;
 
-export const CSIStorageCapacity: Kind<types.CSIStorageCapacity> = defineKind<types.CSIStorageCapacity>(
-  'storage.k8s.io/v1/CSIStorageCapacity',
-  { unattended: 'storage capacity is not used yet' },
-);
+/** How much of a class is left in a part of the cluster. */
+export const CSIStorageCapacity: Kind<types.CSIStorageCapacity> = defineKind<types.CSIStorageCapacity>(`${GROUP}/v1/CSIStorageCapacity`, {
+  unattended: 'storage capacity is not used yet',
+  validateUpdate: ({ storageClassName }, old) => validateImmutable(storageClassName, old.storageClassName, 'storageClassName'),
+});
 export type CSIStorageCapacity = types.CSIStorageCapacity;
 
-export const StorageClass: Kind<types.StorageClass> = defineKind<types.StorageClass>('storage.k8s.io/v1/StorageClass', {
+/** A sort of volume. */
+export const StorageClass: Kind<types.StorageClass> = defineKind<types.StorageClass>(`${GROUP}/v1/StorageClass`, {
   unattended: 'nothing provisions volumes by storage class yet',
+  defaults(storageClass) {
+    storageClass.reclaimPolicy ??= 'Delete';
+    storageClass.volumeBindingMode ??= 'Immediate';
+  },
+  validate: ({ provisioner, reclaimPolicy, volumeBindingMode }) => [
+    ...(provisioner ? [] : [required('provisioner')]),
+    ...validateEnum(reclaimPolicy, ['Delete', 'Retain'], 'reclaimPolicy', true),
+    ...validateEnum(volumeBindingMode, ['Immediate', 'WaitForFirstConsumer'], 'volumeBindingMode', true),
+  ],
+  validateUpdate(storageClass, old) {
+    const causes: FieldCause[] = [];
+    for (const key of ['parameters', 'provisioner', 'reclaimPolicy', 'volumeBindingMode'] as const)
+      if (!jsonEqual(storageClass[key], old[key])) causes.push(forbidden(key, `updates to ${key} are forbidden.`));
+    return causes;
+  },
+  cells: {
+    Name: ({ metadata }) => (metadata.annotations?.[DEFAULT_CLASS] === 'true' ? `${metadata.name} (default)` : metadata.name),
+    Provisioner: ({ provisioner }) => provisioner,
+    ReclaimPolicy: ({ reclaimPolicy }) => reclaimPolicy ?? 'Delete',
+    VolumeBindingMode: ({ volumeBindingMode }) => volumeBindingMode ?? '<unset>',
+    AllowVolumeExpansion: ({ allowVolumeExpansion }) => String(allowVolumeExpansion ?? false),
+  },
 });
 export type StorageClass = types.StorageClass;
 
-export const VolumeAttachment: Kind<types.VolumeAttachment> = defineKind<types.VolumeAttachment>('storage.k8s.io/v1/VolumeAttachment', {
+/** A volume on its way to a node. */
+export const VolumeAttachment: Kind<types.VolumeAttachment> = defineKind<types.VolumeAttachment>(`${GROUP}/v1/VolumeAttachment`, {
   unattended: 'nothing attaches volumes yet',
+  validateUpdate: ({ spec }, old) => validateImmutable(spec, old.spec, 'spec'),
+  cells: {
+    Attacher: ({ spec }) => spec.attacher,
+    PV: ({ spec }) => spec.source.persistentVolumeName ?? '',
+    Node: ({ spec }) => spec.nodeName,
+    Attached: ({ status }) => status?.attached ?? false,
+  },
 });
 export type VolumeAttachment = types.VolumeAttachment;
 
+/** Changeable properties of volumes. */
 export const VolumeAttributesClass: Kind<types.VolumeAttributesClass> = defineKind<types.VolumeAttributesClass>(
-  'storage.k8s.io/v1/VolumeAttributesClass',
-  { unattended: 'nothing modifies volumes yet' },
+  `${GROUP}/v1/VolumeAttributesClass`,
+  {
+    unattended: 'nothing modifies volumes yet',
+    validateUpdate: ({ parameters, driverName }, old) => [
+      ...validateImmutable(driverName, old.driverName, 'driverName'),
+      ...validateImmutable(parameters, old.parameters, 'parameters'),
+    ],
+    cells: { DriverName: ({ driverName }) => driverName },
+  },
 );
 export type VolumeAttributesClass = types.VolumeAttributesClass;
