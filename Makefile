@@ -14,10 +14,11 @@ build: setup ## bundle the published package into dist/
 	@$(NODE) tools/build.ts
 
 run: setup ## start the platform, deploy the example application, print how to reach it
-	@$(NODE) tools/run.ts
+	@bin/umiak up
+	@$(NODE) examples/run.ts
 
 stop: ## stop what `make run` started; only its data stays
-	@$(NODE) tools/run.ts --stop
+	@bin/umiak down --containers
 
 test: setup ## run every test: units, then real containers, then what must run alone
 	@$(NODE) tools/test.ts
