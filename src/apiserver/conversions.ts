@@ -29,7 +29,7 @@ export const CONVERSIONS: Record<string, { stored: { group: string; version: str
   },
 };
 
-/** A conversion that only renames top-level fields; `names` goes from the served name to the stored one. */
+/** Events' conversion only renames top-level fields; `names` goes from the served name to the stored one. */
 function renaming(storedVersion: string, servedVersion: string, names: Record<string, string>): Conversion {
   const back = Object.fromEntries(Object.entries(names).map(([served, stored]) => [stored, served]));
   const rename = (object: KubeObject, table: Record<string, string>, apiVersion: string) => ({
@@ -37,7 +37,7 @@ function renaming(storedVersion: string, servedVersion: string, names: Record<st
     apiVersion,
   });
   return {
-    toStored: object => rename(object, names, storedVersion),
+    toStored: object => ({ involvedObject: {}, ...rename(object, names, storedVersion) }) as KubeObject,
     fromStored: object => rename(object, back, servedVersion),
   };
 }
