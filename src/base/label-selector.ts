@@ -23,14 +23,19 @@ export interface LabelSelectorObject {
   matchExpressions?: readonly { key: string; operator: string; values?: string[] | undefined }[] | undefined;
 }
 
-const OPERATOR: Record<string, LabelRequirement['operator']> = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: 'absent' };
+const OPERATORS = new Map<string, LabelRequirement['operator']>([
+  ['In', 'in'],
+  ['NotIn', 'notin'],
+  ['Exists', 'exists'],
+  ['DoesNotExist', 'absent'],
+]);
 
 /** The requirements of a LabelSelector object. An absent selector selects nothing, an empty one everything; an unknown operator, which validation refuses, nothing. */
 export function requirementsOf(selector: LabelSelectorObject | undefined): LabelRequirement[] {
   if (!selector) return [{ key: '', operator: 'in', values: [] }];
   const equal = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => ({ key, operator: 'in' as const, values: [value] }));
   const expressed = (selector.matchExpressions ?? []).map(({ key, operator, values = [] }): LabelRequirement => {
-    const known = OPERATOR[operator];
+    const known = OPERATORS.get(operator);
     return known ? { key, operator: known, values } : { key, operator: 'in', values: [] };
   });
   return [...equal, ...expressed];

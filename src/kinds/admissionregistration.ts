@@ -2,36 +2,42 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
 
+/** How objects are changed on their way in. */
 export const MutatingAdmissionPolicy: Kind<types.MutatingAdmissionPolicy> = defineKind<types.MutatingAdmissionPolicy>(
   'admissionregistration.k8s.io/v1/MutatingAdmissionPolicy',
   { refused: 'admission policies are not enforced yet, so none is stored' },
 );
 export type MutatingAdmissionPolicy = types.MutatingAdmissionPolicy;
 
+/** Where a mutating policy holds. */
 export const MutatingAdmissionPolicyBinding: Kind<types.MutatingAdmissionPolicyBinding> = defineKind<types.MutatingAdmissionPolicyBinding>(
   'admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding',
   { refused: 'admission policies are not enforced yet, so none is stored' },
 );
 export type MutatingAdmissionPolicyBinding = types.MutatingAdmissionPolicyBinding;
 
+/** Who else changes objects on their way in. */
 export const MutatingWebhookConfiguration: Kind<types.MutatingWebhookConfiguration> = defineKind<types.MutatingWebhookConfiguration>(
   'admissionregistration.k8s.io/v1/MutatingWebhookConfiguration',
   { refused: 'admission webhooks are not enforced yet, so none is stored' },
 );
 export type MutatingWebhookConfiguration = types.MutatingWebhookConfiguration;
 
+/** Which objects are refused. */
 export const ValidatingAdmissionPolicy: Kind<types.ValidatingAdmissionPolicy> = defineKind<types.ValidatingAdmissionPolicy>(
   'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy',
   { refused: 'admission policies are not enforced yet, so none is stored' },
 );
 export type ValidatingAdmissionPolicy = types.ValidatingAdmissionPolicy;
 
+/** Where a validating policy holds. */
 export const ValidatingAdmissionPolicyBinding: Kind<types.ValidatingAdmissionPolicyBinding> =
   defineKind<types.ValidatingAdmissionPolicyBinding>('admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding', {
     refused: 'admission policies are not enforced yet, so none is stored',
   });
 export type ValidatingAdmissionPolicyBinding = types.ValidatingAdmissionPolicyBinding;
 
+/** Who else refuses objects. */
 export const ValidatingWebhookConfiguration: Kind<types.ValidatingWebhookConfiguration> = defineKind<types.ValidatingWebhookConfiguration>(
   'admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration',
   { refused: 'admission webhooks are not enforced yet, so none is stored' },

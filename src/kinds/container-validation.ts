@@ -214,7 +214,7 @@ export function validateResources({ requests = {}, limits = {} }: ResourceRequir
     }
   }
   for (const [resource, request] of Object.entries(requests)) {
-    const limit = limits[resource];
+    const limit = Object.hasOwn(limits, resource) ? limits[resource] : undefined;
     const overcommits = STANDARD_RESOURCES.includes(resource);
     if (limit === undefined) {
       if (!overcommits) causes.push(required(`${path}.limits`, 'Limit must be set for non overcommitable resources'));

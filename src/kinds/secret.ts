@@ -8,20 +8,20 @@ import { checkConfigKey, invalid, required, tooLong, validateImmutable } from '.
 const MAX_BYTES = 1 << 20;
 
 /** Keys that a Secret of some type must have. */
-const NEEDED: Record<string, string[]> = {
-  'kubernetes.io/tls': ['tls.crt', 'tls.key'],
-  'kubernetes.io/dockerconfigjson': ['.dockerconfigjson'],
-  'kubernetes.io/dockercfg': ['.dockercfg'],
-  'kubernetes.io/ssh-auth': ['ssh-privatekey'],
-};
+const NEEDED = new Map([
+  ['kubernetes.io/tls', ['tls.crt', 'tls.key']],
+  ['kubernetes.io/dockerconfigjson', ['.dockerconfigjson']],
+  ['kubernetes.io/dockercfg', ['.dockercfg']],
+  ['kubernetes.io/ssh-auth', ['ssh-privatekey']],
+]);
 
 /** Confidential bytes by key. */
 export const Secret: Kind<types.Secret> = defineKind<types.Secret>('v1/Secret', {
   defaults(secret) {
     secret.type ||= 'Opaque';
     if (!secret.stringData) return;
-    secret.data ??= {};
-    for (const [key, text] of Object.entries(secret.stringData)) secret.data[key] = Buffer.from(text).toString('base64');
+    const encoded = Object.entries(secret.stringData).map(([key, text]) => [key, Buffer.from(text).toString('base64')]);
+    secret.data = { ...secret.data, ...Object.fromEntries(encoded) };
     delete secret.stringData;
   },
   validate(secret) {
@@ -33,7 +33,7 @@ export const Secret: Kind<types.Secret> = defineKind<types.Secret>('v1/Secret', 
       bytes += Buffer.byteLength(data[key]!, 'base64');
     }
     if (bytes > MAX_BYTES) causes.push(tooLong('data', MAX_BYTES));
-    for (const key of NEEDED[type] ?? []) if (!Object.hasOwn(data, key)) causes.push(required(`data[${key}]`));
+    for (const key of NEEDED.get(type) ?? []) if (!Object.hasOwn(data, key)) causes.push(required(`data[${key}]`));
     causes.push(...validateType(secret, data));
     return causes;
   },
