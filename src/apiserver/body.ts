@@ -63,9 +63,9 @@ function parseYaml(bytes: Buffer): unknown {
   }
 }
 
-/** Counts brackets outside strings. Small bodies can't be deep enough to matter. */
+/** Counts brackets outside strings. A body that has few of them can't be deep. */
 function checkDepth(bytes: Buffer): void {
-  if (bytes.length < MOST_DEPTH) return;
+  if (!hasMoreThan(MOST_DEPTH, bytes)) return;
   let depth = 0;
   let inString = false;
   for (let i = 0; i < bytes.length; i++) {
@@ -78,6 +78,14 @@ function checkDepth(bytes: Buffer): void {
       if (++depth > MOST_DEPTH) throw badRequest(`the body is nested more than ${MOST_DEPTH} levels deep`);
     } else if (byte === 0x7d || byte === 0x5d) depth--;
   }
+}
+
+function hasMoreThan(most: number, bytes: Buffer): boolean {
+  let count = 0;
+  for (const bracket of [0x7b, 0x5b]) {
+    for (let at = bytes.indexOf(bracket); at >= 0; at = bytes.indexOf(bracket, at + 1)) if (++count > most) return true;
+  }
+  return false;
 }
 
 /** YAML nests by indentation too (also `- - - -`): no line may begin deeper than the bound. */

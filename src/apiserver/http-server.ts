@@ -154,9 +154,16 @@ function readAll(stream: NodeJS.ReadableStream, announced: string | undefined): 
       else if (parts) parts.push(part);
       else parts = [first, part];
     });
-    stream.on('end', () => resolve(parts ? Buffer.concat(parts) : (first ?? EMPTY)));
-    stream.on('error', cause => reject(new UmiakError('BadRequest', 'the request ended before its body did', { cause })));
-    stream.on('close', () => reject(new UmiakError('BadRequest', 'the request ended before its body did')));
+    let whole = false;
+    stream.on('end', () => {
+      whole = true;
+      resolve(parts ? Buffer.concat(parts) : (first ?? EMPTY));
+    });
+    const broken = (cause?: Error) => {
+      if (!whole) reject(new UmiakError('BadRequest', 'the request ended before its body did', { cause }));
+    };
+    stream.on('error', broken);
+    stream.on('close', () => broken());
   });
 }
 

@@ -23,7 +23,7 @@ const WITHOUT_GENERATION = new Set([
 export function prepareMetadataForCreate(served: Served, object: KubeObject, nowMs: number): void {
   const { metadata } = object;
   metadata.uid = newUid();
-  metadata.creationTimestamp = toTime(nowMs);
+  metadata.creationTimestamp = timeOf(nowMs);
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
@@ -71,4 +71,17 @@ function keep<T extends object>(target: T, from: T, fields: (keyof T)[]): void {
     if (from[field] === undefined) delete target[field];
     else target[field] = from[field];
   }
+}
+
+let lastSecond = Number.NaN;
+let lastTime = '';
+
+/** `toTime`, remembered for the second. */
+function timeOf(ms: number): string {
+  const second = Math.floor(ms / 1000);
+  if (second !== lastSecond) {
+    lastSecond = second;
+    lastTime = toTime(ms);
+  }
+  return lastTime;
 }
