@@ -20,11 +20,21 @@ export interface SandboxConfig {
   /** Path below the instance's cgroup, e.g. `burstable/pod<uid>`. */
   cgroupParent?: string;
   sysctls?: Record<string, string>;
+  /** Ports of the machine that lead to the sandbox. The engine only remembers them; who owns the machine's rules acts on them. */
+  ports?: PublishedPort[];
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
   /** Directory under which the containers' `logPath`s stand. */
   logDirectory?: string;
   runtime?: 'crun' | 'runc';
+}
+
+export interface PublishedPort {
+  protocol: 'tcp' | 'udp' | 'sctp';
+  containerPort: number;
+  hostPort: number;
+  /** All addresses of the machine when absent. */
+  hostIp?: string;
 }
 
 export interface Sandbox {

@@ -14,7 +14,7 @@ export interface Config {
   registryAddress: { host: string; port: number };
   podCidr: string;
   serviceCidr: string;
-  nodePortRange: { from: number; to: number };
+  nodePortRange: { first: number; last: number };
   nodeName: string;
   runtime: 'crun' | 'runc';
   clusterDomain: string;
@@ -131,7 +131,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_REGISTRY_ADDRESS: joinAddress(registryAddress),
     UMIAK_POD_CIDR: config.podCidr,
     UMIAK_SERVICE_CIDR: config.serviceCidr,
-    UMIAK_NODE_PORT_RANGE: `${nodePortRange.from}-${nodePortRange.to}`,
+    UMIAK_NODE_PORT_RANGE: `${nodePortRange.first}-${nodePortRange.last}`,
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
     UMIAK_LOG_LEVEL: config.logLevel,
@@ -192,11 +192,11 @@ function parseAddress(key: string, text: string): { host: string; port: number }
   return { host: found[1] ?? found[2] ?? '', port };
 }
 
-function parseRange(text: string): { from: number; to: number } {
-  const [from, to] = text.split('-').map(Number);
-  if (from === undefined || to === undefined || !(from >= 1 && from <= to && to <= 65_535))
-    throw invalid('nodePortRange', 'must be FROM-TO', text);
-  return { from, to };
+function parseRange(text: string): { first: number; last: number } {
+  const [first, last] = text.split('-').map(Number);
+  if (first === undefined || last === undefined || !(first >= 1 && first <= last && last <= 65_535))
+    throw invalid('nodePortRange', 'must be FIRST-LAST', text);
+  return { first, last };
 }
 
 function oneOf<const T extends string>(key: string, text: string, allowed: readonly T[]): T {

@@ -6,4 +6,5 @@
  */
 export { ClusterNetwork, type ClusterNetworkOptions } from './cluster-network.ts';
 export { reverseOf, toDnsRecords } from './dns-records.ts';
+export { HostPorts, type HostPortsOptions } from './host-ports.ts';
 export { toServiceRule } from './service-rules.ts';

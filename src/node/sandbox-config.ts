@@ -1,4 +1,4 @@
-import type { SandboxConfig } from '#engine/engine.ts';
+import type { PublishedPort, SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 
 export interface SandboxPlannerOptions {
@@ -34,6 +34,7 @@ export class SandboxPlanner {
       hostAliases: (spec.hostAliases ?? []).map(({ ip, hostnames }) => ({ ip, hostnames: hostnames ?? [] })),
       cgroupParent: cgroupParentOf(pod),
       sysctls,
+      ...(spec.hostNetwork ? {} : { ports: publishedPorts(pod) }),
       labels: {
         ...metadata.labels,
         'io.kubernetes.pod.name': metadata.name,
@@ -79,4 +80,23 @@ export function hostnameOf({ metadata, spec }: Pod): string {
 export function cgroupParentOf({ metadata, status }: Pod): string {
   const quality = status?.qosClass === 'Guaranteed' ? '' : status?.qosClass === 'Burstable' ? 'burstable/' : 'besteffort/';
   return `${quality}pod${metadata.uid}`;
+}
+
+/** The `hostPort`s of its containers. */
+function publishedPorts({ spec }: Pod): PublishedPort[] {
+  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  return containers.flatMap(({ ports = [] }) =>
+    ports.flatMap(({ protocol = 'TCP', containerPort, hostPort, hostIP }) =>
+      hostPort
+        ? [
+            {
+              protocol: protocol.toLowerCase() as PublishedPort['protocol'],
+              containerPort,
+              hostPort,
+              ...(hostIP && hostIP !== '0.0.0.0' ? { hostIp: hostIP } : {}),
+            },
+          ]
+        : [],
+    ),
+  );
 }

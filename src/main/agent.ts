@@ -1,0 +1,244 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { type Clock, type Log, systemClock } from '#base/index.ts';
+import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
+import { startDockerApi } from '#docker/index.ts';
+import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
+import { applyMachine } from '#engine/machine.ts';
+import { openImages } from '#images/images.ts';
+import { Service } from '#kinds/service.ts';
+import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, PortReservations, RuleTable } from '#net/index.ts';
+import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
+import {
+  hostAddressOf,
+  LocalContainerPlanner,
+  LocalHooks,
+  LocalImagePuller,
+  LocalProber,
+  LocalVolumes,
+  NodeRegistration,
+  ObjectSource,
+  PodAgent,
+  SandboxPlanner,
+  startKubeletServer,
+} from '#node/index.ts';
+import { ClusterPki } from '#pki/index.ts';
+import { lockFile } from '#store/lock.ts';
+import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
+import { ControlSocket } from './control-socket.ts';
+import { PeerKeeper } from './peer-keeper.ts';
+import { LOOKS_AFTER_PEER, startRole } from './processes.ts';
+import { untilAborted } from './server.ts';
+import { VERSION } from './version.ts';
+
+export interface AgentOptions {
+  config: Config;
+  clock?: Clock;
+  log: Log;
+  /** Ends the agent; containers go on. */
+  signal: AbortSignal;
+}
+
+/** The agent process: engine, images, network, node and docker faces. Builds them in order, runs until the signal, ends them in reverse. */
+export async function runAgent({ config, clock = systemClock, log, signal }: AgentOptions): Promise<void> {
+  const paths = pathsOf(config);
+  for (const directory of [config.dataDir, config.runDir, paths.podLogs, paths.volumes, paths.logs])
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  using _lock = lockFile(paths.lock('agent'), `the agent of instance ${config.name}`);
+  await using control = await ControlSocket.open(paths.control('agent'), {
+    role: 'agent',
+    pid: process.pid,
+    version: VERSION,
+    state: 'starting',
+  });
+  await using stack = new AsyncDisposableStack();
+
+  if (process.env[LOOKS_AFTER_PEER]) {
+    stack.use(new PeerKeeper({ socket: paths.control('server'), respawn: () => startRole('server', config), clock, log }));
+  }
+  const machine = await startMachine({ config, clock, log, stack });
+  stack.use(
+    await startDockerApi({ socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') }),
+  );
+  const node = await joinCluster({ config, machine, clock, log, stack });
+  control.say({
+    state: 'ready',
+    details: { docker: paths.dockerSocket, node: config.nodeName, kubelet: joinAddress(node.kubelet), dns: node.dns },
+  });
+  log.info('the agent is ready', { node: config.nodeName, kubelet: joinAddress(node.kubelet) });
+  await untilAborted(signal);
+  control.say({ state: 'stopping' });
+}
+
+interface Parts {
+  config: Config;
+  clock: Clock;
+  log: Log;
+  stack: AsyncDisposableStack;
+}
+
+/** What needs no cluster: the bridge, the pool of networks, images, the engine. */
+export async function startMachine({ config, clock, log, stack }: Parts) {
+  const { name: instance, dataDir, runDir, podCidr, serviceCidr } = config;
+  const kernel = new KernelChangeJournal({ holder: instance });
+  await applyMachine(kernel);
+  const bridge = await ensureBridge({ instance, podCidr, serviceCidr, kernel });
+  const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
+  let engine: LocalEngine | undefined;
+  const images = stack.use(
+    await openImages({
+      dataDir,
+      log: log.part('images'),
+      clock,
+      hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
+      isInUse: id => engine?.usesImage(id) ?? true,
+    }),
+  );
+  engine = stack.use(
+    await openEngine({
+      dataDir,
+      runDir,
+      instance,
+      images: {
+        async resolve(reference) {
+          const record = await images.inspect(reference);
+          const lowerDirs = await images.ensureUnpacked(reference);
+          return { imageId: record.id, reference: record.repoTags[0] ?? record.id, config: record.config.config ?? {}, lowerDirs };
+        },
+      },
+      networks,
+      runtime: config.runtime,
+      clock,
+      log: log.part('engine'),
+    }),
+  );
+  return { kernel, bridge, networks, images, engine };
+}
+
+interface JoinParts extends Parts {
+  machine: Awaited<ReturnType<typeof startMachine>>;
+}
+
+/** What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. */
+async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
+  const { engine, images, bridge } = machine;
+  const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
+  const paths = pathsOf(config);
+  const { kubernetesService } = derivedAddresses(config);
+  const hostAddress = hostAddressOf(bridge.gateway);
+  const pki = await ClusterPki.open({
+    directory: paths.pki,
+    clock,
+    hosts: [bridge.gateway, kubernetesService, config.apiAddress.host, nodeName],
+  });
+  const credentials = await pki.node(nodeName, [hostAddress, bridge.gateway, '127.0.0.1']);
+  const transport = stack.use(
+    new HttpsTransport({
+      server: `https://${joinAddress(config.apiAddress)}`,
+      ca: pki.authority.certificate,
+      cert: credentials.client.certificate,
+      key: credentials.client.key,
+      userAgent: `umiak-agent/${VERSION}`,
+    }),
+  );
+  const client = createClient(transport);
+  const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log: log.part('events') });
+
+  const nft = stack.use(new NftTransactions());
+  const rules = new RuleTable({ nft, config: { instance: config.name, podCidr, clusterCidr: podCidr, serviceCidr } });
+  const resolvConf = readFileSync('/etc/resolv.conf', 'utf8');
+  const dns = stack.use(
+    await DnsServer.listen({
+      address: bridge.gateway,
+      zones: [clusterDomain, ...[podCidr, serviceCidr].map(cidr => reverseZoneOf(cidr))],
+      upstreams: nameserversOf(resolvConf, bridge.gateway),
+    }),
+  );
+  const network = stack.use(new ClusterNetwork({ client, nodeName, domain: clusterDomain, rules, dns, clock, log: log.part('network') }));
+
+  const hostPorts = stack.use(
+    new HostPorts({
+      engine,
+      rules,
+      reservations: stack.use(new PortReservations()),
+      log: log.part('network'),
+      onRefused: ({ config: { metadata } }, message) => {
+        const about = { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata, resourceVersion: '', creationTimestamp: '' } };
+        events.warning(about, 'HostPortConflict', message);
+      },
+    }),
+  );
+
+  const facts = { nodeName, hostAddress, allocatable: {} };
+  const objects = stack.use(new ObjectSource({ client, clock, log: log.part('node') }));
+  const services = stack.use(new Informer({ client, kind: Service, clock, log }));
+  const registration = stack.use(new NodeRegistration({ client, nodeName, hostAddress, images, clock, log: log.part('node') }));
+  facts.allocatable = registration.allocatable;
+  let agent: PodAgent | undefined;
+  const touch = (uid: string) => agent?.touch(uid);
+  const volumes = stack.use(
+    new LocalVolumes({
+      directory: paths.volumes,
+      client,
+      objects,
+      facts,
+      onChange: uid => agent?.retry(uid),
+      clock,
+      log: log.part('volumes'),
+    }),
+  );
+  const prober = stack.use(new LocalProber({ engine, clock, log: log.part('prober'), events, onVerdict: touch }));
+  agent = stack.use(
+    new PodAgent({
+      nodeName,
+      client,
+      engine,
+      volumes,
+      prober,
+      planner: new LocalContainerPlanner({ objects, services: () => services.list(), facts, podDirectory: paths.volumes }),
+      sandboxes: new SandboxPlanner({
+        clusterDns: bridge.gateway,
+        clusterDomain,
+        hostDns: parseResolvConf(resolvConf),
+        podLogDirectory: paths.podLogs,
+      }),
+      images: new LocalImagePuller({ images, objects, events, clock, log: log.part('images') }),
+      hooks: new LocalHooks({ engine }),
+      hostAddress,
+      clock,
+      log: log.part('node'),
+    }),
+  );
+  const kubelet = stack.use(
+    await startKubeletServer({
+      address: hostAddress,
+      port: 0,
+      tls: credentials.server,
+      authority: pki.authority.certificate,
+      agent,
+      engine,
+      clock,
+      log: log.part('kubelet'),
+    }),
+  );
+  await Promise.all([network.start(), services.start(), registration.start({ kubeletPort: kubelet.port })]);
+  await hostPorts.start();
+  await agent.start();
+  await registration.markReady();
+  return { kubelet: { host: hostAddress, port: kubelet.port }, dns: joinAddress({ host: bridge.gateway, port: dns.port }) };
+}
+
+/** `42.10.in-addr.arpa` for 10.42.0.0/16: the zone of the whole bytes of a network. */
+function reverseZoneOf(cidr: string): string {
+  const [address = '', length = '32'] = cidr.split('/');
+  return reverseOf(address)
+    .split('.')
+    .slice(4 - Math.floor(Number(length) / 8))
+    .join('.');
+}
+
+function parseResolvConf(text: string): { servers: string[]; searches: string[]; options: string[] } {
+  const words = (keyword: string) =>
+    [...text.matchAll(new RegExp(`^\\s*${keyword}\\s+(.+)$`, 'gm'))].flatMap(match => (match[1] ?? '').trim().split(/\s+/));
+  return { servers: words('nameserver'), searches: words('search'), options: words('options') };
+}

@@ -1,0 +1,64 @@
+import { rmSync } from 'node:fs';
+import { createLog, messageOf, systemClock } from '#base/index.ts';
+import { removeInstance } from '#engine/remove-instance.ts';
+import { removeNetwork } from '#net/remove-network.ts';
+import { startMachine } from './agent.ts';
+import { type Config, pathsOf, type Role } from './config.ts';
+import { listenTo } from './control-socket.ts';
+
+export interface DownOptions {
+  /** Stop the containers too, and leave nothing of the instance but its data. */
+  containers?: boolean;
+  say?: (line: string) => void;
+}
+
+const END_MS = 20_000;
+const CONTAINER_GRACE_MS = 10_000;
+
+/** Ends server and agent; containers go on unless they are to end too. Ending what does not run is no failure. */
+export async function down(config: Config, { containers = false, say = () => {} }: DownOptions = {}): Promise<void> {
+  await Promise.all((['agent', 'server'] as const).map(role => endRole(role, config, say)));
+  if (!containers) return;
+  say('stopping containers …');
+  await stopContainers(config);
+  const { name: instance, dataDir, runDir } = config;
+  await removeInstance({ instance, dataDir, runDir });
+  await removeNetwork({ instance, runDir });
+  const { KernelChangeJournal } = await import('#linux/kernel-changes.ts');
+  await new KernelChangeJournal({ holder: instance }).undoAll();
+  rmSync(runDir, { recursive: true, force: true });
+}
+
+async function endRole(role: Role, config: Config, say: (line: string) => void): Promise<void> {
+  let pid: number | undefined;
+  const known = Promise.withResolvers<void>();
+  const listening = await listenTo(pathsOf(config).control(role), state => {
+    pid = state.pid;
+    known.resolve();
+  });
+  if (!listening) return;
+  await Promise.race([known.promise, listening.ended]);
+  if (pid === undefined) return;
+  say(`stopping the ${role} …`);
+  process.kill(pid, 'SIGTERM');
+  const deadline = setTimeout(() => {
+    say(`the ${role} does not end; it is killed`);
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+  }, END_MS);
+  await listening.ended;
+  clearTimeout(deadline);
+}
+
+/** Every container gets its stop signal and a grace; what is left afterwards `removeInstance` kills. */
+async function stopContainers(config: Config): Promise<void> {
+  const log = createLog({ part: 'down', level: 'warn' });
+  try {
+    await using stack = new AsyncDisposableStack();
+    const { engine } = await startMachine({ config, clock: systemClock, log, stack });
+    const running = engine.containers().filter(({ state }) => state === 'running');
+    await Promise.allSettled(running.map(({ id }) => engine.stopContainer(id, { graceMs: CONTAINER_GRACE_MS })));
+    await Promise.allSettled(engine.sandboxes().map(({ id }) => engine.removeSandbox(id)));
+  } catch (error) {
+    log.warn('containers could not be stopped gently', { error: messageOf(error) });
+  }
+}

@@ -1,0 +1,40 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Config, pathsOf, type Role, toEnvironment } from './config.ts';
+
+/** Set for processes that `umiak up` started: they look after each other. */
+export const LOOKS_AFTER_PEER = 'UMIAK_LOOKS_AFTER_PEER';
+
+/** Starts a role in the background, in a session of its own, its log in `<dataDir>/logs/<role>.log`. */
+export function startRole(role: Role, config: Config): ChildProcess {
+  const { logs } = pathsOf(config);
+  mkdirSync(logs, { recursive: true, mode: 0o755 });
+  const log = openSync(logFile(role, config), 'a', 0o640);
+  try {
+    const [entry = ''] = process.argv.slice(1);
+    const child = spawn(process.execPath, [...process.execArgv, entry, role], {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...toEnvironment(config), [LOOKS_AFTER_PEER]: '1' },
+    });
+    child.unref();
+    return child;
+  } finally {
+    closeSync(log);
+  }
+}
+
+export function logFile(role: Role, config: Config): string {
+  return join(pathsOf(config).logs, `${role}.log`);
+}
+
+/** The last lines that a role wrote, for a message about its end. */
+export function lastLines(role: Role, config: Config, count = 5): string {
+  try {
+    return readFileSync(logFile(role, config), 'utf8').trimEnd().split('\n').slice(-count).join('\n');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,128 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DirectNodeConnector } from '#apiserver/direct-node-connector.ts';
+import type { Identity } from '#apiserver/identity.ts';
+import { createSecurity } from '#apiserver/security.ts';
+import { type ApiServer, startApiServer } from '#apiserver/server.ts';
+import { type Clock, type Log, systemClock } from '#base/index.ts';
+import { type Client, createClient, runControllers } from '#client/index.ts';
+import { coreControllers, GarbageCollector } from '#controllers/index.ts';
+import type { Node } from '#kinds/node.ts';
+import { builtinKinds } from '#kinds/registry.ts';
+import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { ensureBridge } from '#net/bridge.ts';
+import { ClusterPki, writeKubeconfig } from '#pki/index.ts';
+import { Scheduler } from '#scheduler/index.ts';
+import { lockFile } from '#store/lock.ts';
+import { openSqliteStore } from '#store/sqlite-store.ts';
+import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
+import { ControlSocket } from './control-socket.ts';
+import { PeerKeeper } from './peer-keeper.ts';
+import { LOOKS_AFTER_PEER, startRole } from './processes.ts';
+import { VERSION } from './version.ts';
+
+export interface ServerOptions {
+  config: Config;
+  clock?: Clock;
+  log: Log;
+  /** Ends the server. */
+  signal: AbortSignal;
+}
+
+/** The server process: store, API, controllers, scheduler. Builds them in order, runs until the signal, ends them in reverse. */
+export async function runServer({ config, clock = systemClock, log, signal }: ServerOptions): Promise<void> {
+  const paths = pathsOf(config);
+  const { gateway, kubernetesService } = derivedAddresses(config);
+  for (const directory of [dirname(paths.store), config.runDir, paths.logs]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+  using _lock = lockFile(paths.lock('server'), `the server of instance ${config.name}`);
+  await using control = await ControlSocket.open(paths.control('server'), {
+    role: 'server',
+    pid: process.pid,
+    version: VERSION,
+    state: 'starting',
+  });
+
+  await using stack = new AsyncDisposableStack();
+  if (process.env[LOOKS_AFTER_PEER]) {
+    stack.use(new PeerKeeper({ socket: paths.control('agent'), respawn: () => startRole('agent', config), clock, log }));
+  }
+  const [store, pki] = await Promise.all([
+    openSqliteStore({ path: paths.store, clock, log: log.part('store') }),
+    ClusterPki.open({ directory: paths.pki, clock, hosts: [gateway, kubernetesService, config.apiAddress.host, config.nodeName] }),
+  ]);
+  stack.use(store);
+  const server = await startApi({ config, store, pki, clock, log, stack });
+  stack.use(server);
+  const kernel = new KernelChangeJournal({ holder: config.name });
+  await ensureBridge({ instance: config.name, podCidr: config.podCidr, serviceCidr: config.serviceCidr, kernel });
+  await server.addListener(gateway, server.listeners[0]?.port ?? config.apiAddress.port);
+  const { host, port } = { host: config.apiAddress.host, port: server.listeners[0]?.port ?? config.apiAddress.port };
+  const user = { name: 'kubernetes-admin', ...pki.admin };
+  await writeKubeconfig(paths.kubeconfig, { server: `https://${joinAddress({ host, port })}`, authority: pki.authority.certificate, user });
+
+  const clientOf = (identity: Identity): Client => createClient(server.local(identity));
+  const controller = (name: string): Identity => ({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] });
+  const scheduler = stack.use(new Scheduler({ client: clientOf(controller('kube-scheduler')), clock, log: log.part('scheduler') }));
+  const client = clientOf(controller('kube-controller-manager'));
+  const garbage = stack.use(new GarbageCollector({ client, kinds: ownable(), clock, log: log.part('garbage-collector') }));
+  const [controllers] = await Promise.all([
+    runControllers({ client, controllers: coreControllers({ caPem: pki.authority.certificate }), clock, log: log.part('controllers') }),
+    scheduler.start(),
+    garbage.start(),
+  ]);
+  stack.use(controllers);
+  control.say({ state: 'ready', details: { api: joinAddress({ host, port }) } });
+  log.info('the server is ready', { api: joinAddress({ host, port }) });
+  await untilAborted(signal);
+  control.say({ state: 'stopping' });
+}
+
+interface ApiParts {
+  config: Config;
+  store: Awaited<ReturnType<typeof openSqliteStore>>;
+  pki: ClusterPki;
+  clock: Clock;
+  log: Log;
+  stack: AsyncDisposableStack;
+}
+
+async function startApi({ config, store, pki, clock, log, stack }: ApiParts): Promise<ApiServer> {
+  const { promise, resolve } = Promise.withResolvers<ApiServer>();
+  const connector = stack.use(
+    new DirectNodeConnector({
+      resolveNode: async name => {
+        const node = (await promise).cluster.get('', 'nodes', { name }) as Node | undefined;
+        const address = node?.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address;
+        const port = node?.status?.daemonEndpoints?.kubeletEndpoint?.Port;
+        return address && port ? { address, port } : undefined;
+      },
+      authority: pki.authority.certificate,
+      client: pki.kubeletClient,
+    }),
+  );
+  const server = await startApiServer({
+    store,
+    kinds: builtinKinds,
+    security: createSecurity({ clock, tokens: pki.tokens, authority: pki.authority.certificate }),
+    tls: { cert: pki.apiServer.certificate, key: pki.apiServer.key },
+    addresses: [{ address: config.apiAddress.host, port: config.apiAddress.port }],
+    nodeConnector: connector,
+    serviceCidr: config.serviceCidr,
+    nodePortRange: config.nodePortRange,
+    clock,
+    log: log.part('apiserver'),
+  });
+  resolve(server);
+  return server;
+}
+
+/** Kinds whose objects may own or be owned: all that are stored and can be watched and deleted. Events are nobody's. */
+function ownable() {
+  return builtinKinds.filter(
+    kind => !kind.refused && !kind.virtual && !kind.storage && kind.resource.verbs.includes('watch') && kind.resource.plural !== 'events',
+  );
+}
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })));
+}
