@@ -69,7 +69,11 @@ export interface Kind<T extends KubeObject = KubeObject> {
   /** What is wrong with a name; absent: it must be a DNS subdomain. */
   checkName?(name: string): string[];
   validate?(object: T): FieldCause[];
+  /** What a new object may not have, besides. */
+  validateCreate?(object: T): FieldCause[];
   validateUpdate?(object: T, old: T): FieldCause[];
+  /** Instead of `validateUpdate` where a subresource other than `status` changes the object (`ephemeralcontainers`, `resize`). */
+  validateSubresourceUpdate?(subresource: string, object: T, old: T): FieldCause[];
   validateStatusUpdate?(object: T, old: T): FieldCause[];
   /** Sentences for `Warning:` headers. */
   warnings?(object: T, old?: T): string[];

@@ -1,4 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
+import { qosClassOf } from './pod-resources.ts';
 import type { Container, Pod, PodSpec, Toleration } from './types.gen.ts';
 import { forbidden, invalid, jsonEqual, required } from './validation.ts';
 
@@ -78,4 +79,21 @@ export function validatePodStatusUpdate({ status = {} }: Pod): FieldCause[] {
     });
   }
   return causes;
+}
+
+/** What the subresources `ephemeralcontainers` and `resize` may change. */
+export function validatePodSubresourceUpdate(subresource: string, pod: Pod, old: Pod): FieldCause[] {
+  if (subresource === 'ephemeralcontainers') return validateEphemeralContainers(pod.spec, old.spec);
+  if (subresource !== 'resize' || qosClassOf(pod.spec) === qosClassOf(old.spec)) return [];
+  return [invalid('status.qosClass', qosClassOf(pod.spec), 'Pod QOS Class may not change as a result of resizing')];
+}
+
+/** They come and stay. */
+function validateEphemeralContainers(spec: PodSpec, old: PodSpec): FieldCause[] {
+  return (old.ephemeralContainers ?? []).flatMap(before => {
+    const index = (spec.ephemeralContainers ?? []).findIndex(({ name }) => name === before.name);
+    if (index < 0) return [forbidden('spec.ephemeralContainers', `existing ephemeral containers "${before.name}" may not be removed`)];
+    if (jsonEqual(spec.ephemeralContainers?.[index], before)) return [];
+    return [forbidden(`spec.ephemeralContainers[${index}]`, `existing ephemeral container "${before.name}" may not be changed`)];
+  });
 }

@@ -1,7 +1,7 @@
 import type { FieldCause } from '#base/errors.ts';
 import { validateAffinity, validateTolerations, validateTopologySpread } from './affinity-validation.ts';
 import { validateContainers, validateId } from './container-validation.ts';
-import type { Pod, PodDNSConfig, PodSpec, PodTemplateSpec } from './types.gen.ts';
+import type { PodDNSConfig, PodSpec, PodTemplateSpec } from './types.gen.ts';
 import {
   checkDnsLabel,
   checkDnsSubdomain,
@@ -18,14 +18,6 @@ import {
   validateName,
 } from './validation.ts';
 import { validateVolumes } from './volume-validation.ts';
-
-/** A pod's rules, at its creation and after every change. */
-export function validatePod({ spec, metadata }: Pod): FieldCause[] {
-  const causes = validatePodSpec(spec, 'spec');
-  // An object without a UID is not created yet.
-  if (spec.ephemeralContainers?.length && !metadata.uid) causes.push(forbidden('spec.ephemeralContainers', 'cannot be set on create'));
-  return causes;
-}
 
 /** The template of a workload's pods. */
 export function validatePodTemplate({ metadata, spec }: PodTemplateSpec, path: string): FieldCause[] {

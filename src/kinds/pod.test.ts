@@ -4,6 +4,7 @@ import { Pod } from './pod.ts';
 import { defaultPullPolicy } from './pod-defaults.ts';
 import { amountsOf, podRequests, qosClassOf } from './pod-resources.ts';
 import { made, problemsOf, updateProblemsOf } from './testing.ts';
+import { validateUpdate } from './validate-object.ts';
 
 const web = { name: 'web', image: 'nginx:1' };
 const pod = (spec: object, container: object = {}) => ({
@@ -388,4 +389,23 @@ test('QoS classes', () => {
   assert.equal(withResources({ limits: { cpu: '1' } }), 'Burstable');
   assert.equal(withResources({ limits: { cpu: '1', memory: '1Gi' } }), 'Guaranteed');
   assert.equal(withResources({ limits: { cpu: '1', memory: '1Gi' }, requests: { cpu: '500m' } }), 'Burstable');
+});
+
+test('ephemeral containers come by their subresource alone, and stay', () => {
+  const debug = { name: 'debug', image: 'busybox:1' };
+  const forbiddenAtCreate = ['spec.ephemeralContainers: Forbidden: cannot be set on create'];
+  assert.deepEqual(problemsOf(Pod, pod({ ephemeralContainers: [debug] })), forbiddenAtCreate);
+  const [without, withOne] = [made(Pod, pod({})), made(Pod, pod({ ephemeralContainers: [debug] }))];
+  const changed = made(Pod, pod({ ephemeralContainers: [{ ...debug, image: 'busybox:2' }] }));
+  const problems = (object: Pod, old: Pod) => validateUpdate(Pod, object, old, [], 'ephemeralcontainers').map(({ message }) => message);
+  assert.deepEqual(problems(withOne, without), []);
+  assert.deepEqual(problems(without, withOne), ['Forbidden: existing ephemeral containers "debug" may not be removed']);
+  assert.deepEqual(problems(changed, withOne), ['Forbidden: existing ephemeral container "debug" may not be changed']);
+});
+
+test('a resize may change requests, but not the QoS class', () => {
+  const sized = (cpu: string) => made(Pod, pod({}, { resources: { requests: { cpu } } }));
+  assert.deepEqual(validateUpdate(Pod, sized('2'), sized('1'), [], 'resize'), []);
+  const [cause] = validateUpdate(Pod, made(Pod, pod({})), sized('1'), [], 'resize');
+  assert.equal(cause?.message, 'Invalid value: "BestEffort": Pod QOS Class may not change as a result of resizing');
 });

@@ -3,9 +3,10 @@ import type { Kind } from './kind.ts';
 import { podCells } from './pod-columns.ts';
 import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-resources.ts';
-import { validatePodStatusUpdate, validatePodUpdate } from './pod-update.ts';
-import { validatePod } from './pod-validation.ts';
+import { validatePodStatusUpdate, validatePodSubresourceUpdate, validatePodUpdate } from './pod-update.ts';
+import { validatePodSpec } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
+import { forbidden } from './validation.ts';
 
 /** The smallest thing that runs: containers that share a network and live and die on one node. */
 export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
@@ -16,7 +17,10 @@ export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
     const message = 'Scheduling is blocked due to non-empty scheduling gates';
     pod.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message }];
   },
-  validate: validatePod,
+  validate: ({ spec }) => validatePodSpec(spec, 'spec'),
+  validateCreate: ({ spec }) =>
+    spec.ephemeralContainers?.length ? [forbidden('spec.ephemeralContainers', 'cannot be set on create')] : [],
+  validateSubresourceUpdate: validatePodSubresourceUpdate,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,
   cells: podCells,

@@ -4,13 +4,26 @@ import { validateObjectMeta, validateObjectMetaUpdate } from './validation.ts';
 
 /** Everything wrong with an object about to be created: its metadata, what the schema missed, the kind's own rules. */
 export function validateCreate<T extends KubeObject>(kind: Kind<T>, object: T, missing: readonly FieldCause[] = []): FieldCause[] {
-  return distinct([...metadata(kind, object), ...missing, ...(kind.validate?.(object) ?? [])]);
+  return distinct([...metadata(kind, object), ...missing, ...(kind.validate?.(object) ?? []), ...(kind.validateCreate?.(object) ?? [])]);
 }
 
-/** Everything wrong with an object about to replace `old`. */
-export function validateUpdate<T extends KubeObject>(kind: Kind<T>, object: T, old: T, missing: readonly FieldCause[] = []): FieldCause[] {
-  const meta = [...metadata(kind, object), ...validateObjectMetaUpdate(object.metadata, old.metadata)];
-  return distinct([...meta, ...missing, ...(kind.validate?.(object) ?? []), ...(kind.validateUpdate?.(object, old) ?? [])]);
+/** Everything wrong with an object about to replace `old`, as a whole or by one of its subresources. */
+export function validateUpdate<T extends KubeObject>(
+  kind: Kind<T>,
+  object: T,
+  old: T,
+  missing: readonly FieldCause[] = [],
+  subresource = '',
+): FieldCause[] {
+  const bySubresource = subresource !== '' && kind.validateSubresourceUpdate !== undefined;
+  const changes = bySubresource ? kind.validateSubresourceUpdate?.(subresource, object, old) : kind.validateUpdate?.(object, old);
+  return distinct([
+    ...metadata(kind, object),
+    ...validateObjectMetaUpdate(object.metadata, old.metadata),
+    ...missing,
+    ...(kind.validate?.(object) ?? []),
+    ...(changes ?? []),
+  ]);
 }
 
 /** Everything wrong with an object whose status is about to replace that of `old`. */
