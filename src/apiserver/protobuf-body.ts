@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
-import { kindOf } from '#kinds/registry.ts';
+import { typeNameOf } from '#kinds/schema-data.ts';
 import { readFields, type WireField } from '#wire/protobuf-reader.ts';
 import { parseBody } from './body.ts';
 
@@ -40,7 +40,7 @@ export function parseProtobuf(bytes: Buffer): unknown {
   const { apiVersion = '', kind = '' } = envelope.typeMeta ?? {};
   const raw = Buffer.from(envelope.raw ?? '', 'base64');
   if (envelope.contentType?.startsWith('application/json')) return parseBody(raw, 'json');
-  const type = kindOf(apiVersion, kind)?.type ?? `${META}${kind}`;
+  const type = typeNameOf(`${apiVersion}/${kind}`) ?? `${META}${kind}`;
   if (!table()[type])
     throw new UmiakError('UnsupportedMediaType', `${apiVersion} ${kind} has no protobuf form here; send it as application/json`);
   return { apiVersion, kind, ...(decode(raw, type, 0) as object) };

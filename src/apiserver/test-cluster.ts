@@ -20,6 +20,9 @@ import { SYSTEM } from './identity.ts';
 import { createSecurity } from './security.ts';
 import { type ApiServer, type ApiServerOptions, startApiServer } from './server.ts';
 
+/** The real kubectl of the release whose API we serve. */
+export const KUBECTL = fileURLToPath(new URL('../../.bin/kubectl', import.meta.url));
+
 export interface Answer {
   status: number;
   headers: Record<string, string | string[] | undefined>;
@@ -59,9 +62,8 @@ export async function startTestCluster(options: Partial<ApiServerOptions> = {}):
   const url = `https://127.0.0.1:${server.listeners[0]!.port}`;
   const kubeconfig = join(directory, 'kubeconfig');
   await writeFile(kubeconfig, toKubeconfig({ server: url, authority: pki.authority.certificate, user: { name: 'admin', ...pki.admin } }));
-  const agent = new https.Agent({ keepAlive: true, ca: pki.authority.certificate, cert: pki.admin.certificate, key: pki.admin.key });
-  const anonymous = new https.Agent({ keepAlive: true, ca: pki.authority.certificate });
-  const kubectl = fileURLToPath(new URL('../../.bin/kubectl', import.meta.url));
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 32, ca: pki.authority.certificate, cert: pki.admin.certificate, key: pki.admin.key });
+  const anonymous = new https.Agent({ keepAlive: true, maxSockets: 32, ca: pki.authority.certificate });
   return {
     server,
     store,
@@ -73,7 +75,7 @@ export async function startTestCluster(options: Partial<ApiServerOptions> = {}):
     call: (method, path, body, headers = {}) =>
       call(`${url}${path}`, method, body, headers, 'authorization' in headers || 'x-anonymous' in headers ? anonymous : agent),
     kubectl: (...args) =>
-      promisify(execFile)(kubectl, ['--kubeconfig', kubeconfig, '--cache-dir', join(directory, 'cache'), ...args], {
+      promisify(execFile)(KUBECTL, ['--kubeconfig', kubeconfig, '--cache-dir', join(directory, 'cache'), ...args], {
         timeout: 30_000,
         maxBuffer: 64 << 20,
       }),
@@ -92,7 +94,14 @@ function call(url: string, method: string, body: unknown, headers: Record<string
   return new Promise((resolve, reject) => {
     const request = https.request(
       url,
-      { method, agent, headers: { ...(bytes !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(bytes) }), ...headers } },
+      {
+        method,
+        agent,
+        headers: {
+          ...(bytes !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(bytes) }),
+          ...headers,
+        },
+      },
       response => {
         const parts: Buffer[] = [];
         response.on('data', part => parts.push(part));
