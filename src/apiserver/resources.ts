@@ -1,5 +1,4 @@
-import { apiVersionOf, type Kind, type KubeObject, type Resource, type Subresource } from '#kinds/kind.ts';
-import { CONVERSIONS, type Conversion } from './conversions.ts';
+import { apiVersionOf, type Kind, type KubeObject, type Resource, type Storage, type Subresource, storedKindOf } from '#kinds/kind.ts';
 import { ResourceCache } from './resource-cache.ts';
 import { Layout } from './stored-object.ts';
 
@@ -15,7 +14,7 @@ export interface Served {
   readonly cache: ResourceCache | undefined;
   /** The kind whose version is stored; `kind` itself but for those with a conversion. */
   readonly storedKind: Kind;
-  readonly conversion: Conversion | undefined;
+  readonly conversion: Storage | undefined;
 }
 
 /** A stored resource, ready for reading and writing. */
@@ -33,18 +32,16 @@ export class Resources {
   readonly #groupVersions = new Set<string>();
 
   constructor(kinds: readonly Kind[]) {
-    const byName = new Map(kinds.map(kind => [nameOf(kind.resource), kind]));
     const caches = new Map<Kind, ResourceCache>();
     this.all = kinds.map(kind => {
-      const other = CONVERSIONS[nameOf(kind.resource)];
-      const storedKind = (other && byName.get(nameOf(other.stored))) ?? kind;
+      const storedKind = storedKindOf(kind);
       return {
         kind,
         resource: kind.resource,
         apiVersion: apiVersionOf(kind.resource),
         cache: kind.resource.verbs.includes('watch') ? cacheFor(storedKind, caches) : undefined,
         storedKind,
-        conversion: storedKind === kind ? undefined : other?.conversion,
+        conversion: kind.storage,
       };
     });
     this.caches = [...caches.values()];

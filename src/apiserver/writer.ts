@@ -1,6 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 import { type FieldCause, UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
+import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { validateCreate, validateStatusUpdate, validateUpdate } from '#kinds/validate-object.ts';
 import type { CommitResult, Condition, Store } from '#store/store.ts';
@@ -115,6 +116,7 @@ export class Writer {
       checkIdentity(target, object, old);
       if (asked && asked !== '0' && asked !== String(stored.revision)) throw conflict(served.resource, name, MODIFIED);
 
+      object.metadata.resourceVersion = old.metadata.resourceVersion;
       const write = this.#begin('UPDATE', target, object, old);
       await this.#mutate(write);
       this.#prepareUpdate(write, old);
@@ -202,7 +204,9 @@ export class Writer {
       if (pending) await pending;
     }
     const value = cache.layout.encode(write.object);
-    if (stored?.value.equals(value)) return { ok: true, object: stored };
+    if (stored && (stored.value.equals(value) || (stored.value.length === value.length && jsonEqual(write.object, write.old)))) {
+      return { ok: true, object: stored };
+    }
     if (write.dryRun) return { ok: true, object: new StoredObject(cache.layout, key, value, revision) };
     const fullKey = cache.prefix + key;
     const result = await this.#store.commit({
@@ -274,7 +278,7 @@ function refuse({ served, object }: Write, causes: FieldCause[]): void {
 function updateCauses({ served: { storedKind }, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {
   if (subresource === 'status') return validateStatusUpdate(storedKind, object, old);
   if (subresource === 'binding') return [];
-  return validateUpdate(storedKind, object, old, subresource ? [] : missing);
+  return validateUpdate(storedKind, object, old, subresource ? [] : missing, subresource);
 }
 
 function checkIdentity({ served, name, namespace }: Target, { metadata }: KubeObject, old: KubeObject): void {
