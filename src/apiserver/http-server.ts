@@ -269,8 +269,9 @@ class Http2Request implements ApiRequest {
     this.#stream = stream;
     this.headers = headers;
     if (this.method !== 'GET' && this.method !== 'HEAD') {
+      const late = setTimeout(() => stream.close(http2.constants.NGHTTP2_CANCEL), MOST_BODY_MS).unref();
       this.#body = readAll(stream, headers['content-length']);
-      this.#body.catch(() => {});
+      this.#body.catch(() => {}).finally(() => clearTimeout(late));
     }
   }
   get method(): string {
@@ -329,11 +330,18 @@ class Http2Reply implements Reply {
   }
 }
 
+/** A reader that takes nothing for so long is gone. */
+const MOST_STALL_MS = 60_000;
+/** A body has to arrive within this. */
+const MOST_BODY_MS = 120_000;
+
 /** Resolves when the stream takes more, or is no more. */
-function drainOf(stream: NodeJS.WritableStream & { writableNeedDrain: boolean; destroyed: boolean }): Promise<void> {
+function drainOf(stream: NodeJS.WritableStream & { writableNeedDrain: boolean; destroyed: boolean; destroy(): unknown }): Promise<void> {
   if (!stream.writableNeedDrain || stream.destroyed) return Promise.resolve();
   return new Promise(resolve => {
+    const stalled = setTimeout(() => stream.destroy(), MOST_STALL_MS).unref();
     const done = () => {
+      clearTimeout(stalled);
       stream.removeListener('drain', done);
       stream.removeListener('close', done);
       resolve();

@@ -15,6 +15,7 @@ import { answerResource } from './answer.ts';
 import { ClusterCache } from './cluster-cache.ts';
 import { Discovery } from './discovery.ts';
 import { EventSweeper } from './event-sweeper.ts';
+import { limitInFlight } from './fairness.ts';
 import { bindingHandler, evictionHandler } from './handlers/pods.ts';
 import { reviewHandlers } from './handlers/reviews.ts';
 import { tokenHandler } from './handlers/tokens.ts';
@@ -139,7 +140,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     authenticate: security.authenticate,
     authorize: security.authorize,
     ...(options.audit && { audit: options.audit }),
-    ...(options.fairness && { fairness: options.fairness }),
+    fairness: options.fairness ?? limitInFlight(),
     answer: async context =>
       context.route.type === 'resource'
         ? await answerResource(context as Context<ResourceRoute>, { store, writer, handlers })
