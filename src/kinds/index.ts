@@ -7,7 +7,9 @@
  * - `schema.ts`        the schema's check of what clients send; merge keys for patches
  * - `pod.ts`, …        one file a kind with hand-written parts; the others stand together by API group. A kind's value and its type
  *                      bear the same name: `Pod` is a `Kind<Pod>`
- * - `validation*.ts`, `pod-*.ts`, `tolerations.ts`, …  pure helpers that controllers, scheduler and node share
+ * - `validate-object.ts` all that is wrong with an object; `validation.ts`, `names.ts`, `field-errors.ts` what its rules are made of
+ * - `pod-resources.ts`, `pod-template.ts`, `tolerations.ts`, `node-affinity.ts`, `duration.ts`  pure helpers for controllers,
+ *                      scheduler and node
  *
  * Everything here is pure: no clock, no I/O but reading the schema once. Nothing registers itself by being imported.
  */

@@ -290,6 +290,21 @@ const changes: [why: string, kind: Kind, draft: object, old: object, problems: s
 for (const [why, kind, draft, old, problems] of changes)
   test(`update: ${why}`, () => assert.deepEqual(updateProblemsOf(kind, draft, old), problems));
 
+test('a service that changes its type loses what only the old type had, and keeps what was allocated', () => {
+  const old = made(Service, service({ type: 'NodePort', clusterIP: '10.0.0.1', ports: [{ ...port, nodePort: 30_080 }] }));
+  const changed = (spec: object) => {
+    const next = structuredClone({ ...old, spec: { ...old.spec, ...spec } });
+    Service.prepareForUpdate?.(next, old);
+    return next.spec;
+  };
+  const inside = changed({ type: 'ClusterIP' });
+  assert.deepEqual([inside.clusterIP, inside.ports?.[0]?.nodePort, inside.externalTrafficPolicy], ['10.0.0.1', undefined, undefined]);
+  const outside = changed({ type: 'ExternalName', externalName: 'example.com' });
+  assert.deepEqual([outside.clusterIP, outside.ipFamilies], [undefined, undefined]);
+  const same = changed({ clusterIP: undefined, ports: [{ port: 80, protocol: 'TCP' }] });
+  assert.deepEqual([same.clusterIP, same.ports?.[0]?.nodePort], ['10.0.0.1', 30_080]);
+});
+
 test('defaults of a deployment and a service', () => {
   const { replicas, revisionHistoryLimit, progressDeadlineSeconds, strategy } = made(Deployment, deployment()).spec;
   assert.deepEqual(

@@ -14,6 +14,7 @@ import {
   invalid,
   isCidr,
   isIp,
+  jsonEqual,
   required,
   validateEnum,
   validateImmutable,
@@ -52,21 +53,9 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
   prepareForCreate(service) {
     service.status = { loadBalancer: {} };
   },
-  prepareForUpdate({ spec }, old) {
-    dropNodePorts(spec, old.spec);
-    if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName') return;
-    if (!spec.clusterIP) {
-      if (old.spec.clusterIP) spec.clusterIP = old.spec.clusterIP;
-      if (old.spec.clusterIPs) spec.clusterIPs = old.spec.clusterIPs;
-    }
-    if (!hasNodePorts(spec) || !hasNodePorts(old.spec)) return;
-    for (const port of spec.ports ?? []) {
-      if (port.nodePort) continue;
-      const before = old.spec.ports?.find(one => one.port === port.port && one.protocol === port.protocol)?.nodePort;
-      if (before && !spec.ports?.some(one => one.nodePort === before && one.protocol === port.protocol)) port.nodePort = before;
-    }
-    if (!spec.healthCheckNodePort && old.spec.healthCheckNodePort && spec.externalTrafficPolicy === 'Local')
-      spec.healthCheckNodePort = old.spec.healthCheckNodePort;
+  prepareForUpdate({ spec }, { spec: old }) {
+    keepAllocated(spec, old);
+    dropOfOtherType(spec, old);
   },
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate({ spec }, old) {
@@ -85,18 +74,41 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
 });
 export type Service = types.Service;
 
+/** What the server once allocated stays, when the client leaves it out. */
+function keepAllocated(spec: types.ServiceSpec, old: types.ServiceSpec): void {
+  if (spec.type === 'ExternalName' || old.type === 'ExternalName') return;
+  if (!spec.clusterIP) {
+    if (old.clusterIP) spec.clusterIP = old.clusterIP;
+    if (old.clusterIPs) spec.clusterIPs = old.clusterIPs;
+  }
+  if (!hasNodePorts(spec) || !hasNodePorts(old)) return;
+  for (const port of spec.ports ?? []) {
+    if (port.nodePort) continue;
+    const before = old.ports?.find(one => one.port === port.port && one.protocol === port.protocol)?.nodePort;
+    if (before && !spec.ports?.some(one => one.nodePort === before && one.protocol === port.protocol)) port.nodePort = before;
+  }
+  if (!spec.healthCheckNodePort && old.healthCheckNodePort && spec.externalTrafficPolicy === 'Local')
+    spec.healthCheckNodePort = old.healthCheckNodePort;
+}
+
+/** A client that changes the type need not clear what only the old type had: unchanged, it goes. */
+function dropOfOtherType(spec: types.ServiceSpec, old: types.ServiceSpec): void {
+  const drop = (...keys: (keyof types.ServiceSpec)[]) => {
+    for (const key of keys) if (jsonEqual(spec[key], old[key])) delete spec[key];
+  };
+  if (spec.type === 'ExternalName' && old.type !== 'ExternalName')
+    drop('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
+  if (old.type === 'ExternalName' && spec.type !== 'ExternalName') drop('externalName');
+  if (old.type === 'LoadBalancer' && spec.type !== 'LoadBalancer') drop('allocateLoadBalancerNodePorts', 'loadBalancerClass');
+  if (!hasNodePorts(old) || hasNodePorts(spec)) return;
+  drop('healthCheckNodePort');
+  if (!spec.externalIPs?.length) drop('externalTrafficPolicy');
+  for (const port of spec.ports ?? []) if (old.ports?.some(({ nodePort }) => nodePort === port.nodePort)) delete port.nodePort;
+}
+
 /** True for the types whose ports are open on every node. */
 export function hasNodePorts({ type }: { type?: string | undefined }): boolean {
   return type === 'NodePort' || type === 'LoadBalancer';
-}
-
-/** A Service that is no longer open on the nodes gives up what it had of them, unless the client says otherwise. Changes `spec`. */
-function dropNodePorts(spec: types.ServiceSpec, old: types.ServiceSpec): void {
-  if (hasNodePorts(spec) || !hasNodePorts(old)) return;
-  const before = new Set(old.ports?.map(({ nodePort }) => nodePort));
-  for (const port of spec.ports ?? []) if (before.has(port.nodePort)) delete port.nodePort;
-  if (spec.externalTrafficPolicy === old.externalTrafficPolicy && !spec.externalIPs?.length) delete spec.externalTrafficPolicy;
-  if (spec.allocateLoadBalancerNodePorts === old.allocateLoadBalancerNodePorts) delete spec.allocateLoadBalancerNodePorts;
 }
 
 /** True when names resolve to the pods themselves. */
