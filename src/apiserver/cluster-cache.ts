@@ -4,6 +4,9 @@ import type { ResourceCache } from './resource-cache.ts';
 
 /** Keys read at a time while the cache fills. */
 const PAGE = 2000;
+/** Revisions from before the start that watches can still resume from. */
+const RECALLED = 1000;
+const NONE: StoreEvent[] = [];
 
 /**
  * All resources' caches, fed by one watch of the store: they move on together, so one revision holds for the whole cluster.
@@ -60,8 +63,20 @@ export class ClusterCache implements AsyncDisposable {
 
   #follow(): void {
     const { signal } = this.#stop;
-    const receive = (batch: WatchBatch) => this.#apply(batch);
-    this.#watching = this.#store.watch(this.#root, { after: this.#revision, receive, signal }).then(
+    const loaded = this.#revision;
+    const after = Math.min(loaded, Math.max(this.#store.compactedRevision, loaded - RECALLED));
+    let recalling = after < loaded;
+    const receive = (batch: WatchBatch) => {
+      if (recalling) {
+        this.#recall(batch.events.filter(({ revision }) => revision <= loaded));
+        if (batch.revision < loaded) return;
+        recalling = false;
+        for (const cache of this.#byPrefix.values()) cache.recalled(after);
+        if (batch.revision === loaded) return;
+        this.#apply({ ...batch, events: batch.events.filter(({ revision }) => revision > loaded) });
+      } else this.#apply(batch);
+    };
+    this.#watching = this.#store.watch(this.#root, { after, receive, signal }).then(
       () => {
         if (!signal.aborted) this.#onFailure(new UmiakError('InternalError', "the store's watch ended by itself"));
       },
@@ -71,8 +86,17 @@ export class ClusterCache implements AsyncDisposable {
     );
   }
 
+  #recall(events: StoreEvent[]): void {
+    for (const [cache, own] of this.#sorted(events)) cache.recall(own);
+  }
+
   #apply({ events, revision }: WatchBatch): void {
     this.#revision = revision;
+    const byCache = this.#sorted(events);
+    for (const cache of this.#byPrefix.values()) cache.apply(byCache.get(cache) ?? NONE, revision);
+  }
+
+  #sorted(events: StoreEvent[]): Map<ResourceCache, StoreEvent[]> {
     const byCache = new Map<ResourceCache, StoreEvent[]>();
     for (const event of events) {
       const cache = this.#cacheOf(event.key);
@@ -81,7 +105,7 @@ export class ClusterCache implements AsyncDisposable {
       if (own) own.push(event);
       else byCache.set(cache, [event]);
     }
-    for (const cache of this.#byPrefix.values()) cache.apply(byCache.get(cache) ?? [], revision);
+    return byCache;
   }
 
   #cacheOf(key: string): ResourceCache | undefined {

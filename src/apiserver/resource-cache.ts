@@ -39,6 +39,8 @@ export class ResourceCache {
   #window: Change[] = [];
   #windowStart = 0;
   #windowBytes = 0;
+  /** The newest revision that the window has let go. */
+  #dropped = 0;
   /** Watches can start at or after this revision. */
   #oldest = 0;
   #revision = 0;
@@ -97,10 +99,28 @@ export class ResourceCache {
     this.#tree.set(name, new StoredObject(this.layout, name, value, revision));
   }
 
-  /** The first batch will follow `revision`. */
+  /** What the cache holds is as of `revision`. */
   loaded(revision: number): void {
     this.#revision = revision;
     this.#oldest = revision;
+  }
+
+  /** Takes changes from before the loading into the window, so that watches resume over a restart of the server. */
+  recall(events: StoreEvent[]): void {
+    this.#remember(
+      events.flatMap(({ type, key, value, revision, previous: before }): Change[] => {
+        const name = key.slice(this.prefix.length);
+        const previous = before && new StoredObject(this.layout, name, before.value, before.revision);
+        if (type === 'delete') return previous ? [{ type: 'DELETED', object: previous.at(revision), previous, encoded: new Map() }] : [];
+        const object = new StoredObject(this.layout, name, value, revision);
+        return [{ type: previous ? 'MODIFIED' : 'ADDED', object, previous, encoded: new Map() }];
+      }),
+    );
+  }
+
+  /** All changes after `revision` have been recalled. */
+  recalled(revision: number): void {
+    this.#oldest = Math.max(revision, this.#dropped);
   }
 
   /** Takes over one batch of the store's watch and tells the listeners. */
@@ -155,7 +175,8 @@ export class ResourceCache {
     while (this.#window.length - this.#windowStart > WINDOW_LENGTH || this.#windowBytes > WINDOW_BYTES) {
       const dropped = this.#window[this.#windowStart]!;
       this.#windowBytes -= dropped.object.value.length;
-      this.#oldest = dropped.object.revision;
+      this.#dropped = dropped.object.revision;
+      this.#oldest = Math.max(this.#oldest, this.#dropped);
       this.#windowStart++;
     }
     if (this.#windowStart > WINDOW_LENGTH) {
