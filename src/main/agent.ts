@@ -82,6 +82,8 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const { name: instance, dataDir, runDir, podCidr, serviceCidr } = config;
   const kernel = new KernelChangeJournal({ holder: instance });
   await applyMachine(kernel);
+  // Another boot's id, for tests of a reboot.
+  const bootId = process.env.UMIAK_BOOT_ID ? { bootId: process.env.UMIAK_BOOT_ID } : {};
   const bridge = await ensureBridge({ instance, podCidr, serviceCidr, kernel });
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
   let engine: LocalEngine | undefined;
@@ -91,6 +93,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('images'),
       clock,
       hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
+      ...bootId,
       isInUse: id => engine?.usesImage(id) ?? true,
     }),
   );
@@ -108,6 +111,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       },
       networks,
       runtime: config.runtime,
+      ...bootId,
       clock,
       log: log.part('engine'),
     }),

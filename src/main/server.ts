@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { bootstrapCluster } from '#apiserver/bootstrap.ts';
 import { DirectNodeConnector } from '#apiserver/direct-node-connector.ts';
-import type { Identity } from '#apiserver/identity.ts';
+import { type Identity, SYSTEM } from '#apiserver/identity.ts';
 import { createSecurity } from '#apiserver/security.ts';
 import { type ApiServer, startApiServer } from '#apiserver/server.ts';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
@@ -62,6 +63,8 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
 
   const clientOf = (identity: Identity): Client => createClient(server.local(identity));
   const controller = (name: string): Identity => ({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] });
+  const endpoints = server.listeners.filter(({ address }) => address === gateway);
+  await bootstrapCluster({ client: clientOf(SYSTEM), serviceAddress: kubernetesService, endpoints });
   const scheduler = stack.use(new Scheduler({ client: clientOf(controller('kube-scheduler')), clock, log: log.part('scheduler') }));
   const client = clientOf(controller('kube-controller-manager'));
   const garbage = stack.use(new GarbageCollector({ client, kinds: ownable(), clock, log: log.part('garbage-collector') }));

@@ -1,0 +1,231 @@
+import { execFile, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { systemClock } from '#base/index.ts';
+import { type Client, createClient, HttpsTransport } from '#client/index.ts';
+import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
+import { declare } from '#linux/libc.ts';
+import { ClusterPki } from '#pki/index.ts';
+
+const run = promisify(execFile);
+const root = resolve(import.meta.dirname, '..');
+const flock = declare('int flock(int fd, int operation)');
+const LOCK_EX_NB = 6;
+const SLOTS = 64;
+
+/** What a command printed and how it ended. */
+export interface Ran {
+  stdout: string;
+  stderr: string;
+  code: number;
+}
+
+/**
+ * A whole instance of the platform for one test file: own name, directories, networks and ports, so that several run side by side and
+ * beside what people run. What a killed one left under the same name is cleared first. Dispose it, and nothing is left.
+ */
+export class TestCluster implements AsyncDisposable {
+  readonly name: string;
+  readonly directory: string;
+  readonly dataDir: string;
+  readonly runDir: string;
+  readonly apiPort: number;
+  readonly env: Record<string, string>;
+  readonly #slot: Slot;
+  #transports: HttpsTransport[] = [];
+
+  private constructor(slot: Slot, apiPort: number, more: Record<string, string>) {
+    this.#slot = slot;
+    this.name = `ut${slot.number}`;
+    this.directory = mkdtempSync(join(tmpdir(), `${this.name}-`));
+    this.dataDir = join(this.directory, 'data');
+    this.runDir = `/run/umiak-${this.name}`;
+    this.apiPort = apiPort;
+    this.env = {
+      UMIAK_NAME: this.name,
+      UMIAK_DATA_DIR: this.dataDir,
+      UMIAK_RUN_DIR: this.runDir,
+      UMIAK_API_ADDRESS: `127.0.0.1:${apiPort}`,
+      UMIAK_POD_CIDR: `10.${100 + slot.number}.0.0/16`,
+      UMIAK_SERVICE_CIDR: `10.${180 + slot.number}.0.0/16`,
+      UMIAK_NODE_PORT_RANGE: `${30_000 + slot.number * 40}-${30_039 + slot.number * 40}`,
+      UMIAK_NODE_NAME: `node-${this.name}`,
+      ...more,
+    };
+  }
+
+  /** Takes a free slot and clears what an earlier run left in it. Nothing runs yet. */
+  static async open(more: Record<string, string> = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(takeSlot(), await freePort(), more);
+    await cluster.umiak('down', '--containers');
+    return cluster;
+  }
+
+  /** `open`, then `umiak up`. */
+  static async up(more: Record<string, string> = {}): Promise<TestCluster> {
+    const cluster = await TestCluster.open(more);
+    try {
+      await cluster.must('up');
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get kubeconfig(): string {
+    return join(this.dataDir, 'kubeconfig');
+  }
+
+  get dockerSocket(): string {
+    return join(this.runDir, 'docker.sock');
+  }
+
+  umiak(...args: string[]): Promise<Ran> {
+    return this.command(join(root, 'bin/umiak'), args);
+  }
+
+  /** Runs `umiak`, and throws with what it said unless it exits with 0. */
+  async must(...args: string[]): Promise<string> {
+    return demand(`umiak ${args.join(' ')}`, await this.umiak(...args), this);
+  }
+
+  /** Real kubectl against this instance; throws unless it exits with 0. */
+  async kubectl(...args: string[]): Promise<string> {
+    return demand(`kubectl ${args.join(' ')}`, await this.tryKubectl(...args), this);
+  }
+
+  tryKubectl(...args: string[]): Promise<Ran> {
+    return this.command(join(root, '.bin/kubectl'), args);
+  }
+
+  /** `kubectl apply` of manifests given as text. */
+  async apply(manifests: string): Promise<string> {
+    const child = spawn(join(root, '.bin/kubectl'), ['apply', '-f', '-'], { env: this.#environment(), stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stdin.end(manifests);
+    let [stdout, stderr] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', chunk => (stdout += chunk));
+    child.stderr.setEncoding('utf8').on('data', chunk => (stderr += chunk));
+    const code = await new Promise<number>(done => child.on('close', done));
+    return demand('kubectl apply', { stdout, stderr, code }, this);
+  }
+
+  /** Loads `busybox:test`: static busybox with all its applets. */
+  async loadBusybox(): Promise<void> {
+    const archive = join(this.directory, 'busybox.tar');
+    const applets = (await run('/bin/busybox', ['--list'])).stdout.trim().split('\n');
+    const links = applets
+      .filter(name => name !== 'busybox')
+      .map(name => ({ name: `bin/${name}`, type: 'symlink' as const, linkName: 'busybox' }));
+    const files = [
+      { name: 'bin/' },
+      { name: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 },
+      ...links,
+      { name: 'etc/' },
+      { name: 'etc/passwd', content: 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' },
+      { name: 'etc/group', content: 'root:x:0:\nnogroup:x:65534:\n' },
+      { name: 'tmp/', mode: 0o1777 },
+    ];
+    const image = buildImage([buildTar(files)], { Cmd: ['sh'], Env: ['PATH=/bin'] });
+    writeFileSync(archive, buildLayout(image, 'docker.io/library/busybox:test'));
+    await this.must('image', 'load', archive);
+  }
+
+  /** The typed client as the cluster's administrator. */
+  async client(): Promise<Client> {
+    const pki = await ClusterPki.open({ directory: join(this.dataDir, 'pki'), clock: systemClock, hosts: this.#serverHosts() });
+    const transport = new HttpsTransport({
+      server: `https://127.0.0.1:${this.apiPort}`,
+      ca: pki.authority.certificate,
+      cert: pki.admin.certificate,
+      key: pki.admin.key,
+    });
+    this.#transports.push(transport);
+    return createClient(transport);
+  }
+
+  /** The pid of a role's process, from its lock file. */
+  pid(role: 'server' | 'agent'): number {
+    return Number(readFileSync(join(this.runDir, `${role}.pid`), 'utf8'));
+  }
+
+  log(role: 'server' | 'agent'): string {
+    const file = join(this.dataDir, 'logs', `${role}.log`);
+    return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  }
+
+  async command(file: string, args: string[]): Promise<Ran> {
+    try {
+      const { stdout, stderr } = await run(file, args, { env: this.#environment(), maxBuffer: 64 << 20, timeout: 180_000 });
+      return { stdout, stderr, code: 0 };
+    } catch (error) {
+      const { stdout = '', stderr = '', code } = error as { stdout?: string; stderr?: string; code?: number | string };
+      return { stdout, stderr: stderr || String(error), code: typeof code === 'number' ? code : 1 };
+    }
+  }
+
+  #environment(): NodeJS.ProcessEnv {
+    return { ...process.env, ...this.env, KUBECONFIG: this.kubeconfig, DOCKER_HOST: `unix://${this.dockerSocket}`, NO_COLOR: '1' };
+  }
+
+  /** As the server asks for them, so that opening the keys again issues nothing anew. */
+  #serverHosts(): string[] {
+    const first = (cidr = '') => cidr.replace(/\.0\/\d+$/, '.1');
+    return [first(this.env.UMIAK_POD_CIDR), first(this.env.UMIAK_SERVICE_CIDR), '127.0.0.1', this.env.UMIAK_NODE_NAME ?? ''];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const transport of this.#transports) await transport[Symbol.asyncDispose]();
+    await this.umiak('down', '--containers');
+    rmSync(this.directory, { recursive: true, force: true });
+    this.#slot[Symbol.dispose]();
+  }
+}
+
+/** Waits until `look` gives something, looking again whenever `again` says so or a little later. @throws with `what` after the deadline */
+export async function until<T>(
+  what: string,
+  look: () => T | undefined | false | Promise<T | undefined | false>,
+  timeoutMs = 60_000,
+): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > end) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
+    await new Promise(resume => setTimeout(resume, 50));
+  }
+}
+
+function demand(what: string, { stdout, stderr, code }: Ran, cluster: TestCluster): string {
+  if (code === 0) return stdout;
+  const logs = (['server', 'agent'] as const).map(role => `--- ${role}\n${cluster.log(role).split('\n').slice(-15).join('\n')}`).join('\n');
+  throw new Error(`${what} exited with ${code}\n${stdout}${stderr}\n${logs}`);
+}
+
+interface Slot extends Disposable {
+  number: number;
+}
+
+/** One of a few numbers, held by a file lock that a killed test lets go of. */
+function takeSlot(): Slot {
+  const directory = join(tmpdir(), 'umiak-test-slots');
+  mkdirSync(directory, { recursive: true });
+  for (let number = 0; number < SLOTS; number++) {
+    const fd = openSync(join(directory, String(number)), 'a');
+    if (flock(fd, LOCK_EX_NB) === 0) return { number, [Symbol.dispose]: () => closeSync(fd) };
+    closeSync(fd);
+  }
+  throw new Error('no free slot for a test instance');
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
+  const address = server.address();
+  await new Promise(done => server.close(done));
+  return typeof address === 'object' && address ? address.port : 0;
+}
