@@ -42,6 +42,8 @@ export interface ImageRecord {
   layers: string[];
   /** When the newest of its names was given, milliseconds since the epoch. */
   taggedAtMs: number;
+  /** Whether a container needed it just now. */
+  isInUse: boolean;
 }
 
 export interface LoadOptions {
@@ -60,6 +62,8 @@ export interface RemoveResult {
   untagged: string[];
   /** Image ids and layers that are gone. */
   deleted: Digest[];
+  /** What their going gave back to the disk. */
+  freedBytes: number;
 }
 
 export type LoadSource = string | AsyncIterable<Uint8Array>;

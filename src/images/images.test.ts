@@ -144,7 +144,7 @@ test('images are found by name, id and the beginning of an id; names move; remov
 
   await images.tag('other:1', 'app:1');
   assert.equal((await images.inspect('app:1')).id, other.configDigest);
-  assert.deepEqual(await images.remove('app:1'), { untagged: ['docker.io/library/app:1'], deleted: [] });
+  assert.deepEqual(await images.remove('app:1'), { untagged: ['docker.io/library/app:1'], deleted: [], freedBytes: 0 });
 
   inUse.add(image.configDigest);
   await assert.rejects(images.remove('localhost:5000/team/app:2'), /used by a container/);

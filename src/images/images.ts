@@ -198,8 +198,8 @@ class LocalImageStore implements ImageStore {
     });
     if (plan.keepAs !== undefined) await this.#index.set({ ...plan.keepAs, updatedAtMs: this.#clock.now() });
     for (const name of plan.names) await this.#index.delete(name);
-    const { deleted } = await this.#collect();
-    return { untagged: plan.untagged, deleted: plan.isGone ? [id, ...deleted.filter(digest => digest !== id)] : [] };
+    const { deleted, freedBytes } = await this.#collect();
+    return { untagged: plan.untagged, deleted: plan.isGone ? [id, ...deleted.filter(digest => digest !== id)] : [], freedBytes };
   }
 
   async ensureUnpacked(reference: string): Promise<string[]> {
@@ -289,6 +289,7 @@ class LocalImageStore implements ImageStore {
       config,
       layers: this.#directories(config),
       taggedAtMs: newest.updatedAtMs,
+      isInUse: this.#isInUse(manifest.config.digest),
     };
   }
 

@@ -1,0 +1,161 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { dirname } from 'node:path';
+import { type Clock, systemClock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import type { ImageStore } from '#images/image-store.ts';
+import { toDockerError } from './docker-error.ts';
+import { imageRoutes } from './image-routes.ts';
+import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
+import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system-routes.ts';
+
+export interface DockerApiOptions {
+  /** Made anew with mode 0660; whoever holds the agent's lock may call. */
+  socketPath: string;
+  images: ImageStore;
+  /** The program's version. */
+  version: string;
+  log: Log;
+  clock?: Clock;
+  /** Facts for `/info` that the agent knows: `Containers`, `CgroupVersion`, `Name`, … in docker's words. */
+  info?: () => Record<string, unknown>;
+}
+
+/** Bodies of all calls but `load`, which have none that we read. */
+const MAX_BODY_BYTES = 1 << 20;
+/** Of a body that was refused. */
+const FORGOTTEN_BYTES = 64 << 20;
+
+/** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
+export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDisposable> {
+  const { socketPath, images, version, log, clock = systemClock, info = () => ({}) } = options;
+  const context: DockerContext = { images, version, log, clock, info };
+  // A load may take as long as its client's disk; only headers have a deadline.
+  const server = createServer({ requestTimeout: 0, headersTimeout: 30_000 }, (incoming, response) => {
+    void answer(context, incoming, response);
+  });
+  await listen(server, socketPath);
+  return {
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise(resolve => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+      rmSync(socketPath, { force: true });
+    },
+  };
+}
+
+async function listen(server: Server, path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  rmSync(path, { force: true });
+  const before = process.umask(0o117);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(before);
+  }
+}
+
+async function answer(context: DockerContext, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+  const left = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) left.abort(new UmiakError('Gone', 'the client left'));
+  });
+  // What goes wrong with the connection shows in `left`.
+  response.on('error', () => {});
+  incoming.on('error', () => {});
+  response.setHeader('Server', `Umiak/${context.version} (linux)`);
+  response.setHeader('Api-Version', `1.${VERSION_MINOR}`);
+  response.setHeader('Docker-Experimental', 'false');
+  response.setHeader('Ostype', 'linux');
+  try {
+    const { handler, name, query, apiMinor, readsBody } = route(incoming);
+    if (!readsBody) await discardBody(incoming);
+    await handler({ context, apiMinor, name, query, incoming, response, signal: left.signal });
+  } catch (error) {
+    if (left.signal.aborted) return;
+    const { status, message } = toDockerError(error);
+    if (status === 500) context.log.error('a docker call failed', { path: incoming.url, error });
+    if (response.headersSent) return void response.destroy();
+    if (!incoming.readableEnded) forgetBody(incoming);
+    sendJson(response, status, { message });
+  }
+}
+
+const ROUTES: readonly Route[] = [...systemRoutes, ...imageRoutes];
+
+/** First words of docker's API that we do not have yet: they are known, and say so. */
+const LATER =
+  /^\/(?:containers|exec|networks|volumes|build|events|auth|commit|session|grpc|plugins|swarm|nodes|services|tasks|secrets|configs|system|distribution|images)(?:\/|$)/;
+
+interface Matched {
+  handler: Handler;
+  name: string;
+  query: URLSearchParams;
+  apiMinor: number;
+  readsBody: boolean;
+}
+
+function route({ method = 'GET', url = '/' }: IncomingMessage): Matched {
+  const mark = url.indexOf('?');
+  const whole = mark < 0 ? url : url.slice(0, mark);
+  const { path, apiMinor } = splitVersion(whole);
+  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+  let isKnown = false;
+  for (const [its, pattern, handler, { readsBody = false } = {}] of ROUTES) {
+    const found = pattern.exec(path);
+    if (!found) continue;
+    isKnown = true;
+    if (its === method) return { handler, name: decode(found[1] ?? ''), query, apiMinor, readsBody };
+  }
+  if (isKnown && !LATER.test(path)) throw new UmiakError('MethodNotAllowed', `${method} is not a way to call ${path}`);
+  if (!LATER.test(path)) throw new UmiakError('NotFound', 'page not found');
+  throw new UmiakError('NotImplemented', `umiak does not have ${method} ${path.slice(0, 256)} yet: of docker's API it has images only`);
+}
+
+/** `/v1.41/images/json` → `/images/json` and 41. @throws BadRequest for versions we don't speak, in docker's words */
+export function splitVersion(path: string): { path: string; apiMinor: number } {
+  const found = /^\/v(\d{1,4})\.(\d{1,4})(?=\/|$)/.exec(path);
+  if (!found) return { path, apiMinor: VERSION_MINOR };
+  const asked = `${found[1]}.${found[2]}`;
+  const [major, minor] = [Number(found[1]), Number(found[2])];
+  if (major > 1 || (major === 1 && minor > VERSION_MINOR))
+    throw new UmiakError('BadRequest', `client version ${asked} is too new. Maximum supported API version is 1.${VERSION_MINOR}`);
+  if (major < 1 || minor < OLDEST_MINOR)
+    throw new UmiakError(
+      'BadRequest',
+      `client version ${asked} is too old. Minimum supported API version is 1.${OLDEST_MINOR}, please upgrade your client to a newer version`,
+    );
+  return { path: path.slice(found[0].length) || '/', apiMinor: minor };
+}
+
+function decode(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch (cause) {
+    throw new UmiakError('BadRequest', 'the path is not well encoded', { cause });
+  }
+}
+
+/** Takes in a little more of a body that nobody wants, so that its sender gets to read the answer; one who goes on is cut off. */
+function forgetBody(incoming: IncomingMessage): void {
+  const { socket } = incoming;
+  let bytes = 0;
+  incoming.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > FORGOTTEN_BYTES) socket.destroy();
+  });
+  incoming.resume();
+}
+
+async function discardBody(incoming: IncomingMessage): Promise<void> {
+  let bytes = 0;
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > MAX_BODY_BYTES) throw new UmiakError('RequestEntityTooLarge', `the body is longer than ${MAX_BODY_BYTES} bytes`);
+  }
+}

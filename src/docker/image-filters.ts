@@ -1,0 +1,119 @@
+import { matchesGlob } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+import { type ImageRecord, toFamiliarName } from '#images/index.ts';
+import { createdSeconds } from './image-forms.ts';
+
+/** Docker's `filters`: a name, the values of which one must fit (of labels all). */
+export type Filters = Map<string, string[]>;
+
+/** Reads `filters`: `{"dangling":["true"]}`, or the older `{"dangling":{"true":true}}`. @throws BadRequest for what is neither, or not in `known` */
+export function parseFilters(text: string | null, known: readonly string[]): Filters {
+  const filters: Filters = new Map();
+  if (text === null || text === '') return filters;
+  for (const [name, value] of Object.entries(parseObject(text))) {
+    if (!known.includes(name)) throw new UmiakError('BadRequest', `invalid filter '${name.slice(0, 64)}'; there are ${known.join(', ')}`);
+    filters.set(name, valuesOf(name, value));
+  }
+  return filters;
+}
+
+function parseObject(text: string): object {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
+  } catch {
+    // Refused below.
+  }
+  throw new UmiakError('BadRequest', 'invalid filters: they must be a JSON object of lists');
+}
+
+function valuesOf(name: string, value: unknown): string[] {
+  if (Array.isArray(value) && value.every(each => typeof each === 'string')) return value;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return Object.entries(value).flatMap(([each, isOn]) => (isOn === true ? [each] : []));
+  throw new UmiakError('BadRequest', `invalid filter '${name}': its values must be a list of strings`);
+}
+
+/** A filter that is a flag. @throws BadRequest */
+export function flagFilter(filters: Filters, name: string): boolean | undefined {
+  const values = filters.get(name);
+  if (values === undefined || values.length === 0) return undefined;
+  const isTrue = values.some(value => /^(1|t|true)$/i.test(value));
+  if (values.every(value => /^(0|f|false|1|t|true)$/i.test(value)) && isTrue !== values.some(value => /^(0|f|false)$/i.test(value)))
+    return isTrue;
+  throw new UmiakError('BadRequest', `invalid filter '${name}=${values.join(',').slice(0, 64)}': it must be true or false`);
+}
+
+export const LIST_FILTERS = ['dangling', 'label', 'reference', 'before', 'since', 'until'] as const;
+
+/** What `planImageFilter` must know besides the image. */
+export interface FilterFacts {
+  nowMs: number;
+  /** Seconds at which the images that `before` and `since` name were made. */
+  createdOf: (reference: string) => number;
+}
+
+/** Whether an image passes all filters. */
+export function planImageFilter(filters: Filters, { nowMs, createdOf }: FilterFacts): (record: ImageRecord) => boolean {
+  const tests: ((record: ImageRecord) => boolean)[] = [];
+  const dangling = flagFilter(filters, 'dangling');
+  if (dangling !== undefined) tests.push(({ repoTags }) => (repoTags.length === 0) === dangling);
+  for (const label of filters.get('label') ?? []) tests.push(record => hasLabel(record, label));
+  const references = filters.get('reference') ?? [];
+  if (references.length > 0) tests.push(record => references.some(pattern => fitsReference(record, pattern)));
+  for (const before of filters.get('before') ?? []) {
+    const limit = createdOf(before);
+    tests.push(record => createdSeconds(record) < limit);
+  }
+  for (const since of filters.get('since') ?? []) {
+    const limit = createdOf(since);
+    tests.push(record => createdSeconds(record) > limit);
+  }
+  for (const until of filters.get('until') ?? []) {
+    const limit = toMoment(until, nowMs) / 1000;
+    tests.push(record => createdSeconds(record) < limit);
+  }
+  return record => tests.every(passes => passes(record));
+}
+
+function hasLabel({ config }: ImageRecord, wanted: string): boolean {
+  const equals = wanted.indexOf('=');
+  const labels = config.config?.Labels ?? {};
+  if (equals < 0) return Object.hasOwn(labels, wanted);
+  const key = wanted.slice(0, equals);
+  return Object.hasOwn(labels, key) && labels[key] === wanted.slice(equals + 1);
+}
+
+/** With a filter on references, an image shows the names that fit and no others. */
+export function withFittingNames(record: ImageRecord, filters: Filters): ImageRecord {
+  const patterns = filters.get('reference') ?? [];
+  if (patterns.length === 0) return record;
+  const fit = (names: string[]) => names.filter(name => patterns.some(pattern => nameFits(name, pattern)));
+  return { ...record, repoTags: fit(record.repoTags), repoDigests: fit(record.repoDigests) };
+}
+
+function fitsReference({ repoTags, repoDigests }: ImageRecord, pattern: string): boolean {
+  return [...repoTags, ...repoDigests].some(name => nameFits(name, pattern));
+}
+
+/** Docker matches the familiar name, with and without the tag, against a shell pattern. */
+function nameFits(canonicalName: string, pattern: string): boolean {
+  const name = toFamiliarName(canonicalName);
+  const bare = name.includes('@') ? name.slice(0, name.indexOf('@')) : name.slice(0, name.lastIndexOf(':'));
+  return matchesGlob(name, pattern) || matchesGlob(bare, pattern);
+}
+
+const DURATION_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A moment as docker takes it: seconds since the epoch, a date, or a duration back from now (`24h`, `1h30m`). @throws BadRequest */
+export function toMoment(text: string, nowMs: number): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
+    let back = 0;
+    for (const [, amount, unit = ''] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)) back += Number(amount) * (DURATION_MS[unit] ?? 0);
+    return nowMs - back;
+  }
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new UmiakError('BadRequest', `${JSON.stringify(text.slice(0, 64))} is neither a time nor a duration`);
+  return ms;
+}

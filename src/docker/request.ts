@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import type { ImageStore } from '#images/image-store.ts';
+
+/** What every route may use. */
+export interface DockerContext {
+  images: ImageStore;
+  version: string;
+  clock: Clock;
+  log: Log;
+  /** Facts of this machine for `/info` that its owner knows better. */
+  info: () => Record<string, unknown>;
+}
+
+/** One call on its way: a matched path and its query, the streams, and a signal for a client that left. */
+export interface DockerRequest {
+  context: DockerContext;
+  /** The minor of the version asked for: 51 for `/v1.51/…`; the newest where none is named. */
+  apiMinor: number;
+  /** The `{name}` of the path, decoded; slashes may be in it. */
+  name: string;
+  query: URLSearchParams;
+  incoming: IncomingMessage;
+  response: ServerResponse;
+  /** Aborts when the connection ends before the answer did. */
+  signal: AbortSignal;
+}
+
+/** Handles one route: answers, or throws what `toDockerError` then says. */
+export type Handler = (request: DockerRequest) => Promise<void> | void;
+
+/** One row of docker's API: `{name}` in a pattern takes everything between its neighbours, slashes too. */
+export type Route = readonly [method: string, pattern: RegExp, handler: Handler, options?: { readsBody?: boolean }];
+
+/** Answers with JSON. */
+export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length }).end(bytes);
+}
+
+const TRUE = new Set(['1', 'true', 'True', 'TRUE', 't', 'T']);
+const FALSE = new Set(['', '0', 'false', 'False', 'FALSE', 'f', 'F', 'no', 'none']);
+
+/** A flag of the query as docker reads it. @throws BadRequest */
+export function flagOf(query: URLSearchParams, key: string, otherwise = false): boolean {
+  const value = query.get(key);
+  if (value === null) return otherwise;
+  if (TRUE.has(value)) return true;
+  if (FALSE.has(value)) return false;
+  throw new UmiakError('BadRequest', `${key} must be a boolean, not ${JSON.stringify(value.slice(0, 64))}`);
+}
+
+/** Refuses parameters that change what a call means and that we don't follow. @throws NotImplemented */
+export function refuse(query: URLSearchParams, ...keys: string[]): void {
+  for (const key of keys) if (query.get(key)) throw new UmiakError('NotImplemented', `umiak does not have the parameter ${key} here yet`);
+}
+
+/** A stream of JSON lines, begun with the first of them, so that what fails before still has a status of its own. */
+export class JsonLines {
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  get isBegun(): boolean {
+    return this.#response.headersSent;
+  }
+
+  /** False while the client reads more slowly than we write. */
+  write(line: unknown): boolean {
+    if (!this.isBegun) this.#response.writeHead(200, { 'content-type': 'application/json' });
+    return this.#response.write(`${JSON.stringify(line)}\r\n`);
+  }
+
+  end(): void {
+    if (!this.isBegun) this.#response.writeHead(200, { 'content-type': 'application/json' });
+    this.#response.end();
+  }
+
+  /** Docker's last line of a stream that failed. */
+  fail(message: string): void {
+    this.write({ errorDetail: { message }, error: message });
+    this.end();
+  }
+}
