@@ -57,6 +57,8 @@ const cases: [name: string, file: string, source: string, expected: string[]][] 
   ['a known package', 'src/linux/x.ts', "import koffi from 'koffi'; import '@peculiar/x509/deep';", []],
   ['an unknown package', 'src/linux/x.ts', "import 'left-pad';", ["1: 'left-pad' is no runtime dependency of package.json"]],
   ['a bare builtin', 'src/linux/x.ts', "import 'fs';", ["1: write 'node:fs'"]],
+  ['what tests use looks anywhere', 'src/client/client-suite.ts', "import '#tests/a.ts'; import 'node:test';", []],
+  ['the product without test aids', 'src/client/x.ts', "import './testing.ts';", ["1: './testing.ts' is for tests only"]],
   ['tests look anywhere', 'src/client/x.test.ts', "import '#apiserver/a.ts'; import 'left-pad';", []],
 ];
 for (const [name, file, source, expected] of cases) test(`layers: ${name}`, () => assert.deepEqual(messages(file, source), expected));

@@ -2,7 +2,8 @@
  * The floors of the house as data, and the check that imports only point down (ARCHITECTURE.md, "Rooms and floors").
  *
  * Read are static, type-only and dynamic imports, re-exports and `new URL('./x.ts', import.meta.url)` (workers) of every file under
- * `src/`. Tests beside the code may look anywhere: nobody ships them.
+ * `src/`. Tests beside the code and what only they use (`…suite.ts`, `…testing.ts`, `…fixture.ts`, `test-….ts`) may look anywhere: nobody
+ * ships them, and no product file may import them.
  */
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { isBuiltin, stripTypeScriptTypes } from 'node:module';
@@ -22,6 +23,8 @@ export const FLOORS: readonly (readonly string[])[] = [
   ['cli', 'console'],
   ['main'],
 ];
+
+const FOR_TESTS = /(\.test|suite|testing|fixture|\/test-[^/]*)\.ts$/;
 
 const FLOOR_OF = new Map(FLOORS.flatMap((domains, floor) => domains.map(domain => [domain, floor] as const)));
 
@@ -87,7 +90,7 @@ export function checkFile(file: string, source: string, rules: LayerRules): Find
   const [, domain = '', ...rest] = file.split('/');
   if (rest.length === 0) return [{ file, line: 1, message: 'stands outside every domain: move it into a folder of the floor table' }];
   if (!FLOOR_OF.has(domain)) return [{ file, line: 1, message: `'${domain}' is no domain of the floor table` }];
-  if (file.endsWith('.test.ts')) return [];
+  if (FOR_TESTS.test(file)) return [];
   return readImports(source, file).flatMap(({ specifier, line }) => {
     const message = judge(file, domain, specifier, rules);
     return message ? [{ file, line, message }] : [];
@@ -104,6 +107,7 @@ function judge(file: string, domain: string, specifier: string, rules: LayerRule
   const [top, target = ''] = inside.split('/');
   if (specifier.endsWith('.json') && top !== 'src') return undefined;
   if (top !== 'src' || target === 'tests') return `'${specifier}' leaves src/`;
+  if (FOR_TESTS.test(inside)) return `'${specifier}' is for tests only`;
   if (target === domain) return undefined;
   if (specifier.startsWith('.')) return `reaches into '${target}' by a relative path: write '#${inside.slice('src/'.length)}'`;
   const [from, to] = [FLOOR_OF.get(domain) ?? 0, FLOOR_OF.get(target)];
