@@ -5,6 +5,7 @@ import { identify, type ProcessIdentity, pipe, reap, spawnProcess } from '#linux
 
 const CONMON = '/usr/bin/conmon';
 const ENXIO = 'ENXIO';
+const DIED = '{"pid":-1,"message":"the monitor died"}';
 
 export interface MonitorOptions {
   id: string;
@@ -38,6 +39,7 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
       args: toConmonArgs(options),
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
       descriptors: [nothing, nothing, nothing, report_],
+      cwd: options.bundle, // where it leaves a note of lacking memory
     });
   } catch (error) {
     closeSync(report);
@@ -48,10 +50,10 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
   }
   const line = await readLine(report);
   reap(starter); // it forked the monitor and ended before the report came
-  const { data, message } = JSON.parse(line || '{"data":-1,"message":"the monitor died"}') as { data: number; message?: string };
-  if (data <= 0) throw new UmiakError('InternalError', toRuntimeMessage(message ?? 'the runtime gave no reason'));
-  const pid = Number(readFileSync(`${options.bundle}/conmon.pid`, 'utf8'));
-  return { monitor: identify(pid) ?? { pid, startTime: -1 }, pid: data };
+  const { pid, message = 'the runtime gave no reason' } = JSON.parse(line || DIED) as { pid: number; message?: string };
+  if (!(pid > 0)) throw new UmiakError('InternalError', toRuntimeMessage(message));
+  const monitor = Number(readFileSync(`${options.bundle}/conmon.pid`, 'utf8'));
+  return { monitor: identify(monitor) ?? { pid: monitor, startTime: -1 }, pid };
 }
 
 function toConmonArgs({ id, bundle, exitDir, logPath, runtime, terminal, stdin, leaveStdinOpen }: MonitorOptions): string[] {

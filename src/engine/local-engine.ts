@@ -1,5 +1,5 @@
-import { mkdirSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
@@ -7,10 +7,13 @@ import { messageOf, UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Log } from '#base/log.ts';
-import { Cgroup, type CgroupLayout, readCgroupLayout } from '#linux/cgroup.ts';
+import { Cgroup, type CgroupLayout, type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount } from '#linux/mount.ts';
+import { readBelow } from '#linux/open-below.ts';
 import { identify, parseSignal, signalProcess } from '#linux/process.ts';
-import { createUnderMonitor, reopenLog, watchMonitor } from './conmon.ts';
+import { SeqpacketSockets } from '#linux/seqpacket.ts';
+import { openAttach } from './attach.ts';
+import { createUnderMonitor, reopenLog, resizeTerminal, watchMonitor } from './conmon.ts';
 import type {
   Container,
   ContainerConfig,
@@ -26,7 +29,11 @@ import type {
   SandboxConfig,
   StreamSession,
 } from './engine.ts';
+import { collectExec, planExecProcess, startExec } from './exec.ts';
 import { readBootId, readHostFacts } from './host-facts.ts';
+import { renameLog } from './log-files.ts';
+import { readLog } from './log-reader.ts';
+import type { OciSpec } from './oci-types.ts';
 import { EnginePaths } from './paths.ts';
 import type { ImageSource, PinKind, SandboxNetworks } from './ports.ts';
 import { Preparation } from './preparation.ts';
@@ -36,6 +43,7 @@ import { clearRun, killRemains, unmountBelow } from './remains.ts';
 import { type OciRuntime, openRuntime } from './runtime.ts';
 import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
 import { SeccompCache } from './seccomp-cache.ts';
+import { planUser, type ResolvedUser } from './user.ts';
 import { readExitCode, readWorld } from './world.ts';
 
 export interface EngineOptions {
@@ -53,17 +61,22 @@ export interface EngineOptions {
   bootId?: string;
 }
 
+/** Who attached before the start. */
+interface Attaching {
+  open(): void;
+  fail(error: unknown): void;
+}
+
 /** One run of a container, from its start to its exit. */
 interface Run {
   watcher: Disposable;
   /** Resolves when its exit is recorded and what it used is free. */
   ended: Promise<void>;
-  /** Why it was killed, if we did. */
-  killReason?: string;
 }
 
 const SIGKILL = 9;
 const DEFAULT_STOP_SIGNAL = 'SIGTERM';
+const PAUSE_COMMAND = ['/bin/busybox', 'sh', '-c', "trap '' CHLD; exec /bin/busybox sleep 2147483647"];
 const SHM_OPTIONS = 'mode=1777,size=65536k';
 
 /** Opens the engine, comparing what was recorded with what is there: what runs is adopted, what ended is known, what is half made is cleaned away. */
@@ -90,6 +103,8 @@ export class LocalEngine implements Engine {
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ContainerRecord>();
   readonly #runs = new Map<string, Run>();
+  readonly #sockets = new SeqpacketSockets();
+  readonly #attaching = new Map<string, Attaching[]>();
   readonly #listeners = new Set<(event: EngineEvent) => void>();
 
   constructor({ dataDir, runDir, instance, images, networks, runtime = 'crun', clock = systemClock, log, bootId }: EngineOptions) {
@@ -332,22 +347,25 @@ export class LocalEngine implements Engine {
     return this.#locks.run(id, async () => {
       const record = this.#need(id);
       if (record.phase === 'running') return toContainer(record);
-      const sandbox = this.#readySandbox(record.config.sandboxId);
       await this.#runs.get(id)?.ended;
-      const runtime = this.#runtime(record);
-      record.phase = 'starting';
-      record.bootId = this.#bootId;
-      this.#save(record);
-      try {
-        await this.#refreshLayers(record);
-        this.#preparation.prepare(record, sandbox, runtime, this.#pidNamespace(sandbox));
-        await this.#launch(record, runtime);
-      } catch (error) {
-        await this.#failStart(record, error);
-        throw error;
-      }
+      await this.#start(record, this.#readySandbox(record.config.sandboxId));
       return toContainer(record);
     });
+  }
+
+  async #start(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
+    const runtime = this.#runtime(record);
+    record.phase = 'starting';
+    record.bootId = this.#bootId;
+    this.#save(record);
+    try {
+      await this.#refreshLayers(record);
+      this.#preparation.prepare(record, sandbox, runtime, this.#pidNamespace(sandbox));
+      await this.#launch(record, runtime);
+    } catch (error) {
+      await this.#failStart(record, error);
+      throw error;
+    }
   }
 
   async #launch(record: ContainerRecord, runtime: OciRuntime): Promise<void> {
@@ -366,6 +384,7 @@ export class LocalEngine implements Engine {
     });
     record.monitor = monitor;
     record.init = identify(pid) ?? { pid, startTime: -1 };
+    for (const waiting of this.#takeAttaching(id)) waiting.open();
     await runtime.start(id);
     record.phase = 'running';
     record.startedAtMs = this.#clock.now();
@@ -376,6 +395,7 @@ export class LocalEngine implements Engine {
   }
 
   async #failStart(record: ContainerRecord, error: unknown): Promise<void> {
+    for (const waiting of this.#takeAttaching(record.id)) waiting.fail(error);
     const cgroup = this.#cgroup(record);
     await killRemains(record.id, cgroup);
     clearRun(this.#paths, record.id, cgroup);
@@ -439,16 +459,15 @@ export class LocalEngine implements Engine {
       using _ = this.#clock.after(graceMs, resolve);
       await Promise.race([run.ended, patience]);
     }
-    if (this.#runs.get(record.id) === run) await this.#cgroup(record).kill();
+    if (this.#runs.get(record.id) === run) this.#cgroup(record).signalKill();
     await run.ended;
   }
 
   async killContainer(id: string, signal: string): Promise<void> {
     const record = this.#need(id);
     const number = parseSignal(signal);
-    if (record.phase !== 'running' || !record.init)
-      throw new UmiakError('Conflict', `container ${id} is not running`, { details: { kind: 'container', name: id } });
-    if (number === SIGKILL) await this.#cgroup(record).kill();
+    if (record.phase !== 'running' || !record.init) throw notRunning(id);
+    if (number === SIGKILL) this.#cgroup(record).signalKill();
     else signalProcess(record.init, number);
   }
 
@@ -512,34 +531,75 @@ export class LocalEngine implements Engine {
   // ——— what goes in and out ———
 
   async exec(id: string, options: ExecOptions): Promise<ExecSession> {
-    throw new UmiakError('NotImplemented', `exec ${id} ${options.command}`);
+    const record = this.#needRunning(id);
+    if (options.command.length === 0) throw new UmiakError('Invalid', 'there is no command to run');
+    const bundle = this.#paths.bundle(id);
+    const spec = JSON.parse(await readFile(`${bundle}/config.json`, 'utf8')) as OciSpec;
+    return startExec({
+      id,
+      runtime: this.#runtime(record),
+      bundle,
+      process: planExecProcess(spec, options, options.user === undefined ? undefined : this.#resolveUser(record, options.user)),
+      stdin: options.stdin ?? false,
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
   }
 
   async execSync(
     id: string,
-    options: { command: string[]; timeoutMs: number; maxBytes?: number },
+    { command, timeoutMs, maxBytes }: { command: string[]; timeoutMs: number; maxBytes?: number },
   ): Promise<{ exitCode: number; output: string }> {
-    throw new UmiakError('NotImplemented', `exec ${id} ${options.command}`);
+    const session = await this.exec(id, { command });
+    const after = (ms: number, run: () => void) => this.#clock.after(ms, run);
+    return collectExec(session, { timeoutMs, after, what: `command ${command[0]}`, ...(maxBytes !== undefined ? { maxBytes } : {}) });
   }
 
-  async attach(id: string, options: { stdin?: boolean }): Promise<StreamSession> {
-    throw new UmiakError('NotImplemented', `attach ${id} ${options.stdin}`);
+  /** A container that is not started yet is attached at its start, before it writes anything. */
+  async attach(id: string, { stdin = false }: { stdin?: boolean } = {}): Promise<StreamSession> {
+    const record = this.#need(id);
+    if (record.phase === 'exited') throw notRunning(id);
+    const open = () =>
+      openAttach({
+        socket: this.#sockets.connect(`${this.#paths.bundle(id)}/attach`),
+        terminal: record.config.tty ?? false,
+        stdin: stdin && (record.config.stdin ?? false),
+        resize: size => void resizeTerminal(this.#paths.bundle(id), size),
+      });
+    if (record.phase === 'running') return open();
+    const { promise, resolve, reject } = Promise.withResolvers<StreamSession>();
+    const waiting = this.#attaching.get(id) ?? [];
+    this.#attaching.set(id, [...waiting, { open: () => resolve(open()), fail: reject }]);
+    return promise;
   }
 
   logs(id: string, options: LogOptions = {}): Readable {
-    throw new UmiakError('NotImplemented', `logs ${id} ${options.follow}`);
+    const { logPath } = this.#need(id);
+    return readLog({ ...options, logPath, ended: this.#runs.get(id)?.ended });
   }
 
   async rotateLog(id: string): Promise<void> {
+    const { logPath } = this.#needRunning(id);
+    renameLog(logPath, this.#clock.now());
     reopenLog(this.#paths.bundle(id));
   }
 
   async stats(id: string): Promise<ContainerStats> {
-    return { atMs: this.#clock.now(), ...this.#cgroup(this.#need(id)).usage() };
+    const record = this.#needRunning(id);
+    return { atMs: this.#clock.now(), ...this.#cgroup(record).usage() };
   }
 
   async updateResources(id: string, resources: Resources): Promise<void> {
-    throw new UmiakError('NotImplemented', `update ${id} ${resources}`);
+    await this.#locks.run(id, async () => {
+      const record = this.#need(id);
+      if (record.phase === 'running') this.#cgroup(record).update(resources);
+      record.config = { ...record.config, resources: { ...record.config.resources, ...resources } };
+      this.#save(record, { durable: true });
+    });
+  }
+
+  /** The limits of a running container as the kernel holds them. */
+  limits(id: string): CgroupLimits {
+    return this.#cgroup(this.#needRunning(id)).limits();
   }
 
   subscribe(listener: (event: EngineEvent) => void): Disposable {
@@ -551,6 +611,7 @@ export class LocalEngine implements Engine {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { watcher } of this.#runs.values()) watcher[Symbol.dispose]();
     this.#listeners.clear();
+    await this.#sockets[Symbol.asyncDispose]();
   }
 
   // ——— small things ———
@@ -569,6 +630,28 @@ export class LocalEngine implements Engine {
     if (!record || record.phase === 'creating' || record.phase === 'removing')
       throw new UmiakError('NotFound', `there is no container ${id}`, { details: { kind: 'container', name: id } });
     return record;
+  }
+
+  #needRunning(id: string): ContainerRecord {
+    const record = this.#need(id);
+    if (record.phase !== 'running') throw notRunning(id);
+    return record;
+  }
+
+  #takeAttaching(id: string): Attaching[] {
+    const waiting = this.#attaching.get(id) ?? [];
+    this.#attaching.delete(id);
+    return waiting;
+  }
+
+  #resolveUser({ id, config }: ContainerRecord, user: string): ResolvedUser {
+    const rootfs = this.#paths.rootfs(id);
+    return planUser({
+      user,
+      supplementalGroups: config.security?.supplementalGroups,
+      passwd: readBelow(rootfs, '/etc/passwd'),
+      group: readBelow(rootfs, '/etc/group'),
+    });
   }
 
   #readySandbox(id: string): SandboxRecord {
@@ -618,9 +701,43 @@ export class LocalEngine implements Engine {
     writeRecord(this.#paths.container(record.id), record, options);
   }
 
+  /** A process that does nothing but hold a PID namespace open and let the kernel reap what is orphaned in it. */
   async #startPause(sandbox: SandboxRecord): Promise<string> {
-    throw new UmiakError('NotImplemented', `pause ${sandbox.id}`);
+    const id = newContainerId();
+    const record: ContainerRecord = {
+      version: 1,
+      id,
+      owner: sandbox.config.owner,
+      config: { sandboxId: sandbox.id, metadata: { name: 'pause', attempt: 0 }, image: 'pause', security: { readOnlyRoot: true } },
+      imageId: '',
+      imageRef: '',
+      imageConfig: { Entrypoint: PAUSE_COMMAND },
+      lowerDirs: [makePauseRoot(`${this.#paths.sandboxes}/../pause`)],
+      phase: 'creating',
+      createdAtMs: this.#clock.now(),
+      logPath: `${this.#paths.container(id)}/log/0.log`,
+      cgroupPath: `${this.#cgroupParent(sandbox)}/${id}`,
+      runtime: sandbox.config.runtime ?? this.#defaultRuntime,
+      isPause: true,
+    };
+    await this.#create(record, sandbox);
+    await this.#start(record, sandbox);
+    return id;
   }
+}
+
+function notRunning(id: string): UmiakError {
+  return new UmiakError('Conflict', `container ${id} is not running`, { details: { kind: 'container', name: id } });
+}
+
+/** A root file system with nothing but a static busybox. */
+function makePauseRoot(directory: string): string {
+  if (!existsSync(`${directory}/bin/busybox`)) {
+    mkdirSync(`${directory}/bin`, { recursive: true });
+    copyFileSync('/bin/busybox', `${directory}/bin/busybox.new`);
+    renameSync(`${directory}/bin/busybox.new`, `${directory}/bin/busybox`);
+  }
+  return directory;
 }
 
 function isVisible({ phase, isPause }: ContainerRecord): boolean {

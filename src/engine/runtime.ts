@@ -5,6 +5,7 @@ import { UmiakError } from '#base/errors.ts';
 import { writeFifo } from './conmon.ts';
 
 const run = promisify(execFile);
+const START_TIMEOUT_MS = 30_000;
 
 /** An OCI runtime's program. Creating goes through a monitor (`conmon.ts`), ending through the kernel (`Cgroup`). */
 export interface OciRuntime {
@@ -39,7 +40,8 @@ class CrunRuntime implements OciRuntime {
   /** All that `crun start` does without start hooks: open, unlink, one byte. */
   async start(id: string): Promise<void> {
     const fifo = `${this.root}/${id}/exec.fifo`;
-    if (!writeFifo(fifo, '\0', () => unlinkSync(fifo))) throw new UmiakError('InternalError', 'the container ended before it was started');
+    if (writeFifo(fifo, '\0', () => unlinkSync(fifo))) return;
+    await startByProgram(this, id); // its first process has not come to the fifo yet; this waits for it
   }
 }
 
@@ -55,11 +57,15 @@ class RuncRuntime implements OciRuntime {
   }
 
   async start(id: string): Promise<void> {
-    try {
-      await run(this.path, ['--root', this.root, 'start', id]);
-    } catch (error) {
-      const { stderr = '' } = error as { stderr?: string };
-      throw new UmiakError('InternalError', `runc start: ${stderr.trim().split('\n').at(-1)}`, { cause: error });
-    }
+    await startByProgram(this, id);
+  }
+}
+
+async function startByProgram({ name, path, root }: OciRuntime, id: string): Promise<void> {
+  try {
+    await run(path, ['--root', root, 'start', id], { timeout: START_TIMEOUT_MS, killSignal: 'SIGKILL' });
+  } catch (error) {
+    const { stderr = '' } = error as { stderr?: string };
+    throw new UmiakError('InternalError', stderr.trim().split('\n').at(-1) || `${name} start did not end`, { cause: error });
   }
 }

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, watch, writeFileSync } from 'node:fs';
-import { identify, signalProcess, waitForEnd } from './process.ts';
+import { identify, type ProcessIdentity, signalProcess, waitForEnd } from './process.ts';
 
 const SIGKILL = 9;
 
@@ -95,23 +95,30 @@ export class Cgroup {
     return [...pids];
   }
 
-  /** Kills everything in it and below it, whatever it forks meanwhile, and resolves when nothing is left. */
-  async kill(): Promise<void> {
+  /** Sends SIGKILL to everything in it and below it, whatever forks meanwhile. */
+  signalKill(): void {
     const kill = this.#unified('cgroup.kill');
-    if (kill) {
-      tryWrite(kill, '1');
-      await this.#emptied();
-    }
-    for (let pids = this.processes(); pids.length > 0; pids = this.processes()) {
-      // Without cgroup.kill: freeze, so that nothing forks while its pids are read.
-      const freezer = this.layout.controllers.freezer && `${this.layout.controllers.freezer}${this.path}/freezer.state`;
-      const isFrozen = freezer !== undefined && tryWrite(freezer, 'FROZEN');
-      const processes = this.processes().flatMap(pid => identify(pid) ?? []);
-      for (const process of processes) signalProcess(process, SIGKILL);
-      if (isFrozen) tryWrite(freezer, 'THAWED');
+    if (kill) tryWrite(kill, '1');
+    else this.#killFrozen();
+  }
+
+  /** Kills everything in it and below it and resolves when nothing is left. Nobody else may remove it meanwhile. */
+  async kill(): Promise<void> {
+    this.signalKill();
+    await this.#emptied();
+    for (let processes = this.#killFrozen(); processes.length > 0; processes = this.#killFrozen())
       for (const process of processes) await waitForEnd(process, 5000);
-      if (processes.length === 0) return; // only zombies, whose parents will reap them
-    }
+  }
+
+  /** Without cgroup.kill: frozen, so that nothing forks while its pids are read. Zombies are left to their parents. */
+  #killFrozen(): ProcessIdentity[] {
+    if (this.processes().length === 0) return [];
+    const freezer = this.layout.controllers.freezer && `${this.layout.controllers.freezer}${this.path}/freezer.state`;
+    const isFrozen = freezer !== undefined && tryWrite(freezer, 'FROZEN');
+    const processes = this.processes().flatMap(pid => identify(pid) ?? []);
+    for (const process of processes) signalProcess(process, SIGKILL);
+    if (isFrozen) tryWrite(freezer, 'THAWED');
+    return processes;
   }
 
   /** Removes it with all below it from every hierarchy; what still has processes stays. True when nothing is left. */
@@ -128,6 +135,18 @@ export class Cgroup {
   /** The limits as the kernel holds them; what is unlimited is absent. */
   limits(): CgroupLimits {
     return this.layout.version === 'v2' ? this.#limitsV2() : this.#limitsV1();
+  }
+
+  /** Changes limits; what is absent stays. @throws when the kernel refuses, for instance a memory limit below what is used */
+  update(limits: CgroupLimits): void {
+    const memsw = this.layout.controllers.memory && `${this.layout.controllers.memory}${this.path}/memory.memsw.limit_in_bytes`;
+    const swap = () => memsw && limits.memoryLimitBytes !== undefined && tryWrite(memsw, String(limits.memoryLimitBytes));
+    swap(); // memory and memory with swap are equal here; the larger one must move first
+    for (const [controller, file, value] of this.layout.version === 'v2' ? planUpdateV2(limits, this.limits()) : planUpdateV1(limits)) {
+      const root = controller === 'unified' ? this.layout.unified : this.layout.controllers[controller];
+      writeFileSync(`${root}${this.path}/${file}`, value);
+    }
+    swap();
   }
 
   usage(): CgroupUsage {
@@ -202,6 +221,36 @@ export class Cgroup {
       watcher.close();
     }
   }
+}
+
+type Write = [controller: string, file: string, value: string];
+
+function planUpdateV1({ memoryLimitBytes, cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, cpusetMems, pidsLimit }: CgroupLimits): Write[] {
+  const writes: [string, string, string | number | undefined][] = [
+    ['memory', 'memory.limit_in_bytes', memoryLimitBytes],
+    ['cpu', 'cpu.cfs_period_us', cpuPeriodUs],
+    ['cpu', 'cpu.cfs_quota_us', cpuQuotaUs],
+    ['cpu', 'cpu.shares', cpuShares],
+    ['cpuset', 'cpuset.cpus', cpusetCpus || undefined],
+    ['cpuset', 'cpuset.mems', cpusetMems || undefined],
+    ['pids', 'pids.max', pidsLimit],
+  ];
+  return writes.flatMap(([controller, file, value]): Write[] => (value === undefined ? [] : [[controller, file, String(value)]]));
+}
+
+function planUpdateV2(limits: CgroupLimits, now: CgroupLimits): Write[] {
+  const { memoryLimitBytes, cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, cpusetMems, pidsLimit } = limits;
+  const quota = cpuQuotaUs ?? now.cpuQuotaUs;
+  const hasCpu = cpuQuotaUs !== undefined || cpuPeriodUs !== undefined;
+  const writes: [string, string | number | undefined][] = [
+    ['memory.max', memoryLimitBytes],
+    ['cpu.max', hasCpu ? `${quota !== undefined && quota > 0 ? quota : 'max'} ${cpuPeriodUs ?? now.cpuPeriodUs ?? 100_000}` : undefined],
+    ['cpu.weight', cpuShares === undefined ? undefined : toWeight(cpuShares)],
+    ['cpuset.cpus', cpusetCpus || undefined],
+    ['cpuset.mems', cpusetMems || undefined],
+    ['pids.max', pidsLimit],
+  ];
+  return writes.flatMap(([file, value]): Write[] => (value === undefined ? [] : [['unified', file, String(value)]]));
 }
 
 /** cgroup v2's weight (1…10000) for v1's shares (2…262144), by the formula of OCI's runtimes. */

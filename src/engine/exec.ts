@@ -1,0 +1,200 @@
+import { closeSync, constants, openSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
+import { ReadStream } from 'node:tty';
+import { UmiakError } from '#base/errors.ts';
+import { newNameSuffix } from '#base/ids.ts';
+import { type ChildDescriptor, identify, pipe, signalProcess, spawnChild } from '#linux/process.ts';
+import { openPty, resizePty } from '#linux/pty.ts';
+import { ALL_CAPABILITIES } from './capabilities.ts';
+import type { ExecOptions, ExecSession } from './engine.ts';
+import type { OciProcess, OciSpec } from './oci-types.ts';
+import type { OciRuntime } from './runtime.ts';
+import type { ResolvedUser } from './user.ts';
+
+const SIGKILL = 9;
+
+/** The process of an exec: like the container's first one but for what is asked. Pure. */
+export function planExecProcess(spec: OciSpec, options: ExecOptions, user: ResolvedUser | undefined): OciProcess {
+  const { process } = spec;
+  const env = new Map(process.env.map(pair => [pair.split('=', 1)[0]!, pair]));
+  if (user) env.set('HOME', `HOME=${user.home}`);
+  if (options.tty && !env.has('TERM')) env.set('TERM', 'TERM=xterm');
+  for (const { name, value } of options.env ?? []) env.set(name, `${name}=${value}`);
+  const available = process.capabilities.bounding;
+  const capabilities = options.privileged
+    ? ALL_CAPABILITIES.filter(name => available.includes(name) || name !== 'CAP_SYS_RESOURCE')
+    : available;
+  return {
+    ...process,
+    terminal: options.tty ?? false,
+    args: options.command,
+    env: [...env.values()],
+    cwd: options.workingDir ?? process.cwd,
+    ...(user
+      ? { user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: user.additionalGids } : {}) } }
+      : {}),
+    capabilities: { bounding: [...capabilities], effective: [...capabilities], permitted: [...capabilities] },
+  };
+}
+
+export interface StartExecOptions {
+  id: string;
+  runtime: OciRuntime;
+  bundle: string;
+  process: OciProcess;
+  stdin: boolean;
+  signal?: AbortSignal;
+}
+
+/** Runs a process in a running container. It ends with the container, with `close`, or by itself. */
+export function startExec({ id, runtime, bundle, process, stdin, signal }: StartExecOptions): ExecSession {
+  signal?.throwIfAborted();
+  const files = `${bundle}/exec-${newNameSuffix(10)}`;
+  const pidFile = `${files}.pid`;
+  writeFileSync(`${files}.json`, JSON.stringify(process), { mode: 0o600 });
+  const ends = process.terminal ? terminalEnds() : pipeEnds(stdin);
+  let child: ReturnType<typeof spawnChild>;
+  try {
+    child = spawnChild({
+      file: runtime.path,
+      args: ['--root', runtime.root, 'exec', '--process', `${files}.json`, '--pid-file', pidFile, id],
+      env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+      descriptors: ends.child,
+      cwd: bundle,
+    });
+  } catch (error) {
+    ends.abandon();
+    rmSync(`${files}.json`, { force: true });
+    throw error;
+  } finally {
+    ends.handOver();
+  }
+  let isClosed = false;
+  const close = () => {
+    if (isClosed) return;
+    isClosed = true;
+    killExec(pidFile, child.exited);
+  };
+  signal?.addEventListener('abort', close, { once: true });
+  const exitCode = child.exited.then(code => {
+    signal?.removeEventListener('abort', close);
+    if (isClosed) ends.abandon();
+    for (const file of [`${files}.json`, pidFile]) rmSync(file, { force: true });
+    return code;
+  });
+  return { ...ends.session, exitCode, close };
+}
+
+/** Kills the process inside, as soon as the runtime has told its pid; the runtime outside then ends by itself. */
+function killExec(pidFile: string, exited: Promise<number>): void {
+  let isDone = false;
+  const kill = () => {
+    const inner = isDone ? undefined : identify(readPid(pidFile));
+    if (!inner) return;
+    isDone = true;
+    signalProcess(inner, SIGKILL);
+  };
+  const watcher = watch(dirname(pidFile), kill);
+  kill();
+  exited.finally(() => {
+    isDone = true;
+    watcher.close();
+  });
+}
+
+/** -1 while there is none. */
+function readPid(file: string): number {
+  try {
+    return Number(readFileSync(file, 'utf8') || -1);
+  } catch {
+    return -1;
+  }
+}
+
+interface Ends {
+  child: ChildDescriptor[];
+  session: { stdin?: Writable; stdout: Readable; stderr?: Readable; resize(size: { rows: number; columns: number }): void };
+  /** Closes the child's ends on our side. */
+  handOver(): void;
+  /** Closes ours, read or not. */
+  abandon(): void;
+}
+
+function pipeEnds(hasStdin: boolean): Ends {
+  const input: readonly [number, number | undefined] = hasStdin ? pipe() : [openSync('/dev/null', 'r'), undefined];
+  const output = pipe();
+  const errors = pipe();
+  const stdout = new Socket({ fd: output[0], readable: true, writable: false });
+  const stderr = new Socket({ fd: errors[0], readable: true, writable: false });
+  const stdin = input[1] === undefined ? undefined : new Socket({ fd: input[1], readable: false, writable: true });
+  // The process may end before it has read everything: that is no error of ours.
+  stdin?.on('error', () => stdin.destroy());
+  return {
+    child: [input[0], output[1], errors[1]],
+    session: { ...(stdin ? { stdin } : {}), stdout, stderr, resize: () => {} },
+    handOver: () => [input[0], output[1], errors[1]].forEach(fd => void closeSync(fd)),
+    abandon: () => [stdin, stdout, stderr].forEach(socket => void socket?.destroy()),
+  };
+}
+
+function terminalEnds(): Ends {
+  const { master, path } = openPty();
+  const terminal = new ReadStream(master);
+  const stdout = new PassThrough();
+  terminal.pipe(stdout);
+  // Reading fails with EIO when the other end is closed: that is a terminal's end of file.
+  const end = () => {
+    stdout.end();
+    terminal.destroy();
+  };
+  terminal.on('error', end);
+  terminal.on('close', () => stdout.end());
+  stdout.on('close', () => terminal.destroy());
+  const slave = { open: path, flags: constants.O_RDWR };
+  return {
+    child: [slave, slave, slave],
+    session: {
+      stdin: terminal,
+      stdout,
+      resize: size => {
+        if (!terminal.destroyed) resizePty(master, size);
+      },
+    },
+    handOver: () => {},
+    abandon: () => terminal.destroy(),
+  };
+}
+
+/** Runs to the end, both outputs in one, bounded. @throws Timeout */
+export async function collectExec(
+  session: ExecSession,
+  {
+    timeoutMs,
+    maxBytes = 16 << 10,
+    what,
+    after,
+  }: { timeoutMs: number; maxBytes?: number; what: string; after(ms: number, run: () => void): Disposable },
+): Promise<{ exitCode: number; output: string }> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const collect = async (stream: Readable | undefined) => {
+    for await (const chunk of stream ?? []) {
+      const rest = (chunk as Buffer).subarray(0, maxBytes - size);
+      size += rest.length;
+      if (rest.length > 0) chunks.push(rest);
+    }
+  };
+  const { promise: expired, reject } = Promise.withResolvers<never>();
+  using _ = after(timeoutMs, () => {
+    session.close();
+    session.stdout.destroy();
+    session.stderr?.destroy();
+    reject(new UmiakError('Timeout', `${what} did not end within ${timeoutMs} ms and was killed`));
+  });
+  const done = Promise.all([session.exitCode, collect(session.stdout), collect(session.stderr)]);
+  done.catch(() => {}); // streams that were destroyed by the timeout
+  const [exitCode] = await Promise.race([done, expired]);
+  return { exitCode, output: Buffer.concat(chunks).toString('utf8') };
+}

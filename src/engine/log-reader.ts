@@ -1,0 +1,271 @@
+import { watch } from 'node:fs';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { Readable } from 'node:stream';
+import type { LogOptions } from './engine.ts';
+import { listLogFiles } from './log-files.ts';
+import { parseLogLine, toMilliseconds, toUtc } from './log-line.ts';
+
+const BLOCK_BYTES = 64 << 10;
+const NEWLINE = 0x0a;
+/** No log line is longer; a file without newlines is no log. */
+const MAX_LINE_BYTES = 1 << 20;
+
+export interface LogReaderOptions extends LogOptions {
+  logPath: string;
+  /** Resolves when nothing more will be written; only asked when following. */
+  ended?: Promise<void> | undefined;
+}
+
+/**
+ * A container's log as bytes: partial lines joined, rotated files first. Memory is one block, however long the log is.
+ * When following, a rotation loses nothing: the old file is read to its end before the next one is opened.
+ */
+export function readLog(options: LogReaderOptions): Readable {
+  const closed = new AbortController();
+  const iterator = blocks(options, closed.signal);
+  const stream = new Readable({
+    read() {
+      iterator.next().then(
+        ({ done, value }) => this.push(done ? null : value),
+        error => this.destroy(error),
+      );
+    },
+    // The iterator may be waiting for the log to grow: it is told first, then waited for, since it holds the file.
+    destroy(error, done) {
+      closed.abort();
+      iterator.return(undefined).then(
+        () => done(error),
+        failure => done(failure),
+      );
+    },
+  });
+  options.signal?.addEventListener('abort', () => stream.destroy(), { once: true, signal: closed.signal });
+  if (options.signal?.aborted) stream.destroy();
+  return stream;
+}
+
+async function* blocks(options: LogReaderOptions, closed: AbortSignal): AsyncGenerator<Buffer, undefined> {
+  const renderer = new LogRenderer(options);
+  const changes = options.follow ? new Changes(options, closed) : undefined;
+  try {
+    const start = await findStart(options);
+    for await (const block of rawBlocks(options.logPath, start, changes, closed)) {
+      const rendered = renderer.render(block);
+      if (rendered.length > 0) yield rendered;
+      if (renderer.isFull) return undefined;
+    }
+    return undefined;
+  } finally {
+    changes?.close();
+  }
+}
+
+/** Notices that the log grew, was rotated, or will not grow any more. */
+class Changes {
+  #hasChanged = true;
+  #hasEnded = false;
+  #wake: () => void = () => {};
+  readonly #watcher;
+
+  constructor({ logPath, ended }: LogReaderOptions, closed: AbortSignal) {
+    this.#watcher = watch(dirname(logPath), () => this.#notice());
+    this.#watcher.on('error', () => this.#notice());
+    closed.addEventListener('abort', () => this.#notice());
+    (ended ?? Promise.resolve()).finally(() => {
+      this.#hasEnded = true;
+      this.#notice();
+    });
+  }
+
+  /** Resolves false when nothing has changed since the last call and nothing will. */
+  async next(): Promise<boolean> {
+    if (!this.#hasChanged && !this.#hasEnded) await new Promise<void>(resolve => (this.#wake = resolve));
+    const isWorthwhile = this.#hasChanged || !this.#hasEnded;
+    this.#hasChanged = false;
+    return isWorthwhile;
+  }
+
+  close(): void {
+    this.#watcher.close();
+  }
+
+  #notice(): void {
+    this.#hasChanged = true;
+    this.#wake();
+  }
+}
+
+interface Start {
+  handle: FileHandle | undefined;
+  offset: number;
+}
+
+/** All that is in the files from `start` on, and what comes while there are changes. */
+async function* rawBlocks(logPath: string, start: Start, changes: Changes | undefined, closed: AbortSignal): AsyncGenerator<Buffer> {
+  const buffer = Buffer.alloc(BLOCK_BYTES);
+  let { handle, offset } = start;
+  let next: FileHandle | undefined;
+  try {
+    for (;;) {
+      while (handle && !closed.aborted) {
+        const { bytesRead } = await handle.read(buffer, 0, BLOCK_BYTES, offset);
+        if (bytesRead === 0) break;
+        offset += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+      if (closed.aborted) return;
+      if (next) {
+        // The writer had gone on to the next file before we came to the end of this one.
+        await handle?.close();
+        [handle, next, offset] = [next, undefined, 0];
+        continue;
+      }
+      next = await openNext(logPath, handle);
+      if (!next && !(await changes?.next())) return;
+    }
+  } finally {
+    await handle?.close();
+    await next?.close();
+  }
+}
+
+/** Opens the file after the open one, or the first; whatever is renamed meanwhile, none is left out. */
+async function openNext(logPath: string, current: FileHandle | undefined): Promise<FileHandle | undefined> {
+  for (;;) {
+    const path = await findNext(logPath, current);
+    if (path === undefined) return undefined;
+    const opened = await openIfThere(path);
+    if (!opened) continue;
+    const again = await findNext(logPath, current);
+    if (again !== undefined && (await isSame(again, opened))) return opened;
+    await opened.close();
+  }
+}
+
+async function findNext(logPath: string, current: FileHandle | undefined): Promise<string | undefined> {
+  const files = listLogFiles(logPath);
+  if (!current) return files[0];
+  for (const [i, file] of files.entries()) if (await isSame(file, current)) return files[i + 1];
+  return files[0]; // the open one was removed: it was the oldest
+}
+
+async function isSame(path: string, handle: FileHandle): Promise<boolean> {
+  const [found, open] = [await stat(path).catch(() => undefined), await handle.stat()];
+  return found?.ino === open.ino && found.dev === open.dev;
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Where reading begins: behind what `tailLines` leaves out and behind files older than `sinceMs`. */
+async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogReaderOptions): Promise<Start> {
+  if (tailLines !== undefined && tailLines >= 0) {
+    let missing = tailLines;
+    for (const file of listLogFiles(logPath).reverse()) {
+      const handle = await openIfThere(file);
+      if (!handle) continue;
+      const { offset, found } = await findTail(handle, missing, stream);
+      if (offset !== undefined) return { handle, offset };
+      await handle.close();
+      missing -= found;
+    }
+  }
+  let handle = await openNext(logPath, undefined);
+  while (handle && sinceMs !== undefined && (await handle.stat()).mtimeMs < sinceMs) {
+    const next = await openNext(logPath, handle);
+    if (!next) break;
+    await handle.close();
+    handle = next;
+  }
+  return { handle, offset: 0 };
+}
+
+/** Reads backwards in blocks to the place behind which there are `wanted` whole lines. Without that many: how many there are. */
+async function findTail(handle: FileHandle, wanted: number, stream: string): Promise<{ offset?: number; found: number }> {
+  let position = (await handle.stat()).size;
+  if (wanted === 0) return { offset: position, found: 0 };
+  let found = 0;
+  let tail: Buffer = Buffer.alloc(0); // the end of a line whose beginning is in an earlier block
+  while (position > 0) {
+    const size = Math.min(BLOCK_BYTES, position);
+    const block = Buffer.alloc(size);
+    await handle.read(block, 0, size, position - size);
+    const joined = Buffer.concat([block, tail]);
+    position -= size;
+    let end = joined.length;
+    for (;;) {
+      const lineEnd = joined[end - 1] === NEWLINE ? end - 1 : end;
+      const newline = lineEnd === 0 ? -1 : joined.lastIndexOf(NEWLINE, lineEnd - 1);
+      if (newline < 0) break;
+      if (isCounted(joined.subarray(newline + 1, lineEnd), stream)) found++;
+      // One line more than wanted, so that all partial pieces of the wanted ones lie behind.
+      if (found > wanted) return { offset: position + end, found: wanted };
+      end = newline + 1;
+    }
+    tail = joined.subarray(0, end);
+  }
+  if (tail.length > 0 && isCounted(tail[tail.length - 1] === NEWLINE ? tail.subarray(0, -1) : tail, stream)) found++;
+  return found > wanted ? { offset: tail.length, found: wanted } : { found };
+}
+
+function isCounted(line: Buffer, stream: string): boolean {
+  const parsed = parseLogLine(line);
+  return parsed !== undefined && !parsed.isPartial && (stream === 'all' || parsed.stream === stream);
+}
+
+/** Turns a log file's bytes into what the container wrote. */
+class LogRenderer {
+  readonly #options: LogOptions;
+  #carry: Buffer = Buffer.alloc(0);
+  #bytesLeft: number;
+  /** Streams in the middle of a line. */
+  readonly #open = new Set<string>();
+
+  constructor(options: LogOptions) {
+    this.#options = options;
+    this.#bytesLeft = options.limitBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** `limitBytes` have been given out. */
+  get isFull(): boolean {
+    return this.#bytesLeft <= 0;
+  }
+
+  render(block: Buffer): Buffer {
+    const input = this.#carry.length > 0 ? Buffer.concat([this.#carry, block]) : block;
+    const output: Buffer[] = [];
+    let start = 0;
+    for (let end = input.indexOf(NEWLINE); end >= 0 && !this.isFull; end = input.indexOf(NEWLINE, start)) {
+      this.#renderLine(input.subarray(start, end), output);
+      start = end + 1;
+    }
+    this.#carry = input.length - start > MAX_LINE_BYTES ? Buffer.alloc(0) : Buffer.from(input.subarray(start));
+    return Buffer.concat(output);
+  }
+
+  #renderLine(bytes: Buffer, output: Buffer[]): void {
+    const { stream = 'all', sinceMs, timestamps } = this.#options;
+    const line = parseLogLine(bytes);
+    if (!line || (stream !== 'all' && line.stream !== stream)) return;
+    if (sinceMs !== undefined && toMilliseconds(line.time) < sinceMs) return;
+    const isContinued = this.#open.has(line.stream);
+    if (line.isPartial) this.#open.add(line.stream);
+    else this.#open.delete(line.stream);
+    if (timestamps && !isContinued) this.#give(Buffer.from(`${toUtc(line.time)} `), output);
+    this.#give(Buffer.from(line.content), output);
+    if (!line.isPartial) this.#give(Buffer.from('\n'), output);
+  }
+
+  #give(bytes: Buffer, output: Buffer[]): void {
+    const fitting = bytes.subarray(0, Math.max(0, Math.min(bytes.length, this.#bytesLeft)));
+    this.#bytesLeft -= fitting.length;
+    output.push(fitting);
+  }
+}

@@ -1,0 +1,28 @@
+import { rmSync } from 'node:fs';
+import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
+import { signalProcess, waitForEnd } from '#linux/process.ts';
+import { EnginePaths } from './paths.ts';
+import { unmountBelow } from './remains.ts';
+import { findMonitors } from './world.ts';
+
+const SIGKILL = 9;
+const DEATH_TIMEOUT_MS = 10_000;
+
+/**
+ * Ends everything that an instance's engine left on the machine, whatever was killed before: processes, mounts, control groups, the
+ * runtimes' state. Data (records, what containers wrote, logs) stays. No engine of that instance may be open.
+ */
+export async function removeInstance({ instance, dataDir, runDir }: { instance: string; dataDir: string; runDir: string }): Promise<void> {
+  const paths = new EnginePaths({ dataDir, runDir });
+  const cgroup = new Cgroup(readCgroupLayout(), `/${instance}`);
+  for (;;) {
+    const monitors = [...findMonitors(paths).values()];
+    for (const monitor of monitors) signalProcess(monitor, SIGKILL);
+    for (const monitor of monitors) await waitForEnd(monitor, DEATH_TIMEOUT_MS);
+    await cgroup.kill();
+    if (monitors.length === 0) break;
+  }
+  unmountBelow(`${dataDir}/engine`);
+  cgroup.remove();
+  rmSync(`${runDir}/engine`, { recursive: true, force: true });
+}

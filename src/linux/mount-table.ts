@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+
+/** One line of `/proc/self/mountinfo`. */
+export interface MountEntry {
+  target: string;
+  type: string;
+  source: string;
+  /** Of the mount and of the file system, each once. */
+  options: string[];
+}
+
+/** Reads a mount table; later entries lie over earlier ones with the same target. Pure. */
+export function parseMountTable(mountinfo: string): MountEntry[] {
+  return mountinfo.split('\n').flatMap(line => {
+    const [left = '', right = ''] = line.split(' - ');
+    const [, , , , target, own = ''] = left.split(' ');
+    const [type = '', source = '', shared = ''] = right.split(' ');
+    if (target === undefined) return [];
+    return [{ target: unescape(target), type, source: unescape(source), options: [...new Set([...own.split(','), ...shared.split(',')])] }];
+  });
+}
+
+export function readMountTable(): MountEntry[] {
+  return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
+}
+
+function unescape(text: string): string {
+  return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+}
