@@ -2,7 +2,9 @@ import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
 import { groupResourceOf, type Key, type Kind, type KubeObject } from '#kinds/kind.ts';
 import type { Client } from './client.ts';
 import { EventRecorder } from './event-recorder.ts';
-import { controllerOf, Informer, keyText, parseKey } from './informer.ts';
+import { controllerOf, type Informer, keyText, type Project, parseKey } from './informer.ts';
+import { Informers } from './informers.ts';
+import { trackWrites } from './own-writes.ts';
 import { WorkQueue } from './work-queue.ts';
 
 /** The reconcile is complete until something changes. */
@@ -18,6 +20,8 @@ export interface AlsoWatches<T extends KubeObject = KubeObject> {
   kind: Kind<T>;
   /** The keys of the watched kind that `object` (its last state, if deleted) concerns. */
   keysOf(object: T, context: Reconciling): Key[];
+  /** What the controller needs of each object; absent: all. */
+  project?: Project<T>;
 }
 
 export interface Controller<T extends KubeObject = KubeObject> {
@@ -32,12 +36,17 @@ export interface Controller<T extends KubeObject = KubeObject> {
   reconcile(key: Key, context: Reconciling): Promise<Outcome>;
 }
 
-/** The client in a reconcile: reads of kinds that the controller watches come from the local picture, which has seen all its own writes. */
+/**
+ * The client in a reconcile: `get` of a kind that the controller watches whole comes from the local picture, which has seen all the
+ * controller's own writes and deletions.
+ */
 export interface ReconcileClient extends Client {
   /** Objects controlled by `owner`; shared, don't change them. */
   listOwned<T extends KubeObject>(kind: Kind<T>, owner: KubeObject): T[];
   /** The local picture of a kind that the controller watches. */
   cached<T extends KubeObject>(kind: Kind<T>): Informer<T>;
+  /** Asks the API, not the picture: before something that a stale picture would make wrong. */
+  getLive<T extends KubeObject>(kind: Kind<T>, key: Key): Promise<T | undefined>;
 }
 
 export interface Reconciling {
@@ -54,8 +63,16 @@ export function defineController<T extends KubeObject>(controller: Controller<T>
 }
 
 /** Another watched kind, with its type kept for `keysOf`. */
-export function alsoWatch<T extends KubeObject>(kind: Kind<T>, keysOf: (object: T, context: Reconciling) => Key[]): AlsoWatches {
-  return { kind, keysOf: (object, context) => keysOf(object as T, context) };
+export function alsoWatch<T extends KubeObject>(
+  kind: Kind<T>,
+  keysOf: (object: T, context: Reconciling) => Key[],
+  project?: Project<T>,
+): AlsoWatches {
+  return {
+    kind,
+    keysOf: (object, context) => keysOf(object as T, context),
+    ...(project ? { project: object => project(object as T) } : {}),
+  };
 }
 
 export interface RunControllersOptions {
@@ -63,122 +80,101 @@ export interface RunControllersOptions {
   controllers: readonly Controller[];
   clock: Clock;
   log: Log;
+  /** Shared with other parts of the process, and theirs to end; absent: its own. */
+  informers?: Informers;
 }
 
 export interface RunningControllers extends AsyncDisposable {
-  /** The informers, one a kind, that the controllers share. */
+  /** The informer of a kind that the controllers watch. */
   informer<T extends KubeObject>(kind: Kind<T>): Informer<T>;
 }
 
-/** Starts the controllers on shared informers; returns once all have their first picture. A restart at any line is harmless. */
-export async function runControllers({ client, controllers, clock, log }: RunControllersOptions): Promise<RunningControllers> {
-  const informers = new Map<string, Informer<KubeObject>>();
-  const abort = new AbortController();
-  const informer = <T extends KubeObject>(kind: Kind<T>): Informer<T> => {
-    const name = groupResourceOf(kind.resource);
-    const found = informers.get(name) ?? new Informer<T>({ client, kind, clock, log });
-    informers.set(name, found as Informer<KubeObject>);
-    return found as Informer<T>;
-  };
-  const queues = controllers.map(controller =>
-    startQueue(controller, { client, clock, log: log.part(controller.name), informer, signal: abort.signal }),
+/** Starts the controllers; returns once all know what there is. Nothing is reconciled before that. A restart at any line is harmless. */
+export async function runControllers({ client, controllers, clock, log, informers }: RunControllersOptions): Promise<RunningControllers> {
+  await using stack = new AsyncDisposableStack();
+  const shared = informers ?? stack.use(new Informers({ client, clock, log }));
+  const runs = controllers.map(controller =>
+    stack.use(new ControllerRun(controller, { client, clock, log: log.part(controller.name), informers: shared })),
   );
-  await Promise.all([...informers.values()].map(each => each.start()));
-  for (const { open } of queues) open();
+  await Promise.all(runs.map(run => run.start()));
+  const owned = stack.move();
   return {
-    informer,
-    async [Symbol.asyncDispose]() {
-      abort.abort();
-      await Promise.all([...informers.values()].map(each => each[Symbol.asyncDispose]()));
-      await Promise.all(queues.map(({ queue }) => queue[Symbol.asyncDispose]()));
-    },
+    informer: kind => shared.known(kind),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-interface QueueParts {
+interface ControllerRunOptions {
   client: Client;
   clock: Clock;
   log: Log;
-  informer: <T extends KubeObject>(kind: Kind<T>) => Informer<T>;
-  signal: AbortSignal;
+  informers: Informers;
 }
 
-/** Wires one controller: what is watched becomes keys in its queue. `open` adds all present keys once the pictures are complete. */
-function startQueue(
-  controller: Controller,
-  { client: plain, clock, log, informer, signal }: QueueParts,
-): { queue: WorkQueue; open: () => void } {
-  const kinds = [controller.watches, ...(controller.owns ?? []), ...(controller.alsoWatches ?? []).map(each => each.kind)];
-  const { client, caughtUp } = trackWrites(plain, new Map(kinds.map(kind => [groupResourceOf(kind.resource), informer(kind)])));
-  const context: Reconciling = {
-    client,
-    events: new EventRecorder({ client: plain, component: controller.name, clock, log }),
-    clock,
-    log,
-    signal,
-  };
-  const queue = new WorkQueue({
-    clock,
-    concurrency: controller.concurrency ?? 4,
-    work: async key => {
-      await caughtUp();
-      return signal.aborted ? undefined : (await controller.reconcile(parseKey(key), context)).againInMs;
-    },
-    onError: (key, error, againInMs) => {
-      if (isUmiakError(error, 'Conflict') || signal.aborted) return;
-      log.warn(`reconcile of ${key} failed`, { error: messageOf(error), againInMs });
-    },
-  });
-  const watched = informer(controller.watches);
-  watched.subscribe(({ key }) => queue.add(key));
-  for (const kind of controller.owns ?? [])
-    informer(kind).subscribe(({ object, previous }) => {
-      for (const each of [object, previous]) {
-        const owner = each && controllerOf(each);
-        if (each && owner?.kind === controller.watches.resource.kind)
-          queue.add(keyText({ namespace: each.metadata.namespace, name: owner.name }));
-      }
-    });
-  for (const also of controller.alsoWatches ?? [])
-    informer(also.kind).subscribe(({ object, previous }) => {
-      for (const each of [object, previous]) if (each) for (const key of also.keysOf(each, context)) queue.add(keyText(key));
-    });
-  return { queue, open: () => watched.list().forEach(object => void queue.add(keyText(object.metadata))) };
-}
+/** One controller at work: what is watched becomes keys in its queue. */
+class ControllerRun implements AsyncDisposable {
+  readonly #controller: Controller;
+  readonly #context: Reconciling;
+  readonly #abort = new AbortController();
+  readonly #informers = new Map<string, Informer<KubeObject>>();
+  readonly #subscriptions = new DisposableStack();
+  readonly #queue: WorkQueue;
 
-/**
- * A client whose cached reads have seen the controller's own writes: `caughtUp` waits until each local picture has reached the newest
- * revision written to its kind. So a reconcile never acts twice on a picture from before its last act.
- */
-function trackWrites(
-  client: Client,
-  informers: Map<string, Informer<KubeObject>>,
-): { client: ReconcileClient; caughtUp: () => Promise<void> } {
-  const written = new Map<string, number>();
-  const nameOf = (kind: Kind) => groupResourceOf(kind.resource);
-  const note = <T extends KubeObject>(kind: Kind<T>, object: T): T => {
-    const revision = Number(object.metadata.resourceVersion);
-    if (informers.has(nameOf(kind)) && revision > (written.get(nameOf(kind)) ?? 0)) written.set(nameOf(kind), revision);
-    return object;
-  };
-  const cached = <T extends KubeObject>(kind: Kind<T>): Informer<T> => {
-    const found = informers.get(nameOf(kind));
-    if (!found) throw new TypeError(`the controller does not watch ${nameOf(kind)}`);
-    return found as unknown as Informer<T>;
-  };
-  return {
-    client: {
-      ...client,
-      cached,
-      listOwned: (kind, owner) => cached(kind).ownedBy(owner.metadata.uid),
-      get: async (kind, key) => (informers.has(nameOf(kind)) ? structuredClone(cached(kind).get(key)) : client.get(kind, key)),
-      create: async (kind, object) => note(kind, await client.create(kind, object)),
-      update: async (kind, object) => note(kind, await client.update(kind, object)),
-      updateStatus: async (kind, object) => note(kind, await client.updateStatus(kind, object)),
-      patch: async (kind, key, patch, options) => note(kind, await client.patch(kind, key, patch, options)),
-    },
-    caughtUp: async () => {
-      for (const [name, revision] of written) await informers.get(name)?.reached(revision);
-    },
-  };
+  constructor(controller: Controller, { client: plain, clock, log, informers }: ControllerRunOptions) {
+    this.#controller = controller;
+    const watch = (kind: Kind, project?: Project<KubeObject>) =>
+      this.#informers.set(groupResourceOf(kind.resource), informers.of(kind, project));
+    watch(controller.watches);
+    for (const kind of controller.owns ?? []) watch(kind);
+    for (const { kind, project } of controller.alsoWatches ?? []) watch(kind, project);
+    const { signal } = this.#abort;
+    const { client, caughtUp } = trackWrites(plain, this.#informers, signal);
+    const events = new EventRecorder({ client: plain, component: controller.name, clock, log });
+    this.#context = { client, events, clock, log, signal };
+    this.#queue = new WorkQueue({
+      clock,
+      concurrency: controller.concurrency ?? 4,
+      work: async key => {
+        await caughtUp();
+        return signal.aborted ? undefined : (await controller.reconcile(parseKey(key), this.#context)).againInMs;
+      },
+      onError: (key, error, againInMs) => {
+        if (isUmiakError(error, 'Conflict') || signal.aborted) return;
+        log.warn(`reconcile of ${key} failed`, { error: messageOf(error), againInMs });
+      },
+    });
+  }
+
+  /** Waits until every picture is complete, and only then lets keys in: half a picture would look like a world where the rest is gone. */
+  async start(): Promise<void> {
+    await Promise.all([...this.#informers.values()].map(informer => informer.start()));
+    const { watches, owns = [], alsoWatches = [] } = this.#controller;
+    this.#subscribe(watches, ({ metadata }) => [metadata]);
+    for (const kind of owns) this.#subscribe(kind, object => this.#ownersOf(object));
+    for (const also of alsoWatches) this.#subscribe(also.kind, object => also.keysOf(object, this.#context));
+  }
+
+  #subscribe(kind: Kind, keysOf: (object: KubeObject) => Key[]): void {
+    const informer = this.#informers.get(groupResourceOf(kind.resource));
+    const subscription = informer?.subscribe(
+      ({ object, previous }) => {
+        for (const each of [previous, object]) if (each) for (const key of keysOf(each)) this.#queue.add(keyText(key));
+      },
+      { replay: true },
+    );
+    this.#subscriptions.use(subscription);
+  }
+
+  #ownersOf(object: KubeObject): Key[] {
+    const owner = controllerOf(object);
+    if (owner?.kind !== this.#controller.watches.resource.kind) return [];
+    return [{ namespace: object.metadata.namespace, name: owner.name }];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    this.#subscriptions.dispose();
+    await this.#queue[Symbol.asyncDispose]();
+    await this.#context.events[Symbol.asyncDispose]();
+  }
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { type Clock, isUmiakError, type Log, messageOf, toTime } from '#base/index.ts';
+import { type Clock, isUmiakError, type Log, messageOf, type Reason, toTime } from '#base/index.ts';
 import { Event } from '#kinds/event.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Client } from './client.ts';
+import { pause } from './informer.ts';
 
 export interface EventRecorderOptions {
   client: Client;
@@ -13,20 +14,48 @@ export interface EventRecorderOptions {
   log: Log;
 }
 
+/** An Event as it stands in the API: repetitions only raise its count. */
 interface Known {
   name: string;
   count: number;
-  firstTimestamp: string;
 }
 
-/** Repetitions of one event are counted in one object; so many different ones are remembered. */
-const REMEMBERED = 1024;
+/** What waits to be written; the same again meanwhile is counted here. */
+interface Happening {
+  involvedObject: { apiVersion: string; kind: string; name: string; namespace?: string; uid: string; resourceVersion: string };
+  type: 'Normal' | 'Warning';
+  reason: string;
+  message: string;
+  times: number;
+  firstMs: number;
+  lastMs: number;
+}
 
-/** Writes Events about objects: behind the caller's back and in order, the same event again only raises its count. */
-export class EventRecorder {
+/** Different events that wait at most, and that are remembered for counting. */
+const MOST_WAITING = 1_024;
+const MOST_KNOWN = 4_096;
+/** Events about one object: so many at once, then one every five minutes, as upstream's clients limit themselves. */
+const BURST = 25;
+const REFILL_MS = 300_000;
+const WRITERS = 4;
+/** While the API is away, events wait. */
+const PASSING: ReadonlySet<Reason> = new Set(['ServiceUnavailable', 'Timeout', 'TooManyRequests']);
+const MOST_TRIES = 12;
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 10_000;
+
+/**
+ * Writes Events about objects behind the caller's back: recording never waits and never throws. The same event again only raises its
+ * count; what an object has to say is bounded, and so is what waits. Disposing leaves unwritten what still waits.
+ */
+export class EventRecorder implements AsyncDisposable {
   readonly #options: EventRecorderOptions;
   readonly #known = new Map<string, Known>();
-  #tail: Promise<void> = Promise.resolve();
+  readonly #allowances = new Map<string, { left: number; atMs: number }>();
+  readonly #waiting = new Map<string, Happening>();
+  readonly #abort = new AbortController();
+  #writing: Promise<unknown> | undefined;
+  #dropped = 0;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -41,59 +70,117 @@ export class EventRecorder {
   }
 
   /** Resolves when everything recorded so far has been written (or refused). */
-  flush(): Promise<void> {
-    return this.#tail;
+  async flush(): Promise<void> {
+    await this.#writing;
   }
 
-  #record(about: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
-    const { apiVersion, kind } = about;
+  #record(about: KubeObject, type: 'Normal' | 'Warning', reason: string, text: string): void {
+    const { clock, log } = this.#options;
+    const now = clock.now();
+    const message = text.slice(0, 1024);
     const { name, namespace, uid, resourceVersion } = about.metadata;
+    const id = [uid, type, reason, message].join('\0');
+    const waiting = this.#waiting.get(id);
+    if (waiting) {
+      waiting.times += 1;
+      waiting.lastMs = now;
+      return;
+    }
+    if (this.#abort.signal.aborted || !this.#isAllowed(uid, now)) return;
+    if (this.#waiting.size >= MOST_WAITING) {
+      if (this.#dropped++ === 0) log.warn('events are dropped: too many wait to be written', { waiting: MOST_WAITING });
+      return;
+    }
+    const { apiVersion, kind } = about;
     const involvedObject = { apiVersion, kind, name, ...(namespace ? { namespace } : {}), uid, resourceVersion };
-    this.#tail = this.#tail
-      .then(() => this.#write({ involvedObject, type, reason, message: message.slice(0, 1024) }))
-      .catch(error => this.#options.log.debug('an event was not written', { reason, error: messageOf(error) }));
+    this.#waiting.set(id, { involvedObject, type, reason, message, times: 1, firstMs: now, lastMs: now });
+    this.#writing ??= Promise.all(Array.from({ length: WRITERS }, () => this.#drain())).finally(() => {
+      this.#writing = undefined;
+      this.#dropped = 0;
+    });
   }
 
-  async #write({ involvedObject, type, reason, message }: Happening): Promise<void> {
-    const { client, component, host, clock } = this.#options;
+  /** A bucket of tokens an object. */
+  #isAllowed(uid: string, now: number): boolean {
+    const { left, atMs } = this.#allowances.get(uid) ?? { left: BURST, atMs: now };
+    const refilled = Math.min(BURST, left + (now - atMs) / REFILL_MS);
+    this.#allowances.delete(uid);
+    this.#allowances.set(uid, { left: Math.max(0, refilled < 1 ? refilled : refilled - 1), atMs: now });
+    dropOldest(this.#allowances, MOST_KNOWN);
+    return refilled >= 1;
+  }
+
+  async #drain(): Promise<void> {
+    // Lets the caller finish first, so that what it repeats at once is counted before it is written.
+    await Promise.resolve();
+    for (const [id, happening] of this.#waiting) {
+      this.#waiting.delete(id);
+      try {
+        await this.#persist(createHash('sha256').update(id).digest('hex').slice(0, 16), happening);
+      } catch (error) {
+        this.#options.log.debug('an event was not written', { reason: happening.reason, error: messageOf(error) });
+      }
+    }
+  }
+
+  /** Writes one event, again while the API can't be reached. */
+  async #persist(id: string, happening: Happening): Promise<void> {
+    const { signal } = this.#abort;
+    let retryMs = FIRST_RETRY_MS;
+    for (let tries = 1; !signal.aborted; tries++) {
+      try {
+        return await this.#write(id, happening);
+      } catch (error) {
+        if (!isUmiakError(error) || !PASSING.has(error.reason) || tries === MOST_TRIES) throw error;
+      }
+      await pause(this.#options.clock, retryMs, signal);
+      retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
+    }
+  }
+
+  async #write(id: string, { involvedObject, type, reason, message, times, firstMs, lastMs }: Happening): Promise<void> {
+    const { client, component, host } = this.#options;
     const namespace = involvedObject.namespace ?? 'default';
-    const id = createHash('sha256').update([involvedObject.uid, type, reason, message].join('\0')).digest('hex').slice(0, 16);
-    const now = toTime(clock.now());
+    const lastTimestamp = toTime(lastMs);
     const known = this.#known.get(id);
     if (known) {
-      known.count += 1;
       try {
-        await client.patch(Event, { namespace, name: known.name }, { count: known.count, lastTimestamp: now }, { type: 'merge' });
+        const count = known.count + times;
+        await client.patch(Event, { namespace, name: known.name }, { count, lastTimestamp }, { type: 'merge' });
+        known.count = count;
         return;
       } catch (error) {
         if (!isUmiakError(error, 'NotFound')) throw error;
       }
     }
-    const fresh: Known = { name: `${involvedObject.name}.${id}${clock.now().toString(36)}`, count: 1, firstTimestamp: now };
+    const name = `${involvedObject.name.slice(0, 220).replace(/[.-]+$/, '')}.${id}${firstMs.toString(36)}`;
     await client.create(Event, {
       apiVersion: 'v1',
       kind: 'Event',
-      metadata: { name: fresh.name, namespace },
+      metadata: { name, namespace },
       involvedObject,
       type,
       reason,
       message,
-      count: 1,
-      firstTimestamp: now,
-      lastTimestamp: now,
+      count: times,
+      firstTimestamp: toTime(firstMs),
+      lastTimestamp,
       source: { component, ...(host ? { host } : {}) },
       reportingComponent: component,
       reportingInstance: host ?? '',
     });
     this.#known.delete(id);
-    this.#known.set(id, fresh);
-    if (this.#known.size > REMEMBERED) for (const oldest of this.#known.keys()) if (this.#known.delete(oldest)) break;
+    this.#known.set(id, { name, count: times });
+    dropOldest(this.#known, MOST_KNOWN);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    this.#waiting.clear();
+    await this.#writing;
   }
 }
 
-interface Happening {
-  involvedObject: { apiVersion: string; kind: string; name: string; namespace?: string; uid: string; resourceVersion: string };
-  type: 'Normal' | 'Warning';
-  reason: string;
-  message: string;
+function dropOldest(map: Map<string, unknown>, most: number): void {
+  if (map.size > most) for (const oldest of map.keys()) if (map.delete(oldest)) return;
 }

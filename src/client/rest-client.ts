@@ -60,6 +60,9 @@ export function createClient(transport: Transport): Client {
   };
 }
 
+/** Frames that wait to be taken; beyond it a transport that can stops reading. */
+const MOST_WAITING = 1_000;
+
 /** Turns the transport's pushed frames into an iteration; frames that wait are kept in order. */
 async function* watch<T extends KubeObject>(
   transport: Transport,
@@ -76,12 +79,16 @@ async function* watch<T extends KubeObject>(
       ...(initial ? [['sendInitialEvents', 'true'] as const] : []),
     ]);
   const stop = new AbortController();
-  const waiting: WatchFrame[] = [];
+  let waiting: WatchFrame[] = [];
   let wake = () => {};
   let end: { error?: unknown } | undefined;
-  const receive = (frame: WatchFrame) => {
+  let room: { promise: Promise<void>; resolve: () => void } | undefined;
+  const receive = (frame: WatchFrame): Promise<void> | undefined => {
     waiting.push(frame);
     wake();
+    if (waiting.length < MOST_WAITING) return undefined;
+    room ??= Promise.withResolvers<void>();
+    return room.promise;
   };
   const finish = (error?: unknown) => {
     end = error === undefined ? {} : { error };
@@ -89,19 +96,28 @@ async function* watch<T extends KubeObject>(
   };
   transport.watch({ path, signal: AbortSignal.any([signal, stop.signal]), receive }).then(
     () => finish(),
-    error => finish(error),
+    error => finish(error ?? new UmiakError('ServiceUnavailable', `the watch of ${path} broke off`)),
   );
   try {
     while (!signal.aborted) {
-      const frame = waiting.shift();
-      if (frame) yield toWatchEvent<T>(frame);
-      else if (end) {
+      const frames = waiting;
+      waiting = [];
+      room?.resolve();
+      room = undefined;
+      for (const frame of frames) {
+        if (signal.aborted) return;
+        yield toWatchEvent<T>(frame);
+      }
+      if (waiting.length > 0) continue;
+      if (end) {
         if (end.error !== undefined && !signal.aborted) throw end.error;
         return;
-      } else await new Promise<void>(resolve => (wake = resolve));
+      }
+      await new Promise<void>(resolve => (wake = resolve));
     }
   } finally {
     stop.abort();
+    room?.resolve();
   }
 }
 

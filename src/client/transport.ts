@@ -21,9 +21,10 @@ export interface Transport {
   request(request: TransportRequest): Promise<TransportResponse>;
   /**
    * A watch. Calls `receive` with each frame (`{ type, object }`) in order; resolves when the server ended it or `signal` aborted.
+   * Where `receive` returns a promise, the reader is behind: nothing more should be read until it resolves.
    * A refusal before the first frame rejects with the `UmiakError` made from the server's Status.
    */
-  watch(request: { path: string; signal: AbortSignal; receive: (frame: WatchFrame) => void }): Promise<void>;
+  watch(request: { path: string; signal: AbortSignal; receive: (frame: WatchFrame) => Promise<void> | undefined }): Promise<void>;
 }
 
 export interface WatchFrame {
