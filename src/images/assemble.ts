@@ -24,6 +24,8 @@ export interface AssembleOptions {
   update?: boolean;
   /** Refuse when the lock is missing or not for this file, instead of writing it. */
   frozen?: boolean;
+  /** Where the lock is; by default beside the file, its name with `.lock`. */
+  lockPath?: string;
   clock?: Clock;
   signal?: AbortSignal;
   onStep?: (step: AssembleStep) => void;
@@ -58,7 +60,7 @@ export async function assembleImage(path: string, content: ContentStore, lease: 
     architecture: file.architecture,
     ...(options.signal ? { signal: options.signal } : {}),
   });
-  const lockPath = `${path}.lock`;
+  const lockPath = options.lockPath ?? `${path}.lock`;
   const lock = await lockOf(file, lockPath, debian, options);
   const work = await mkdtemp(join(options.cacheDir, 'assemble-'));
   try {

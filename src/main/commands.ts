@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { createLog, UmiakError } from '#base/index.ts';
+import { addClientCommands } from './client-commands.ts';
 import { type Config, readConfig, settings } from './config.ts';
 import { VERSION } from './version.ts';
 
@@ -75,6 +76,7 @@ function createProgram(): Command {
       const { down } = await import('./down.ts');
       await down(await config(), { containers: containers === true, say });
     });
+  addClientCommands(program, config);
   return program;
 }
 
