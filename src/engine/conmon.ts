@@ -104,7 +104,11 @@ export function watchMonitor(bundle: string, ended: () => void): Disposable {
   if (isAtEnd(fd)) {
     closeSync(fd); // it had ended before: the kernel would not tell
     setImmediate(end);
-    return { [Symbol.dispose]: () => void (isDisposed = true) };
+    return {
+      [Symbol.dispose]: () => {
+        isDisposed = true;
+      },
+    };
   }
   const socket = new Socket({ fd, readable: true, writable: false });
   socket.on('close', end);

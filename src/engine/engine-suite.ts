@@ -321,7 +321,7 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
       session.stdout.setEncoding('utf8');
       for await (const chunk of session.stdout) {
         output.push(chunk as string);
-        if (/33 77[^]*\/dev\//.test(output.join('')) && !output.includes('exiting')) {
+        if (/33 77[\s\S]*\/dev\//.test(output.join('')) && !output.includes('exiting')) {
           output.push('exiting');
           session.stdin!.write('exit 9\n');
         }

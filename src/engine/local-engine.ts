@@ -44,7 +44,7 @@ import { type OciRuntime, openRuntime } from './runtime.ts';
 import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
 import { SeccompCache } from './seccomp-cache.ts';
 import { planUser, type ResolvedUser } from './user.ts';
-import { readExitCode, readWorld } from './world.ts';
+import { exitTime, readExitCode, readWorld } from './world.ts';
 
 export interface EngineOptions {
   dataDir: string;
@@ -59,6 +59,14 @@ export interface EngineOptions {
   log: Log;
   /** For tests of a reboot. */
   bootId?: string;
+}
+
+interface Exit {
+  exitCode: number;
+  reason?: string;
+  message?: string;
+  /** When, if it was not just now. */
+  atMs?: number | undefined;
 }
 
 /** Who attached before the start. */
@@ -153,7 +161,7 @@ export class LocalEngine implements Engine {
     }
     if (action === 'exit') {
       if (step.kill) await killRemains(record.id, cgroup);
-      this.#recordExit(record, step);
+      this.#recordExit(record, { ...step, atMs: exitTime(this.#paths, record.id) });
     }
     if (action === 'rollback') {
       record.phase = record.finishedAtMs === undefined ? 'created' : 'exited';
@@ -432,10 +440,10 @@ export class LocalEngine implements Engine {
     this.#emitContainer('exited', record);
   }
 
-  #recordExit(record: ContainerRecord, { exitCode, reason, message }: { exitCode: number; reason?: string; message?: string }): void {
+  #recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): void {
     const wasOomKilled = exitCode !== 0 && this.#cgroup(record).oomKills() > 0;
     record.phase = 'exited';
-    record.finishedAtMs = this.#clock.now();
+    record.finishedAtMs = atMs ?? this.#clock.now();
     record.exitCode = exitCode;
     record.reason = reason ?? (wasOomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error');
     if (message !== undefined) record.message = message;
@@ -666,8 +674,8 @@ export class LocalEngine implements Engine {
   }
 
   #runtime({ runtime: name }: ContainerRecord): OciRuntime {
-    let runtime = this.#runtimes.get(name);
-    if (!runtime) this.#runtimes.set(name, (runtime = openRuntime(name, this.#paths.runtimeRoot(name))));
+    const runtime = this.#runtimes.get(name) ?? openRuntime(name, this.#paths.runtimeRoot(name));
+    this.#runtimes.set(name, runtime);
     return runtime;
   }
 

@@ -23,7 +23,10 @@ export function planOverlayOptions({ lowerDirs, upper, work }: Omit<OverlayOptio
 /** Mounts an overlay with one system call; any number of layers up to the kernel's 500, any characters in their paths. */
 export function mountOverlay({ lowerDirs, upper, work, target }: OverlayOptions): void {
   const options = planOverlayOptions({ lowerDirs, upper, work });
-  if (options !== undefined) return mount('overlay', target, 'overlay', 0, options);
+  if (options !== undefined) {
+    mount('overlay', target, 'overlay', 0, options);
+    return;
+  }
   const fds: number[] = [];
   const short = (path: string) => {
     const fd = openSync(path, constants.O_DIRECTORY | O_PATH);

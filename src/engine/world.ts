@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { isPinned } from '#linux/namespaces.ts';
 import { identify, type ProcessIdentity, readCommandLine } from '#linux/process.ts';
 import type { EnginePaths } from './paths.ts';
@@ -45,6 +45,11 @@ export function readExitCode(paths: EnginePaths, id: string): number | undefined
   } catch {
     return undefined;
   }
+}
+
+/** When the monitor wrote the exit code, or undefined. */
+export function exitTime(paths: EnginePaths, id: string): number | undefined {
+  return statSync(paths.exit(id), { throwIfNoEntry: false })?.mtimeMs;
 }
 
 /** Living conmon processes with a bundle of ours. */

@@ -144,7 +144,10 @@ export class KernelChangeJournal implements KernelChanges {
 
   #write(changes: KernelChange[]): void {
     const file = `${this.#directory}/changes.json`;
-    if (changes.length === 0) return rmSync(file, { force: true });
+    if (changes.length === 0) {
+      rmSync(file, { force: true });
+      return;
+    }
     writeFileSync(`${file}.new`, JSON.stringify({ bootId: readBootId(), changes }, undefined, 2), { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }

@@ -1,0 +1,17 @@
+/**
+ * The engine: pods and containers on one machine.
+ *
+ * - A sandbox is namespaces (network, IPC, UTS, pinned; no pause process unless one PID namespace is shared), a /dev/shm and the files
+ *   bound into its containers. A container is a record, a writable layer, and while it runs a bundle, a monitor (conmon) and a control group.
+ * - The record is written before anything it speaks of is made and removed after all of that is gone. So `openEngine` after any crash
+ *   compares records with the machine (`planRecovery`) and finds exactly one way on: adopt, record the exit, roll back, discard.
+ * - Nothing polls: a monitor's end is the end of a fifo that only it writes to, logs are followed by inotify, processes by pidfds.
+ * - What decides is pure (`planOciSpec`, `planUser`, `planCapabilities`, `planSeccomp`, `planRecovery`, `planMachine`); what acts is thin.
+ * - What a client writes never reaches the runtime as an order: annotations pass an allowlist, paths are resolved below the root.
+ * - Not here: images, networks (both injected, `ports.ts`), restart policies and probes (node, docker).
+ */
+export type * from './engine.ts';
+export { type EngineOptions, LocalEngine, openEngine } from './local-engine.ts';
+export { applyMachine, type MachineChange, type MachineFacts, planMachine, readMachineFacts } from './machine.ts';
+export type { ImageDefaults, ImageSource, PinKind, ResolvedImage, SandboxNetwork, SandboxNetworks } from './ports.ts';
+export { removeInstance } from './remove-instance.ts';
