@@ -26,7 +26,8 @@ export async function readDeleteOptions(context: Context<ResourceRoute>): Promis
 export function toDeleteOptions(body: unknown, dryRunAsked: boolean): { options: DeleteOptions; dryRun: boolean } {
   if (typeof body !== 'object' || Array.isArray(body)) throw badRequest('the body is no DeleteOptions object');
   const { kind, gracePeriodSeconds, propagationPolicy, orphanDependents, preconditions, dryRun } = body as Record<string, unknown>;
-  if (kind !== undefined && kind !== 'DeleteOptions') throw badRequest(`the body must be DeleteOptions, not ${(JSON.stringify(kind) ?? '').slice(0, 100)}`);
+  if (kind !== undefined && kind !== 'DeleteOptions')
+    throw badRequest(`the body must be DeleteOptions, not ${(JSON.stringify(kind) ?? '').slice(0, 100)}`);
   const options: DeleteOptions = {};
   if (gracePeriodSeconds !== undefined && gracePeriodSeconds !== null) {
     if (!Number.isSafeInteger(gracePeriodSeconds)) throw badRequest('gracePeriodSeconds: a whole number is needed');

@@ -46,6 +46,9 @@ export class HttpServer implements AsyncDisposable {
   readonly #listeners: net.Server[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #maxConnections: number;
+  /** Answers under way; watches are not among them. */
+  readonly #answering = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
 
   constructor({ tls: secure, handle, upgrade, maxConnections = 20_000 }: HttpServerOptions) {
     this.#maxConnections = maxConnections;
@@ -57,7 +60,7 @@ export class HttpServer implements AsyncDisposable {
       noDelay: true,
     });
     this.#http1.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      void handle(new Http1Request(request), new Http1Reply(response));
+      this.#track(handle(new Http1Request(request), new Http1Reply(response)));
     });
     this.#http1.on('upgrade', (raw: IncomingMessage, socket: Duplex, head: Buffer) => {
       upgrade(Object.assign(new Http1Request(raw), { raw }), socket, head);
@@ -69,7 +72,7 @@ export class HttpServer implements AsyncDisposable {
     this.#http2 = http2.createServer({ settings: { maxConcurrentStreams: 1000, initialWindowSize: 1 << 20 }, maxSessionMemory: 64 });
     this.#http2.on('stream', (stream: ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
       stream.on('error', () => {});
-      void handle(new Http2Request(stream, headers), new Http2Reply(stream));
+      this.#track(handle(new Http2Request(stream, headers), new Http2Reply(stream)));
     });
     this.#http2.on('sessionError', () => {});
     this.#http2.on('session', session => session.setLocalWindowSize?.(4 << 20));
@@ -104,6 +107,7 @@ export class HttpServer implements AsyncDisposable {
       );
       listener.listen({ host: address, port, backlog: 1024 }, resolve);
     });
+    listener.on('error', () => {}); // a connection that could not be accepted (too many open files) is its client's loss alone
     this.#listeners.push(listener);
     const bound = listener.address() as AddressInfo;
     return { address: bound.address, port: bound.port };
@@ -118,17 +122,29 @@ export class HttpServer implements AsyncDisposable {
     return this.#sockets.size;
   }
 
-  /** Lets answers that are under way finish for a moment, then ends every connection. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Lets answers that are under way finish for a moment, then ends every connection, watches too. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     const closed = this.#listeners.map(listener => promisify(listener.close.bind(listener))());
     this.#http1.closeIdleConnections();
-    const deadline = setTimeout(() => this.#destroyAll(), 1000);
-    if (this.#sockets.size > 0) await new Promise(resolve => setTimeout(resolve, 20));
+    const late = Promise.withResolvers<void>();
+    const deadline = setTimeout(late.resolve, MOST_FAREWELL_MS);
+    await Promise.race([Promise.allSettled(this.#answering), late.promise]);
+    clearTimeout(deadline);
+    await new Promise(resolve => setImmediate(resolve)); // what was answered last is on its way
     this.#destroyAll();
     await Promise.allSettled(closed);
-    clearTimeout(deadline);
     this.#http1.close();
     this.#http2.close();
+  }
+
+  #track(answer: Promise<void>): void {
+    this.#answering.add(answer);
+    void answer.finally(() => this.#answering.delete(answer));
   }
 
   #destroyAll(): void {
@@ -299,13 +315,18 @@ class Http2Request implements ApiRequest {
   }
 }
 
+/** What HTTP/2 has no place for. */
+const CONNECTION_HEADERS = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
+
 class Http2Reply implements Reply {
   readonly #stream: ServerHttp2Stream;
   constructor(stream: ServerHttp2Stream) {
     this.#stream = stream;
   }
   head(status: number, headers: Record<string, string | string[] | number>): void {
-    if (!this.closed) this.#stream.respond({ ':status': status, ...headers });
+    if (this.closed) return;
+    const own = Object.entries(headers).filter(([name]) => !CONNECTION_HEADERS.has(name));
+    this.#stream.respond({ ':status': status, ...Object.fromEntries(own) });
   }
   write(bytes: Buffer): boolean {
     return this.closed ? false : this.#stream.write(bytes);
@@ -330,6 +351,8 @@ class Http2Reply implements Reply {
   }
 }
 
+/** How long the end waits for answers under way. */
+const MOST_FAREWELL_MS = 1000;
 /** A reader that takes nothing for so long is gone. */
 const MOST_STALL_MS = 60_000;
 /** A body has to arrive within this. */

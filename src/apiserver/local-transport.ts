@@ -84,6 +84,10 @@ class LocalSink implements WatchSink {
     return new Promise(resolve => setImmediate(resolve));
   }
 
+  cut(): void {
+    this.#ended();
+  }
+
   end(expired?: { message: string }): void {
     if (expired)
       this.#receive({

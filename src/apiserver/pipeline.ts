@@ -84,7 +84,7 @@ function impersonation(authorize: Authorizer): Step {
     const uid = single(headers['impersonate-uid']);
     const extra: Record<string, string[]> = {};
     for (const [header, value] of Object.entries(headers)) {
-      if (header.startsWith('impersonate-extra-')) extra[decodeURIComponent(header.slice('impersonate-extra-'.length))] = many(value);
+      if (header.startsWith('impersonate-extra-')) extra[unescaped(header.slice('impersonate-extra-'.length))] = many(value);
     }
     const asked: [resource: string, name: string, subresource?: string, group?: string][] = groups.map(group => ['groups', group]);
     if (uid !== undefined) asked.push(['uids', uid, '', 'authentication.k8s.io']);
@@ -165,4 +165,12 @@ function single(value: string | string[] | undefined): string | undefined {
 
 function many(value: string | string[] | undefined): string[] {
   return value === undefined ? [] : Array.isArray(value) ? value : value.split(',').map(part => part.trim());
+}
+
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new UmiakError('BadRequest', 'the name of an Impersonate-Extra header is not properly escaped');
+  }
 }

@@ -1,7 +1,7 @@
 import { type LabelRequirement, matchesLabels, parseLabelSelector } from '#base/label-selector.ts';
-import type { Served } from './resources.ts';
+import { fromStored, type Served } from './resources.ts';
 import { badRequest } from './status.ts';
-import type { StoredObject } from './stored-object.ts';
+import { type Projection, projectionOf, type StoredObject } from './stored-object.ts';
 
 interface FieldRequirement {
   field: string;
@@ -17,6 +17,8 @@ export interface Selection {
   to: string;
   labels: LabelRequirement[];
   fields: FieldRequirement[];
+  /** For a resource stored as another kind: what selectors see of an object. */
+  project: ((object: StoredObject) => Projection) | undefined;
   /** True when only the namespace decides. */
   isWhole: boolean;
 }
@@ -31,7 +33,9 @@ export function parseSelection(served: Served, namespace: string, query: URLSear
   if (name) fields.push({ field: 'metadata.name', value: name, equal: true });
   const prefix = namespace ? `${namespace}/` : '';
   const only = fields.find(({ field, equal }) => field === 'metadata.name' && equal);
-  const selection = { namespace, from: prefix, to: prefix ? `${namespace}0` : END, labels, fields };
+  const project =
+    served.conversion && ((object: StoredObject) => projectionOf(fromStored(served, object.object()), served.kind.selectableFields));
+  const selection = { namespace, from: prefix, to: prefix ? `${namespace}0` : END, labels, fields, project };
   if (only && (namespace || !served.resource.namespaced)) {
     selection.from = prefix + only.value;
     selection.to = `${prefix + only.value}\0`;
@@ -43,7 +47,7 @@ export function parseSelection(served: Served, namespace: string, query: URLSear
 export function selects(selection: Selection, object: StoredObject): boolean {
   if (object.key < selection.from || object.key >= selection.to) return false;
   if (selection.isWhole) return true;
-  const { labels, fields } = object.projection;
+  const { labels, fields } = selection.project ? selection.project(object) : object.projection;
   if (!matchesLabels(selection.labels, labels)) return false;
   return selection.fields.every(({ field, value, equal }) => (fields[field] === value) === equal);
 }
@@ -55,9 +59,7 @@ function parseFieldSelector(served: Served, text: string): FieldRequirement[] {
     if (!match) throw badRequest(`invalid selector: '${text.slice(0, 200)}'; can't understand '${term.slice(0, 100)}'`);
     const field = match[1]!;
     const known =
-      field === 'metadata.name' ||
-      (field === 'metadata.namespace' && served.resource.namespaced) ||
-      served.storedKind.selectableFields?.[field];
+      field === 'metadata.name' || (field === 'metadata.namespace' && served.resource.namespaced) || served.kind.selectableFields?.[field];
     if (!known) throw badRequest(`field label not supported: ${field.slice(0, 100)}`);
     return { field, equal: match[2] !== '!=', value: match[3]!.trim().replaceAll(/\\(.)/gs, '$1') };
   });

@@ -409,6 +409,18 @@ test('events are the same in both their groups', async () => {
   assert.equal(at(other, 'note'), 'M');
   assert.equal(at(other, 'regarding.name'), 'p');
   assert.equal(at(other, 'apiVersion'), 'events.k8s.io/v1');
+  const newer = {
+    metadata: { name: 'e.2' },
+    regarding: { kind: 'Pod', namespace: 'default', name: 'q' },
+    eventTime: '2026-01-01T00:00:00.000000Z',
+  };
+  const refused = await cluster.call('POST', '/apis/events.k8s.io/v1/namespaces/default/events', newer);
+  assert.equal(refused.status, 422);
+  assert.match(String(at(refused.body, 'message')), /reportingController: Required value/);
+  const whole = { ...newer, reportingController: 'example.com/x', reportingInstance: 'x', action: 'A', reason: 'R' };
+  await post('/apis/events.k8s.io/v1/namespaces/default/events', whole);
+  const chosen = await cluster.call('GET', '/api/v1/namespaces/default/events?fieldSelector=involvedObject.name%3Dq');
+  assert.equal(at(chosen.body, 'items.0.metadata.name'), 'e.2');
 });
 
 test('who is nobody is refused, and reviews tell', async () => {

@@ -1,4 +1,4 @@
-import type { KubeObject } from '#kinds/kind.ts';
+import type { Kind, KubeObject } from '#kinds/kind.ts';
 
 /** An object as the store holds it, with its revision. Its text starts with the layout's head and bears no resourceVersion. */
 export class StoredObject {
@@ -30,7 +30,7 @@ export class StoredObject {
 
   /** What selectors look at, parsed once. */
   get projection(): Projection {
-    this.#projection ??= project(this.object(), this.layout);
+    this.#projection ??= projectionOf(this.object(), this.layout.selectableFields);
     return this.#projection;
   }
 
@@ -82,9 +82,9 @@ export class Layout {
   readonly apiVersion: string;
   readonly kind: string;
   readonly head: Buffer;
-  readonly selectableFields: Record<string, (object: KubeObject) => string>;
+  readonly selectableFields: Kind['selectableFields'];
 
-  constructor(apiVersion: string, kind: string, selectableFields: Record<string, (object: KubeObject) => string>) {
+  constructor(apiVersion: string, kind: string, selectableFields: Kind['selectableFields']) {
     this.apiVersion = apiVersion;
     this.kind = kind;
     this.head = Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":{`);
@@ -106,9 +106,10 @@ export class Layout {
   }
 }
 
-function project(object: KubeObject, layout: Layout): Projection {
+/** What selectors may look at of an object of a kind with these fields. */
+export function projectionOf(object: KubeObject, selectableFields: Kind['selectableFields'] = {}): Projection {
   const { name, namespace, labels } = object.metadata;
   const fields: Record<string, string> = { 'metadata.name': name ?? '', 'metadata.namespace': namespace ?? '' };
-  for (const [path, value] of Object.entries(layout.selectableFields)) fields[path] = value(object) ?? '';
+  for (const [path, value] of Object.entries(selectableFields)) fields[path] = value(object) ?? '';
   return { labels, fields };
 }

@@ -62,7 +62,13 @@ export async function startTestCluster(options: Partial<ApiServerOptions> = {}):
   const url = `https://127.0.0.1:${server.listeners[0]!.port}`;
   const kubeconfig = join(directory, 'kubeconfig');
   await writeFile(kubeconfig, toKubeconfig({ server: url, authority: pki.authority.certificate, user: { name: 'admin', ...pki.admin } }));
-  const agent = new https.Agent({ keepAlive: true, maxSockets: 32, ca: pki.authority.certificate, cert: pki.admin.certificate, key: pki.admin.key });
+  const agent = new https.Agent({
+    keepAlive: true,
+    maxSockets: 32,
+    ca: pki.authority.certificate,
+    cert: pki.admin.certificate,
+    key: pki.admin.key,
+  });
   const anonymous = new https.Agent({ keepAlive: true, maxSockets: 32, ca: pki.authority.certificate });
   return {
     server,

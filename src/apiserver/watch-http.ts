@@ -80,6 +80,10 @@ export class HttpWatchSink implements WatchSink {
     this.#reply.end();
   }
 
+  cut(): void {
+    this.#reply.destroy();
+  }
+
   #bytesOf({ type, object, change }: WatchFrame): Buffer {
     // A table's first event alone bears the columns.
     const key = `${type} ${this.#form} ${this.#columnsSent}`;

@@ -26,6 +26,8 @@ export interface WatchSink {
   drained(): Promise<void>;
   /** The end, with a Status to show for it or without. */
   end(expired?: { message: string }): void;
+  /** The end for a reader that is too slow: what waits for it is thrown away. */
+  cut(): void;
 }
 
 /** A reader that is so far behind is cut off; it resumes or lists anew. */
@@ -126,6 +128,12 @@ export class Watch {
     this.#sink.end();
   }
 
+  #cut(): void {
+    if (this.#ended) return;
+    this.stop();
+    this.#sink.cut();
+  }
+
   async #sendPresent(objects: Iterable<StoredObject>, revision: number, start: WatchStart): Promise<void> {
     let frames: WatchFrame[] = [];
     for (const object of objects) {
@@ -149,7 +157,7 @@ export class Watch {
     if (changes.length === 0) return;
     if (this.#waiting) {
       this.#waiting.push(...changes);
-      if (this.#waiting.length > MOST_BACKLOG_CHANGES) this.#end();
+      if (this.#waiting.length > MOST_BACKLOG_CHANGES) this.#cut();
     } else this.#send(changes);
   }
 
@@ -157,7 +165,7 @@ export class Watch {
     const frames = toFrames(changes, this.#outcome.selection);
     if (frames.length === 0) return;
     this.#sink.frames(frames);
-    if (this.#sink.backlogBytes > MOST_BACKLOG_BYTES) this.#end();
+    if (this.#sink.backlogBytes > MOST_BACKLOG_BYTES) this.#cut();
   }
 
   #schedule(): void {

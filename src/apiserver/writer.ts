@@ -9,7 +9,7 @@ import type { Decoded } from './decode.ts';
 import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
 import type { Identity } from './identity.ts';
 import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate } from './object-metadata.ts';
-import { cacheKeyOf, type Stored } from './resources.ts';
+import { cacheKeyOf, fromStored, type Stored } from './resources.ts';
 import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
 import { StoredObject } from './stored-object.ts';
 import { prepareSubresource } from './subresources.ts';
@@ -79,7 +79,7 @@ export class Writer {
       await this.#mutate(write);
       prepareMetadataForCreate(served, write.object, this.#clock.now());
       served.storedKind.prepareForCreate?.(write.object);
-      refuse(write, validateCreate(served.storedKind, write.object, missing));
+      refuse(write, validateCreate(served.kind, fromStored(served, write.object), missing));
       this.#warn(write);
       await this.#validate(write);
       const key = cacheKeyOf(namespace, write.object.metadata.name);
@@ -108,7 +108,7 @@ export class Writer {
         throw notFound(served.resource, name);
       }
       const old = stored.object();
-      const shown = served.conversion ? served.conversion.fromStored(stored.object()) : stored.object();
+      const shown = fromStored(served, stored.object());
       const made = change(shown);
       const { object: sent, missing } = made instanceof Promise ? await made : made;
       const object = toStored(served, sent);
@@ -123,9 +123,9 @@ export class Writer {
       refuse(write, updateCauses(write, old, missing));
       this.#warn(write);
       await this.#validate(write);
-      if (isReadyToGo(served, write.object, old)) return await this.#remove(write, stored);
-      const result = await this.#commit(write, key, stored.revision, stored);
-      if (result.ok) return { object: result.object };
+      const isLast = isReadyToGo(served, write.object, old);
+      const result = isLast ? await this.#tryRemove(write, stored) : await this.#commit(write, key, stored.revision, stored);
+      if (result.ok) return { object: result.object, gone: isLast };
       const ownKey = served.cache.prefix + key;
       if (result.failed.key === ownKey && asked && asked !== '0') throw conflict(served.resource, name, MODIFIED);
       stored = this.#newest(served, key, result);
@@ -218,12 +218,6 @@ export class Writer {
     return { ok: true, object: seen?.revision === result.revision ? seen : new StoredObject(cache.layout, key, value, result.revision) };
   }
 
-  async #remove(write: Write, stored: StoredObject): Promise<Written> {
-    const result = await this.#tryRemove(write, stored);
-    if (!result.ok) throw conflict(write.served.resource, write.name, MODIFIED);
-    return { object: result.object, gone: true };
-  }
-
   /** The object's last form is `write.object`; what it had claimed is given back with it. */
   async #tryRemove(write: Write, stored: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
     const { cache } = write.served;
@@ -272,13 +266,15 @@ function isReadyToGo({ storedKind }: Stored, object: KubeObject, old: KubeObject
 }
 
 function refuse({ served, object }: Write, causes: FieldCause[]): void {
-  if (causes.length > 0) throw invalid(served.storedKind.resource, object.metadata.name ?? '', causes);
+  if (causes.length > 0) throw invalid(served.resource, object.metadata.name ?? '', causes);
 }
 
-function updateCauses({ served: { storedKind }, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {
-  if (subresource === 'status') return validateStatusUpdate(storedKind, object, old);
+/** Judged in the version the client wrote, so that the fields are named as it knows them. */
+function updateCauses({ served, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {
+  const [now, before] = [fromStored(served, object), fromStored(served, old)];
+  if (subresource === 'status') return validateStatusUpdate(served.kind, now, before);
   if (subresource === 'binding') return [];
-  return validateUpdate(storedKind, object, old, subresource ? [] : missing, subresource);
+  return validateUpdate(served.kind, now, before, subresource ? [] : missing, subresource);
 }
 
 function checkIdentity({ served, name, namespace }: Target, { metadata }: KubeObject, old: KubeObject): void {
