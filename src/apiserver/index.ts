@@ -7,7 +7,7 @@
  *   are lists' pages; `stored-object.ts` is bytes with a place for the revision; `list.ts`, `watch.ts`, `selection.ts`
  * - writing: `decode.ts`, `patch/`, `object-metadata.ts`, `deletion.ts`, `admission/`, `service-addresses.ts`
  * - answering: `media.ts`, `render.ts`, `table.ts`, `watch-http.ts`; `discovery.ts`, `openapi.ts`, `paths.ts`, `metrics.ts`
- * - wires: `http-server.ts` (one TLS port), `serve.ts`, `local-transport.ts` (the client's way in the same process), `node-proxy.ts`
+ * - wires: `http-server.ts` (one TLS port), `http-messages.ts`, `serve.ts`, `local-transport.ts` (the client's way in the same process), `node-proxy.ts`
  * - who may: `authn.ts`, `authz.ts`, `rbac.ts`, `node-authorizer.ts`, joined by `security.ts`
  * - `server.ts` puts it together: `startApiServer`; `bootstrap.ts` makes what every cluster has
  *

@@ -1,5 +1,5 @@
 import type { KubeObject } from '#kinds/kind.ts';
-import type { Reply } from './http-server.ts';
+import type { Reply } from './http-messages.ts';
 import { shownObject } from './render.ts';
 import type { Context } from './request.ts';
 import type { Served } from './resources.ts';
