@@ -1,4 +1,4 @@
-import type { Reply } from './http-server.ts';
+import type { Reply } from './http-messages.ts';
 import type { StreamOutcome } from './node-proxy.ts';
 
 /** Sends a body as it comes, no faster than it is read. A body that breaks breaks the answer; a reader that leaves ends the body. */
