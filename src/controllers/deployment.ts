@@ -1,10 +1,21 @@
 import { matchesLabels, requirementsOf } from '#base/index.ts';
-import { controllerOf, defineController, done, type Outcome, type Reconciling } from '#client/index.ts';
+import { alsoWatch, controllerOf, defineController, done, type Outcome, type Reconciling } from '#client/index.ts';
 import { Deployment } from '#kinds/deployment.ts';
+import type { Key } from '#kinds/kind.ts';
 import { ReplicaSet } from '#kinds/replica-set.ts';
 import { ignoreAbsent, ignorePresent } from './absence.ts';
+import { claim } from './claim.ts';
 import { deploymentStatus } from './deployment-status.ts';
-import { newReplicaSet, planRollout, REVISION, revisionOf, sameTemplate, sizeAnnotations } from './rollout.ts';
+import {
+  copiedAnnotations,
+  isObserved,
+  newReplicaSet,
+  planRollout,
+  REVISION,
+  revisionOf,
+  sameTemplate,
+  sizeAnnotations,
+} from './rollout.ts';
 import { isSameStatus } from './status.ts';
 
 /** Carries a Deployment's template and number of replicas to its ReplicaSets: rolling update or recreate, pause, history. */
@@ -12,6 +23,7 @@ export const deploymentController = defineController<Deployment>({
   name: 'deployment-controller',
   watches: Deployment,
   owns: [ReplicaSet],
+  alsoWatches: [alsoWatch(ReplicaSet, (set, context) => (controllerOf(set) ? [] : selecting(set, context)))],
   async reconcile(key, context) {
     const { client } = context;
     const deployment = await client.get(Deployment, key);
@@ -28,20 +40,23 @@ export const deploymentController = defineController<Deployment>({
   },
 });
 
-/** Its own ReplicaSets, and ownerless ones that its selector selects, adopted. */
+/** Deployments whose selector an ownerless ReplicaSet meets: they may adopt it. */
+function selecting(set: ReplicaSet, { client }: Reconciling): Key[] {
+  return client
+    .cached(Deployment)
+    .list(set.metadata.namespace)
+    .filter(deployment => matchesLabels(requirementsOf(deployment.spec.selector), set.metadata.labels))
+    .map(({ metadata: { namespace, name } }) => ({ namespace, name }));
+}
+
+/** Its own ReplicaSets that it still selects (others are released), and ownerless ones that it selects, adopted. */
 async function claimReplicaSets(deployment: Deployment, { client }: Reconciling): Promise<ReplicaSet[]> {
-  const requirements = requirementsOf(deployment.spec.selector);
-  const claimed = [...client.listOwned(ReplicaSet, deployment)];
-  for (const set of client.cached(ReplicaSet).ownedBy('')) {
-    if (set.metadata.namespace !== deployment.metadata.namespace || set.metadata.deletionTimestamp) continue;
-    if (!matchesLabels(requirements, set.metadata.labels)) continue;
-    const { name, uid } = deployment.metadata;
-    const ownerReferences = [{ apiVersion: 'apps/v1', kind: 'Deployment', name, uid, controller: true, blockOwnerDeletion: true }];
-    const patch = { metadata: { uid: set.metadata.uid, ownerReferences } };
-    const adopted = await ignoreAbsent(client.patch(ReplicaSet, set.metadata, patch, { type: 'merge' }));
-    if (adopted) claimed.push(adopted);
-  }
-  return claimed;
+  return claim(client, {
+    owner: deployment,
+    ownerKind: Deployment,
+    kind: ReplicaSet,
+    selector: deployment.spec.selector,
+  });
 }
 
 /** The ReplicaSet of the present template: found, marked with the newest revision, or made (not while paused). */
@@ -52,13 +67,7 @@ async function currentSet(deployment: Deployment, sets: ReplicaSet[], context: R
     .filter(set => sameTemplate(deployment, set))
     .sort((a, b) => (a.metadata.creationTimestamp < b.metadata.creationTimestamp ? -1 : 1))[0];
   const revision = String(Math.max(newestOld + 1, found ? revisionOf(found) : 0));
-  if (found) {
-    if (found.metadata.annotations?.[REVISION] !== revision) {
-      const annotations = { ...found.metadata.annotations, [REVISION]: revision };
-      return client.patch(ReplicaSet, found.metadata, { metadata: { annotations } }, { type: 'merge' });
-    }
-    return found;
-  }
+  if (found) return follow(deployment, found, { ...copiedAnnotations(deployment), [REVISION]: revision }, context);
   if (deployment.spec.paused) return undefined;
   const draft = newReplicaSet(deployment, sets, revision);
   const made = await ignorePresent(client.create(ReplicaSet, draft));
@@ -67,6 +76,19 @@ async function currentSet(deployment: Deployment, sets: ReplicaSet[], context: R
     return made;
   }
   return onNameTaken(deployment, draft.metadata.name ?? '', context);
+}
+
+/** The present ReplicaSet takes over what isn't in its template: annotations and `minReadySeconds`. */
+async function follow(
+  { spec }: Deployment,
+  set: ReplicaSet,
+  annotations: Record<string, string>,
+  { client }: Reconciling,
+): Promise<ReplicaSet> {
+  const minReadySeconds = spec.minReadySeconds ?? 0;
+  const differs = Object.entries(annotations).some(([key, value]) => set.metadata.annotations?.[key] !== value);
+  if (!differs && (set.spec.minReadySeconds ?? 0) === minReadySeconds) return set;
+  return client.patch(ReplicaSet, set.metadata, { metadata: { annotations }, spec: { minReadySeconds } }, { type: 'merge' });
 }
 
 /** A ReplicaSet of that name exists: ours seen late, or a foreign one, then the next name counts a collision. */
@@ -92,7 +114,7 @@ async function scale(deployment: Deployment, set: ReplicaSet, replicas: number, 
 async function removeOldHistory(deployment: Deployment, others: ReplicaSet[], { client }: Reconciling): Promise<void> {
   const limit = deployment.spec.revisionHistoryLimit ?? 10;
   const empty = others.filter(
-    set => !set.metadata.deletionTimestamp && (set.spec.replicas ?? 1) === 0 && (set.status?.replicas ?? 0) === 0,
+    set => !set.metadata.deletionTimestamp && isObserved(set) && (set.spec.replicas ?? 1) === 0 && (set.status?.replicas ?? 0) === 0,
   );
   empty.sort((a, b) => revisionOf(a) - revisionOf(b));
   for (const set of empty.slice(0, Math.max(0, empty.length - limit))) await ignoreAbsent(client.delete(ReplicaSet, set.metadata));

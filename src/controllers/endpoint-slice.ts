@@ -3,9 +3,9 @@ import { alsoWatch, defineController, done, type Reconciling } from '#client/ind
 import { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import type { Draft, Key } from '#kinds/kind.ts';
 import { Pod } from '#kinds/pod.ts';
+import { isPodReady, isPodTerminal } from '#kinds/pod-template.ts';
 import { Service } from '#kinds/service.ts';
 import { ignoreAbsent } from './absence.ts';
-import { isReady } from './pods.ts';
 
 const SERVICE_NAME = 'kubernetes.io/service-name';
 const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
@@ -147,9 +147,9 @@ function newSlice({ metadata, spec }: Service, ports: Port[], endpoints: Endpoin
 /** The pod as an endpoint; pods without an address or at their end are none. */
 function toEndpoint(service: Service, pod: Pod): Endpoint | undefined {
   const address = pod.status?.podIP;
-  if (!address || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return undefined;
+  if (!address || isPodTerminal(pod)) return undefined;
   const terminating = pod.metadata.deletionTimestamp !== undefined;
-  const serving = isReady(pod);
+  const serving = isPodReady(pod);
   const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
   const { name, namespace, uid } = pod.metadata;
   const hostname = pod.spec.hostname && pod.spec.subdomain === service.metadata.name ? pod.spec.hostname : undefined;

@@ -1,9 +1,10 @@
-import { type Clock, isUmiakError, type Log, messageOf, UmiakError } from '#base/index.ts';
-import { type Client, Informer, keyText, WorkQueue } from '#client/index.ts';
-import type { Kind, KubeObject } from '#kinds/kind.ts';
+import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
+import { type Client, type Informer, Informers, WorkQueue } from '#client/index.ts';
+import { apiVersionOf, type Kind, type KubeObject } from '#kinds/kind.ts';
 import { kindOf } from '#kinds/registry.ts';
 import { ignoreAbsent } from './absence.ts';
-import { type GraphNode, OwnerGraph } from './owner-graph.ts';
+import { type GraphNode, type Owner, OwnerGraph } from './owner-graph.ts';
+import { ownershipOnly } from './ownership-only.ts';
 
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
@@ -14,6 +15,14 @@ export interface GarbageCollectorOptions {
   kinds: readonly Kind[];
   clock: Clock;
   log: Log;
+  /** Shared with other parts of the process, and theirs to end; absent: its own. */
+  informers?: Informers;
+}
+
+/** Kinds whose objects may own or be owned: all that are stored and can be watched and deleted. Events are nobody's. */
+export function ownableKinds(kinds: readonly Kind[]): Kind[] {
+  const isStored = ({ refused, virtual, storage, resource }: Kind) => !refused && !virtual && !storage && resource.verbs.includes('watch');
+  return kinds.filter(kind => isStored(kind) && kind.resource.kind !== 'Event');
 }
 
 /**
@@ -25,10 +34,12 @@ export class GarbageCollector implements AsyncDisposable {
   readonly #graph = new OwnerGraph();
   readonly #informers: Informer<KubeObject>[];
   readonly #queue: WorkQueue;
+  readonly #owned = new AsyncDisposableStack();
 
   constructor(options: GarbageCollectorOptions) {
     this.#options = options;
     const { client, kinds, clock, log } = options;
+    const informers = options.informers ?? this.#owned.use(new Informers({ client, clock, log }));
     this.#queue = new WorkQueue({
       clock,
       concurrency: 8,
@@ -37,19 +48,22 @@ export class GarbageCollector implements AsyncDisposable {
         if (!isUmiakError(error, 'Conflict')) log.warn('garbage collection failed', { uid, error: messageOf(error), againInMs });
       },
     });
-    this.#informers = kinds.map(kind => new Informer({ client, kind, clock, log, project: metadataOnly }));
+    this.#informers = kinds.map(kind => informers.of(kind, ownershipOnly));
   }
 
+  /** Resolves when the whole graph is known; nothing is collected before that. */
   async start(): Promise<void> {
-    let complete = false;
-    for (const informer of this.#informers)
-      informer.subscribe(({ object, previous }) => {
-        const touched = object ? this.#graph.put(informer.kind, object) : previous ? this.#graph.remove(previous.metadata.uid) : [];
-        if (complete) for (const uid of touched) this.#queue.add(uid);
-      });
     await Promise.all(this.#informers.map(informer => informer.start()));
-    complete = true;
-    for (const uid of this.#graph.uids()) this.#queue.add(uid);
+    for (const informer of this.#informers)
+      this.#owned.use(
+        informer.subscribe(
+          ({ object, previous }) => {
+            const touched = object ? this.#graph.put(informer.kind, object) : previous ? this.#graph.remove(previous.metadata.uid) : [];
+            for (const uid of touched) this.#queue.add(uid);
+          },
+          { replay: true },
+        ),
+      );
   }
 
   async #attend(uid: string): Promise<undefined> {
@@ -81,29 +95,36 @@ export class GarbageCollector implements AsyncDisposable {
     const waiting: string[] = [];
     for (const owner of node.owners) {
       const known = this.#graph.get(owner.uid);
-      if (known?.deleting && known.finalizers.includes(FOREGROUND)) waiting.push(owner.uid);
-      else if (!known && !(await this.#exists(node, owner))) dead.add(owner.uid);
+      if (known && isMeant(known, owner, node)) {
+        if (known.deleting && known.finalizers.includes(FOREGROUND)) waiting.push(owner.uid);
+      } else if (!(await this.#exists(node, owner))) dead.add(owner.uid);
     }
     if (dead.size === 0 && waiting.length === 0) return;
-    if (dead.size + waiting.length < node.owners.length) {
-      await this.#dropOwners(node, new Set([...dead, ...waiting]));
-      return;
-    }
-    const foreground = waiting.length > 0 && this.#graph.dependentsOf(node.uid).length > 0;
+    if (dead.size + waiting.length < node.owners.length) return this.#dropOwners(node, new Set([...dead, ...waiting]));
     if (node.deleting) return;
-    const propagationPolicy = foreground ? 'Foreground' : 'Background';
-    await ignoreAbsent(this.#options.client.delete(node.kind, node.key, { propagationPolicy, preconditions: { uid: node.uid } }));
+    const foreground = waiting.length > 0 && this.#graph.dependentsOf(node.uid).length > 0;
+    await this.#delete(node, foreground ? 'Foreground' : 'Background');
   }
 
-  /** Asks the API whether the owner that the reference means is there: another object of its name is not it. */
-  async #exists(node: GraphNode, owner: { apiVersion: string; kind: string; name: string; uid: string }): Promise<boolean> {
+  /** Only if the object is still owned as it was judged: somebody may have adopted it meanwhile. */
+  async #delete(node: GraphNode, propagationPolicy: 'Foreground' | 'Background'): Promise<void> {
+    const { client } = this.#options;
+    const object = await client.get(node.kind, node.key);
+    if (object?.metadata.uid !== node.uid) return;
+    const owners = object.metadata.ownerReferences ?? [];
+    if (owners.length !== node.owners.length || !owners.every(({ uid }) => node.owners.some(owner => owner.uid === uid))) return;
+    const { uid, resourceVersion } = object.metadata;
+    await ignoreAbsent(client.delete(node.kind, node.key, { propagationPolicy, preconditions: { uid, resourceVersion } }));
+  }
+
+  /**
+   * Asks the API whether the owner that the reference means is there: another object of its name is not it. Of a kind that is not
+   * served nothing can be said, so it counts as there.
+   */
+  async #exists(node: GraphNode, owner: Owner): Promise<boolean> {
     const kind = kindOf(owner.apiVersion, owner.kind);
-    if (!kind) {
-      throw new UmiakError(
-        'NotFound',
-        `${keyText(node.key)} is owned by a ${owner.apiVersion} ${owner.kind}, a kind this API does not serve`,
-      );
-    }
+    if (!kind) return true;
+    if (kind.resource.namespaced && !node.key.namespace) return false;
     const namespace = kind.resource.namespaced ? node.key.namespace : undefined;
     const found = await this.#options.client.get(kind, { namespace, name: owner.name });
     return found?.metadata.uid === owner.uid;
@@ -128,13 +149,19 @@ export class GarbageCollector implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#informers.map(informer => informer[Symbol.asyncDispose]()));
+    await this.#owned.disposeAsync();
     await this.#queue[Symbol.asyncDispose]();
   }
 }
 
-function metadataOnly({ apiVersion, kind, metadata }: KubeObject): KubeObject {
-  const { name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, ownerReferences, finalizers } = metadata;
-  const kept = { name, namespace, uid, resourceVersion, creationTimestamp, deletionTimestamp, ownerReferences, finalizers };
-  return { apiVersion, kind, metadata: kept };
+/** True when the object of the owner's UID is also what the reference says it is, where it says it is. */
+function isMeant({ kind: { resource }, key }: GraphNode, owner: Owner, { key: { namespace } }: GraphNode): boolean {
+  const isThere = resource.namespaced ? key.namespace === namespace : true;
+  return (
+    isThere && key.name === owner.name && resource.kind === owner.kind && groupOf(apiVersionOf(resource)) === groupOf(owner.apiVersion)
+  );
+}
+
+function groupOf(apiVersion: string): string {
+  return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
 }

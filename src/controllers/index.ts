@@ -15,7 +15,7 @@ import { replicaSetController } from './replica-set.ts';
 import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
 
-export { GarbageCollector } from './garbage-collector.ts';
+export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './garbage-collector.ts';
 
 export interface CoreControllersOptions extends NodeLifecycleOptions {
   /** The cluster's authority, PEM. */

@@ -1,30 +1,46 @@
 import { isUmiakError } from '#base/index.ts';
 import { alsoWatch, type Controller, defineController, done, type Outcome, type Reconciling } from '#client/index.ts';
-import type { Kind } from '#kinds/kind.ts';
+import type { Key, Kind, KubeObject } from '#kinds/kind.ts';
 import { Namespace } from '#kinds/namespace.ts';
-import { Pod } from '#kinds/pod.ts';
 import { ignoreAbsent } from './absence.ts';
+import { ownershipOnly } from './ownership-only.ts';
 import { isSameStatus, setCondition } from './status.ts';
 
-/** What waits only for foreign finalizers is looked at again after this. */
-const AGAIN_MS = 1_000;
+/** Should the watches have told nothing by then, what is left is looked at again. */
+const AGAIN_MS = 15_000;
 
 /** Empties a namespace that is being deleted, kind by kind, and lets it go once nothing is left. */
 export function namespaceController(kinds: readonly Kind[]): Controller<Namespace> {
-  const contents = kinds.filter(({ resource, refused }) => resource.namespaced && !refused && resource.verbs.includes('deletecollection'));
+  const contents = kinds.filter(
+    ({ resource, refused, storage }) => resource.namespaced && !refused && !storage && resource.verbs.includes('deletecollection'),
+  );
+  // Events go with the rest, but nothing has to wait for one of them.
+  const awaited = contents.filter(({ resource }) => resource.kind !== 'Event');
   return defineController<Namespace>({
     name: 'namespace-controller',
     watches: Namespace,
-    alsoWatches: [alsoWatch(Pod, ({ metadata }) => (metadata.deletionTimestamp ? [{ name: metadata.namespace ?? '' }] : []))],
+    alsoWatches: awaited.map(kind => alsoWatch(kind, ifTerminating, ownershipOnly)),
     async reconcile({ name }, context) {
       const namespace = await context.client.get(Namespace, { name });
       if (!namespace?.metadata.deletionTimestamp || !namespace.spec.finalizers?.includes('kubernetes')) return done;
-      const left = await empty(name, contents, context);
+      const left = await empty(name, { awaited, contents }, context);
       await writeStatus(namespace, left, context);
       if (left.length > 0) return { againInMs: AGAIN_MS };
       return finalize(namespace, context);
     },
   });
+}
+
+/** The object's namespace while that is being emptied: something in it came, changed or went. */
+function ifTerminating({ metadata: { namespace: name = '' } }: KubeObject, { client }: Reconciling): Key[] {
+  return client.cached(Namespace).get({ name })?.metadata.deletionTimestamp ? [{ name }] : [];
+}
+
+interface Contents {
+  /** Kinds that are watched … */
+  awaited: readonly Kind[];
+  /** … and all there are. */
+  contents: readonly Kind[];
 }
 
 interface Left {
@@ -33,20 +49,31 @@ interface Left {
   finalizers: string[];
 }
 
-/** Asks for the deletion of everything in the namespace; returns what is still there. */
-async function empty(namespace: string, kinds: readonly Kind[], { client }: Reconciling): Promise<Left[]> {
+/**
+ * Asks for the deletion of everything in the namespace; returns what is still there. The pictures tell while they show something;
+ * when they show nothing any more the API itself is asked, kind by kind.
+ */
+async function empty(namespace: string, { awaited, contents }: Contents, { client }: Reconciling): Promise<Left[]> {
+  const shown = awaited.map(kind => ({ kind, items: client.cached(kind).list(namespace) })).filter(({ items }) => items.length > 0);
+  const deleteAll = (kind: Kind) => client.deleteCollection(kind, { namespace }, { propagationPolicy: 'Background' });
+  if (shown.length > 0) {
+    const alive = shown.filter(({ items }) => items.some(({ metadata }) => !metadata.deletionTimestamp));
+    await Promise.all(alive.map(({ kind }) => deleteAll(kind)));
+    return shown.map(toLeft);
+  }
   const left = await Promise.all(
-    kinds.map(async kind => {
-      const before = await client.list(kind, { namespace, limit: 1 });
-      if (before.items.length === 0) return [];
-      await client.deleteCollection(kind, { namespace }, { propagationPolicy: 'Background' });
+    contents.map(async kind => {
+      if ((await client.list(kind, { namespace })).items.length === 0) return [];
+      await deleteAll(kind);
       const { items } = await client.list(kind, { namespace });
-      return items.length > 0
-        ? [{ kind, count: items.length, finalizers: items.flatMap(({ metadata }) => metadata.finalizers ?? []) }]
-        : [];
+      return items.length > 0 ? [toLeft({ kind, items })] : [];
     }),
   );
   return left.flat();
+}
+
+function toLeft({ kind, items }: { kind: Kind; items: KubeObject[] }): Left {
+  return { kind, count: items.length, finalizers: items.flatMap(({ metadata }) => metadata.finalizers ?? []) };
 }
 
 async function writeStatus(namespace: Namespace, left: Left[], { client, clock }: Reconciling): Promise<void> {

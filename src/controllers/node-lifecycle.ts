@@ -1,8 +1,10 @@
 import { toTime } from '#base/index.ts';
 import { alsoWatch, type Controller, defineController, done, type Reconciling } from '#client/index.ts';
+import type { Key } from '#kinds/kind.ts';
 import { Lease } from '#kinds/lease.ts';
 import { Node } from '#kinds/node.ts';
 import { Pod } from '#kinds/pod.ts';
+import { tolerates } from '#kinds/tolerations.ts';
 import { ignoreAbsent } from './absence.ts';
 import { isSameStatus, setCondition } from './status.ts';
 
@@ -25,24 +27,45 @@ const PRESSURES: Record<string, string> = {
 };
 const OURS = new Set([NOT_READY, UNREACHABLE, 'node.kubernetes.io/unschedulable', ...Object.values(PRESSURES)]);
 
+/** When each node was last heard of, on this process's own clock: neither foreign clocks nor a pause of the server count against a node. */
+class Heartbeats {
+  readonly #seen = new Map<string, { sign: string; atMs: number }>();
+
+  /** Milliseconds since something new was heard; the first look counts as hearing. */
+  silenceMs({ metadata, status }: Node, lease: Lease | undefined, monotonicMs: number): number {
+    const heartbeat = status?.conditions?.find(({ type }) => type === 'Ready')?.lastHeartbeatTime;
+    const sign = [metadata.uid, lease?.spec.renewTime, heartbeat].join(' ');
+    const seen = this.#seen.get(metadata.name);
+    if (seen?.sign === sign) return monotonicMs - seen.atMs;
+    this.#seen.set(metadata.name, { sign, atMs: monotonicMs });
+    return 0;
+  }
+
+  forget(name: string): void {
+    this.#seen.delete(name);
+  }
+}
+
 /** Says so when a node is not heard of, taints nodes by their conditions, and evicts the pods that do not tolerate it. */
 export function nodeLifecycleController({ graceMs = 40_000 }: NodeLifecycleOptions = {}): Controller<Node> {
+  const heartbeats = new Heartbeats();
   return defineController<Node>({
     name: 'node-controller',
     watches: Node,
     alsoWatches: [
       alsoWatch(Lease, ({ metadata }) => (metadata.namespace === LEASES ? [{ name: metadata.name }] : [])),
-      alsoWatch(Pod, ({ spec }) => (spec.nodeName ? [{ name: spec.nodeName }] : [])),
+      alsoWatch(Pod, ifNodeEndsPods),
     ],
     async reconcile({ name }, context) {
       const { client, clock } = context;
       let node = await client.get(Node, { name });
       if (!node) {
+        heartbeats.forget(name);
         await removeOrphanedPods(name, context);
         return done;
       }
-      const heardAt = lastHeardOf(node, client.cached(Lease).get({ namespace: LEASES, name }));
-      const silentInMs = heardAt + graceMs - clock.now();
+      const lease = client.cached(Lease).get({ namespace: LEASES, name });
+      const silentInMs = graceMs - heartbeats.silenceMs(node, lease, clock.monotonic());
       if (silentInMs <= 0) node = await declareUnknown(node, context);
       node = await writeTaints(node, context);
       const evictInMs = await evict(node, context);
@@ -52,12 +75,11 @@ export function nodeLifecycleController({ graceMs = 40_000 }: NodeLifecycleOptio
   });
 }
 
-function lastHeardOf(node: Node, lease: Lease | undefined): number {
-  const ready = node.status?.conditions?.find(({ type }) => type === 'Ready');
-  const times = [lease?.spec.renewTime, ready?.lastHeartbeatTime, node.metadata.creationTimestamp].map(time =>
-    Date.parse(String(time ?? '')),
-  );
-  return Math.max(...times.filter(time => !Number.isNaN(time)), 0);
+/** A pod concerns its node only where the node ends pods: it is tainted so, or not there. */
+function ifNodeEndsPods({ spec: { nodeName } }: Pod, { client }: Reconciling): Key[] {
+  if (!nodeName) return [];
+  const node = client.cached(Node).get({ name: nodeName });
+  return !node || node.spec.taints?.some(({ effect }) => effect === 'NoExecute') ? [{ name: nodeName }] : [];
 }
 
 /** All conditions Unknown; the pods there are not ready any more, as far as anyone knows. */
@@ -145,15 +167,12 @@ export function evictionInMs(tolerations: readonly Toleration[], taints: readonl
   return due;
 }
 
-function tolerates(toleration: Toleration, taint: Taint): boolean {
-  if (toleration.effect && toleration.effect !== taint.effect) return false;
-  if (toleration.key && toleration.key !== taint.key) return false;
-  return toleration.operator === 'Exists' || (toleration.value ?? '') === (taint.value ?? '');
-}
-
-/** Pods of a node that is no longer there can't be ended by it. */
+/** Pods of a node that is no longer there can't be ended by it. The API is asked first: the node may be newer than the picture. */
 async function removeOrphanedPods(name: string, { client }: Reconciling): Promise<void> {
-  for (const pod of podsOn(name, client)) await ignoreAbsent(client.delete(Pod, pod.metadata, { gracePeriodSeconds: 0 }));
+  const pods = podsOn(name, client);
+  if (pods.length === 0 || (await client.getLive(Node, { name }))) return;
+  for (const pod of pods)
+    await ignoreAbsent(client.delete(Pod, pod.metadata, { gracePeriodSeconds: 0, preconditions: { uid: pod.metadata.uid } }));
 }
 
 function podsOn(node: string, client: Reconciling['client']): Pod[] {

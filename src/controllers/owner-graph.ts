@@ -6,7 +6,17 @@ export interface GraphNode {
   key: Key;
   deleting: boolean;
   finalizers: readonly string[];
-  owners: readonly { uid: string; apiVersion: string; kind: string; name: string; blocks: boolean }[];
+  owners: readonly Owner[];
+}
+
+/** An owner as a dependent's reference names it. */
+export interface Owner {
+  uid: string;
+  apiVersion: string;
+  kind: string;
+  name: string;
+  /** `blockOwnerDeletion`: in a foreground deletion the owner waits for this dependent. */
+  blocks: boolean;
 }
 
 /** Who owns whom, by UID. Each change returns the UIDs that deserve a look. */
@@ -29,6 +39,7 @@ export class OwnerGraph {
   /** Takes in an object's present state. */
   put(kind: Kind, { metadata }: KubeObject): string[] {
     const { uid, namespace, name, deletionTimestamp, finalizers = [], ownerReferences = [] } = metadata;
+    const before = this.#nodes.get(uid)?.owners ?? [];
     this.#unlink(uid);
     const owners = ownerReferences.map(each => ({
       uid: each.uid,
@@ -39,8 +50,8 @@ export class OwnerGraph {
     }));
     this.#nodes.set(uid, { uid, kind, key: { namespace, name }, deleting: deletionTimestamp !== undefined, finalizers, owners });
     for (const owner of owners) this.#dependents.set(owner.uid, (this.#dependents.get(owner.uid) ?? new Set()).add(uid));
-    if (owners.length === 0 && deletionTimestamp === undefined) return [];
-    return [uid];
+    const released = before.filter(old => !owners.some(each => each.uid === old.uid && each.blocks === old.blocks)).map(old => old.uid);
+    return owners.length === 0 && deletionTimestamp === undefined ? released : [uid, ...released];
   }
 
   /** Forgets an object that is gone: its dependents may be garbage now, its owners may have waited for it. */

@@ -1,21 +1,9 @@
 import type { Pod } from '#kinds/pod.ts';
-
-/** Neither finished nor on its way out. */
-export function isActive(pod: Pod): boolean {
-  return !pod.metadata.deletionTimestamp && pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed';
-}
-
-export function isReady(pod: Pod): boolean {
-  return readyCondition(pod)?.status === 'True';
-}
-
-function readyCondition(pod: Pod) {
-  return pod.status?.conditions?.find(({ type }) => type === 'Ready');
-}
+import { isPodReady, podCondition } from '#kinds/pod-template.ts';
 
 /** 0: available, ready for at least `minReadySeconds`; a number: will be, after so many milliseconds; undefined: not ready. */
 export function availableInMs(pod: Pod, minReadySeconds: number, nowMs: number): number | undefined {
-  const ready = readyCondition(pod);
+  const ready = podCondition(pod, 'Ready');
   if (ready?.status !== 'True') return undefined;
   const readySince = Date.parse(String(ready.lastTransitionTime ?? ''));
   if (minReadySeconds === 0 || Number.isNaN(readySince)) return 0;
@@ -35,10 +23,10 @@ export function planRemovals(pods: readonly Pod[], count: number, nowMs: number)
   const rank = (pod: Pod): number[] => [
     pod.spec.nodeName ? 1 : 0,
     PHASE_RANK[pod.status?.phase ?? 'Pending'] ?? 1,
-    isReady(pod) ? 1 : 0,
+    isPodReady(pod) ? 1 : 0,
     Number(pod.metadata.annotations?.['controller.kubernetes.io/pod-deletion-cost'] ?? 0) || 0,
     -(perNode.get(pod.spec.nodeName ?? '') ?? 0),
-    isReady(pod) ? ageOf(String(readyCondition(pod)?.lastTransitionTime ?? ''), nowMs) : 0,
+    isPodReady(pod) ? ageOf(String(podCondition(pod, 'Ready')?.lastTransitionTime ?? ''), nowMs) : 0,
     -restartsOf(pod),
     ageOf(String(pod.metadata.creationTimestamp), nowMs),
   ];

@@ -1,10 +1,12 @@
-import { matchesLabels, requirementsOf } from '#base/index.ts';
+import { isUmiakError, matchesLabels, requirementsOf } from '#base/index.ts';
 import { alsoWatch, controllerOf, defineController, done, type Reconciling } from '#client/index.ts';
 import type { Draft, Key } from '#kinds/kind.ts';
 import { Pod } from '#kinds/pod.ts';
+import { isPodActive, isPodReady } from '#kinds/pod-template.ts';
 import { ReplicaSet } from '#kinds/replica-set.ts';
 import { ignoreAbsent } from './absence.ts';
-import { availableInMs, isActive, isReady, planRemovals } from './pods.ts';
+import { claim, ownerReferenceTo } from './claim.ts';
+import { availableInMs, planRemovals } from './pods.ts';
 import { isSameStatus, setCondition } from './status.ts';
 
 /** Pods made or removed in one reconcile, at most; the rest comes with the next. */
@@ -37,46 +39,40 @@ function selecting(pod: Pod, { client }: Reconciling): Key[] {
     .map(set => ({ namespace: set.metadata.namespace, name: set.metadata.name }));
 }
 
-/** The pods that are the set's: its own that still match (others are released), and matching ones without an owner (adopted). */
+/** The pods that are the set's: its own that still match (others are released), and matching live ones without an owner (adopted). */
 async function claimPods(set: ReplicaSet, { client }: Reconciling): Promise<Pod[]> {
-  const requirements = requirementsOf(set.spec.selector);
-  const claimed: Pod[] = [];
-  for (const pod of client.listOwned(Pod, set)) {
-    if (matchesLabels(requirements, pod.metadata.labels) || pod.metadata.deletionTimestamp) claimed.push(pod);
-    else {
-      const ownerReferences = (pod.metadata.ownerReferences ?? []).filter(reference => reference.uid !== set.metadata.uid);
-      await ignoreAbsent(client.patch(Pod, pod.metadata, { metadata: { uid: pod.metadata.uid, ownerReferences } }, { type: 'merge' }));
-    }
-  }
-  for (const pod of client.cached(Pod).ownedBy('')) {
-    if (pod.metadata.namespace !== set.metadata.namespace || pod.metadata.deletionTimestamp || !isActive(pod)) continue;
-    if (!matchesLabels(requirements, pod.metadata.labels)) continue;
-    const ownerReferences = [...(pod.metadata.ownerReferences ?? []), ownerReference(set)];
-    const adopted = await ignoreAbsent(
-      client.patch(Pod, pod.metadata, { metadata: { uid: pod.metadata.uid, ownerReferences } }, { type: 'merge' }),
-    );
-    if (adopted) claimed.push(adopted);
-  }
-  return claimed;
+  return claim(client, { owner: set, ownerKind: ReplicaSet, kind: Pod, selector: set.spec.selector, adoptable: isPodActive });
 }
 
 /** Makes or removes pods; returns what kept it from doing so. */
 async function act(set: ReplicaSet, pods: Pod[], { client, clock, events }: Reconciling): Promise<Error | undefined> {
-  const active = pods.filter(isActive);
+  const active = pods.filter(isPodActive);
   const missing = (set.spec.replicas ?? 1) - active.length;
-  const results =
-    missing > 0
-      ? await Promise.allSettled(Array.from({ length: Math.min(missing, BURST) }, () => client.create(Pod, podFrom(set))))
-      : await Promise.allSettled(
-          planRemovals(active, -missing, clock.now())
-            .slice(0, BURST)
-            .map(pod => ignoreAbsent(client.delete(Pod, pod.metadata, { preconditions: { uid: pod.metadata.uid } }))),
-        );
-  const failed = results.find(result => result.status === 'rejected');
-  if (!failed) return undefined;
-  const error = failed.reason instanceof Error ? failed.reason : new Error(String(failed.reason));
+  const create = async () => {
+    const { metadata } = await client.create(Pod, podFrom(set));
+    events.normal(set, 'SuccessfulCreate', `Created pod: ${metadata.name}`);
+  };
+  const remove = async ({ metadata }: Pod) => {
+    await ignoreAbsent(client.delete(Pod, metadata, { preconditions: { uid: metadata.uid } }));
+    events.normal(set, 'SuccessfulDelete', `Deleted pod: ${metadata.name}`);
+  };
+  const steps =
+    missing > 0 ? Array.from({ length: missing }, () => create) : planRemovals(active, -missing, clock.now()).map(pod => () => remove(pod));
+  const error = await inGrowingBatches(steps.slice(0, BURST));
+  if (!error || isUmiakError(error, 'Conflict')) return error;
+  if (isUmiakError(error) && error.details.causes?.some(({ reason }) => reason === 'NamespaceTerminating')) return undefined;
   events.warning(set, missing > 0 ? 'FailedCreate' : 'FailedDelete', `Error ${missing > 0 ? 'creating' : 'deleting'}: ${error.message}`);
   return error;
+}
+
+/** Takes the steps 1, 2, 4, … at a time until one fails: what can't work is not tried hundreds of times. Returns the failure. */
+async function inGrowingBatches(steps: readonly (() => Promise<void>)[]): Promise<Error | undefined> {
+  for (let from = 0, size = 1; from < steps.length; from += size, size *= 2) {
+    const results = await Promise.allSettled(steps.slice(from, from + size).map(step => step()));
+    const failed = results.find(result => result.status === 'rejected');
+    if (failed) return failed.reason instanceof Error ? failed.reason : new Error(String(failed.reason));
+  }
+  return undefined;
 }
 
 function podFrom(set: ReplicaSet): Draft<Pod> {
@@ -90,14 +86,10 @@ function podFrom(set: ReplicaSet): Draft<Pod> {
       labels: { ...metadata?.labels },
       annotations: { ...metadata?.annotations },
       ...(metadata?.finalizers ? { finalizers: metadata.finalizers } : {}),
-      ownerReferences: [ownerReference(set)],
+      ownerReferences: [ownerReferenceTo(ReplicaSet, set)],
     },
     spec: structuredClone(spec),
   };
-}
-
-function ownerReference({ metadata: { name, uid } }: ReplicaSet) {
-  return { apiVersion: 'apps/v1', kind: 'ReplicaSet', name, uid, controller: true, blockOwnerDeletion: true };
 }
 
 /** Writes the status if it differs; returns when the next pod becomes available, if one is on its way. */
@@ -108,17 +100,22 @@ async function writeStatus(
   { client, clock }: Reconciling,
 ): Promise<number | undefined> {
   const now = clock.now();
-  const active = pods.filter(isActive);
+  const active = pods.filter(isPodActive);
   const templateLabels = Object.entries(set.spec.template.metadata?.labels ?? {});
   const waits = active.map(pod => availableInMs(pod, set.spec.minReadySeconds ?? 0, now));
   const condition = problem
-    ? { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: problem.message }
+    ? {
+        type: 'ReplicaFailure',
+        status: 'True',
+        reason: (set.spec.replicas ?? 1) > active.length ? 'FailedCreate' : 'FailedDelete',
+        message: problem.message,
+      }
     : { type: 'ReplicaFailure', status: undefined };
   const conditions = setCondition(set.status?.conditions, condition, now);
   const status: NonNullable<ReplicaSet['status']> = {
     replicas: active.length,
     fullyLabeledReplicas: active.filter(pod => templateLabels.every(([key, value]) => pod.metadata.labels?.[key] === value)).length,
-    readyReplicas: active.filter(isReady).length,
+    readyReplicas: active.filter(isPodReady).length,
     availableReplicas: waits.filter(wait => wait === 0).length,
     terminatingReplicas: pods.filter(pod => pod.metadata.deletionTimestamp).length,
     observedGeneration: set.metadata.generation,

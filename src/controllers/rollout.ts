@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
-import type { Deployment } from '#kinds/deployment.ts';
+import { type Deployment, rollingLimits } from '#kinds/deployment.ts';
 import type { Draft } from '#kinds/kind.ts';
+import { templateHash } from '#kinds/pod-template.ts';
 import type { ReplicaSet } from '#kinds/replica-set.ts';
 
 export const REVISION = 'deployment.kubernetes.io/revision';
@@ -23,19 +23,11 @@ export function sameTemplate(deployment: Deployment, set: ReplicaSet): boolean {
   return canonical(withoutHash(set.spec.template)) === canonical(withoutHash(deployment.spec.template));
 }
 
-/** A short name for a template, different after a collision with a foreign name. */
-export function templateHash(deployment: Deployment): string {
-  const text = canonical(withoutHash(deployment.spec.template)) + (deployment.status?.collisionCount ?? '');
-  const alphabet = 'bcdfghjklmnpqrstvwxz2456789';
-  return [...createHash('sha256').update(text).digest().subarray(0, 10)].map(byte => alphabet[byte % alphabet.length]).join('');
-}
-
 /** The ReplicaSet of the present template, as large as the strategy lets it begin. */
 export function newReplicaSet(deployment: Deployment, others: readonly ReplicaSet[], revision: string): Draft<ReplicaSet> {
-  const hash = templateHash(deployment);
-  const { metadata, spec } = deployment;
+  const { metadata, spec, status } = deployment;
+  const hash = templateHash(spec.template, status?.collisionCount);
   const labels = { ...spec.template.metadata?.labels, [TEMPLATE_HASH]: hash };
-  const copied = Object.entries(metadata.annotations ?? {}).filter(([key]) => !NOT_COPIED.has(key));
   return {
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',
@@ -43,11 +35,7 @@ export function newReplicaSet(deployment: Deployment, others: readonly ReplicaSe
       name: `${metadata.name}-${hash}`,
       ...(metadata.namespace ? { namespace: metadata.namespace } : {}),
       labels,
-      annotations: {
-        ...Object.fromEntries(copied),
-        [REVISION]: revision,
-        'deployment.kubernetes.io/desired-replicas': String(spec.replicas ?? 1),
-      },
+      annotations: { ...copiedAnnotations(deployment), ...sizeAnnotations(deployment), [REVISION]: revision },
       ownerReferences: [
         { apiVersion: 'apps/v1', kind: 'Deployment', name: metadata.name, uid: metadata.uid, controller: true, blockOwnerDeletion: true },
       ],
@@ -59,6 +47,11 @@ export function newReplicaSet(deployment: Deployment, others: readonly ReplicaSe
       template: { ...spec.template, metadata: { ...spec.template.metadata, labels } },
     },
   };
+}
+
+/** The Deployment's own annotations (`kubernetes.io/change-cause` and the like) are its ReplicaSet's too. */
+export function copiedAnnotations({ metadata }: Deployment): Record<string, string> {
+  return Object.fromEntries(Object.entries(metadata.annotations ?? {}).filter(([key]) => !NOT_COPIED.has(key)));
 }
 
 /** What a ReplicaSet remembers of the Deployment's size, so that a later change can be shared out in proportion. */
@@ -85,7 +78,7 @@ export function planRollout(deployment: Deployment, current: ReplicaSet | undefi
 function planRecreate(deployment: Deployment, current: ReplicaSet, others: readonly ReplicaSet[]): Scaling[] {
   const down = others.filter(set => sizeOf(set) > 0).map(set => ({ set, replicas: 0 }));
   if (down.length > 0) return down;
-  const stillThere = others.some(set => (set.status?.replicas ?? 0) + (set.status?.terminatingReplicas ?? 0) > 0);
+  const stillThere = others.some(set => !isObserved(set) || podsOf(set) > 0);
   return stillThere ? [] : resize(current, deployment.spec.replicas ?? 1, deployment);
 }
 
@@ -100,7 +93,7 @@ function planNewReplicas(deployment: Deployment, present: number, others: readon
   const replicas = deployment.spec.replicas ?? 1;
   const old = others.reduce((sum, set) => sum + sizeOf(set), 0);
   if (deployment.spec.strategy?.type === 'Recreate')
-    return others.some(set => sizeOf(set) > 0 || (set.status?.replicas ?? 0) > 0) ? present : replicas;
+    return others.some(set => sizeOf(set) > 0 || !isObserved(set) || podsOf(set) > 0) ? present : replicas;
   if (present >= replicas) return replicas;
   const room = replicas + limits(deployment).maxSurge - (present + old);
   return room <= 0 ? present : Math.min(replicas, present + room);
@@ -166,17 +159,20 @@ function resize(set: ReplicaSet, replicas: number, deployment: Deployment): Scal
     : [{ set, replicas }];
 }
 
-/** maxSurge rounded up, maxUnavailable rounded down; never both 0. */
-export function limits({ spec }: Deployment): { maxSurge: number; maxUnavailable: number } {
-  const replicas = spec.replicas ?? 1;
-  const { maxSurge: surge = '25%', maxUnavailable: unavailable = '25%' } = spec.strategy?.rollingUpdate ?? {};
-  const maxSurge = ofReplicas(surge, replicas, Math.ceil);
-  const maxUnavailable = Math.min(ofReplicas(unavailable, replicas, Math.floor), replicas);
-  return { maxSurge, maxUnavailable: maxSurge === 0 && maxUnavailable === 0 ? 1 : maxUnavailable };
+/** What `maxSurge` and `maxUnavailable` come to; never more unavailable than there are. */
+export function limits(deployment: Deployment): { maxSurge: number; maxUnavailable: number } {
+  const { maxSurge, maxUnavailable } = rollingLimits(deployment);
+  return { maxSurge, maxUnavailable: Math.min(maxUnavailable, deployment.spec.replicas ?? 1) };
 }
 
-function ofReplicas(value: string | number, replicas: number, round: (n: number) => number): number {
-  return typeof value === 'number' ? value : round((Number.parseFloat(value) / 100) * replicas);
+/** True when the set's status speaks of its present spec. */
+export function isObserved({ metadata, status }: ReplicaSet): boolean {
+  return (status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
+}
+
+/** Pods that the set still has, also those on their way out. */
+function podsOf({ status }: ReplicaSet): number {
+  return (status?.replicas ?? 0) + (status?.terminatingReplicas ?? 0);
 }
 
 function sizeOf(set: ReplicaSet): number {

@@ -1,7 +1,7 @@
 import { alsoWatch, type Controller, defineController, done } from '#client/index.ts';
 import { ConfigMap } from '#kinds/config-map.ts';
 import { Namespace } from '#kinds/namespace.ts';
-import { ignorePresent } from './absence.ts';
+import { ignoreAbsent, ignorePresent } from './absence.ts';
 
 const NAME = 'kube-root-ca.crt';
 
@@ -10,11 +10,13 @@ export function rootCaController(caPem: string): Controller<Namespace> {
   return defineController<Namespace>({
     name: 'root-ca-certificate-publisher',
     watches: Namespace,
-    alsoWatches: [alsoWatch(ConfigMap, ({ metadata }) => (metadata.name === NAME ? [{ name: metadata.namespace ?? '' }] : []))],
+    alsoWatches: [
+      alsoWatch(ConfigMap, ({ metadata }) => (metadata.name === NAME ? [{ name: metadata.namespace ?? '' }] : []), ownDataOnly),
+    ],
     async reconcile({ name: namespace }, { client }) {
       const living = await client.get(Namespace, { name: namespace });
       if (!living || living.metadata.deletionTimestamp) return done;
-      const present = await client.get(ConfigMap, { namespace, name: NAME });
+      const present = client.cached(ConfigMap).get({ namespace, name: NAME });
       const data = { 'ca.crt': caPem };
       if (!present) {
         const annotations = {
@@ -24,8 +26,16 @@ export function rootCaController(caPem: string): Controller<Namespace> {
           client.create(ConfigMap, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { namespace, name: NAME, annotations }, data }),
         );
       } else if (present.data?.['ca.crt'] !== caPem || Object.keys(present.data).length !== 1)
-        await client.update(ConfigMap, { ...present, data });
+        await ignoreAbsent(client.patch(ConfigMap, present.metadata, [{ op: 'add', path: '/data', value: data }], { type: 'json' }));
       return done;
     },
   });
+}
+
+/** Of all ConfigMaps in the cluster, the data of ours. */
+function ownDataOnly(object: ConfigMap): ConfigMap {
+  const { apiVersion, kind, metadata, data } = object;
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
+  const kept = { apiVersion, kind, metadata: { name, namespace, uid, resourceVersion, creationTimestamp } };
+  return name === NAME && data ? { ...kept, data } : kept;
 }

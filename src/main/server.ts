@@ -6,8 +6,8 @@ import { type Identity, SYSTEM } from '#apiserver/identity.ts';
 import { createSecurity } from '#apiserver/security.ts';
 import { type ApiServer, startApiServer } from '#apiserver/server.ts';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
-import { type Client, createClient, runControllers } from '#client/index.ts';
-import { coreControllers, GarbageCollector } from '#controllers/index.ts';
+import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
+import { coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
 import type { Node } from '#kinds/node.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
@@ -65,11 +65,15 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   const controller = (name: string): Identity => ({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] });
   const endpoints = server.listeners.filter(({ address }) => address === gateway);
   await bootstrapCluster({ client: clientOf(SYSTEM), serviceAddress: kubernetesService, endpoints });
-  const scheduler = stack.use(new Scheduler({ client: clientOf(controller('kube-scheduler')), clock, log: log.part('scheduler') }));
   const client = clientOf(controller('kube-controller-manager'));
-  const garbage = stack.use(new GarbageCollector({ client, kinds: ownable(), clock, log: log.part('garbage-collector') }));
+  const informers = stack.use(new Informers({ client, clock, log: log.part('informers') }));
+  const schedulerClient = clientOf(controller('kube-scheduler'));
+  const scheduler = stack.use(new Scheduler({ client: schedulerClient, informers, clock, log: log.part('scheduler') }));
+  const kinds = ownableKinds(builtinKinds);
+  const garbage = stack.use(new GarbageCollector({ client, informers, kinds, clock, log: log.part('garbage-collector') }));
+  const caPem = pki.authority.certificate;
   const [controllers] = await Promise.all([
-    runControllers({ client, controllers: coreControllers({ caPem: pki.authority.certificate }), clock, log: log.part('controllers') }),
+    runControllers({ client, informers, controllers: coreControllers({ caPem }), clock, log: log.part('controllers') }),
     scheduler.start(),
     garbage.start(),
   ]);
@@ -117,13 +121,6 @@ async function startApi({ config, store, pki, clock, log, stack }: ApiParts): Pr
   });
   resolve(server);
   return server;
-}
-
-/** Kinds whose objects may own or be owned: all that are stored and can be watched and deleted. Events are nobody's. */
-function ownable() {
-  return builtinKinds.filter(
-    kind => !kind.refused && !kind.virtual && !kind.storage && kind.resource.verbs.includes('watch') && kind.resource.plural !== 'events',
-  );
 }
 
 export function untilAborted(signal: AbortSignal): Promise<void> {

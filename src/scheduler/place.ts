@@ -25,13 +25,13 @@ export function place(candidate: Candidate, table: NodeTable, { filters, scores 
   for (let seen = 0; seen < length && found < ENOUGH; seen++, row = row + 1 === length ? 0 : row + 1) {
     const node = table.nodes[row];
     if (!node) continue;
-    let reason: string | undefined;
+    let reason: string | readonly string[] | undefined;
     for (const filter of filters) {
       reason = filter.reject(candidate, table, row, node);
       if (reason !== undefined) break;
     }
     if (reason !== undefined) {
-      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      for (const each of typeof reason === 'string' ? [reason] : reason) reasons.set(each, (reasons.get(each) ?? 0) + 1);
       continue;
     }
     found += 1;

@@ -10,10 +10,10 @@ export interface Candidate {
   request: Request;
 }
 
-/** Says why the node in `row` can't take the pod, or nothing if it can. Filters run in order; the first reason counts. */
+/** Says why the node in `row` can't take the pod, or nothing if it can. Filters run in order; the first that objects is heard. */
 export interface Filter {
   name: string;
-  reject(candidate: Candidate, table: NodeTable, row: number, node: Node): string | undefined;
+  reject(candidate: Candidate, table: NodeTable, row: number, node: Node): string | readonly string[] | undefined;
 }
 
 /** Prefers nodes: 0 to 100, times its weight. */
@@ -66,14 +66,16 @@ export const filters: readonly Filter[] = [
   {
     name: 'NodeResourcesFit',
     reject: ({ request }, table, row) => {
-      if (table.podsUsed[row]! + 1 > table.podCapacity[row]!) return 'Too many pods';
-      if (request.cpuMilli > 0 && table.cpuUsed[row]! + request.cpuMilli > table.cpuCapacity[row]!) return 'Insufficient cpu';
-      if (request.memoryBytes > 0 && table.memoryUsed[row]! + request.memoryBytes > table.memoryCapacity[row]!)
-        return 'Insufficient memory';
-      if (request.ephemeralBytes > 0 && table.ephemeralUsed[row]! + request.ephemeralBytes > table.ephemeralCapacity[row]!)
-        return 'Insufficient ephemeral-storage';
-      for (const [name, amount] of request.extended) if (table.extendedFree(row, name) < amount) return `Insufficient ${name}`;
-      return undefined;
+      const short: string[] = [];
+      const lacks = (asked: number, used: number, capacity: number) => asked > 0 && used + asked > capacity;
+      if (lacks(1, table.podsUsed[row]!, table.podCapacity[row]!)) short.push('Too many pods');
+      if (lacks(request.cpuMilli, table.cpuUsed[row]!, table.cpuCapacity[row]!)) short.push('Insufficient cpu');
+      if (lacks(request.memoryBytes, table.memoryUsed[row]!, table.memoryCapacity[row]!)) short.push('Insufficient memory');
+      if (lacks(request.ephemeralBytes, table.ephemeralUsed[row]!, table.ephemeralCapacity[row]!))
+        short.push('Insufficient ephemeral-storage');
+      for (const [name, amount] of request.extended)
+        if (amount > 0 && table.extendedFree(row, name) < amount) short.push(`Insufficient ${name}`);
+      return short.length > 0 ? short : undefined;
     },
   },
 ];

@@ -1,8 +1,9 @@
 import { type Clock, isUmiakError, type Log, messageOf, toTime } from '#base/index.ts';
-import { type Client, EventRecorder, Informer, parseKey, WorkQueue } from '#client/index.ts';
+import { type Client, EventRecorder, type Informer, Informers, parseKey, WorkQueue } from '#client/index.ts';
 import { Node } from '#kinds/node.ts';
 import { Pod } from '#kinds/pod.ts';
 import { hostPortsOf, podRequests } from '#kinds/pod-resources.ts';
+import { isPodTerminal, podCondition } from '#kinds/pod-template.ts';
 import { NodeTable, type Request } from './node-table.ts';
 import { type Cursor, explain, place } from './place.ts';
 import { filters, type Plugins, scores } from './plugins.ts';
@@ -14,11 +15,19 @@ export interface SchedulerOptions {
   /** `spec.schedulerName` that it answers to. */
   name?: string;
   plugins?: Plugins;
+  /** Shared with other parts of the process, and theirs to end; absent: its own. */
+  informers?: Informers;
 }
 
 interface Placed {
   node: string;
   request: Request;
+}
+
+/** A pod that found no node: how often, and when it last tried. */
+interface Parked {
+  failures: number;
+  atMs: number;
 }
 
 const FIRST_BACKOFF_MS = 1_000;
@@ -32,52 +41,59 @@ const LAST_LOOK_MS = 300_000;
  * watch shows the binding.
  */
 export class Scheduler implements AsyncDisposable {
-  readonly #options: Required<SchedulerOptions>;
+  readonly #options: Required<Omit<SchedulerOptions, 'informers'>>;
   readonly #pods: Informer<Pod>;
   readonly #nodes: Informer<Node>;
   readonly #table = new NodeTable();
   readonly #placed = new Map<string, Placed>();
-  /** Pods that found no node, with how often. */
-  readonly #unschedulable = new Map<string, number>();
+  readonly #parked = new Map<string, Parked>();
   readonly #cursor: Cursor = { next: 0 };
   readonly #queue: WorkQueue;
   readonly #events: EventRecorder;
+  readonly #owned = new AsyncDisposableStack();
 
-  constructor(options: SchedulerOptions) {
+  constructor({ informers, ...options }: SchedulerOptions) {
     this.#options = { name: 'default-scheduler', plugins: { filters, scores }, ...options };
     const { client, clock, log, name } = this.#options;
-    this.#events = new EventRecorder({ client, component: name, clock, log });
-    this.#pods = new Informer({ client, kind: Pod, clock, log });
-    this.#nodes = new Informer({ client, kind: Node, clock, log });
-    this.#queue = new WorkQueue({
-      clock,
-      concurrency: 64,
-      firstBackoffMs: 50,
-      lastBackoffMs: LAST_BACKOFF_MS,
-      work: key => this.#schedule(key),
-      onError: (key, error, againInMs) => log.warn('a pod could not be bound', { pod: key, error: messageOf(error), againInMs }),
-    });
+    const shared = informers ?? this.#owned.use(new Informers({ client, clock, log }));
+    this.#pods = shared.of(Pod);
+    this.#nodes = shared.of(Node);
+    this.#events = this.#owned.use(new EventRecorder({ client, component: name, clock, log }));
+    this.#queue = this.#owned.use(
+      new WorkQueue({
+        clock,
+        concurrency: 64,
+        firstBackoffMs: 50,
+        lastBackoffMs: LAST_BACKOFF_MS,
+        work: key => this.#schedule(key),
+        onError: (key, error, againInMs) => log.warn('a pod could not be bound', { pod: key, error: messageOf(error), againInMs }),
+      }),
+    );
   }
 
-  /** Resolves when nodes and pods are known; pods are bound from then on. */
+  /** Resolves when all nodes and all pods are known; pods are bound from then on, not before: what isn't known yet looks like room. */
   async start(): Promise<void> {
-    this.#nodes.subscribe(({ key, object }) => {
-      if (object) this.#table.put(object);
-      else this.#table.remove(key);
-      if (object) this.#recountNode(key);
-      this.#wakeAll();
-    });
-    this.#pods.subscribe(({ key, object }) => this.#onPod(key, object));
-    await this.#nodes.start();
-    await this.#pods.start();
-    for (const [key] of this.#unschedulable) this.#queue.add(key);
+    await Promise.all([this.#nodes.start(), this.#pods.start()]);
+    this.#owned.use(this.#nodes.subscribe(({ key, object, previous }) => this.#onNode(key, object, previous), { replay: true }));
+    this.#owned.use(this.#pods.subscribe(({ key, object, previous }) => this.#onPod(key, object, previous), { replay: true }));
   }
 
-  #onPod(key: string, pod: Pod | undefined): void {
-    const ended = !pod || pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
+  #onNode(name: string, node: Node | undefined, previous: Node | undefined): void {
+    if (!node) {
+      this.#table.remove(name);
+      return;
+    }
+    const isNew = this.#table.rowOf(name) === undefined;
+    const row = this.#table.put(node);
+    if (isNew) for (const placed of this.#placed.values()) if (placed.node === name) this.#table.use(row, placed.request, 1);
+    if (!previous || mayHelp(node, previous)) this.#wakeAll();
+  }
+
+  #onPod(key: string, pod: Pod | undefined, previous: Pod | undefined): void {
+    const ended = !pod || isPodTerminal(pod);
     const placed = this.#placed.get(key);
     if (ended) {
-      this.#unschedulable.delete(key);
+      this.#parked.delete(key);
       if (placed) {
         this.#unplace(key, placed);
         this.#wakeAll();
@@ -86,11 +102,15 @@ export class Scheduler implements AsyncDisposable {
     }
     const node = pod.spec.nodeName;
     if (node) {
-      this.#unschedulable.delete(key);
-      if (placed?.node === node) return;
+      this.#parked.delete(key);
+      if (placed?.node === node && (!previous || previous.metadata.generation === pod.metadata.generation)) return;
       if (placed) this.#unplace(key, placed);
       this.#place(key, node, requestOf(pod));
-    } else if (!placed && this.#isOurs(pod)) this.#queue.add(key);
+    } else if (!placed && this.#isOurs(pod)) {
+      // A parked pod waits for the world to change, or for its own spec to.
+      const isSame = this.#parked.has(key) && previous && JSON.stringify(previous.spec) === JSON.stringify(pod.spec);
+      if (!isSame) this.#queue.add(key);
+    }
   }
 
   #isOurs({ metadata, spec }: Pod): boolean {
@@ -121,42 +141,41 @@ export class Scheduler implements AsyncDisposable {
     } catch (error) {
       const placed = this.#placed.get(key);
       if (placed && !this.#pods.get(key)?.spec.nodeName) this.#unplace(key, placed);
-      if (isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict')) return undefined;
+      // Gone, or bound or replaced by somebody else: the watch will tell. Should it not, another look does no harm.
+      if (isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict')) return FIRST_BACKOFF_MS;
       throw error;
     }
-    this.#unschedulable.delete(key);
+    this.#parked.delete(key);
     this.#events.normal(pod, 'Scheduled', `Successfully assigned ${key} to ${node}`);
     return undefined;
   }
 
   /** Says why, and waits for something that may help. */
   async #park(key: string, pod: Pod, message: string): Promise<number> {
-    const failures = (this.#unschedulable.get(key) ?? 0) + 1;
-    this.#unschedulable.set(key, failures);
+    const { client, clock } = this.#options;
+    this.#parked.set(key, { failures: (this.#parked.get(key)?.failures ?? 0) + 1, atMs: clock.monotonic() });
     this.#events.warning(pod, 'FailedScheduling', message);
-    const now = toTime(this.#options.clock.now());
-    const present = pod.status?.conditions?.find(({ type }) => type === 'PodScheduled');
+    const present = podCondition(pod, 'PodScheduled');
     if (present?.status !== 'False' || present.message !== message) {
-      const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime: now };
+      const lastTransitionTime = present?.status === 'False' ? present.lastTransitionTime : toTime(clock.now());
+      const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime };
+      const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions: [condition] } };
       try {
-        await this.#options.client.patch(
-          Pod,
-          pod.metadata,
-          { status: { conditions: [condition] } },
-          { type: 'strategic', subresource: 'status' },
-        );
+        await client.patch(Pod, pod.metadata, patch, { type: 'strategic', subresource: 'status' });
       } catch (error) {
-        if (!isUmiakError(error, 'NotFound')) throw error;
+        if (!isUmiakError(error, 'NotFound') && !isUmiakError(error, 'Conflict')) throw error;
       }
     }
     return LAST_LOOK_MS;
   }
 
-  /** Something happened that could help: all parked pods get another try, those that failed often a little later. */
+  /** Something happened that could help: all parked pods get another try, those that failed often not before their pause is over. */
   #wakeAll(): void {
-    for (const [key, failures] of this.#unschedulable) {
-      if (failures <= 1) this.#queue.add(key);
-      else this.#queue.addAfter(key, Math.min(FIRST_BACKOFF_MS * 2 ** (failures - 2), LAST_BACKOFF_MS));
+    const now = this.#options.clock.monotonic();
+    for (const [key, { failures, atMs }] of this.#parked) {
+      const pauseMs = failures <= 1 ? 0 : Math.min(FIRST_BACKOFF_MS * 2 ** (failures - 2), LAST_BACKOFF_MS);
+      if (atMs + pauseMs <= now) this.#queue.add(key);
+      else this.#queue.addAfter(key, atMs + pauseMs - now);
     }
   }
 
@@ -172,21 +191,17 @@ export class Scheduler implements AsyncDisposable {
     if (row !== undefined) this.#table.use(row, request, -1);
   }
 
-  /** A node that comes (back) has an empty row: its pods are counted anew. */
-  #recountNode(name: string): void {
-    const row = this.#table.rowOf(name);
-    if (row === undefined || (this.#table.podsUsed[row] ?? 0) > 0) return;
-    for (const { node, request } of this.#placed.values()) if (node === name) this.#table.use(row, request, 1);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pods[Symbol.asyncDispose]();
-    await this.#nodes[Symbol.asyncDispose]();
-    await this.#queue[Symbol.asyncDispose]();
+    await this.#owned.disposeAsync();
   }
 }
 
-const COUNTED = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
+/** True when what changed in a node could let a pod in that it kept out before: a heartbeat could not. */
+function mayHelp(node: Node, previous: Node): boolean {
+  const relevant = ({ metadata, spec, status }: Node) =>
+    JSON.stringify([metadata.labels, spec.taints ?? [], spec.unschedulable ?? false, status?.allocatable ?? status?.capacity]);
+  return relevant(node) !== relevant(previous);
+}
 
 /** What the pod takes of a node, in the table's units. */
 export function requestOf({ spec }: Pod): Request {
@@ -195,7 +210,7 @@ export function requestOf({ spec }: Pod): Request {
     cpuMilli: cpu,
     memoryBytes: memory,
     ephemeralBytes: ephemeral,
-    extended: new Map(Object.entries(others).filter(([name]) => !COUNTED.has(name) && !name.startsWith('hugepages-'))),
+    extended: new Map(Object.entries(others)),
     hostPorts: hostPortsOf(spec).map(({ hostIP, protocol, hostPort }) => `${hostIP}/${protocol}/${hostPort}`),
   };
 }

@@ -1,0 +1,256 @@
+/**
+ * For tests of controllers and scheduler: a real store, a real API server, the control plane on it, and in place of real nodes a
+ * script that says of bound pods what a kubelet would say. Tests wait for conditions, which are asked after every change that a
+ * watch brings.
+ */
+import { startTestCluster, type TestCluster } from '#apiserver/test-cluster.ts';
+import { type Clock, isUmiakError, type Log, silentLog, systemClock, toTime } from '#base/index.ts';
+import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
+import { type CoreControllersOptions, coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
+import { ConfigMap } from '#kinds/config-map.ts';
+import { Deployment } from '#kinds/deployment.ts';
+import { EndpointSlice } from '#kinds/endpoint-slice.ts';
+import { Event } from '#kinds/event.ts';
+import { groupResourceOf, type Key, type Kind, type KubeObject } from '#kinds/kind.ts';
+import { Lease } from '#kinds/lease.ts';
+import { Namespace } from '#kinds/namespace.ts';
+import { Node } from '#kinds/node.ts';
+import { Pod } from '#kinds/pod.ts';
+import { isPodReady } from '#kinds/pod-template.ts';
+import { builtinKinds } from '#kinds/registry.ts';
+import { ReplicaSet } from '#kinds/replica-set.ts';
+import { Service } from '#kinds/service.ts';
+import { ServiceAccount } from '#kinds/service-account.ts';
+import { Scheduler } from '#scheduler/index.ts';
+
+const WATCHED: readonly Kind[] = [
+  ConfigMap,
+  Deployment,
+  EndpointSlice,
+  Event,
+  Lease,
+  Namespace,
+  Node,
+  Pod,
+  ReplicaSet,
+  Service,
+  ServiceAccount,
+];
+
+export interface ControlPlaneOptions {
+  clock?: Clock;
+  log?: Log;
+  nodes?: number;
+  nodeGraceMs?: number;
+  /** What the scripted kubelet does; default: every pod becomes ready and goes at once when it is told to. */
+  kubelet?: Kubelet;
+  /** Without controllers, for tests of single parts. */
+  idle?: boolean;
+}
+
+/** What a node would do with its pods; may be changed during a test. */
+export interface Kubelet {
+  isReady?: (pod: Pod) => boolean;
+  /** Pods that, told to end, don't yet. */
+  isStubborn?: (pod: Pod) => boolean;
+}
+
+/** The cluster as a watch showed it last. */
+export class View {
+  readonly #informers: Informers;
+
+  constructor(informers: Informers) {
+    this.#informers = informers;
+  }
+
+  get<T extends KubeObject>(kind: Kind<T>, key: Key): T | undefined {
+    return this.#informers.known(kind).get(key);
+  }
+
+  list<T extends KubeObject>(kind: Kind<T>, namespace?: string): T[] {
+    return this.#informers.known(kind).list(namespace);
+  }
+}
+
+export class ControlPlane implements AsyncDisposable {
+  readonly cluster: TestCluster;
+  readonly client: Client;
+  readonly view: View;
+  readonly kubelet: Kubelet;
+  readonly #options: ControlPlaneOptions;
+  readonly #informers: Informers;
+  readonly #listeners = new Set<() => void>();
+  readonly #working = new Set<Promise<unknown>>();
+  #failure: unknown;
+  #running: AsyncDisposableStack | undefined;
+  #addresses = 0;
+
+  static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+    const cluster = await startTestCluster(options.clock ? { clock: options.clock } : {});
+    const plane = new ControlPlane(cluster, options);
+    await plane.#follow();
+    for (let index = 0; index < (options.nodes ?? 1); index++) await plane.addNode(`node-${index}`);
+    if (!options.idle) await plane.startControllers();
+    return plane;
+  }
+
+  private constructor(cluster: TestCluster, options: ControlPlaneOptions) {
+    this.cluster = cluster;
+    this.client = cluster.client;
+    this.kubelet = options.kubelet ?? {};
+    this.#options = options;
+    this.#informers = new Informers({ client: this.client, clock: systemClock, log: options.log ?? silentLog });
+    this.view = new View(this.#informers);
+  }
+
+  async #follow(): Promise<void> {
+    for (const kind of WATCHED)
+      this.#informers.of(kind).subscribe(() => {
+        for (const listener of this.#listeners) listener();
+      });
+    this.#informers.of(Pod).subscribe(({ object }) => object && this.#play(object));
+    await Promise.all(WATCHED.map(kind => this.#informers.of(kind).start()));
+  }
+
+  /** Starts the control plane as the server does, on informers that all parts share. */
+  async startControllers(): Promise<void> {
+    const clock = this.#options.clock ?? systemClock;
+    const { log = silentLog, nodeGraceMs: graceMs } = this.#options;
+    await using stack = new AsyncDisposableStack();
+    const client = createClient(this.cluster.server.local({ name: 'system:kube-controller-manager', groups: ['system:masters'] }));
+    const informers = stack.use(new Informers({ client, clock, log }));
+    const scheduler = stack.use(new Scheduler({ client, informers, clock, log: log.part('scheduler') }));
+    const garbage = stack.use(
+      new GarbageCollector({ client, informers, kinds: ownableKinds(builtinKinds), clock, log: log.part('garbage-collector') }),
+    );
+    const options: CoreControllersOptions = { caPem: 'the authority', ...(graceMs === undefined ? {} : { graceMs }) };
+    stack.use(await runControllers({ client, informers, controllers: coreControllers(options), clock, log }));
+    await Promise.all([scheduler.start(), garbage.start()]);
+    this.#running = stack.move();
+  }
+
+  async stopControllers(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    await running?.disposeAsync();
+  }
+
+  /** Waits until `isSo`, asked after every change that the watches bring. Rejects with what the cluster looked like if it isn't in time. */
+  async until(what: string, isSo: (view: View) => boolean, deadlineMs = 20_000): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const ask = () => {
+      try {
+        if (this.#failure) reject(this.#failure);
+        else if (isSo(this.view)) resolve();
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const timer = setTimeout(() => reject(new Error(`not within ${deadlineMs} ms: ${what}\n${this.#describe()}`)), deadlineMs);
+    this.#listeners.add(ask);
+    try {
+      ask();
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#listeners.delete(ask);
+    }
+  }
+
+  /** Calls `check` at every change until disposed; what it throws ends the next (or present) `until`. */
+  always(check: (view: View) => void): Disposable {
+    const run = () => {
+      try {
+        check(this.view);
+      } catch (error) {
+        this.#failure ??= error;
+      }
+    };
+    this.#listeners.add(run);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(run) };
+  }
+
+  async addNode(
+    name: string,
+    { cpu = '64', pods = '300', labels = {} }: { cpu?: string; pods?: string; labels?: Record<string, string> } = {},
+  ) {
+    const allocatable = { cpu, memory: '256Gi', pods, 'ephemeral-storage': '1Ti' };
+    const node = await this.client.create(Node, { apiVersion: 'v1', kind: 'Node', metadata: { name, labels }, spec: {} });
+    const now = toTime((this.#options.clock ?? systemClock).now());
+    const conditions = [{ type: 'Ready', status: 'True', reason: 'KubeletReady', lastHeartbeatTime: now, lastTransitionTime: now }];
+    return this.client.updateStatus(Node, { ...node, status: { allocatable, capacity: allocatable, conditions } });
+  }
+
+  async namespace(name: string): Promise<string> {
+    await this.client.create(Namespace, { apiVersion: 'v1', kind: 'Namespace', metadata: { name }, spec: {} });
+    return name;
+  }
+
+  /** Has the kubelet look at all pods again, after its script changed. */
+  replay(): void {
+    for (const pod of this.view.list(Pod)) this.#play(pod);
+  }
+
+  /** Says of a pod what a kubelet would. */
+  #play(pod: Pod): void {
+    if (!pod.spec.nodeName) return;
+    const { isReady = () => true, isStubborn = () => false } = this.kubelet;
+    if (pod.metadata.deletionTimestamp) {
+      const { uid } = pod.metadata;
+      if (!isStubborn(pod)) this.#do(this.client.delete(Pod, pod.metadata, { gracePeriodSeconds: 0, preconditions: { uid } }));
+      return;
+    }
+    if (pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded') return;
+    const ready = isReady(pod);
+    if (pod.status?.phase === 'Running' && isPodReady(pod) === ready) return;
+    this.#do(this.setStatus(pod, 'Running', ready));
+  }
+
+  async setStatus(pod: Pod, phase: string, ready: boolean): Promise<void> {
+    const lastTransitionTime = toTime((this.#options.clock ?? systemClock).now());
+    const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime }];
+    this.#addresses += 1;
+    const podIP = pod.status?.podIP ?? `10.${1 + (this.#addresses >> 16)}.${(this.#addresses >> 8) & 255}.${this.#addresses & 255}`;
+    const status = { phase, podIP, podIPs: [{ ip: podIP }], conditions };
+    await this.client.patch(
+      Pod,
+      pod.metadata,
+      { metadata: { uid: pod.metadata.uid }, status },
+      { type: 'strategic', subresource: 'status' },
+    );
+  }
+
+  /** A kubelet's call: that the pod is gone or another by then is life; anything else fails the test. */
+  #do(work: Promise<unknown>): void {
+    const quiet = work
+      .catch(error => {
+        if (!isUmiakError(error, 'NotFound') && !isUmiakError(error, 'Conflict')) this.#failure ??= error;
+      })
+      .finally(() => this.#working.delete(quiet));
+    this.#working.add(quiet);
+  }
+
+  #describe(): string {
+    const lines = [Deployment, ReplicaSet, Pod].flatMap(kind =>
+      this.view
+        .list<KubeObject & { spec?: { replicas?: number; nodeName?: string }; status?: object }>(kind as never)
+        .slice(0, 30)
+        .map(({ metadata, spec, status }) => {
+          const { replicas, nodeName } = spec ?? {};
+          return `${groupResourceOf(kind.resource)} ${metadata.namespace}/${metadata.name} ${JSON.stringify({ replicas, nodeName, status, going: metadata.deletionTimestamp })}`;
+        }),
+    );
+    const events = this.view.list(Event).slice(-20);
+    return [...lines, ...events.map(({ reason, message, involvedObject }) => `event ${involvedObject.name}: ${reason} ${message}`)].join(
+      '\n',
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stopControllers();
+    this.#listeners.clear();
+    await this.#informers[Symbol.asyncDispose]();
+    await Promise.all(this.#working);
+    await this.cluster[Symbol.asyncDispose]();
+  }
+}
