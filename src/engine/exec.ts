@@ -7,7 +7,6 @@ import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
 import { type ChildDescriptor, identify, pipe, signalProcess, spawnChild } from '#linux/process.ts';
 import { openPty, resizePty } from '#linux/pty.ts';
-import { ALL_CAPABILITIES } from './capabilities.ts';
 import type { ExecOptions, ExecSession } from './engine.ts';
 import type { OciProcess, OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
@@ -15,17 +14,19 @@ import type { ResolvedUser } from './user.ts';
 
 const SIGKILL = 9;
 
-/** The process of an exec: like the container's first one but for what is asked. Pure. */
-export function planExecProcess(spec: OciSpec, options: ExecOptions, user: ResolvedUser | undefined): OciProcess {
+/** The process of an exec: like the container's first one but for what is asked; privileged, with `all` capabilities. Pure. */
+export function planExecProcess(
+  spec: OciSpec,
+  options: ExecOptions,
+  user?: ResolvedUser,
+  all: ReadonlySet<string> = new Set(),
+): OciProcess {
   const { process } = spec;
   const env = new Map(process.env.map(pair => [pair.split('=', 1)[0]!, pair]));
   if (user) env.set('HOME', `HOME=${user.home}`);
   if (options.tty && !env.has('TERM')) env.set('TERM', 'TERM=xterm');
   for (const { name, value } of options.env ?? []) env.set(name, `${name}=${value}`);
-  const available = process.capabilities.bounding;
-  const capabilities = options.privileged
-    ? ALL_CAPABILITIES.filter(name => available.includes(name) || name !== 'CAP_SYS_RESOURCE')
-    : available;
+  const capabilities = options.privileged ? [...all] : process.capabilities.bounding;
   return {
     ...process,
     terminal: options.tty ?? false,
@@ -35,7 +36,7 @@ export function planExecProcess(spec: OciSpec, options: ExecOptions, user: Resol
     ...(user
       ? { user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: user.additionalGids } : {}) } }
       : {}),
-    capabilities: { bounding: [...capabilities], effective: [...capabilities], permitted: [...capabilities] },
+    capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
   };
 }
 

@@ -105,6 +105,7 @@ export class LocalEngine implements Engine {
   readonly #log: Log;
   readonly #bootId: string;
   readonly #layout: CgroupLayout = readCgroupLayout();
+  readonly #host = readHostFacts(this.#layout);
   readonly #preparation: Preparation;
   readonly #runtimes = new Map<string, OciRuntime>();
   readonly #locks = new KeyedLock();
@@ -124,7 +125,7 @@ export class LocalEngine implements Engine {
     this.#clock = clock;
     this.#log = log;
     this.#bootId = bootId ?? readBootId();
-    this.#preparation = new Preparation({ paths: this.#paths, host: readHostFacts(this.#layout), seccomp: new SeccompCache() });
+    this.#preparation = new Preparation({ paths: this.#paths, host: this.#host, seccomp: new SeccompCache() });
     for (const directory of [this.#paths.sandboxes, this.#paths.containers]) mkdirSync(directory, { recursive: true, mode: 0o711 });
     for (const directory of [this.#paths.bundles, this.#paths.exits]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
@@ -249,9 +250,9 @@ export class LocalEngine implements Engine {
     const record = this.#sandboxes.get(id);
     if (!record) return;
     await this.#locks.run(id, async () => {
-      if (record.phase !== 'ready') return;
+      if (record.phase !== 'ready' && !record.network && !record.pins) return;
+      record.phase = 'notready'; // from now on nothing starts in it
       await Promise.all(this.#containersOf(id).map(container => this.#stop(container, 0)));
-      record.phase = 'notready';
       const { network, pins } = record;
       writeRecord(this.#paths.sandbox(id), record);
       delete record.network;
@@ -312,8 +313,9 @@ export class LocalEngine implements Engine {
   // ——— containers ———
 
   async createContainer(config: ContainerConfig): Promise<Container> {
-    const sandbox = this.#readySandbox(config.sandboxId);
+    this.#readySandbox(config.sandboxId);
     const image = await this.#images.resolve(config.image);
+    const sandbox = this.#readySandbox(config.sandboxId); // it may have been stopped meanwhile
     const id = newContainerId();
     const record: ContainerRecord = {
       version: 1,
@@ -543,11 +545,12 @@ export class LocalEngine implements Engine {
     if (options.command.length === 0) throw new UmiakError('Invalid', 'there is no command to run');
     const bundle = this.#paths.bundle(id);
     const spec = JSON.parse(await readFile(`${bundle}/config.json`, 'utf8')) as OciSpec;
+    const user = options.user === undefined ? undefined : this.#resolveUser(record, options.user);
     return startExec({
       id,
       runtime: this.#runtime(record),
       bundle,
-      process: planExecProcess(spec, options, options.user === undefined ? undefined : this.#resolveUser(record, options.user)),
+      process: planExecProcess(spec, options, user, this.#host.capabilities),
       stdin: options.stdin ?? false,
       ...(options.signal ? { signal: options.signal } : {}),
     });

@@ -66,7 +66,8 @@ export function planRecovery(
 function planSandbox(record: SandboxRecord, world: World): SandboxRecovery {
   if (record.phase === 'creating' || record.phase === 'removing') return { record, action: 'discard' };
   const isThere = record.bootId === world.bootId && world.pinned.has(record.id);
-  return { record, action: record.phase === 'ready' && !isThere ? 'notready' : 'keep' };
+  const isHalfStopped = record.phase === 'notready' && (record.network !== undefined || record.pins !== undefined);
+  return { record, action: isHalfStopped || (record.phase === 'ready' && !isThere) ? 'notready' : 'keep' };
 }
 
 function planContainer(record: ContainerRecord, world: World): ContainerRecovery {
