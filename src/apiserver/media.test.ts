@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bodyTypeOf, duplicateFields, parseBody } from './body.ts';
+import { cidrOf } from './ipv4-range.ts';
+import { negotiate } from './media.ts';
+
+const accepted: [header: string | undefined, form: string][] = [
+  [undefined, 'json object'],
+  ['*/*', 'json object'],
+  ['application/vnd.kubernetes.protobuf,application/json', 'json object'],
+  ['application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json table'],
+  ['application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json object'],
+  [
+    'application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
+    'json partial',
+  ],
+  ['application/json;q=0.5,application/yaml', 'yaml object'],
+  ['application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json', 'json discovery'],
+];
+for (const [header, form] of accepted)
+  test(`Accept: ${header} gives ${form}`, () => {
+    const { encoding, as } = negotiate(header);
+    assert.equal(`${encoding} ${as}`, form);
+  });
+for (const header of ['text/html', 'application/vnd.kubernetes.protobuf', 'application/json;q=0'])
+  test(`Accept: ${header} can not be had`, () => assert.throws(() => negotiate(header), { reason: 'NotAcceptable' }));
+
+test('bodies: kinds, bounds and duplicates', () => {
+  assert.equal(bodyTypeOf('application/json; charset=utf-8'), 'json');
+  assert.equal(bodyTypeOf('application/yaml'), 'yaml');
+  assert.throws(() => bodyTypeOf('application/cbor'), { reason: 'UnsupportedMediaType' });
+  assert.deepEqual(parseBody(Buffer.from('a: [1, b]\n'), 'yaml'), { a: [1, 'b'] });
+  for (const deep of ['['.repeat(600), '{"a":'.repeat(600)]) assert.throws(() => parseBody(Buffer.from(deep), 'json'), /deep/);
+  assert.doesNotThrow(() => parseBody(Buffer.from(JSON.stringify('['.repeat(600))), 'json'), 'brackets in a string nest nothing');
+  assert.throws(() => parseBody(Buffer.from('- '.repeat(300)), 'yaml'), /deep/);
+  assert.deepEqual(duplicateFields('{"a":1,"b":{"c":[{"d":1,"d":2}],"c":1},"a":{"a":1}}'), ['b.c[0].d', 'b.c', 'a']);
+  assert.deepEqual(duplicateFields('{"a\\"":"a","a":"{\\"a\\":1"}'), []);
+});
+
+test('address ranges', () => {
+  const range = cidrOf('10.43.7.0/24');
+  assert.equal(range.at(1), '10.43.7.1');
+  assert.equal(range.size, 256);
+  assert.equal(range.includes('10.43.7.255'), true);
+  assert.equal(range.includes('10.43.8.0'), false);
+  for (const bad of ['10.43.0.0', '10.43.0.0/33', '10.43.0.300/16', 'x/8']) assert.throws(() => cidrOf(bad), { reason: 'BadRequest' });
+});
