@@ -37,7 +37,7 @@ import type { OciSpec } from './oci-types.ts';
 import { EnginePaths } from './paths.ts';
 import type { ImageSource, PinKind, SandboxNetworks } from './ports.ts';
 import { Preparation } from './preparation.ts';
-import { type ContainerRecord, readRecords, type SandboxRecord, toContainer, toSandbox, writeRecord } from './records.ts';
+import { type ContainerRecord, readRecords, type SandboxRecord, syncRecord, toContainer, toSandbox, writeRecord } from './records.ts';
 import { MONITOR_LOST_EXIT_CODE, planRecovery, type RecoveryPlan } from './recovery.ts';
 import { clearRun, killRemains, unmountBelow } from './remains.ts';
 import { type OciRuntime, openRuntime } from './runtime.ts';
@@ -225,7 +225,8 @@ export class LocalEngine implements Engine {
       throw error;
     }
     record.phase = 'ready';
-    writeRecord(directory, record, { durable: true });
+    writeRecord(directory, record);
+    await this.#settle(config.owner, directory);
     const sandbox = toSandbox(record);
     this.#emit({ type: 'sandbox', action: 'created', sandbox });
     return sandbox;
@@ -347,7 +348,8 @@ export class LocalEngine implements Engine {
       throw error;
     }
     record.phase = 'created';
-    this.#save(record, { durable: true });
+    this.#save(record);
+    await this.#settle(record.owner, this.#paths.container(id));
     const container = toContainer(record);
     this.#emitContainer('created', record);
     return container;
@@ -604,7 +606,8 @@ export class LocalEngine implements Engine {
       const record = this.#need(id);
       if (record.phase === 'running') this.#cgroup(record).update(resources);
       record.config = { ...record.config, resources: { ...record.config.resources, ...resources } };
-      this.#save(record, { durable: true });
+      this.#save(record);
+      await this.#settle(record.owner, this.#paths.container(id));
     });
   }
 
@@ -708,8 +711,13 @@ export class LocalEngine implements Engine {
     return pause?.init && `/proc/${pause.init.pid}/ns/pid`;
   }
 
-  #save(record: ContainerRecord, options?: { durable?: boolean }): void {
-    writeRecord(this.#paths.container(record.id), record, options);
+  #save(record: ContainerRecord): void {
+    writeRecord(this.#paths.container(record.id), record);
+  }
+
+  /** What the node's agent asked for stands in the API's store and is asked for again after a loss of power; others ask once. */
+  async #settle(owner: Owner, directory: string): Promise<void> {
+    if (owner !== 'node') await syncRecord(directory);
   }
 
   /** A process that does nothing but hold a PID namespace open and let the kernel reap what is orphaned in it. */

@@ -1,4 +1,6 @@
-import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import type { ProcessIdentity } from '#linux/process.ts';
 import type { Container, ContainerConfig, Owner, Sandbox, SandboxConfig } from './engine.ts';
@@ -74,23 +76,24 @@ export function toContainer(record: ContainerRecord): Container {
   return container;
 }
 
-/** Writes `<directory>/record.json` whole or not at all; `durable` also against power loss. */
-export function writeRecord(
-  directory: string,
-  record: SandboxRecord | ContainerRecord,
-  { durable = false }: { durable?: boolean } = {},
-): void {
+/** Writes `<directory>/record.json` whole or not at all, whenever this process is killed. */
+export function writeRecord(directory: string, record: SandboxRecord | ContainerRecord): void {
   mkdirSync(directory, { recursive: true, mode: 0o711 });
   const temporary = `${directory}/record.json.new`;
-  const fd = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(fd, JSON.stringify(record));
-    if (durable) fdatasyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  writeFileSync(temporary, JSON.stringify(record), { mode: 0o600 });
   renameSync(temporary, `${directory}/record.json`);
-  if (durable) syncDirectory(directory);
+}
+
+/** Makes the record as it is now outlive a loss of power too. */
+export async function syncRecord(directory: string): Promise<void> {
+  for (const path of [`${directory}/record.json`, directory, dirname(directory)]) {
+    const handle = await open(path);
+    try {
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+  }
 }
 
 /** All records below `directory`, and the names of directories without one (half-made or half-removed). */
@@ -118,20 +121,11 @@ export function readRecords<T extends SandboxRecord | ContainerRecord>(directory
   return { records, nameless };
 }
 
-/** Undefined for what a power loss left of a record whose newest state was not written with `durable`. */
+/** Undefined for what a power loss left of a record that was not synced. */
 function parseRecord<T>(text: string): T | undefined {
   try {
     return JSON.parse(text) as T;
   } catch {
     return undefined;
-  }
-}
-
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r');
-  try {
-    fdatasyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
