@@ -176,7 +176,19 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
   const facts = { nodeName, hostAddress, allocatable: {} };
   const objects = stack.use(new ObjectSource({ client, clock, log: log.part('node') }));
   const services = stack.use(new Informer({ client, kind: Service, clock, log }));
-  const registration = stack.use(new NodeRegistration({ client, nodeName, hostAddress, images, clock, log: log.part('node') }));
+  const registration = stack.use(
+    new NodeRegistration({
+      client,
+      nodeName,
+      hostAddress,
+      dataDir: config.dataDir,
+      version: VERSION,
+      images: async () =>
+        (await images.list()).map(({ repoTags, repoDigests, sizeBytes }) => ({ names: [...repoTags, ...repoDigests], sizeBytes })),
+      clock,
+      log: log.part('node'),
+    }),
+  );
   facts.allocatable = registration.allocatable;
   let agent: PodAgent | undefined;
   const touch = (uid: string) => agent?.touch(uid);
@@ -199,15 +211,15 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       engine,
       volumes,
       prober,
-      planner: new LocalContainerPlanner({ objects, services: () => services.list(), facts, podDirectory: paths.volumes }),
+      planner: new LocalContainerPlanner({ objects, services: () => services.list(), facts, podDirectory: paths.volumes, onChange: touch }),
       sandboxes: new SandboxPlanner({
         clusterDns: bridge.gateway,
         clusterDomain,
         hostDns: parseResolvConf(resolvConf),
         podLogDirectory: paths.podLogs,
       }),
-      images: new LocalImagePuller({ images, objects, events, clock, log: log.part('images') }),
-      hooks: new LocalHooks({ engine }),
+      images: new LocalImagePuller({ images, events, clock }),
+      hooks: new LocalHooks({ engine, podDirectory: paths.volumes }),
       hostAddress,
       clock,
       log: log.part('node'),
@@ -219,9 +231,8 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       port: 0,
       tls: credentials.server,
       authority: pki.authority.certificate,
-      agent,
+      pods: agent,
       engine,
-      clock,
       log: log.part('kubelet'),
     }),
   );

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, watch } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, watch } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
@@ -39,16 +39,18 @@ export class ControlSocket implements AsyncDisposable {
   static async open(path: string, state: ProcessState): Promise<ControlSocket> {
     const control = new ControlSocket(path, state);
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    rmSync(path, { force: true });
+    rmSync(`${path}.new`, { force: true });
     const before = process.umask(0o117);
     try {
       await new Promise<void>((resolve, reject) => {
         control.#server.once('error', reject);
-        control.#server.listen(path, resolve);
+        control.#server.listen(`${path}.new`, resolve);
       });
     } finally {
       process.umask(before);
     }
+    // Its name appears only when it listens, for those who wait for the name.
+    renameSync(`${path}.new`, path);
     return control;
   }
 
@@ -92,7 +94,8 @@ export function listenTo(path: string, receive: (state: ProcessState) => void, s
  * @throws `ServiceUnavailable` when it ends before, `Timeout` when it takes longer than `timeoutMs`
  */
 export async function whenReady(path: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }): Promise<ProcessState> {
-  const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]);
+  const done = new AbortController();
+  const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), done.signal, ...(signal ? [signal] : [])]);
   const { promise, resolve, reject } = Promise.withResolvers<ProcessState>();
   deadline.addEventListener(
     'abort',
@@ -116,6 +119,7 @@ export async function whenReady(path: string, { timeoutMs, signal }: { timeoutMs
     void attempt();
     return await promise;
   } finally {
+    done.abort();
     watcher.close();
   }
 }

@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Log, messageOf, quantityValue, UmiakError } from '#base/index.ts';
@@ -193,7 +194,7 @@ async function isMountPoint(path: string): Promise<boolean> {
   return here !== undefined && above !== undefined && here.dev !== above.dev;
 }
 
-const MUST_BE: Record<string, (is: Awaited<ReturnType<typeof stat>>) => boolean> = {
+const MUST_BE: Record<string, (is: Stats) => boolean> = {
   Directory: is => is.isDirectory(),
   File: is => is.isFile(),
   Socket: is => is.isSocket(),

@@ -1,0 +1,194 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { mkdir, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { quantityMilliValue, quantityValue, UmiakError } from '#base/index.ts';
+import type { ContainerConfig, Mount, Resources, SecurityConfig } from '#engine/engine.ts';
+import type { Pod } from '#kinds/pod.ts';
+import type { Service } from '#kinds/service.ts';
+import type { NodeFacts } from './downward.ts';
+import { environmentReferences, expand, resolveEnvironment } from './environment.ts';
+import type { ContainerPlanner, ContainerSpec, PreparedVolume } from './parts.ts';
+import type { ObjectSource } from './volumes/object-source.ts';
+
+export interface LocalContainerPlannerOptions {
+  objects: ObjectSource;
+  /** The cluster's Services as now known, for environment variables. */
+  services: () => readonly Service[];
+  facts: NodeFacts;
+  /** Holds each pod's directory, by UID. */
+  podDirectory: string;
+  /** Something that a pod's environment refers to has changed. */
+  onChange: (podUid: string) => void;
+}
+
+type Request = Parameters<ContainerPlanner['plan']>[0];
+
+/** Gathers what a container refers to and turns its spec into the engine's terms. */
+export class LocalContainerPlanner implements ContainerPlanner {
+  readonly #options: LocalContainerPlannerOptions;
+
+  constructor(options: LocalContainerPlannerOptions) {
+    this.#options = options;
+  }
+
+  async plan(request: Request): Promise<ContainerConfig> {
+    const { pod, container, sandbox, volumes } = request;
+    const { objects, services, facts, podDirectory, onChange } = this.#options;
+    const { uid, namespace = '' } = pod.metadata;
+    const wanted = environmentReferences(container);
+    const changed = () => onChange(uid);
+    const [configMaps, secrets] = await Promise.all([
+      Promise.all(wanted.configMaps.map(async name => [name, await objects.configMap(namespace, name, uid, changed)] as const)),
+      Promise.all(wanted.secrets.map(async name => [name, await objects.secret(namespace, name, uid, changed)] as const)),
+    ]);
+    const environment = resolveEnvironment(pod, container, {
+      sources: { configMaps: new Map(configMaps), secrets: new Map(secrets) },
+      services: services(),
+      facts: { ...facts, podAddress: sandbox.address ?? facts.hostAddress },
+    });
+    const mounts = await planMounts(container, volumes, environment);
+    mounts.push(terminationMount(join(podDirectory, uid, '..containers'), container, request.attempt));
+    return planContainerConfig(request, environment, mounts, facts);
+  }
+}
+
+/** Where a container's last words lie on the machine. */
+export function terminationFile(podDirectory: string, podUid: string, container: string, attempt: number): string {
+  return join(podDirectory, podUid, '..containers', container, `${attempt}.termination`);
+}
+
+function terminationMount(
+  directory: string,
+  { name, terminationMessagePath = '/dev/termination-log' }: ContainerSpec,
+  attempt: number,
+): Mount {
+  mkdirSync(join(directory, name), { recursive: true, mode: 0o755 });
+  const source = join(directory, name, `${attempt}.termination`);
+  closeSync(openSync(source, 'a', 0o666));
+  return { source, destination: terminationMessagePath };
+}
+
+/** The engine's terms for a container. Pure. */
+export function planContainerConfig(
+  { pod, container, sandbox, image, attempt }: Request,
+  environment: ReadonlyMap<string, string>,
+  mounts: Mount[],
+  facts: NodeFacts,
+): ContainerConfig {
+  const lookup = (name: string) => environment.get(name);
+  const { name, command, args, workingDir, stdin, stdinOnce, tty } = container;
+  return {
+    sandboxId: sandbox.id,
+    metadata: { name, attempt },
+    image,
+    ...(command && command.length > 0 ? { command: command.map(word => expand(word, lookup)) } : {}),
+    ...(args && args.length > 0 ? { args: args.map(word => expand(word, lookup)) } : {}),
+    env: [...environment].map(([key, value]) => ({ name: key, value })),
+    ...(workingDir ? { workingDir } : {}),
+    mounts,
+    resources: planResources(pod, container, facts),
+    security: planSecurity(pod, container),
+    labels: {
+      'io.kubernetes.container.name': name,
+      'io.kubernetes.pod.name': pod.metadata.name,
+      'io.kubernetes.pod.namespace': pod.metadata.namespace ?? '',
+      'io.kubernetes.pod.uid': pod.metadata.uid,
+    },
+    logPath: `${name}/${attempt}.log`,
+    stdin: stdin === true,
+    stdinOnce: stdinOnce === true,
+    tty: tty === true,
+  };
+}
+
+const MIN_SHARES = 2;
+const MAX_SHARES = 262_144;
+const PERIOD_US = 100_000;
+
+/** CPU and memory as the kubelet writes them into control groups. */
+export function planResources(pod: Pod, { resources = {} }: ContainerSpec, facts: NodeFacts): Resources {
+  const { requests = {}, limits = {} } = resources;
+  const requestMilli = quantityMilliValue(requests.cpu ?? limits.cpu ?? 0);
+  const limitMilli = quantityMilliValue(limits.cpu ?? 0);
+  const memory = quantityValue(limits.memory ?? 0);
+  return {
+    cpuShares: Math.min(Math.max(Math.floor((requestMilli * 1024) / 1000), MIN_SHARES), MAX_SHARES),
+    ...(limitMilli > 0 ? { cpuQuotaUs: Math.max((limitMilli * PERIOD_US) / 1000, 1000), cpuPeriodUs: PERIOD_US } : {}),
+    ...(memory > 0 ? { memoryLimitBytes: memory } : {}),
+    oomScoreAdj: oomScore(pod, quantityValue(requests.memory ?? limits.memory ?? 0), quantityValue(facts.allocatable.memory ?? 0)),
+  };
+}
+
+/** Guaranteed pods go last, best-effort ones first, burstable ones by how little they asked for. */
+function oomScore({ status }: Pod, requestBytes: number, nodeBytes: number): number {
+  if (status?.qosClass === 'Guaranteed') return -997;
+  if (status?.qosClass !== 'Burstable' || nodeBytes === 0) return 1000;
+  return Math.min(Math.max(1000 - Math.floor((1000 * requestBytes) / nodeBytes), 3), 999);
+}
+
+/** The container's security context over the pod's. Without a profile the default one applies, not none: containers are confined unless they say otherwise. */
+export function planSecurity({ spec }: Pod, { securityContext: own = {} }: ContainerSpec): SecurityConfig {
+  const shared = spec.securityContext ?? {};
+  const user = own.runAsUser ?? shared.runAsUser;
+  const group = own.runAsGroup ?? shared.runAsGroup;
+  const profile = own.seccompProfile ?? shared.seccompProfile;
+  const groups = [...(shared.supplementalGroups ?? []), ...(shared.fsGroup === undefined ? [] : [shared.fsGroup])];
+  const { add, drop } = own.capabilities ?? {};
+  return {
+    ...(own.privileged ? { privileged: true } : {}),
+    capabilities: { ...(add ? { add } : {}), ...(drop ? { drop } : {}) },
+    noNewPrivileges: own.allowPrivilegeEscalation === false,
+    readOnlyRoot: own.readOnlyRootFilesystem === true,
+    seccomp:
+      own.privileged || profile?.type === 'Unconfined'
+        ? 'unconfined'
+        : profile?.type === 'Localhost'
+          ? (profile.localhostProfile ?? '')
+          : 'runtime/default',
+    ...(user === undefined ? {} : { user: String(user) }),
+    ...(group === undefined ? {} : { runAsGroup: group }),
+    supplementalGroups: groups,
+    runAsNonRoot: (own.runAsNonRoot ?? shared.runAsNonRoot) === true,
+    ...(own.procMount === 'Unmasked' ? { maskedPaths: [], readonlyPaths: [] } : {}),
+  };
+}
+
+const PROPAGATION = { None: 'private', HostToContainer: 'rslave', Bidirectional: 'rshared' } as const;
+
+async function planMounts(
+  container: ContainerSpec,
+  volumes: Map<string, PreparedVolume>,
+  environment: ReadonlyMap<string, string>,
+): Promise<Mount[]> {
+  const mounts: Mount[] = [];
+  for (const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } of container.volumeMounts ?? []) {
+    const volume = volumes.get(name);
+    if (!volume) throw new UmiakError('NotFound', `container ${container.name} mounts volume "${name}", which the pod does not have`);
+    const below = subPathExpr ? expand(subPathExpr, variable => environment.get(variable)) : (subPath ?? '');
+    mounts.push({
+      source: await resolveBelow(volume.path, below, name),
+      destination: mountPath,
+      readOnly: readOnly === true || volume.readOnly === true,
+      propagation: PROPAGATION[(mountPropagation ?? 'None') as keyof typeof PROPAGATION] ?? 'private',
+    });
+  }
+  return mounts;
+}
+
+/** A path inside a volume, made if it is not there; one that leads out of it is refused. */
+async function resolveBelow(volume: string, path: string, name: string): Promise<string> {
+  if (path === '') return volume;
+  const refuse = () => new UmiakError('Invalid', `subPath ${JSON.stringify(path)} leads out of volume "${name}"`);
+  if (path.startsWith('/') || path.split('/').includes('..')) throw refuse();
+  const root = await realpath(volume);
+  let target = root;
+  for (const part of path.split('/').filter(Boolean)) {
+    const next = await realpath(join(target, part)).catch(async () => {
+      await mkdir(join(target, part), { mode: 0o755 });
+      return join(target, part);
+    });
+    if (next !== root && !next.startsWith(`${root}/`)) throw refuse();
+    target = next;
+  }
+  return target;
+}

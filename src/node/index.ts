@@ -1,0 +1,23 @@
+/**
+ * The node agent: what the kubelet does, on this machine.
+ *
+ * - `agent.ts`         the pods of this node, one worker each; takes over what an earlier agent left running
+ * - `plan-pod.ts`      the next steps of a pod, pure; `pod-status.ts` what to say of it, pure; `pod-worker.ts` does it
+ * - `container-planner.ts`, `environment.ts`, `sandbox-config.ts`, `downward.ts`  a spec in the engine's terms
+ * - `volumes/`         emptyDir, hostPath and what the API's objects fill, swapped atomically
+ * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies
+ * - `kubelet-server.ts` the node's HTTPS API; `node-registration.ts` the Node object and its lease
+ *
+ * Invariants: nothing is remembered that the engine's records don't say, so an agent may be killed anywhere; statuses go out behind the
+ * workers' backs, newest only; Ready is said by this process alone.
+ */
+export { PodAgent, type PodAgentOptions } from './agent.ts';
+export { LocalContainerPlanner } from './container-planner.ts';
+export { LocalImagePuller } from './image-puller.ts';
+export { startKubeletServer } from './kubelet-server.ts';
+export { LocalHooks } from './lifecycle-hooks.ts';
+export { hostAddressOf, NodeRegistration } from './node-registration.ts';
+export { LocalProber } from './prober.ts';
+export { SandboxPlanner } from './sandbox-config.ts';
+export { ObjectSource } from './volumes/object-source.ts';
+export { LocalVolumes } from './volumes/volume-keeper.ts';
