@@ -4,7 +4,7 @@
  * watch brings.
  */
 import { startTestCluster, type TestCluster } from '#apiserver/test-cluster.ts';
-import { type Clock, isUmiakError, type Log, silentLog, systemClock, toTime } from '#base/index.ts';
+import { type Clock, isUmiakError, type Log, silentLog, systemClock, toTime, UmiakError } from '#base/index.ts';
 import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
 import { type CoreControllersOptions, coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
 import { ConfigMap } from '#kinds/config-map.ts';
@@ -82,6 +82,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #listeners = new Set<() => void>();
   readonly #working = new Set<Promise<unknown>>();
   #failure: unknown;
+  #lifeline = { isCut: false };
   #running: AsyncDisposableStack | undefined;
   #addresses = 0;
 
@@ -117,7 +118,15 @@ export class ControlPlane implements AsyncDisposable {
     const clock = this.#options.clock ?? systemClock;
     const { log = silentLog, nodeGraceMs: graceMs } = this.#options;
     await using stack = new AsyncDisposableStack();
-    const client = createClient(this.cluster.server.local({ name: 'system:kube-controller-manager', groups: ['system:masters'] }));
+    const line = this.#lifeline;
+    const wire = this.cluster.server.local({ name: 'system:kube-controller-manager', groups: ['system:masters'] });
+    const client = createClient({
+      watch: request => wire.watch(request),
+      async request(request) {
+        if (line.isCut) throw new UmiakError('ServiceUnavailable', 'the process has been killed');
+        return wire.request(request);
+      },
+    });
     const informers = stack.use(new Informers({ client, clock, log }));
     const scheduler = stack.use(new Scheduler({ client, informers, clock, log: log.part('scheduler') }));
     const garbage = stack.use(
@@ -129,7 +138,10 @@ export class ControlPlane implements AsyncDisposable {
     this.#running = stack.move();
   }
 
-  async stopControllers(): Promise<void> {
+  /** Ends the control plane. `abruptly`: nothing that it was about to do comes through any more, as if it had been killed between two calls. */
+  async stopControllers({ abruptly = false }: { abruptly?: boolean } = {}): Promise<void> {
+    if (abruptly) this.#lifeline.isCut = true;
+    this.#lifeline = { isCut: false };
     const running = this.#running;
     this.#running = undefined;
     await running?.disposeAsync();
