@@ -4,8 +4,7 @@ import type { Command } from 'commander';
 import type { Cluster } from '#cli/cluster.ts';
 import type { ImageCommandContext } from '#cli/image.ts';
 import { type OutputForm, processStreams } from '#cli/terminal.ts';
-import { type Config, joinAddress, pathsOf, type Role } from './config.ts';
-import { listenTo, type ProcessState } from './control-socket.ts';
+import { type Config, joinAddress, pathsOf } from './config.ts';
 
 type ReadConfig = () => Promise<Config>;
 
@@ -18,6 +17,7 @@ export function addClientCommands(program: Command, config: ReadConfig): void {
   addStatus(program, config);
   addImage(program, config);
   addPods(program, config);
+  addWhy(program, config);
 }
 
 function addStatus(program: Command, config: ReadConfig): void {
@@ -25,10 +25,10 @@ function addStatus(program: Command, config: ReadConfig): void {
     .description('what runs and where it is reached; exit code 1 unless all of it is ready')
     .addHelpText('after', '\nExamples:\n  umiak status\n  umiak status -o json')
     .action(async (options: Output, command: Command) => {
-      const { printStatus } = await import('#cli/status.ts');
+      const [{ printStatus }, { stateOf }] = await Promise.all([import('#cli/status.ts'), import('./up.ts')]);
       const read = await config();
       const paths = pathsOf(read);
-      const [server, agent] = await Promise.all((['server', 'agent'] as const).map(role => stateOf(read, role)));
+      const [server, agent] = await Promise.all((['server', 'agent'] as const).map(role => stateOf(role, read)));
       const code = await printStatus(processStreams(), formOf(options, command), {
         instance: read.name,
         places: { ...read, ...paths, api: joinAddress(read.apiAddress) },
@@ -190,6 +190,25 @@ function addPods(program: Command, config: ReadConfig): void {
     });
 }
 
+function addWhy(program: Command, config: ReadConfig): void {
+  withOutput(program.command('why <target>'))
+    .description('why a pod does not run or is not ready, a Deployment has too few pods, a Service leads nowhere; and what to do')
+    .option('-n, --namespace <namespace>', 'the namespace')
+    .option('--kubeconfig <file>', "another cluster's kubeconfig; by default this instance's own")
+    .addHelpText(
+      'after',
+      '\nExamples:\n  umiak why pod/api-5d4f8-x2x9k -n shop\n  umiak why deployment/api -n shop\n  umiak why svc/web -n shop -o json',
+    )
+    .action(async (text: string, options: PodOptions, command: Command) => {
+      const { parseTarget, printWhy } = await import('#cli/why-command.ts');
+      const target = parseTarget(text);
+      if (!target) command.error(`error: ${JSON.stringify(text)} is not pod/NAME, deployment/NAME or service/NAME`, { exitCode: 2 });
+      await using its = await connect(await config(), options.kubeconfig);
+      const namespace = options.namespace ?? its.namespace;
+      process.exitCode = await printWhy(its, processStreams(), { ...target, namespace, form: formOf(options, command), nowMs: Date.now() });
+    });
+}
+
 interface LogFlags {
   follow?: boolean;
   tail?: string;
@@ -221,18 +240,4 @@ function untilInterrupted(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   return stop.signal;
-}
-
-/** What the process of that role says of itself now; undefined if it does not run. */
-async function stateOf(config: Config, role: Role): Promise<ProcessState | undefined> {
-  const stop = new AbortController();
-  const { promise, resolve } = Promise.withResolvers<ProcessState | undefined>();
-  const listening = await listenTo(pathsOf(config).control(role), resolve, stop.signal);
-  if (!listening) return undefined;
-  void listening.ended.then(() => resolve(undefined));
-  try {
-    return await promise;
-  } finally {
-    stop.abort();
-  }
 }
