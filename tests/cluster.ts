@@ -131,7 +131,8 @@ export class TestCluster implements AsyncDisposable {
     ];
     const image = buildImage([buildTar(files)], { Cmd: ['sh'], Env: ['PATH=/bin'] });
     writeFileSync(archive, buildLayout(image, 'docker.io/library/busybox:test'));
-    await this.must('image', 'load', archive);
+    const { code, stderr } = await this.command('docker', ['load', '-i', archive]);
+    if (code !== 0) throw new Error(`docker load: ${stderr}`);
   }
 
   /** The typed client as the cluster's administrator. */

@@ -91,7 +91,8 @@ export class ControlPlane implements AsyncDisposable {
     const plane = new ControlPlane(cluster, options);
     await plane.#follow();
     for (let index = 0; index < (options.nodes ?? 1); index++) await plane.addNode(`node-${index}`);
-    if (!options.idle) await plane.startControllers();
+    if (options.idle) await plane.#makeDefaultAccount();
+    else await plane.startControllers();
     return plane;
   }
 
@@ -111,6 +112,12 @@ export class ControlPlane implements AsyncDisposable {
       });
     this.#informers.of(Pod).subscribe(({ object }) => object && this.#play(object));
     await Promise.all(WATCHED.map(kind => this.#informers.of(kind).start()));
+  }
+
+  /** Without controllers nobody else makes what every pod needs. */
+  async #makeDefaultAccount(): Promise<void> {
+    const metadata = { name: 'default', namespace: 'default' };
+    await this.client.create(ServiceAccount, { apiVersion: 'v1', kind: 'ServiceAccount', metadata });
   }
 
   /** Starts the control plane as the server does, on informers that all parts share. */

@@ -25,7 +25,7 @@ import {
 import { ClusterPki } from '#pki/index.ts';
 import { lockFile } from '#store/lock.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
-import { ControlSocket } from './control-socket.ts';
+import { ControlSocket, whenState } from './control-socket.ts';
 import { PeerKeeper } from './peer-keeper.ts';
 import { LOOKS_AFTER_PEER, startRole } from './processes.ts';
 import { untilAborted } from './server.ts';
@@ -60,6 +60,12 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   stack.use(
     await startDockerApi({ socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') }),
   );
+  try {
+    await whenState(paths.control('server'), { accept: ({ details }) => details?.api !== undefined, signal });
+  } catch (error) {
+    if (signal.aborted) return;
+    throw error;
+  }
   const node = await joinCluster({ config, machine, clock, log, stack });
   control.say({
     state: 'ready',

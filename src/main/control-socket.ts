@@ -89,28 +89,43 @@ export function listenTo(path: string, receive: (state: ProcessState) => void, s
   return promise;
 }
 
+export interface WhenOptions {
+  /** What is waited for; default: it says that it is ready. */
+  accept?: (state: ProcessState) => boolean;
+  /** Default: as long as it takes. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
 /**
- * Waits until the process behind `path` says it is ready, from before its socket exists.
+ * Waits until the process behind `path` says what is waited for, from before its socket exists. One that ends is waited for again,
+ * since it may be started again, unless there is a deadline.
  * @throws `ServiceUnavailable` when it ends before, `Timeout` when it takes longer than `timeoutMs`
  */
-export async function whenReady(path: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }): Promise<ProcessState> {
+export async function whenState(
+  path: string,
+  { accept = state => state.state === 'ready', timeoutMs, signal }: WhenOptions = {},
+): Promise<ProcessState> {
   const done = new AbortController();
-  const deadline = AbortSignal.any([AbortSignal.timeout(timeoutMs), done.signal, ...(signal ? [signal] : [])]);
   const { promise, resolve, reject } = Promise.withResolvers<ProcessState>();
-  deadline.addEventListener(
-    'abort',
-    () => reject(new UmiakError('Timeout', `${basename(path)} did not get ready in ${timeoutMs / 1000} s`)),
-    { once: true },
-  );
+  const end = AbortSignal.any([
+    done.signal,
+    ...(signal ? [signal] : []),
+    ...(timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)]),
+  ]);
+  end.addEventListener('abort', () => reject(new UmiakError('Timeout', `${basename(path, '.sock')} did not get so far in time`)), {
+    once: true,
+  });
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   let connected = false;
   const attempt = async () => {
-    if (connected || deadline.aborted) return;
-    const listening = await listenTo(path, state => (state.state === 'ready' ? resolve(state) : undefined), deadline);
-    if (!listening || connected) return;
+    if (connected || end.aborted) return;
     connected = true;
-    await listening.ended;
-    reject(new UmiakError('ServiceUnavailable', `${basename(path, '.sock')} ended before it was ready`));
+    const listening = await listenTo(path, state => (accept(state) ? resolve(state) : undefined), end);
+    await listening?.ended;
+    connected = false;
+    if (listening && timeoutMs !== undefined)
+      reject(new UmiakError('ServiceUnavailable', `the ${basename(path, '.sock')} ended before it was ready`));
   };
   const watcher = watch(dirname(path), (_event, name) => {
     if (name === basename(path)) void attempt();

@@ -57,7 +57,7 @@ async function stopContainers(config: Config): Promise<void> {
     const { engine } = await startMachine({ config, clock: systemClock, log, stack });
     const running = engine.containers().filter(({ state }) => state === 'running');
     await Promise.allSettled(running.map(({ id }) => engine.stopContainer(id, { graceMs: CONTAINER_GRACE_MS })));
-    await Promise.allSettled(engine.sandboxes().map(({ id }) => engine.removeSandbox(id)));
+    await Promise.allSettled(engine.sandboxes().map(({ id }) => engine.stopSandbox(id)));
   } catch (error) {
     log.warn('containers could not be stopped gently', { error: messageOf(error) });
   }

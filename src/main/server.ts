@@ -68,6 +68,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   const client = clientOf(controller('kube-controller-manager'));
   const informers = stack.use(new Informers({ client, clock, log: log.part('informers') }));
   const schedulerClient = clientOf(controller('kube-scheduler'));
+  control.say({ details: { api: joinAddress({ host, port }) } });
   const scheduler = stack.use(new Scheduler({ client: schedulerClient, informers, clock, log: log.part('scheduler') }));
   const kinds = ownableKinds(builtinKinds);
   const garbage = stack.use(new GarbageCollector({ client, informers, kinds, clock, log: log.part('garbage-collector') }));
@@ -78,7 +79,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
     garbage.start(),
   ]);
   stack.use(controllers);
-  control.say({ state: 'ready', details: { api: joinAddress({ host, port }) } });
+  control.say({ state: 'ready' });
   log.info('the server is ready', { api: joinAddress({ host, port }) });
   await untilAborted(signal);
   control.say({ state: 'stopping' });

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { UmiakError } from '#base/index.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
-import { listenTo, type ProcessState, whenReady } from './control-socket.ts';
+import { listenTo, type ProcessState, whenState } from './control-socket.ts';
 import { lastLines, startRole } from './processes.ts';
 
 export interface UpResult {
@@ -59,7 +59,7 @@ async function untilReady(role: Role, config: Config, child: ChildProcess | unde
   const stop = new AbortController();
   try {
     return await Promise.race([
-      whenReady(pathsOf(config).control(role), { timeoutMs: READY_TIMEOUT_MS, signal: stop.signal }),
+      whenState(pathsOf(config).control(role), { timeoutMs: READY_TIMEOUT_MS, signal: stop.signal }),
       died.promise,
     ]);
   } finally {
