@@ -38,16 +38,21 @@ function world(more: Partial<World> = {}): World {
     monitors: new Map(),
     bundles: new Set(),
     states: new Set(),
-    unstarted: new Set(),
+    started: new Set(),
     pinned: new Set(['pod']),
     nameless: { containers: [], sandboxes: [] },
     ...more,
   };
 }
 
-const alive: Partial<World> = { monitors: new Map([['c', MONITOR]]), bundles: new Set(['c']), states: new Set(['c']) };
-const unstarted: Partial<World> = { ...alive, unstarted: new Set(['c']) };
-const exit5: Partial<World> = { exits: new Map([['c', 5]]), bundles: new Set(['c']), states: new Set(['c']) };
+const alive: Partial<World> = {
+  monitors: new Map([['c', MONITOR]]),
+  bundles: new Set(['c']),
+  states: new Set(['c']),
+  started: new Set(['c']),
+};
+const unstarted: Partial<World> = { ...alive, started: new Set() };
+const exit5: Partial<World> = { ...alive, monitors: new Map(), exits: new Map([['c', 5]]) };
 
 const containers: [what: string, phase: ContainerPhase, world: Partial<World>, bootId: string, action: string][] = [
   ['runs on', 'running', alive, BOOT, 'adopt'],
@@ -58,9 +63,10 @@ const containers: [what: string, phase: ContainerPhase, world: Partial<World>, b
   ['ran before a reboot', 'running', {}, 'former', 'exit 255 Unknown'],
   ['was about to start: nothing done yet', 'starting', {}, BOOT, 'rollback'],
   ['was about to start: the monitor is creating it', 'starting', { monitors: alive.monitors!, bundles: alive.bundles! }, BOOT, 'rollback'],
-  ['was about to start: created, not started', 'starting', unstarted, BOOT, 'rollback'],
-  ['was about to start: killed before it was started', 'starting', { ...unstarted, ...exit5, unstarted: new Set(['c']) }, BOOT, 'rollback'],
+  ['was about to start: created, or just being created, not started', 'starting', unstarted, BOOT, 'rollback'],
+  ['was about to start: killed before it was started', 'starting', { ...exit5, started: new Set() }, BOOT, 'rollback'],
   ['was started, the record does not know yet', 'starting', alive, BOOT, 'adopt'],
+  ['was started and lost its monitor', 'starting', { ...alive, monitors: new Map() }, BOOT, 'exit 137 MonitorLost kill'],
   ['was started and has ended already', 'starting', exit5, BOOT, 'exit 5'],
   ['was about to start before a reboot', 'starting', {}, 'former', 'rollback'],
   ['is created', 'created', {}, BOOT, 'keep'],

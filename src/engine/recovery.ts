@@ -12,8 +12,8 @@ export interface World {
   bundles: ReadonlySet<string>;
   /** Containers that a runtime knows. */
   states: ReadonlySet<string>;
-  /** Containers that were created by the runtime and not started yet. */
-  unstarted: ReadonlySet<string>;
+  /** Containers that the runtime has wholly created and that were let run since. */
+  started: ReadonlySet<string>;
   /** Sandboxes whose pinned namespaces are all there. */
   pinned: ReadonlySet<string>;
   /** Directories below `containers` and `sandboxes` that have no record. */
@@ -88,15 +88,11 @@ function planContainer(record: ContainerRecord, world: World): ContainerRecovery
     if (isStarting) return { record, action: 'rollback' };
     return { record, action: 'exit', exitCode: UNKNOWN_EXIT_CODE, reason: 'Unknown', message: 'the machine restarted', kill: false };
   }
-  if (isStarting && world.unstarted.has(id)) return { record, action: 'rollback' };
+  if (isStarting && !world.started.has(id)) return { record, action: 'rollback' };
   const exitCode = world.exits.get(id);
   if (exitCode !== undefined) return { record, action: 'exit', exitCode, kill: false };
   const monitor = world.monitors.get(id);
-  if (monitor && world.bundles.has(id)) {
-    // A start that is not acknowledged and about which the runtime knows nothing has not begun.
-    return isStarting && !world.states.has(id) ? { record, action: 'rollback' } : { record, action: 'adopt', monitor };
-  }
-  if (isStarting && !world.states.has(id)) return { record, action: 'rollback' };
+  if (monitor && world.bundles.has(id)) return { record, action: 'adopt', monitor };
   return {
     record,
     action: 'exit',

@@ -12,13 +12,16 @@ export function readWorld(
   paths: EnginePaths,
   { bootId, sandboxes, nameless }: { bootId: string; sandboxes: readonly SandboxRecord[]; nameless: World['nameless'] },
 ): World {
+  // Before the exit codes: a monitor that has ended by now has written its code.
+  const monitors = findMonitors(paths);
   const states = new Set<string>();
-  const unstarted = new Set<string>();
+  const started = new Set<string>();
   for (const runtime of RUNTIMES) {
     const root = paths.runtimeRoot(runtime);
     for (const id of list(root)) {
       states.add(id);
-      if (existsSync(`${root}/${id}/exec.fifo`)) unstarted.add(id);
+      // In this order: the runtime makes the fifo first and the pid file last, and a start takes the fifo away.
+      if (existsSync(`${paths.bundle(id)}/pid`) && !existsSync(`${root}/${id}/exec.fifo`) && existsSync(`${root}/${id}`)) started.add(id);
     }
   }
   const exits = list(paths.exits).flatMap((id): [string, number][] => {
@@ -28,10 +31,10 @@ export function readWorld(
   return {
     bootId,
     exits: new Map(exits),
-    monitors: findMonitors(paths),
+    monitors,
     bundles: new Set(list(paths.bundles)),
     states,
-    unstarted,
+    started,
     pinned: new Set(sandboxes.filter(record => pinsOf(record).every(path => isPinned(path))).map(record => record.id)),
     nameless,
   };
