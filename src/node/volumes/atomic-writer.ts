@@ -30,6 +30,8 @@ export async function writeAtomically(directory: string, payload: Payload): Prom
     return false;
   }
   const fresh = await mkdtemp(join(directory, `..${stamp()}.`));
+  // Whoever the container runs as may go through; the files' modes decide.
+  await chmod(fresh, 0o755);
   await Promise.all([...payload].map(([path, file]) => writePayloadFile(join(fresh, path), file, fresh)));
   const link = join(directory, `${DATA}_tmp`);
   await rm(link, { force: true });
