@@ -30,7 +30,7 @@ interface Parked {
   atMs: number;
 }
 
-const FIRST_BACKOFF_MS = 1_000;
+const FIRST_BACKOFF_MS = 100;
 const LAST_BACKOFF_MS = 10_000;
 /** An unschedulable pod is tried again after this even if nothing seems to have changed. */
 const LAST_LOOK_MS = 300_000;
