@@ -36,5 +36,7 @@ export function createLog({ part = '', level = 'info', write = line => void proc
 export const silentLog: Log = createLog({ write: () => {} });
 
 function plain(fields: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? (value.stack ?? value.message) : value]));
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? (value.stack ?? value.message) : value]),
+  );
 }
