@@ -54,13 +54,15 @@ function createProgram(): Command {
   program
     .command('up')
     .description('start the platform in the background; returns when the node is Ready')
+    .option('--foreground', 'stay, and write the logs to stderr; ends with SIGTERM or Ctrl-C')
     .option('-o, --output <form>', 'json prints what runs as JSON')
     .addHelpText(
       'after',
       '\nExamples:\n  umiak up\n  umiak up --name two --data-dir /var/lib/two --run-dir /run/two --api-address 127.0.0.1:7443',
     )
-    .action(async ({ output }: { output?: string }) => {
-      const { up } = await import('./up.ts');
+    .action(async ({ output, foreground }: { output?: string; foreground?: boolean }) => {
+      const { up, upInForeground } = await import('./up.ts');
+      if (foreground) return upInForeground(await config(), untilStopped());
       const began = performance.now();
       const result = await up(await config(), say);
       if (output === 'json') print(`${JSON.stringify(result)}\n`);

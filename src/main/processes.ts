@@ -26,6 +26,15 @@ export function startRole(role: Role, config: Config): ChildProcess {
   }
 }
 
+/** Starts a role that writes where we write and ends with us. */
+export function startRoleHere(role: Role, config: Config): ChildProcess {
+  const [entry = ''] = process.argv.slice(1);
+  return spawn(process.execPath, [...process.execArgv, entry, role], {
+    stdio: 'inherit',
+    env: { ...process.env, ...toEnvironment(config) },
+  });
+}
+
 export function logFile(role: Role, config: Config): string {
   return join(pathsOf(config).logs, `${role}.log`);
 }

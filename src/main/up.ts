@@ -1,9 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { UmiakError } from '#base/index.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
 import { listenTo, type ProcessState, whenState } from './control-socket.ts';
-import { lastLines, startRole } from './processes.ts';
+import { lastLines, startRole, startRoleHere } from './processes.ts';
 
 export interface UpResult {
   server: ProcessState;
@@ -32,6 +33,22 @@ export async function up(config: Config, say: (line: string) => void = () => {})
   );
   const [server, agent] = states as [ProcessState, ProcessState];
   return { server, agent, wasUp: present.every(state => state?.state === 'ready') };
+}
+
+/** Runs both roles until the signal, or until one of them ends, which ends the other. For containers, service managers and debugging. */
+export async function upInForeground(config: Config, signal: AbortSignal): Promise<void> {
+  mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
+  const children = (['server', 'agent'] as const).map(role => ({ role, child: startRoleHere(role, config) }));
+  const ends = children.map(async ({ role, child }) => {
+    const [code] = (await once(child, 'exit')) as [number | null];
+    return { role, code };
+  });
+  const endAll = () => children.forEach(({ child }) => void child.kill('SIGTERM'));
+  signal.addEventListener('abort', endAll, { once: true });
+  const first = await Promise.race(ends);
+  endAll();
+  await Promise.all(ends);
+  if (!signal.aborted) throw new UmiakError('ServiceUnavailable', `the ${first.role} ended by itself (exit code ${first.code})`);
 }
 
 /** What a role says of itself now; undefined if it does not run. */

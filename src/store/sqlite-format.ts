@@ -106,7 +106,7 @@ export function explain(path: string, error: unknown): unknown {
   if (code === undefined) return error;
   if (code === SQLITE_NOTADB || code === SQLITE_CORRUPT) {
     return new UmiakError('Invalid', `the store ${path} is damaged: ${messageOf(error)}`, {
-      hint: 'Move the file and its -wal aside and restore a backup (umiak store restore); nothing was changed.',
+      hint: 'Move the file and its -wal aside and put a backup in its place; nothing was changed.',
       cause: error,
     });
   }

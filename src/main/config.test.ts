@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { derivedAddresses, joinAddress, readConfig, toEnvironment } from './config.ts';
+
+test('a flag wins over the variable, the variable over the file, the file over the default', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'umiak-config-'));
+  try {
+    const file = join(directory, 'config.yaml');
+    writeFileSync(file, 'podCidr: 10.1.0.0/16\nserviceCidr: 10.2.0.0/16\nname: filed\ninsecureRegistries: [a:5000, b]\n');
+    const config = await readConfig({ config: file, name: 'flagged' }, { UMIAK_SERVICE_CIDR: '10.3.0.0/16', UMIAK_NAME: 'varied' });
+    assert.equal(config.name, 'flagged');
+    assert.equal(config.serviceCidr, '10.3.0.0/16');
+    assert.equal(config.podCidr, '10.1.0.0/16');
+    assert.deepEqual(config.insecureRegistries, ['a:5000', 'b']);
+    assert.deepEqual(config.apiAddress, { host: '127.0.0.1', port: 6443 });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('a child process with the environment has the same configuration', async () => {
+  const config = await readConfig({ name: 'two', apiAddress: '[::1]:7443', nodePortRange: '31000-31099', insecureRegistries: 'a,b' }, {});
+  assert.deepEqual(await readConfig({}, toEnvironment(config)), config);
+  assert.equal(joinAddress(config.apiAddress), '[::1]:7443');
+});
+
+test('addresses that follow from the networks', async () => {
+  const config = await readConfig({ podCidr: '10.9.0.0/16', serviceCidr: '10.8.0.0/20' }, {});
+  assert.deepEqual(derivedAddresses(config), { gateway: '10.9.0.1', kubernetesService: '10.8.0.1', dnsService: '10.8.0.10' });
+});
+
+const refused: [flags: Record<string, string>, message: RegExp][] = [
+  [{ name: 'Bad-Name' }, /name must be 1 to 10 lower-case letters/],
+  [{ podCidr: '10.0.0.0/30' }, /podCidr must be a network of \/24 or larger/],
+  [{ podCidr: '10.43.0.0/16' }, /serviceCidr must not overlap/],
+  [{ podCidr: 'nonsense' }, /no IPv4 network/],
+  [{ apiAddress: 'localhost' }, /apiAddress must be HOST:PORT/],
+  [{ apiAddress: '127.0.0.1:99999' }, /apiAddress must be HOST:PORT/],
+  [{ nodePortRange: '2000-1000' }, /nodePortRange must be FIRST-LAST/],
+  [{ runtime: 'podman' }, /runtime must be one of crun, runc/],
+  [{ config: '/does/not/exist.yaml' }, /does not exist/],
+];
+for (const [flags, message] of refused) {
+  test(`refused: ${JSON.stringify(flags)}`, () => assert.rejects(readConfig(flags, {}), { message }));
+}
+
+test('an unknown setting in the file is named with those there are', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'umiak-config-'));
+  try {
+    writeFileSync(join(directory, 'c.yaml'), 'podCidrs: x\n');
+    await assert.rejects(readConfig({ config: join(directory, 'c.yaml') }, {}), /podCidrs is no setting; there are name, dataDir/);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
