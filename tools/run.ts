@@ -27,7 +27,7 @@ const EXAMPLE = join(ROOT, 'examples', 'shop');
 const IMAGES = ['redis', 'api', 'web'] as const;
 const NAMESPACE = 'shop';
 const READY_MS = 120_000;
-/** Of the node port in the manifests from the start of the default range. */
+/** Where the shop's node port lies in the range; in the default one it is 30080, as the manifests say. */
 const NODE_PORT_OFFSET = 80;
 
 const streams = processStreams();
@@ -120,7 +120,8 @@ async function askShop(address: string): Promise<string> {
 
 async function run(): Promise<void> {
   const config = await readConfig({});
-  const nodePort = config.nodePortRange.first + NODE_PORT_OFFSET;
+  const { first, last } = config.nodePortRange;
+  const nodePort = Math.min(first + NODE_PORT_OFFSET, last);
   const address = `http://127.0.0.1:${nodePort}`;
   step('starting the platform');
   await umiak('up');

@@ -4,7 +4,7 @@ import { Pod } from '#kinds/pod.ts';
 import type { StreamStatus } from '#wire/websocket-channels.ts';
 import { dialChannels } from '#wire/websocket-channels-client.ts';
 import type { Cluster } from './cluster.ts';
-import type { Streams } from './terminal.ts';
+import { rawTerminal, type Streams } from './terminal.ts';
 
 export interface ExecOptions {
   namespace: string;
@@ -34,11 +34,11 @@ export async function execCommand(
     ...(signal ? { signal } : {}),
   });
   const resize = () => channels.resize({ width: stdout.columns ?? 80, height: stdout.rows ?? 24 });
+  using _raw = hasTerminal && isInteractive ? rawTerminal(streams) : undefined;
   try {
     if (hasTerminal) {
       resize();
       stdout.on('resize', resize);
-      if (isInteractive) stdin.setRawMode?.(true);
     }
     if (isInteractive) stdin.pipe(channels.stdin);
     channels.stdout.pipe(stdout, { end: false });
@@ -46,7 +46,6 @@ export async function execCommand(
     return exitCodeOf(await channels.status);
   } finally {
     stdout.off('resize', resize);
-    if (hasTerminal && isInteractive) stdin.setRawMode?.(false);
     stdin.unpipe(channels.stdin);
     stdin.pause();
     channels.close();

@@ -14,6 +14,8 @@ const SIGNALS: Record<number, string> = {
   15: 'SIGTERM',
 };
 
+const PROBE_ADVICE = 'Check what the probe asks for; if the program only needs longer, raise failureThreshold or timeoutSeconds.';
+
 /** What is known besides how it ended. */
 export interface ExitFacts {
   /** `128Mi`, when the container has one. */
@@ -45,7 +47,7 @@ export function explainExit({ exitCode, reason, signal }: ContainerStateTerminat
   if (exitCode === 137 && wasKilledByProbe)
     return {
       meaning: 'it was killed because its probe failed, and did not end in its grace period (SIGKILL, exit code 137)',
-      todo: ['See the probe below; and let the program end at SIGTERM.'],
+      todo: [PROBE_ADVICE, 'Let the program end at SIGTERM.'],
     };
   switch (exitCode) {
     case 0:
@@ -76,7 +78,9 @@ export function explainExit({ exitCode, reason, signal }: ContainerStateTerminat
         todo: ['This is a defect of the program or of a library in its image; try another version.'],
       };
     case 143:
-      return { meaning: 'it was asked to end (SIGTERM, exit code 143) and did', todo: wasKilledByProbe ? ['See the probe below.'] : [] };
+      return wasKilledByProbe
+        ? { meaning: 'it was ended because its probe failed (SIGTERM, exit code 143)', todo: [PROBE_ADVICE] }
+        : { meaning: 'it was asked to end (SIGTERM, exit code 143) and did', todo: [] };
   }
   const by = signal || (exitCode > 128 && exitCode < 160 ? exitCode - 128 : 0);
   if (by) return { meaning: `it was ended by ${SIGNALS[by] ?? `signal ${by}`} (exit code ${exitCode})`, todo: [] };

@@ -8,29 +8,30 @@ interface Rule {
   todo: (match: RegExpExecArray, pod: Pod) => string[];
 }
 
-const nodes = (match: RegExpExecArray) => `${match[1]} ${match[1] === '1' ? 'node' : 'nodes'}`;
+/** `1 node has`, `2 nodes have`. */
+const nodes = (match: RegExpExecArray, one: string, many: string) => (match[1] === '1' ? `1 node ${one}` : `${match[1]} nodes ${many}`);
 
 /** The scheduler's reasons, each with how many nodes it keeps out. */
 const RULES: readonly Rule[] = [
   {
     form: /^(\d+) Insufficient (\S+?)\.?$/,
     says: (match, pod) =>
-      `${nodes(match)} have too little ${match[2]} left; the pod requests ${podRequests(pod, match[2] ?? '') || 'some'}.`,
+      `${nodes(match, 'has', 'have')} too little ${match[2]} left; the pod requests ${podRequests(pod, match[2] ?? '') || 'some'}.`,
     todo: match => [`Lower resources.requests.${match[2]}, or make room: umiak ps shows what else runs.`],
   },
   {
     form: /^(\d+) Too many pods/,
-    says: match => `${nodes(match)} run as many pods as they may.`,
+    says: match => `${nodes(match, 'runs', 'run')} as many pods as they may.`,
     todo: () => ['Remove pods that are not needed, or add a node.'],
   },
   {
     form: /^(\d+) node\(s\) didn't match Pod's node affinity\/selector/,
-    says: (match, pod) => `${nodes(match)} do not have the labels that the pod asks for${selectorOf(pod)}.`,
+    says: (match, pod) => `${nodes(match, 'does not have', 'do not have')} the labels that the pod asks for${selectorOf(pod)}.`,
     todo: () => ['Change nodeSelector or affinity, or label a node: kubectl label node NAME KEY=VALUE.'],
   },
   {
     form: /^(\d+) node\(s\) had untolerated taint(?:\(s\))? \{([^}]*)\}/,
-    says: match => `${nodes(match)} have the taint ${match[2]?.replace(/: ?$/, '')}, which the pod does not tolerate.`,
+    says: match => `${nodes(match, 'has', 'have')} the taint ${match[2]?.replace(/: ?$/, '')}, which the pod does not tolerate.`,
     todo: match =>
       match[2]?.startsWith('node.kubernetes.io/')
         ? ['The node put this taint on itself: umiak status and kubectl describe node tell what it lacks.']
@@ -38,27 +39,27 @@ const RULES: readonly Rule[] = [
   },
   {
     form: /^(\d+) node\(s\) were unschedulable/,
-    says: match => `${nodes(match)} take no new pods, since somebody cordoned them.`,
+    says: match => `${nodes(match, 'takes', 'take')} no new pods, since somebody cordoned them.`,
     todo: () => ['Let them again: kubectl uncordon NAME.'],
   },
   {
     form: /^(\d+) node\(s\) didn't have free ports/,
-    says: match => `${nodes(match)} have a port in use already that the pod wants of the machine (hostPort).`,
+    says: match => `${nodes(match, 'has', 'have')} a port in use already that the pod wants of the machine (hostPort).`,
     todo: () => ['Use another hostPort, or a Service instead of one.'],
   },
   {
     form: /^(\d+) node\(s\) didn't match the requested node name/,
-    says: (match, pod) => `${nodes(match)} are not the one that the pod names (${pod.spec.nodeName}).`,
+    says: (match, pod) => `${nodes(match, 'is', 'are')} not the one that the pod names (${pod.spec.nodeName}).`,
     todo: () => ['Take spec.nodeName away, or name a node that exists.'],
   },
   {
     form: /^(\d+) node\(s\) had volume node affinity conflict/,
-    says: match => `${nodes(match)} can't reach the pod's volume.`,
+    says: match => `${nodes(match, "can't", "can't")} reach the pod's volume.`,
     todo: () => ['The pod must run where its volume is.'],
   },
   {
     form: /^(\d+) node\(s\) didn't match pod (?:anti-)?affinity/,
-    says: match => `${nodes(match)} run, or lack, the pods that this one's affinity speaks of.`,
+    says: match => `${nodes(match, 'runs, or lacks,', 'run, or lack,')} the pods that this one's affinity speaks of.`,
     todo: () => ['Loosen podAffinity or podAntiAffinity, or add a node.'],
   },
 ];

@@ -56,7 +56,10 @@ export function explainService({ service, pods, unready, endpoints }: ServiceFac
     return {
       about,
       state: worst(unready.map(({ state }) => state)) === 'stuck' ? 'stuck' : 'busy',
-      summary: `leads nowhere: of the ${count(chosen.length, 'pod')} that it selects none is ready`,
+      summary:
+        chosen.length === 1
+          ? 'leads nowhere: the one pod that it selects is not ready'
+          : `leads nowhere: of the ${chosen.length} pods that it selects none is ready`,
       findings: unready.flatMap(({ about: its, summary, findings }) => [
         { says: `${its[0]?.toUpperCase()}${its.slice(1)} ${summary}.` },
         ...findings,

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 
 /** Where a command reads and writes; `isTTY` tells whether a person is there. */
@@ -11,7 +12,21 @@ export interface Streams {
 /** This process's own. */
 export function processStreams(): Streams {
   const { stdin, stdout, stderr, env } = process;
+  if (stdout.listenerCount('error') === 0) stdout.on('error', ignoreClosedPipe);
   return { stdin, stdout, stderr, env };
+}
+
+/** A reader who has seen enough (`| head`) is no failure. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
+/** Hands every key and every byte through, until disposed; the end of the process disposes it too. */
+export function rawTerminal({ stdin }: Pick<Streams, 'stdin'>): Disposable {
+  stdin.setRawMode?.(true);
+  // Node leaves the terminal to turn line feeds into new lines, which is the other side's business now.
+  if (stdin === process.stdin) spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
+  return { [Symbol.dispose]: () => void stdin.setRawMode?.(false) };
 }
 
 /** How a command prints: for people, or as JSON. */

@@ -34,7 +34,12 @@ function createProgram(): Command {
   program
     .command('version')
     .description('print the version')
-    .action(() => void process.stdout.write(`umiak ${VERSION} (Kubernetes API 1.36)\n`));
+    .option('-o, --output <form>', 'json prints it as JSON')
+    .action(({ output }: { output?: string }) => {
+      const versions = { version: VERSION, kubernetes: '1.36', docker: '1.51' };
+      if (output === 'json') print(`${JSON.stringify(versions)}\n`);
+      else print(`umiak ${VERSION} (Kubernetes API 1.36)\n`);
+    });
   program
     .command('server', { hidden: true })
     .description('run the server in the foreground: store, API, controllers, scheduler')
