@@ -1,22 +1,24 @@
 import { linkSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { UmiakError } from '#base/errors.ts';
 import { type FromSide, type SideJob, toWireError } from './protocol.ts';
 import { explain, openBeside } from './sqlite-format.ts';
 import { syncPath } from './sync-path.ts';
 
-/* One long job beside the writer, on a connection of its own: in WAL mode it sees one state and holds nobody up. */
+/* Long jobs beside the writer, each on a connection of its own: in WAL mode it sees one state and holds nobody up. */
 
-const job = workerData as SideJob;
-let answer: FromSide;
-try {
-  answer = { kind: 'done', problems: run(job) };
-} catch (error) {
-  answer = { kind: 'failed', error: toWireError(explain(job.path, error)) };
-}
-parentPort!.postMessage(answer);
+const port = parentPort!;
+port.on('message', (job: SideJob) => {
+  let answer: FromSide;
+  try {
+    answer = { kind: 'done', problems: run(job) };
+  } catch (error) {
+    answer = { kind: 'failed', error: toWireError(explain(job.path, error)) };
+  }
+  port.postMessage(answer);
+});
 
 function run(job: SideJob): string[] {
   const database = openBeside(job.path);

@@ -22,7 +22,7 @@ import {
 import type { CommitResult, Entry, ListOptions, ListResult, Store, StoreEvent, Transaction, WatchBatch } from './store.ts';
 import type { TransformerConfig } from './transformer.ts';
 import { type Watcher, Watchers } from './watchers.ts';
-import { runAside, startWriterThread } from './workers.ts';
+import { SideThread, startWriterThread } from './workers.ts';
 
 export interface SqliteStoreOptions {
   /** The database file; its directory is made if need be. `-wal`, `-shm` and `.lock` stand beside it. */
@@ -40,6 +40,8 @@ const WINDOW_MS = 10 * 60 * 1000;
 const WINDOW_BYTES = 256 * 1024 * 1024;
 /** The window is moved on in steps of a twentieth. */
 const WINDOW_STEPS = 20;
+/** Under load the log is copied about twice a second; the thread for it goes when writers rest. */
+const COPIER_IDLE_MS = 5000;
 /** A pack ends after so many transactions or bytes of values; what is over forms the next. */
 const PACK_TRANSACTIONS = 512;
 const PACK_BYTES = 4 * 1024 * 1024;
@@ -121,6 +123,7 @@ export class SqliteStore implements Store {
   #timer: Disposable | undefined;
   #bytesSinceTick = 0;
   #isCheckpointing = false;
+  readonly #copier: SideThread;
   readonly #sideJobs = new Set<Promise<string[]>>();
   #closed: Promise<void> | undefined;
   #failure: unknown;
@@ -137,6 +140,7 @@ export class SqliteStore implements Store {
     this.#stepMs = Math.max(1, options.windowMs / WINDOW_STEPS);
     this.#stepBytes = Math.max(1, options.windowBytes / WINDOW_STEPS);
     this.#worker = worker;
+    this.#copier = new SideThread({ clock: this.#clock, idleMs: COPIER_IDLE_MS });
     this.#lock = lock;
     this.#revision = position.revision;
     this.#compactedRevision = position.compactedRevision;
@@ -236,12 +240,12 @@ export class SqliteStore implements Store {
 
   /** Writes a copy of the newest state, with its kept history, to `to`, which must not exist. Writes go on meanwhile. */
   async backup(to: string): Promise<void> {
-    await this.#aside({ kind: 'backup', path: this.#path, to: resolve(to) });
+    await this.#onOwnThread({ kind: 'backup', path: this.#path, to: resolve(to) });
   }
 
   /** Reads the whole file beside the writer and returns what is wrong with it: nothing, one hopes. */
   verify(): Promise<string[]> {
-    return this.#aside({ kind: 'verify', path: this.#path });
+    return this.#onOwnThread({ kind: 'verify', path: this.#path });
   }
 
   /** Waits for what was asked, ends watches, and leaves one file with everything in it. */
@@ -254,6 +258,7 @@ export class SqliteStore implements Store {
     this.#timer?.[Symbol.dispose]();
     try {
       await Promise.allSettled(this.#sideJobs);
+      await this.#copier[Symbol.asyncDispose]();
       this.#handOver();
       if (!this.#failure) await this.#call('close', {});
       await this.#worker.terminate();
@@ -361,7 +366,7 @@ export class SqliteStore implements Store {
   /** A failure costs room on the disk, no data: it is told, and tried again when more was written. */
   async #copyLog(): Promise<boolean> {
     try {
-      await this.#aside({ kind: 'checkpoint', path: this.#path });
+      await this.#aside(this.#copier, { kind: 'checkpoint', path: this.#path });
       return true;
     } catch (error) {
       if (!this.#closed) this.#log.warn('the log could not be copied into the database', { path: this.#path, error: messageOf(error) });
@@ -369,9 +374,15 @@ export class SqliteStore implements Store {
     }
   }
 
-  #aside(job: SideJob): Promise<string[]> {
+  /** For what may take long: checkpoints don't wait for it. */
+  async #onOwnThread(job: SideJob): Promise<string[]> {
+    await using thread = new SideThread({ clock: this.#clock, idleMs: COPIER_IDLE_MS });
+    return await this.#aside(thread, job);
+  }
+
+  #aside(thread: SideThread, job: SideJob): Promise<string[]> {
     if (this.#failure || this.#closed) return Promise.reject(this.#unavailable());
-    const running = runAside(job);
+    const running = thread.run(job);
     this.#sideJobs.add(running);
     const forget = () => void this.#sideJobs.delete(running);
     running.then(forget, forget);
