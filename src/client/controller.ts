@@ -104,6 +104,11 @@ export async function runControllers({ client, controllers, clock, log, informer
   };
 }
 
+/** True for a refusal to make something in a namespace that is being emptied: it passes with the namespace, and is nobody's mistake. */
+export function isNamespaceEnding(error: unknown): boolean {
+  return isUmiakError(error, 'Forbidden') && error.details.causes?.some(({ reason }) => reason === 'NamespaceTerminating') === true;
+}
+
 interface ControllerRunOptions {
   client: Client;
   clock: Clock;
@@ -139,7 +144,7 @@ class ControllerRun implements AsyncDisposable {
         return signal.aborted ? undefined : (await controller.reconcile(parseKey(key), this.#context)).againInMs;
       },
       onError: (key, error, againInMs) => {
-        if (isUmiakError(error, 'Conflict') || signal.aborted) return;
+        if (isUmiakError(error, 'Conflict') || isNamespaceEnding(error) || signal.aborted) return;
         log.warn(`reconcile of ${key} failed`, { error: messageOf(error), againInMs });
       },
     });

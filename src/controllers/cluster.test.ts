@@ -221,6 +221,20 @@ test('nodes: silence, taints, eviction, return, removal', { timeout: 60_000 }, a
     assert.ok(plane.view.get(Pod, { namespace: 'default', name: 'elsewhere' }));
   });
 
+  await t.test('a pod that names a node which is not there yet has some time', async () => {
+    await client.create(Pod, pod('default', 'early', {}, { nodeName: 'c' }));
+    await client.create(Pod, pod('default', 'lost', {}, { nodeName: 'never' }));
+    await plane.until('they are seen', view => view.list(Pod, 'default').length >= 3);
+    await pass(20_000, () => renew('b'));
+    await plane.addNode('c');
+    await renew('c');
+    await pass(25_000, async () => {
+      for (const name of ['b', 'c']) await renew(name);
+    });
+    await plane.until('the lost one is gone', view => view.get(Pod, { namespace: 'default', name: 'lost' }) === undefined);
+    assert.ok(plane.view.get(Pod, { namespace: 'default', name: 'early' }));
+  });
+
   await t.test('a cordoned node is tainted, foreign taints stay', async () => {
     await client.patch(
       Node,

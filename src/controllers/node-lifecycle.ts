@@ -16,6 +16,9 @@ export interface NodeLifecycleOptions {
 type Taint = NonNullable<Node['spec']['taints']>[number];
 type Toleration = NonNullable<Pod['spec']['tolerations']>[number];
 
+/** Pods that name a node nobody has seen yet wait so long for it to come. */
+const QUARANTINE_MS = 40_000;
+
 const LEASES = 'kube-node-lease';
 const NOT_READY = 'node.kubernetes.io/not-ready';
 const UNREACHABLE = 'node.kubernetes.io/unreachable';
@@ -30,6 +33,7 @@ const OURS = new Set([NOT_READY, UNREACHABLE, 'node.kubernetes.io/unschedulable'
 /** When each node was last heard of, on this process's own clock: neither foreign clocks nor a pause of the server count against a node. */
 class Heartbeats {
   readonly #seen = new Map<string, { sign: string; atMs: number }>();
+  readonly #absentSince = new Map<string, number>();
 
   /** Milliseconds since something new was heard; the first look counts as hearing. */
   silenceMs({ metadata, status }: Node, lease: Lease | undefined, monotonicMs: number): number {
@@ -37,12 +41,21 @@ class Heartbeats {
     const sign = [metadata.uid, lease?.spec.renewTime, heartbeat].join(' ');
     const seen = this.#seen.get(metadata.name);
     if (seen?.sign === sign) return monotonicMs - seen.atMs;
+    this.forget(metadata.name);
     this.#seen.set(metadata.name, { sign, atMs: monotonicMs });
     return 0;
   }
 
+  /** How long to wait yet before a node that is not there is taken for gone: not at all if it was there before. */
+  absentForMs(name: string, monotonicMs: number): number {
+    if (this.#seen.delete(name)) this.#absentSince.set(name, monotonicMs - QUARANTINE_MS);
+    const since = this.#absentSince.get(name) ?? monotonicMs;
+    this.#absentSince.set(name, since);
+    return since + QUARANTINE_MS - monotonicMs;
+  }
+
   forget(name: string): void {
-    this.#seen.delete(name);
+    this.#absentSince.delete(name);
   }
 }
 
@@ -60,6 +73,8 @@ export function nodeLifecycleController({ graceMs = 40_000 }: NodeLifecycleOptio
       const { client, clock } = context;
       let node = await client.get(Node, { name });
       if (!node) {
+        const waitMs = heartbeats.absentForMs(name, clock.monotonic());
+        if (waitMs > 0 && podsOn(name, client).length > 0) return { againInMs: waitMs };
         heartbeats.forget(name);
         await removeOrphanedPods(name, context);
         return done;

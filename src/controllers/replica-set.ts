@@ -1,5 +1,5 @@
 import { isUmiakError, matchesLabels, requirementsOf } from '#base/index.ts';
-import { alsoWatch, controllerOf, defineController, done, type Reconciling } from '#client/index.ts';
+import { alsoWatch, controllerOf, defineController, done, isNamespaceEnding, type Reconciling } from '#client/index.ts';
 import type { Draft, Key } from '#kinds/kind.ts';
 import { Pod } from '#kinds/pod.ts';
 import { isPodActive, isPodReady } from '#kinds/pod-template.ts';
@@ -60,7 +60,7 @@ async function act(set: ReplicaSet, pods: Pod[], { client, clock, events }: Reco
     missing > 0 ? Array.from({ length: missing }, () => create) : planRemovals(active, -missing, clock.now()).map(pod => () => remove(pod));
   const error = await inGrowingBatches(steps.slice(0, BURST));
   if (!error || isUmiakError(error, 'Conflict')) return error;
-  if (isUmiakError(error) && error.details.causes?.some(({ reason }) => reason === 'NamespaceTerminating')) return undefined;
+  if (isNamespaceEnding(error)) return undefined;
   events.warning(set, missing > 0 ? 'FailedCreate' : 'FailedDelete', `Error ${missing > 0 ? 'creating' : 'deleting'}: ${error.message}`);
   return error;
 }
