@@ -53,15 +53,14 @@ export function parseTarget(text: string): { kind: Explained; name: string } | u
   return kind && name !== '' ? { kind, name } : undefined;
 }
 
-/** `umiak why`: what an object hangs on, and what to do. @returns 0 when all is well or on its way, 1 when somebody must act */
-export async function printWhy(cluster: Cluster, streams: Streams, { kind, name, namespace, form, nowMs }: WhyQuestion): Promise<number> {
+/** `umiak why`: what an object hangs on, and what to do. */
+export async function printWhy(cluster: Cluster, streams: Streams, { kind, name, namespace, form, nowMs }: WhyQuestion): Promise<void> {
   const reader = new FactReader(cluster, namespace, nowMs);
   const explanation = await { pod: () => reader.pod(name), deployment: () => reader.deployment(name), service: () => reader.service(name) }[
     kind
   ]();
   if (form === 'json') printJson(streams, explanation);
   else streams.stdout.write(toText(explanation, streams));
-  return explanation.state === 'stuck' ? 1 : 0;
 }
 
 const TAIL_LINES = 10;

@@ -205,7 +205,7 @@ function addWhy(program: Command, config: ReadConfig): void {
       if (!target) command.error(`error: ${JSON.stringify(text)} is not pod/NAME, deployment/NAME or service/NAME`, { exitCode: 2 });
       await using its = await connect(await config(), options.kubeconfig);
       const namespace = options.namespace ?? its.namespace;
-      process.exitCode = await printWhy(its, processStreams(), { ...target, namespace, form: formOf(options, command), nowMs: Date.now() });
+      await printWhy(its, processStreams(), { ...target, namespace, form: formOf(options, command), nowMs: Date.now() });
     });
 }
 

@@ -1,7 +1,7 @@
 /**
- * `make run`: starts the platform, makes the example's images where they are absent, applies its manifests, waits until the shop
- * answers through all its tiers, and says how to reach it; the last line is its address alone. A second run changes nothing.
- * `make stop` (`--stop`) ends all of it. The instance is the one that the UMIAK_* variables name.
+ * What `make run` calls once the platform is up: makes the example's images where they are absent, applies its manifests, waits until
+ * the shop answers through all its tiers, and says how to reach it; the last line is its address alone. A second run changes nothing.
+ * The instance is the one that the UMIAK_* variables name.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ import type { Service } from '#kinds/service.ts';
 import { type Config, pathsOf, readConfig } from '#main/config.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const EXAMPLE = join(ROOT, 'examples', 'shop');
+const EXAMPLE = join(import.meta.dirname, 'shop');
 const IMAGES = ['redis', 'api', 'web'] as const;
 const NAMESPACE = 'shop';
 const READY_MS = 120_000;
@@ -123,8 +123,6 @@ async function run(): Promise<void> {
   const { first, last } = config.nodePortRange;
   const nodePort = Math.min(first + NODE_PORT_OFFSET, last);
   const address = `http://127.0.0.1:${nodePort}`;
-  step('starting the platform');
-  await umiak('up');
   await makeImages(config);
   await using cluster = await connectCluster(pathsOf(config).kubeconfig);
   step('applying examples/shop/manifests.yaml');
@@ -150,8 +148,7 @@ ${address}
 }
 
 try {
-  if (process.argv.includes('--stop')) await umiak('down', '--containers');
-  else await run();
+  await run();
 } catch (error) {
   streams.stderr.write(`${messageOf(error)}${isUmiakError(error) && error.hint ? `\n${error.hint}` : ''}\n`);
   process.exitCode = 1;
