@@ -36,6 +36,10 @@ test(`a restart at any moment is harmless (UMIAK_SEED=${seed})`, { timeout: STOR
   const namespace = await plane.namespace('storm');
   const wanted = new Map<string, Wanted>();
   const counts = { changes: 0, restarts: 0 };
+  for (const name of NAMES) {
+    const spec = { selector: { app: name }, ports: [{ port: 80 }] };
+    await client.create(Service, { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec });
+  }
 
   const change = async () => {
     const name = pick(NAMES);
@@ -146,9 +150,15 @@ function isAsWanted(view: View, namespace: string, wanted: ReadonlyMap<string, W
   if (view.list(Pod, namespace).some(({ metadata }) => metadata.deletionTimestamp)) return false;
   const sets = view.list(ReplicaSet, namespace);
   if (sets.some(set => !wanted.has(controllerOf(set)?.name ?? '') || (set.status?.terminatingReplicas ?? 0) > 0)) return false;
+  const slices = view.list(EndpointSlice, namespace);
   return NAMES.every(name => {
+    const ownSlices = slices.filter(slice => controllerOf(slice)?.name === name);
     const want = wanted.get(name);
     const own = pods.filter(({ metadata }) => metadata.labels?.app === name);
+    const isServed = (uid: string) =>
+      ownSlices[0]?.endpoints?.some(({ targetRef, conditions }) => targetRef?.uid === uid && conditions?.ready);
+    if (ownSlices.length !== 1 || ownSlices[0]?.endpoints?.length !== own.length) return false;
+    if (!own.every(({ metadata }) => isServed(metadata.uid))) return false;
     if (!want) return own.length === 0;
     const { status, metadata } = view.get(Deployment, { namespace, name }) ?? {};
     return (
