@@ -3,9 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { applyMachine } from '#engine/index.ts';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
-import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 
 const run = promisify(execFile);
 
@@ -15,9 +13,6 @@ export async function openCrun(root: Buffer): Promise<AsyncDisposable & { runOnc
   const name = `umiak-bench-crun-${process.pid}`;
   const directory = mkdtempSync(join(tmpdir(), `${name}-`));
   stack.defer(() => rmSync(directory, { recursive: true, force: true }));
-  const kernel = new KernelChangeJournal({ holder: name });
-  stack.defer(() => kernel.undoAll());
-  await applyMachine(kernel);
   stack.defer(() => void new Cgroup(readCgroupLayout(), `/${name}`).remove());
   mkdirSync(join(directory, 'rootfs'));
   execFileSync('tar', ['-x', '-C', join(directory, 'rootfs')], { input: root });
