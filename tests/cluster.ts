@@ -60,7 +60,7 @@ export class TestCluster implements AsyncDisposable {
   /** Takes a free slot and clears what an earlier run left in it. Nothing runs yet. */
   static async open(more: Record<string, string> = {}): Promise<TestCluster> {
     const cluster = new TestCluster(takeSlot(), await freePort(), more);
-    await cluster.umiak('down', '--containers');
+    await cluster.umiak('down', '--containers', '--grace', '0');
     return cluster;
   }
 
@@ -180,7 +180,7 @@ export class TestCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const transport of this.#transports) await transport[Symbol.asyncDispose]();
-    await this.umiak('down', '--containers');
+    await this.umiak('down', '--containers', '--grace', '0');
     rmSync(this.directory, { recursive: true, force: true });
     this.#slot[Symbol.dispose]();
   }

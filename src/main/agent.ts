@@ -156,7 +156,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
 
   const nft = stack.use(new NftTransactions());
   const rules = new RuleTable({ nft, config: { instance: config.name, podCidr, clusterCidr: podCidr, serviceCidr } });
-  const resolvConf = readFileSync('/etc/resolv.conf', 'utf8');
+  const resolvConf = readFileSync(config.resolvConf, 'utf8');
   const dns = stack.use(
     await DnsServer.listen({
       address: bridge.gateway,

@@ -78,10 +78,12 @@ function createProgram(): Command {
     .command('down')
     .description('end the platform; containers go on and are taken over by the next up')
     .option('--containers', 'stop the containers too, and leave nothing behind but the data')
+    .option('--grace <seconds>', 'what containers get to end by themselves', '10')
     .addHelpText('after', '\nExamples:\n  umiak down\n  umiak down --containers')
-    .action(async ({ containers }: { containers?: boolean }) => {
+    .action(async ({ containers, grace }: { containers?: boolean; grace: string }, command: Command) => {
+      if (!/^\d{1,5}$/.test(grace)) command.error('error: --grace takes a number of seconds', { exitCode: 2 });
       const { down } = await import('./down.ts');
-      await down(await config(), { containers: containers === true, say });
+      await down(await config(), { containers: containers === true, graceMs: Number(grace) * 1000, say });
     });
   addClientCommands(program, config);
   return program;

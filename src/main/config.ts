@@ -20,6 +20,8 @@ export interface Config {
   clusterDomain: string;
   /** Hosts of registries that are spoken to without TLS, besides loopback. */
   insecureRegistries: string[];
+  /** Names the DNS servers that are asked for names outside the cluster, and what pods with `dnsPolicy: Default` see. */
+  resolvConf: string;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -87,6 +89,13 @@ export const settings: readonly Setting[] = [
     fallback: '',
     about: 'registries without TLS, by comma',
   },
+  {
+    key: 'resolvConf',
+    flag: '--resolv-conf',
+    variable: 'UMIAK_RESOLV_CONF',
+    fallback: '/etc/resolv.conf',
+    about: 'names the DNS servers for names outside the cluster',
+  },
 ];
 
 const CONFIG_FILE = '/etc/umiak/config.yaml';
@@ -114,6 +123,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     runtime: oneOf('runtime', value('runtime'), ['crun', 'runc']),
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
+    resolvConf: resolve(value('resolvConf')),
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
   };
   check(config);
@@ -136,6 +146,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_RUNTIME: config.runtime,
     UMIAK_LOG_LEVEL: config.logLevel,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
+    UMIAK_RESOLV_CONF: config.resolvConf,
   };
 }
 

@@ -9,18 +9,20 @@ import { listenTo } from './control-socket.ts';
 export interface DownOptions {
   /** Stop the containers too, and leave nothing of the instance but its data. */
   containers?: boolean;
+  /** What containers get between their stop signal and SIGKILL. Default: 10 s. */
+  graceMs?: number;
   say?: (line: string) => void;
 }
 
 const END_MS = 20_000;
-const CONTAINER_GRACE_MS = 10_000;
+const GRACE_MS = 10_000;
 
 /** Ends server and agent; containers go on unless they are to end too. Ending what does not run is no failure. */
-export async function down(config: Config, { containers = false, say = () => {} }: DownOptions = {}): Promise<void> {
+export async function down(config: Config, { containers = false, graceMs = GRACE_MS, say = () => {} }: DownOptions = {}): Promise<void> {
   await Promise.all((['agent', 'server'] as const).map(role => endRole(role, config, say)));
   if (!containers) return;
   say('stopping containers …');
-  await stopContainers(config);
+  await stopContainers(config, graceMs);
   const { name: instance, dataDir, runDir } = config;
   await removeInstance({ instance, dataDir, runDir });
   await removeNetwork({ instance, runDir });
@@ -50,13 +52,13 @@ async function endRole(role: Role, config: Config, say: (line: string) => void):
 }
 
 /** Every container gets its stop signal and a grace; what is left afterwards `removeInstance` kills. */
-async function stopContainers(config: Config): Promise<void> {
+async function stopContainers(config: Config, graceMs: number): Promise<void> {
   const log = createLog({ part: 'down', level: 'warn' });
   try {
     await using stack = new AsyncDisposableStack();
     const { engine } = await startMachine({ config, clock: systemClock, log, stack });
     const running = engine.containers().filter(({ state }) => state === 'running');
-    await Promise.allSettled(running.map(({ id }) => engine.stopContainer(id, { graceMs: CONTAINER_GRACE_MS })));
+    await Promise.allSettled(running.map(({ id }) => engine.stopContainer(id, { graceMs })));
     await Promise.allSettled(engine.sandboxes().map(({ id }) => engine.stopSandbox(id)));
   } catch (error) {
     log.warn('containers could not be stopped gently', { error: messageOf(error) });

@@ -50,6 +50,7 @@ export class DnsZones {
   /** How many names lie below each name: such a name exists, though it may have nothing. */
   readonly #below = new Map<string, number>();
   #serial = 1;
+  #isFilled = false;
   #turn = 0;
 
   constructor(zones: readonly string[]) {
@@ -64,12 +65,17 @@ export class DnsZones {
       this.#entries.set(normal(name), entry);
     }
     this.#serial++;
+    this.#isFilled = true;
   }
 
-  /** The answer to a question, or undefined when its name is in none of our zones. */
+  /**
+   * The answer to a question, or undefined when its name is in none of our zones. Before the first update nothing is known of any name:
+   * SERVFAIL, which makes askers try again, where NXDOMAIN would be believed.
+   */
   answer({ name, type }: Question): ZoneAnswer | undefined {
     const zone = this.#zoneOf(normal(name));
     if (zone === undefined) return undefined;
+    if (!this.#isFilled) return { rcode: SERVFAIL, answers: [], authorities: [], additionals: [] };
     const answers: Answer[] = [];
     let owner = name;
     for (let hop = 0; hop < MAX_ALIASES; hop++) {

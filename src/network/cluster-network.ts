@@ -30,6 +30,7 @@ export class ClusterNetwork implements AsyncDisposable {
   readonly #namesOf = new Map<string, string[]>();
   readonly #dirty = new Set<string>();
   #writing: Promise<void> | undefined;
+  #isLoaded = false;
   #retry: Disposable | undefined;
   #closed = false;
 
@@ -50,12 +51,12 @@ export class ClusterNetwork implements AsyncDisposable {
     });
     this.#services.subscribe(({ key }) => this.#touch(key));
     await Promise.all([this.#services.start(), this.#slices.start()]);
-    this.#dirty.clear();
     const services = this.#services.list();
-    await this.#options.rules.load([...this.#hostRules(), ...services.flatMap(service => this.#ruleOf(service) ?? [])]);
-    for (const service of services) this.#dirty.add(keyText(service.metadata));
-    await this.#writeNames([...this.#dirty]);
     this.#dirty.clear();
+    await this.#options.rules.load([...this.#hostRules(), ...services.flatMap(service => this.#ruleOf(service) ?? [])]);
+    await this.#writeNames(services.map(({ metadata }) => keyText(metadata)));
+    this.#isLoaded = true;
+    for (const key of this.#dirty) this.#touch(key);
   }
 
   /** Published ports of pods stay through a reload of the Services. */
@@ -76,7 +77,7 @@ export class ClusterNetwork implements AsyncDisposable {
 
   #touch(service: string): void {
     this.#dirty.add(service);
-    if (this.#writing || this.#closed) return;
+    if (this.#writing || this.#closed || !this.#isLoaded) return;
     this.#writing = Promise.resolve()
       .then(() => this.#writeAll())
       .finally(() => {
