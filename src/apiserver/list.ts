@@ -22,7 +22,7 @@ export async function list({ route, query }: Context<ResourceRoute>, served: Sto
   if (at !== undefined && at > cache.revision) throw tooLargeRevision(at, cache.revision);
   const from = start ?? selection.from;
 
-  const kept = at === undefined ? cache.snapshot({ keep: limit > 0 }) : cache.snapshotAt(at);
+  const kept = at === undefined ? cache.snapshot({ keep: limit > 0 && cache.now.size > limit }) : cache.snapshotAt(at);
   if (kept) return readView(served, kept, selection, from, limit);
   return await readStore(served, store, selection, from, limit, at!, start !== undefined);
 }

@@ -56,32 +56,39 @@ export function createLocalTransport(handle: Handle, identity: Identity): Transp
 
 class LocalSink implements WatchSink {
   readonly #served: Served;
-  readonly #receive: (frame: ClientFrame) => void;
+  readonly #receive: (frame: ClientFrame) => Promise<void> | undefined | void;
   readonly #ended: () => void;
   readonly backlogBytes = 0;
+  /** Set while the receiver wants no more. */
+  #busy: Promise<void> | undefined;
 
-  constructor(served: Served, receive: (frame: ClientFrame) => void, ended: () => void) {
+  constructor(served: Served, receive: (frame: ClientFrame) => Promise<void> | undefined | void, ended: () => void) {
     this.#served = served;
     this.#receive = receive;
     this.#ended = ended;
   }
 
   frames(frames: WatchFrame[]): void {
-    for (const { type, object } of frames) this.#receive({ type, object: shownObject(this.#served, object) });
+    for (const { type, object } of frames) this.#give({ type, object: shownObject(this.#served, object) });
   }
 
   bookmark(revision: number, initialEventsEnd: boolean): void {
     const annotations = initialEventsEnd ? { 'k8s.io/initial-events-end': 'true' } : undefined;
     const { resource, apiVersion } = this.#served;
-    this.#receive({
+    this.#give({
       type: 'BOOKMARK',
       object: { kind: resource.kind, apiVersion, metadata: { resourceVersion: String(revision), ...(annotations && { annotations }) } },
     });
   }
 
-  /** Lets the event loop turn, so that a long first list does not hold it. */
-  drained(): Promise<void> {
-    return new Promise(resolve => setImmediate(resolve));
+  #give(frame: ClientFrame): void {
+    this.#busy = this.#receive(frame) ?? undefined;
+  }
+
+  /** Waits for a receiver that has enough, and lets the event loop turn, so that a long first list does not hold it. */
+  async drained(): Promise<void> {
+    await this.#busy;
+    await new Promise(resolve => setImmediate(resolve));
   }
 
   cut(): void {
