@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { quantityMilliValue, quantityValue, UmiakError } from '#base/index.ts';
@@ -36,10 +36,10 @@ export class LocalContainerPlanner implements ContainerPlanner {
     const { objects, services, facts, podDirectory, onChange } = this.#options;
     const { uid, namespace = '' } = pod.metadata;
     const wanted = environmentReferences(container);
-    const changed = () => onChange(uid);
+    const use = { user: uid, purpose: 'environment', changed: () => onChange(uid) } as const;
     const [configMaps, secrets] = await Promise.all([
-      Promise.all(wanted.configMaps.map(async name => [name, await objects.configMap(namespace, name, uid, changed)] as const)),
-      Promise.all(wanted.secrets.map(async name => [name, await objects.secret(namespace, name, uid, changed)] as const)),
+      Promise.all(wanted.configMaps.map(async name => [name, await objects.configMap(namespace, name, use)] as const)),
+      Promise.all(wanted.secrets.map(async name => [name, await objects.secret(namespace, name, use)] as const)),
     ]);
     const environment = resolveEnvironment(pod, container, {
       sources: { configMaps: new Map(configMaps), secrets: new Map(secrets) },
@@ -47,7 +47,8 @@ export class LocalContainerPlanner implements ContainerPlanner {
       facts: { ...facts, podAddress: sandbox.address ?? facts.hostAddress },
     });
     const mounts = await planMounts(container, volumes, environment);
-    mounts.push(terminationMount(join(podDirectory, uid, '..containers'), container, request.attempt));
+    if (container.terminationMessagePath !== '')
+      mounts.push(terminationMount(join(podDirectory, uid, '..containers'), container, request.attempt));
     return planContainerConfig(request, environment, mounts, facts);
   }
 }
@@ -64,7 +65,8 @@ function terminationMount(
 ): Mount {
   mkdirSync(join(directory, name), { recursive: true, mode: 0o755 });
   const source = join(directory, name, `${attempt}.termination`);
-  closeSync(openSync(source, 'a', 0o666));
+  writeFileSync(source, '');
+  chmodSync(source, 0o666); // whoever the container runs as may write it
   return { source, destination: terminationMessagePath };
 }
 

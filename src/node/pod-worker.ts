@@ -27,8 +27,8 @@ export interface PodWorkerParts {
 export interface LifecycleHooks {
   /** @throws UmiakError when the hook failed: the container is killed */
   postStart(pod: Pod, container: ContainerSpec, containerId: string, address: string): Promise<void>;
-  /** Never throws: a hook that fails or takes longer than `withinMs` is left. */
-  preStop(pod: Pod, container: ContainerSpec, containerId: string, address: string, withinMs: number): Promise<void>;
+  /** Never throws: of a hook that fails, or is left since it takes longer than `withinMs`, it says why. */
+  preStop(pod: Pod, container: ContainerSpec, containerId: string, address: string, withinMs: number): Promise<{ failed?: string }>;
   /** The last words that the container left (terminationMessagePath, or the end of its log). */
   terminationMessage(pod: Pod, container: ContainerSpec, instance: Container): Promise<string | undefined>;
 }

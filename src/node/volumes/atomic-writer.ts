@@ -38,8 +38,19 @@ export async function writeAtomically(directory: string, payload: Payload): Prom
   await symlink(fresh.slice(directory.length + 1), link);
   await rename(link, join(directory, DATA));
   await linkNames(directory, payload);
-  if (current !== undefined) await rm(join(directory, current), { recursive: true, force: true });
+  await removeOldVersions(directory, fresh);
   return true;
+}
+
+/** The version before this one, and what a writer that was killed left half made. */
+async function removeOldVersions(directory: string, current: string): Promise<void> {
+  const old = (await readdir(directory)).filter(name => name.startsWith('..') && name !== DATA && join(directory, name) !== current);
+  await Promise.all(old.map(name => rm(join(directory, name), { recursive: true, force: true })));
+}
+
+/** Whether a payload was ever written there. */
+export async function isFilled(directory: string): Promise<boolean> {
+  return (await readlink(join(directory, DATA)).catch(() => undefined)) !== undefined;
 }
 
 async function writePayloadFile(path: string, { content, mode, uid, gid }: PayloadFile, root: string): Promise<void> {
@@ -55,7 +66,7 @@ async function linkNames(directory: string, payload: Payload): Promise<void> {
   for (const name of await readdir(directory)) {
     if (name.startsWith('..')) continue;
     if (wanted.has(name)) wanted.delete(name);
-    else await rm(join(directory, name), { force: true });
+    else await rm(join(directory, name), { recursive: true, force: true });
   }
   await Promise.all([...wanted].map(name => symlink(join(DATA, name), join(directory, name))));
 }

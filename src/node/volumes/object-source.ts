@@ -9,8 +9,18 @@ export interface ObjectSourceOptions {
   log: Log;
 }
 
+/** Who needs an object, and wants to hear of its changes. */
+export interface ObjectUse {
+  /** A pod's UID: `release` ends all its uses. */
+  user: string;
+  /** What for; one listener a user and purpose. */
+  purpose: 'environment' | 'volumes' | 'pull';
+  changed: () => void;
+}
+
 interface Watched<T extends ConfigMap | Secret> {
   informer: Informer<T>;
+  /** By user and purpose. */
   users: Map<string, () => void>;
 }
 
@@ -27,13 +37,13 @@ export class ObjectSource implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Undefined when there is no such object. `user` (a pod's UID) keeps the watch; `changed` is called at every later change. */
-  async configMap(namespace: string, name: string, user: string, changed: () => void): Promise<ConfigMap | undefined> {
-    return this.#use(this.#configMaps, ConfigMap, namespace, name, user, changed);
+  /** Undefined when there is no such object. The use keeps the watch and hears of every later change, also of its coming into being. */
+  async configMap(namespace: string, name: string, use: ObjectUse): Promise<ConfigMap | undefined> {
+    return this.#use(this.#configMaps, ConfigMap, namespace, name, use);
   }
 
-  async secret(namespace: string, name: string, user: string, changed: () => void): Promise<Secret | undefined> {
-    return this.#use(this.#secrets, Secret, namespace, name, user, changed);
+  async secret(namespace: string, name: string, use: ObjectUse): Promise<Secret | undefined> {
+    return this.#use(this.#secrets, Secret, namespace, name, use);
   }
 
   /** The user needs nothing any more. */
@@ -46,8 +56,7 @@ export class ObjectSource implements AsyncDisposable {
     kind: Informer<T>['kind'],
     namespace: string,
     name: string,
-    user: string,
-    changed: () => void,
+    { user, purpose, changed }: ObjectUse,
   ): Promise<T | undefined> {
     const key = `${namespace}/${name}`;
     let entry = watched.get(key);
@@ -61,8 +70,11 @@ export class ObjectSource implements AsyncDisposable {
       watched.set(key, entry);
     }
     const { informer, users } = entry;
+    const who = `${user}/${purpose}`;
+    // What comes with the first picture is the answer, no change.
+    if (!users.has(who)) users.set(who, () => {});
     await informer.start();
-    users.set(user, changed);
+    if (users.has(who)) users.set(who, changed);
     return informer.get(key);
   }
 
@@ -74,7 +86,9 @@ export class ObjectSource implements AsyncDisposable {
 
 async function releaseFrom<T extends ConfigMap | Secret>(watched: Map<string, Watched<T>>, user: string): Promise<void> {
   for (const [key, { informer, users }] of watched) {
-    if (!users.delete(user) || users.size > 0) continue;
+    const own = [...users.keys()].filter(use => use.startsWith(`${user}/`));
+    for (const use of own) users.delete(use);
+    if (own.length === 0 || users.size > 0) continue;
     watched.delete(key);
     await informer[Symbol.asyncDispose]();
   }

@@ -35,8 +35,10 @@ export interface FileOptions {
   mode: number;
 }
 
+const NON_EXISTENT = { configmap: 'config key', secret: 'secret key' };
+
 function filesOf(
-  what: string,
+  what: 'configmap' | 'secret',
   data: Map<string, Buffer> | undefined,
   name: string,
   { items, optional, mode }: FileOptions,
@@ -48,13 +50,16 @@ function filesOf(
       hint: `Create it, or mark the volume's reference as optional.`,
     });
   }
-  if (!items) return new Map([...data].map(([key, content]) => [key, { content, mode }]));
+  if (!items?.length) return new Map([...data].map(([key, content]) => [key, { content, mode }]));
   const files = new Map<string, PayloadFile>();
   for (const item of items) {
     const content = data.get(item.key);
     if (content) files.set(item.path, { content, mode: item.mode ?? mode });
     else if (!optional)
-      throw new UmiakError('NotFound', `${what} "${name}" has no key ${JSON.stringify(item.key)}`, { details: { kind: `${what}s`, name } });
+      throw new UmiakError('NotFound', `${what} "${name}" references non-existent ${NON_EXISTENT[what]}: ${item.key}`, {
+        details: { kind: `${what}s`, name },
+        hint: 'Add the key, or take it out of the items of the volume.',
+      });
   }
   return files;
 }

@@ -1,14 +1,15 @@
 import type { Stats } from 'node:fs';
-import { chmod, chown, lstat, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Log, messageOf, quantityValue, UmiakError } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { MS_NODEV, MS_NOSUID, mount, umount } from '#linux/mount.ts';
+import { readMountTable } from '#linux/mount-table.ts';
 import type { NodeFacts } from '../downward.ts';
 import type { PreparedVolume, VolumeKeeper } from '../parts.ts';
-import { type Payload, type PayloadFile, writeAtomically } from './atomic-writer.ts';
-import type { ObjectSource } from './object-source.ts';
+import { isFilled, type Payload, type PayloadFile, writeAtomically } from './atomic-writer.ts';
+import type { ObjectSource, ObjectUse } from './object-source.ts';
 import { configMapFiles, downwardFiles, secretFiles, type Volume } from './payloads.ts';
 import { TokenKeeper } from './tokens.ts';
 
@@ -24,9 +25,16 @@ export interface LocalVolumesOptions {
   log: Log;
 }
 
+const STALE_RETRY_MS = 10_000;
+
 interface PodState {
   pod: Pod;
+  /** What is there; absent when it must be looked at again. */
   prepared?: Promise<Map<string, PreparedVolume>>;
+  /** All work on this pod's directory so far: one thing at a time. */
+  work: Promise<unknown>;
+  /** Some volume could not be filled anew and has old contents. */
+  isStale?: boolean;
   refresh?: Disposable;
 }
 
@@ -43,55 +51,67 @@ export class LocalVolumes implements VolumeKeeper {
 
   prepare(pod: Pod): Promise<Map<string, PreparedVolume>> {
     const { uid } = pod.metadata;
-    const state: PodState = this.#pods.get(uid) ?? { pod };
+    const state: PodState = this.#pods.get(uid) ?? { pod, work: Promise.resolve() };
     this.#pods.set(uid, state);
     const changed = state.pod !== pod && needsDownward(pod);
     state.pod = pod;
     if (!state.prepared || changed) {
-      const preparing = this.#prepareAll(pod);
+      const preparing = state.work.then(() => this.#prepareAll(state));
       state.prepared = preparing;
-      preparing.catch(() => {
+      state.work = preparing.catch(() => {
         if (state.prepared === preparing) delete state.prepared;
       });
     }
     return state.prepared;
   }
 
-  async #prepareAll(pod: Pod): Promise<Map<string, PreparedVolume>> {
-    const volumes = pod.spec.volumes ?? [];
-    const made = await Promise.all(volumes.map(async volume => [volume.name, await this.#prepareOne(pod, volume)] as const));
-    this.#scheduleRefresh(pod.metadata.uid);
+  async #prepareAll(state: PodState): Promise<Map<string, PreparedVolume>> {
+    const { pod } = state;
+    state.isStale = false;
+    const { directory } = this.#options;
+    const { uid } = pod.metadata;
+    await makeDirectory(join(directory, uid), 0o750);
+    const made = await Promise.all(
+      (pod.spec.volumes ?? []).map(async volume => [volume.name, await this.#prepareOne(pod, volume)] as const),
+    );
+    this.#scheduleRefresh(uid);
     return new Map(made);
   }
 
   async #prepareOne(pod: Pod, volume: Volume): Promise<PreparedVolume> {
-    const path = join(this.#options.directory, pod.metadata.uid, volume.name);
-    if (volume.emptyDir) return this.#emptyDir(pod, path, volume.emptyDir);
-    if (volume.hostPath) return hostPath(volume.hostPath);
-    const payload = await this.#payloadOf(pod, volume);
-    if (!payload) {
-      const type = Object.keys(volume).find(key => key !== 'name') ?? 'unknown';
-      throw new UmiakError('NotImplemented', `volume "${volume.name}" is of type ${type}, which this node does not have yet`, {
-        hint: 'emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes work.',
+    try {
+      const path = join(this.#options.directory, pod.metadata.uid, volume.name);
+      if (volume.emptyDir) return await prepareEmptyDir(path, volume.emptyDir, pod.spec.securityContext?.fsGroup);
+      if (volume.hostPath) return await hostPath(volume.hostPath);
+      const payload = await this.#payloadOf(pod, volume);
+      if (!payload) {
+        const type = Object.keys(volume).find(key => key !== 'name') ?? 'unknown';
+        throw new UmiakError('NotImplemented', `volumes of type ${type} are not there yet`, {
+          hint: 'emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes work.',
+        });
+      }
+      await writeAtomically(path, owned(payload, pod));
+      return { path, readOnly: true };
+    } catch (error) {
+      const kept = await this.#keptContents(pod, volume, error);
+      if (kept) return kept;
+      const { reason, details, hint }: Partial<UmiakError> = error instanceof UmiakError ? error : {};
+      throw new UmiakError(reason ?? 'InternalError', `MountVolume.SetUp failed for volume "${volume.name}" : ${messageOf(error)}`, {
+        ...(details ? { details } : {}),
+        ...(hint ? { hint } : {}),
+        cause: error,
       });
     }
-    await writeAtomically(path, owned(payload, pod));
-    return { path, readOnly: true };
   }
 
-  async #emptyDir(pod: Pod, path: string, { medium, sizeLimit }: NonNullable<Volume['emptyDir']>): Promise<PreparedVolume> {
-    await mkdir(path, { recursive: true, mode: 0o755 });
-    if (medium === 'Memory' && !(await isMountPoint(path))) {
-      const size = sizeLimit === undefined ? '' : `,size=${quantityValue(sizeLimit)}`;
-      mount('tmpfs', path, 'tmpfs', MS_NOSUID | MS_NODEV, `mode=1777${size}`);
-    }
-    await chmod(path, 0o777);
-    const { fsGroup } = pod.spec.securityContext ?? {};
-    if (fsGroup !== undefined) {
-      await chown(path, 0, fsGroup);
-      await chmod(path, 0o2777);
-    }
-    return { path };
+  /** A volume that was filled once stays as it is while its source is away; containers that use it may go on and start again. */
+  async #keptContents({ metadata }: Pod, { name }: Volume, error: unknown): Promise<PreparedVolume | undefined> {
+    const path = join(this.#options.directory, metadata.uid, name);
+    if (!(await isFilled(path))) return undefined;
+    const state = this.#pods.get(metadata.uid);
+    if (state) state.isStale = true;
+    this.#options.log.warn('a volume keeps its old contents', { pod: metadata.uid, volume: name, error: messageOf(error) });
+    return { path, readOnly: true };
   }
 
   /** The files of a volume that objects of the API fill; undefined for other types. */
@@ -133,11 +153,15 @@ export class LocalVolumes implements VolumeKeeper {
   }
 
   #configMap({ metadata }: Pod, name: string) {
-    return this.#options.objects.configMap(metadata.namespace ?? '', name, metadata.uid, () => this.#sourceChanged(metadata.uid));
+    return this.#options.objects.configMap(metadata.namespace ?? '', name, this.#use(metadata.uid));
   }
 
   #secret({ metadata }: Pod, name: string) {
-    return this.#options.objects.secret(metadata.namespace ?? '', name, metadata.uid, () => this.#sourceChanged(metadata.uid));
+    return this.#options.objects.secret(metadata.namespace ?? '', name, this.#use(metadata.uid));
+  }
+
+  #use(user: string): ObjectUse {
+    return { user, purpose: 'volumes', changed: () => this.#sourceChanged(user) };
   }
 
   #sourceChanged(uid: string): void {
@@ -155,63 +179,89 @@ export class LocalVolumes implements VolumeKeeper {
 
   #scheduleRefresh(uid: string): void {
     const state = this.#pods.get(uid);
-    const inMs = this.#tokens.refreshInMs(uid);
     state?.refresh?.[Symbol.dispose]();
-    if (state && inMs !== undefined) state.refresh = this.#options.clock.after(inMs, () => this.#sourceChanged(uid));
+    const spentInMs = this.#tokens.refreshInMs(uid) ?? Number.POSITIVE_INFINITY;
+    const inMs = state?.isStale ? STALE_RETRY_MS : spentInMs;
+    if (state && inMs !== Number.POSITIVE_INFINITY) state.refresh = this.#options.clock.after(inMs, () => this.#sourceChanged(uid));
   }
 
   async release(podUid: string): Promise<void> {
     const state = this.#pods.get(podUid);
     this.#pods.delete(podUid);
-    state?.refresh?.[Symbol.dispose]();
-    await state?.prepared?.catch(() => {});
-    this.#tokens.forget(podUid);
+    // What waits for an object ends with its watch; what it then still asked for is released too.
     await this.#options.objects.release(podUid);
+    await state?.work;
+    await this.#options.objects.release(podUid);
+    state?.refresh?.[Symbol.dispose]();
+    this.#tokens.forget(podUid);
     await removeVolumes(join(this.#options.directory, podUid));
   }
 
   async sweep(livingUids: ReadonlySet<string>): Promise<void> {
     for (const uid of await readdir(this.#options.directory).catch(() => []))
-      if (!livingUids.has(uid)) await removeVolumes(join(this.#options.directory, uid));
+      if (!livingUids.has(uid) && !this.#pods.has(uid)) await removeVolumes(join(this.#options.directory, uid));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { refresh } of this.#pods.values()) refresh?.[Symbol.dispose]();
+    this.#pods.clear();
   }
 }
 
-/** Takes away a pod's volumes: memory ones are unmounted first, nothing is removed through a mount. */
+/** Takes away a pod's volumes: what is mounted in them is unmounted first, nothing is removed through a mount. */
 async function removeVolumes(directory: string): Promise<void> {
-  for (const name of await readdir(directory).catch(() => [])) {
-    const path = join(directory, name);
-    while (await isMountPoint(path)) umount(path, { detach: true });
-  }
+  const mounted = readMountTable().filter(({ target }) => target.startsWith(`${directory}/`));
+  for (const { target } of mounted.reverse()) umount(target, { detach: true });
   await rm(directory, { recursive: true, force: true });
 }
 
-async function isMountPoint(path: string): Promise<boolean> {
-  const [here, above] = await Promise.all([lstat(path), lstat(join(path, '..'))]).catch(() => []);
-  return here !== undefined && above !== undefined && here.dev !== above.dev;
+/** A directory with this mode whatever the umask; one that is there stays as it is. */
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  if ((await mkdir(path, { recursive: true, mode })) !== undefined) await chmod(path, mode);
 }
 
-const MUST_BE: Record<string, (is: Stats) => boolean> = {
-  Directory: is => is.isDirectory(),
-  File: is => is.isFile(),
-  Socket: is => is.isSocket(),
-  CharDevice: is => is.isCharacterDevice(),
-  BlockDevice: is => is.isBlockDevice(),
+/** Everybody's, or `fsGroup`'s, when it is made; afterwards it is its containers' own. */
+async function prepareEmptyDir(
+  path: string,
+  { medium, sizeLimit }: NonNullable<Volume['emptyDir']>,
+  fsGroup: number | undefined,
+): Promise<PreparedVolume> {
+  const mode = fsGroup === undefined ? 0o777 : 0o2777;
+  if (medium === 'Memory') {
+    await makeDirectory(path, 0o755);
+    if (readMountTable().some(({ target }) => target === path)) return { path };
+    const options = [`mode=${mode.toString(8)}`, ...(fsGroup === undefined ? [] : [`gid=${fsGroup}`])];
+    if (sizeLimit !== undefined) options.push(`size=${quantityValue(sizeLimit)}`);
+    mount('tmpfs', path, 'tmpfs', MS_NOSUID | MS_NODEV, options.join());
+    return { path };
+  }
+  if (await lstat(path).catch(() => undefined)) return { path };
+  const fresh = `${path}..new`;
+  await rm(fresh, { recursive: true, force: true });
+  await mkdir(fresh);
+  if (fsGroup !== undefined) await chown(fresh, 0, fsGroup);
+  await chmod(fresh, mode);
+  await rename(fresh, path);
+  return { path };
+}
+
+const HOST_PATH_TYPES: Record<string, { name: string; is: (stats: Stats) => boolean }> = {
+  Directory: { name: 'directory', is: stats => stats.isDirectory() },
+  File: { name: 'file', is: stats => stats.isFile() },
+  Socket: { name: 'socket file', is: stats => stats.isSocket() },
+  CharDevice: { name: 'character device', is: stats => stats.isCharacterDevice() },
+  BlockDevice: { name: 'block device', is: stats => stats.isBlockDevice() },
 };
 
 async function hostPath({ path, type = '' }: NonNullable<Volume['hostPath']>): Promise<PreparedVolume> {
-  let is = await stat(path).catch(() => undefined);
-  if (!is && type === 'DirectoryOrCreate') await mkdir(path, { recursive: true, mode: 0o755 });
-  else if (!is && type === 'FileOrCreate') await writeFile(path, '', { flag: 'a', mode: 0o644 });
-  else if (!is && type === '') await mkdir(path, { recursive: true, mode: 0o755 });
-  is ??= await stat(path).catch(() => undefined);
-  const expected = type.replace('OrCreate', '');
-  if (!is || (expected && !MUST_BE[expected]?.(is))) {
-    throw new UmiakError('NotFound', `hostPath ${path} is no ${expected || 'directory or file'}`, {
-      hint: 'See the type of the hostPath volume.',
+  const there = await stat(path).catch(() => undefined);
+  if (!there && (type === 'DirectoryOrCreate' || type === '')) await makeDirectory(path, 0o755);
+  if (!there && type === 'FileOrCreate') await writeFile(path, '', { flag: 'a', mode: 0o644 });
+  const expected = HOST_PATH_TYPES[type.replace('OrCreate', '')];
+  const stats = there ?? (await stat(path).catch(() => undefined));
+  if (expected && !(stats && expected.is(stats))) {
+    throw new UmiakError('NotFound', `hostPath type check failed: ${path} is not a ${expected.name}`, {
+      hint: 'Make it on the node, or change the type of the hostPath volume.',
     });
   }
   return { path };
