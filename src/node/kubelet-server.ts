@@ -2,27 +2,33 @@ import { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
-import { isUmiakError, type Log, messageOf, UmiakError } from '#base/index.ts';
-import type { Container, Engine, LogOptions, StreamSession } from '#engine/engine.ts';
+import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError } from '#base/index.ts';
+import type { Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
-import { type CertificatePair, isApiServerClient } from '#pki/index.ts';
+import { type CertificatePair, isApiServerClient, isClientCertificate, subjectOf } from '#pki/index.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
-import { acceptChannels, type Channels, toExitStatus, toFailureStatus } from '#wire/websocket-channels.ts';
-import { instancesOf } from './plan-pod.ts';
+import { acceptChannels } from '#wire/websocket-channels.ts';
+import { chooseLogs, chooseRunning, isTrue, readLogQuery } from './kubelet-logs.ts';
+import { containersOf, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
+import { serveSession } from './kubelet-streams.ts';
 
 export interface KubeletServerOptions {
   address: string;
   /** 0 takes a free one. */
   port: number;
   tls: CertificatePair;
-  /** The cluster's authority, PEM: it must have signed the caller's certificate, which must be the API server's. */
+  /** The cluster's authority, PEM: it must have signed the caller's certificate. */
   authority: string;
+  /** As statistics call it; this machine's host name when absent. */
+  nodeName?: string;
   /** The pods of this node. */
   pods: { pods(): Pod[]; pod(namespace: string, name: string): Pod | undefined };
-  engine: Engine;
+  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'exec' | 'attach' | 'logs' | 'stats'>;
+  clock?: Clock;
   log: Log;
 }
 
@@ -30,18 +36,27 @@ export interface KubeletServer extends AsyncDisposable {
   readonly port: number;
 }
 
+/** Longer than the API server keeps an idle connection, so that it is never ours that closes one it is about to use. */
+const KEEP_ALIVE_MS = 75_000;
+
 /**
- * The node's HTTPS API, with the kubelet's paths: logs, exec, attach, pods, health. Only the API server's own client is let in; it has
- * already judged who may do what.
+ * The node's HTTPS API, with the kubelet's paths: logs, exec, attach, pods, statistics, health. Let in are the API server's own client,
+ * which has already judged who may do what, and the cluster's masters; every user's certificate comes from the same authority, and no
+ * other of them will do.
  */
 export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
   const { address, port, tls, authority, log } = options;
   const server = createServer({ cert: tls.certificate, key: tls.key, ca: authority, requestCert: true, rejectUnauthorized: false });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.on('request', (request, response) => {
     answer(options, request, response).catch(error => fail(response, error, log));
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    upgrade(options, request, socket, head).catch(error => refuseUpgrade(socket, statusOf(error), messageOf(error)));
+    upgrade(options, request, socket, head).catch(error => {
+      const status = statusOf(error);
+      if (status === 500) log.warn("a request to the node's API failed", { error });
+      refuseUpgrade(socket, status, messageOf(error));
+    });
   });
   server.on('tlsClientError', error => log.debug('a connection was refused', { error: messageOf(error) }));
   const sockets = new Set<Duplex>();
@@ -63,162 +78,125 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
 function listen(server: Server, address: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, address, resolve);
+    server.listen(port, address, () => {
+      server.off('error', reject);
+      resolve();
+    });
   });
 }
 
-/** @throws `Unauthorized`, `Forbidden` unless the connection is the API server's */
+/** Connections that were let in: asked once each. */
+const admitted = new WeakSet<object>();
+
+/** @throws `Unauthorized`, `Forbidden` unless the connection is one of those that may call */
 function admit(request: IncomingMessage): void {
   const socket = request.socket as TLSSocket;
-  if (!socket.authorized) throw new UmiakError('Unauthorized', 'a client certificate of the cluster is needed');
+  if (admitted.has(socket)) return;
   const { raw } = socket.getPeerCertificate();
-  if (!raw || !isApiServerClient(new X509Certificate(raw))) throw new UmiakError('Forbidden', "only the API server may use a node's API");
+  // A resumed connection without a certificate counts as authorized, too.
+  if (!socket.authorized || !raw) throw new UmiakError('Unauthorized', 'a client certificate of the cluster is needed');
+  if (!mayCall(new X509Certificate(raw))) throw new UmiakError('Forbidden', "only the API server may use a node's API");
+  admitted.add(socket);
+}
+
+function mayCall(certificate: X509Certificate): boolean {
+  return isApiServerClient(certificate) || (isClientCertificate(certificate) && subjectOf(certificate).O.includes('system:masters'));
+}
+
+interface Asked {
+  verb: string;
+  path: string[];
+  query: URLSearchParams;
+  pathname: string;
+}
+
+/** @throws `BadRequest` for what is no path */
+function parse({ url = '/' }: IncomingMessage): Asked {
+  const parsed = URL.parse(url.replace(/^\/+/, '/'), 'https://node');
+  try {
+    const [, verb = '', ...path] = (parsed?.pathname ?? '%').split('/').map(decodeURIComponent);
+    return { verb, path, query: parsed?.searchParams ?? new URLSearchParams(), pathname: parsed?.pathname ?? '' };
+  } catch {
+    throw new UmiakError('BadRequest', `${JSON.stringify(url)} is no path`);
+  }
 }
 
 async function answer(options: KubeletServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
   admit(request);
-  const url = new URL(request.url ?? '/', 'https://node');
-  const [, verb, ...rest] = url.pathname.split('/').map(decodeURIComponent);
-  if (request.method !== 'GET') throw new UmiakError('MethodNotAllowed', `the node's API has no ${request.method} ${url.pathname}`);
-  if (verb === 'healthz') return void response.end('ok');
-  if (verb === 'pods') {
-    const items = options.pods.pods();
-    response.setHeader('content-type', 'application/json');
-    return void response.end(JSON.stringify({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items }));
+  const asked = parse(request);
+  const { verb, path, pathname } = asked;
+  const { pods, engine, clock = systemClock, nodeName = hostname() } = options;
+  if (verb === 'portForward') throw noPortForward();
+  if (verb === 'exec' || verb === 'attach') throw new UmiakError('BadRequest', 'Upgrade request required');
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    throw new UmiakError('MethodNotAllowed', `the node's API has no ${request.method} ${pathname}`);
+  switch ([verb, ...(verb === 'containerLogs' ? [] : path)].join('/')) {
+    case 'healthz':
+      return sendText(response, 'ok');
+    case 'pods':
+      return sendJson(response, { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: pods.pods() });
+    case 'containerLogs':
+      return await sendLogs(options, asked, response);
+    case 'stats/summary':
+      return sendJson(response, toSummary(nodeName, await measure(engine, pods.pods(), clock.now())));
+    case 'metrics/resource':
+      return sendText(response, renderMetrics(toResourceMetrics(await measure(engine, pods.pods(), clock.now()))));
+    case 'metrics': {
+      const byPod = pods.pods().map(pod => containersOf(engine, pod));
+      const running = byPod.filter(containers => containers.some(({ state }) => state === 'running')).length;
+      return sendText(response, renderMetrics(toAgentMetrics(byPod.flat(), running)));
+    }
+    default:
+      throw new UmiakError('NotFound', `the node's API has no ${pathname}`);
   }
-  if (verb === 'containerLogs') return sendLogs(options, rest, url.searchParams, response);
-  if (verb === 'stats' && rest[0] === 'summary') return sendStats(options, response);
-  if (verb === 'portForward') throw new UmiakError('NotImplemented', 'port-forward is not there yet');
-  throw new UmiakError('NotFound', `the node's API has no ${url.pathname}`);
 }
 
-async function sendLogs(
-  options: KubeletServerOptions,
-  path: readonly string[],
-  query: URLSearchParams,
-  response: ServerResponse,
-): Promise<void> {
-  const instance = findInstance(options, path, query.get('previous') === 'true');
+function sendText(response: ServerResponse, text: string): void {
+  response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
+  response.end(text);
+}
+
+function sendJson(response: ServerResponse, value: object): void {
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify(value));
+}
+
+/** A log as it is written, as fast as the reader takes it, until it ends or the reader goes. */
+async function sendLogs({ pods, engine, clock = systemClock }: KubeletServerOptions, asked: Asked, response: ServerResponse) {
+  const [, , container = ''] = asked.path;
+  const pod = findPod(pods, asked.path);
+  const logOptions = readLogQuery(asked.query, clock.now());
+  const { id } = chooseLogs(pod, containersOf(engine, pod), container, isTrue(asked.query.get('previous')));
   const gone = new AbortController();
-  response.on('close', () => gone.abort());
-  const number = (name: string) => (query.has(name) ? Number(query.get(name)) : undefined);
-  const since = query.has('sinceSeconds')
-    ? Date.now() - Number(query.get('sinceSeconds')) * 1000
-    : query.has('sinceTime')
-      ? Date.parse(query.get('sinceTime') ?? '')
-      : undefined;
-  const [tailLines, limitBytes] = [number('tailLines'), number('limitBytes')];
-  const logOptions: LogOptions = {
-    follow: query.get('follow') === 'true',
-    timestamps: query.get('timestamps') === 'true',
-    signal: gone.signal,
-    ...(tailLines === undefined ? {} : { tailLines }),
-    ...(limitBytes === undefined ? {} : { limitBytes }),
-    ...(since === undefined || Number.isNaN(since) ? {} : { sinceMs: since }),
-  };
+  response.once('close', () => gone.abort());
+  const log = engine.logs(id, { ...logOptions, signal: gone.signal });
   response.setHeader('content-type', 'text/plain');
   response.flushHeaders();
-  await pipeline(options.engine.logs(instance.id, logOptions), response).catch(error => {
+  await pipeline(log, response).catch(error => {
     if (!gone.signal.aborted) throw error;
   });
 }
 
-/** Newest instance of the container, or with `previous` the one before. @throws `NotFound`, `BadRequest` in the kubelet's words */
-function findInstance(
-  { pods, engine }: KubeletServerOptions,
-  [namespace = '', name = '', container = '']: readonly string[],
-  previous: boolean,
-): Container {
+/** @throws `NotFound` in the kubelet's words */
+function findPod(pods: KubeletServerOptions['pods'], [namespace = '', name = '']: readonly string[]): Pod {
   const pod = pods.pod(namespace, name);
-  if (!pod) throw new UmiakError('NotFound', `pod "${name}" is not on this node`);
-  const sandboxes = engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === pod.metadata.uid);
-  const containers = sandboxes.flatMap(({ id }) => engine.containers({ sandboxId: id }));
-  const instances = instancesOf(containers, container).filter(({ startedAtMs }) => startedAtMs !== undefined);
-  const found = instances[previous ? 1 : 0];
-  if (found) return found;
-  if (previous) throw new UmiakError('BadRequest', `previous terminated container "${container}" in pod "${name}" not found`);
-  const waiting = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find(
-    status => status.name === container,
-  )?.state?.waiting;
-  throw new UmiakError(
-    'BadRequest',
-    `container "${container}" in pod "${name}" is waiting to start: ${waiting?.reason ?? 'ContainerCreating'}`,
-  );
+  if (!pod) throw new UmiakError('NotFound', `pod ${JSON.stringify(name)} does not exist`, { details: { kind: 'pods', name } });
+  return pod;
 }
 
-async function sendStats({ engine, pods }: KubeletServerOptions, response: ServerResponse): Promise<void> {
-  const byPod = await Promise.all(
-    pods.pods().map(async ({ metadata: { name, namespace, uid } }) => {
-      const sandboxes = engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === uid);
-      const running = sandboxes.flatMap(({ id }) => engine.containers({ sandboxId: id })).filter(({ state }) => state === 'running');
-      const containers = await Promise.all(
-        running.map(async ({ id, config }) => {
-          const { atMs, cpuUsageNs, memoryUsageBytes, memoryWorkingSetBytes } = await engine.stats(id);
-          const time = new Date(atMs).toISOString();
-          return {
-            name: config.metadata.name,
-            cpu: { time, usageCoreNanoSeconds: cpuUsageNs },
-            memory: { time, usageBytes: memoryUsageBytes, workingSetBytes: memoryWorkingSetBytes },
-          };
-        }),
-      );
-      return { podRef: { name, namespace, uid }, containers };
-    }),
-  );
-  response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify({ pods: byPod }));
-}
-
-/** exec and attach over WebSocket channels. */
-async function upgrade(options: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+/** exec and attach, over WebSocket channels. */
+async function upgrade({ pods, engine }: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   admit(request);
-  const url = new URL(request.url ?? '/', 'https://node');
-  const [, verb, ...path] = url.pathname.split('/').map(decodeURIComponent);
-  const query = url.searchParams;
-  if (verb !== 'exec' && verb !== 'attach') throw new UmiakError('NotFound', `the node's API has no ${url.pathname} to upgrade`);
-  const instance = findInstance(options, path, false);
-  if (instance.state !== 'running') throw new UmiakError('BadRequest', `container ${path[2]} is not running`);
-  const [tty, stdin] = [
-    query.get('tty') === '1' || query.get('tty') === 'true',
-    query.get('input') === '1' || query.get('stdin') === 'true',
-  ];
-  const channels = await acceptChannels(request, socket, head);
-  const gone = new AbortController();
-  void channels.closed.then(() => gone.abort());
-  try {
-    if (verb === 'attach') {
-      const session = await options.engine.attach(instance.id, { stdin });
-      await join(session, channels);
-      await channels.sendStatus(toExitStatus(0));
-      return;
-    }
-    const session = await options.engine.exec(instance.id, { command: query.getAll('command'), tty, stdin, signal: gone.signal });
-    const streams = join(session, channels);
-    const exitCode = await session.exitCode;
-    await streams;
-    await channels.sendStatus(toExitStatus(exitCode));
-  } catch (error) {
-    await channels.sendStatus(toFailureStatus(messageOf(error)));
-  } finally {
-    gone.abort();
-  }
+  const { verb, path, query, pathname } = parse(request);
+  if (verb === 'portForward') throw noPortForward();
+  if (verb !== 'exec' && verb !== 'attach') throw new UmiakError('NotFound', `the node's API has no ${pathname} to upgrade`);
+  const [, , container = ''] = path;
+  const choose = () => chooseRunning(containersOf(engine, findPod(pods, path)), container);
+  await serveSession(engine, verb, choose, query, await acceptChannels(request, socket, head));
 }
 
-/** Joins a session's streams with the client's; resolves when the session's output is over or the client has gone. */
-async function join(session: StreamSession, channels: Channels): Promise<void> {
-  const quietly = (work: Promise<unknown>) => work.catch(() => {});
-  if (session.stdin) void quietly(pipeline(channels.stdin, session.stdin));
-  void quietly(followSize(session, channels));
-  const output = Promise.all([
-    quietly(pipeline(session.stdout, channels.stdout, { end: false })),
-    session.stderr ? quietly(pipeline(session.stderr, channels.stderr, { end: false })) : undefined,
-  ]);
-  await Promise.race([output, channels.closed]);
-  session.close();
-}
-
-async function followSize(session: StreamSession, channels: Channels): Promise<void> {
-  for await (const { width, height } of channels.resize) session.resize({ rows: height, columns: width });
+function noPortForward(): UmiakError {
+  return new UmiakError('NotImplemented', 'port-forward is not there yet: reach the pod by its address, or by a Service of type NodePort');
 }
 
 function fail(response: ServerResponse, error: unknown, log: Log): void {
