@@ -5,7 +5,7 @@ import { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import { Pod } from '#kinds/pod.ts';
 import { Service } from '#kinds/service.ts';
 import { TestCluster, until } from '../tests/cluster.ts';
-import { report } from './table.ts';
+import { quantile, report } from './table.ts';
 
 const PODS = 40;
 const BURST = 50;
@@ -138,23 +138,20 @@ async function measureServices(client: Client): Promise<void> {
     );
   }
   await using nft = new NftTransactions();
-  const table = async () => (await nft.list(cluster.name)) ?? '';
-  await until('all Services in the kernel', async () => (await table()).split('10.200.0.1').length > 1000, 120_000);
+  await until('all Services in the kernel', async () => ((await nft.list(cluster.name)) ?? '').split('10.200.0.1').length > 1000, 120_000);
+  const { spec } = (await client.get(Service, { namespace: 'default', name: 's-500' })) ?? {};
+  const element = `get element ip ${cluster.name} endpoints { ${spec?.clusterIP} . tcp . 80 . 1 }`;
   const times: number[] = [];
-  for (let round = 1; round <= 50; round++) {
-    const address = `10.201.${round}.1`;
+  for (let round = 0; round < 100; round++) {
+    const addresses = round % 2 === 0 ? ['10.200.0.1', '10.201.0.1'] : ['10.200.0.1'];
+    const endpoints = addresses.map(address => ({ addresses: [address], conditions: { ready: true } }));
     const began = performance.now();
-    await client.patch(
-      EndpointSlice,
-      { namespace: 'default', name: 's-500' },
-      { endpoints: [{ addresses: [address], conditions: { ready: true } }] },
-      { type: 'merge' },
-    );
-    await changedUntil(nft, cluster.name, address);
+    await client.patch(EndpointSlice, { namespace: 'default', name: 's-500' }, { endpoints }, { type: 'merge' });
+    await hasElement(nft, element, addresses.length === 2);
     times.push(performance.now() - began);
   }
   report({
-    what: "a Service's endpoint: API write to nftables, 1,000 Services, p99 (reading the table included)",
+    what: "a Service's endpoint: API write to nftables, 1,000 Services, p99",
     unit: 'ms',
     ours: quantile(times, 0.99),
     better: 'less',
@@ -162,8 +159,15 @@ async function measureServices(client: Client): Promise<void> {
   });
 }
 
-async function changedUntil(nft: { list(table: string): Promise<string | undefined> }, table: string, address: string): Promise<void> {
-  while (!(await nft.list(table))?.includes(address));
+/** Asks the kernel, again and again, until the second endpoint is there or gone. */
+async function hasElement(nft: { apply(ruleset: string): Promise<void> }, element: string, wanted: boolean): Promise<void> {
+  for (;;) {
+    const there = await nft.apply(element).then(
+      () => true,
+      () => false,
+    );
+    if (there === wanted) return;
+  }
 }
 
 async function watchRunning(client: Client, signal: AbortSignal, seen: (name: string) => void): Promise<void> {
@@ -206,9 +210,4 @@ function cpuTicks(pid: number): number {
     ticks += Number(fields[11]) + Number(fields[12]);
   }
   return ticks;
-}
-
-function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
 }
