@@ -17,6 +17,20 @@ const OPERATIONS = [
   ['/{name}', 'delete', 'delete'],
 ] as const;
 
+/** The type that kubectl asks for; under its old name, which it asks for too, `@` stood where `.` is now. */
+const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2';
+
+/**
+ * `/openapi/v2` without definitions, in protobuf: kubectl checks a `kind: List` by it, whatever v3 says, and leaves what it does not
+ * find to the server's own `fieldValidation`. `swagger: "2.0"`, `info: { title, version }`.
+ */
+const V2_OUTCOME: Outcome = {
+  type: 'bytes',
+  status: 200,
+  bytes: Buffer.from('\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.36.3', 'latin1'),
+  contentType: `${V2_PROTOBUF}.v1.0+protobuf`,
+};
+
 /** `/openapi/v3`: one document a group version, made from the schema when first asked for. Its address bears a hash, so clients keep it. */
 export class OpenApi {
   readonly #byRoot: Map<string, Served[]>;
@@ -29,8 +43,9 @@ export class OpenApi {
     );
   }
 
-  /** Undefined for other paths. `/openapi/v2` is not there, and kubectl does without. */
+  /** Undefined for other paths. */
   answer(path: string, { query, request }: Context): Outcome | undefined {
+    if (path === '/openapi/v2') return request.headers.accept?.includes(V2_PROTOBUF) ? V2_OUTCOME : undefined;
     if (path === '/openapi/v3') {
       const hash = this.#schemaHash();
       const paths = Object.fromEntries(

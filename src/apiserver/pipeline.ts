@@ -47,7 +47,8 @@ export function createPipeline(options: PipelineOptions): (request: ApiRequest) 
 const passing: Step = (_context, next) => next();
 
 function route(request: ApiRequest, resources: Resources): { context: Context; misrouted?: unknown } {
-  const media = negotiate(request.headers.accept);
+  // The OpenAPI documents know their own forms.
+  const media = negotiate(request.url.startsWith('/openapi/') ? undefined : request.headers.accept);
   const base = { request, media, identity: NOBODY, warnings: [] };
   try {
     return { context: { ...base, ...routeOf(request.method, request.url, resources) } };

@@ -80,6 +80,7 @@ async function untilReady(role: Role, config: Config, child: ChildProcess | unde
       died.promise,
     ]);
   } finally {
+    stop.abort();
     died.promise.catch(() => {});
     child?.removeAllListeners('exit');
   }
