@@ -34,7 +34,7 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
   const nothing = openSync('/dev/null', 'r+');
   let starter: number;
   try {
-    starter = spawnProcess({
+    starter = await spawnProcess({
       file: CONMON,
       args: toConmonArgs(options),
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -12,6 +12,7 @@ import type { Container, ContainerConfig, EngineEvent, Sandbox, SandboxConfig } 
 import { type LocalEngine, openEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
 import { EnginePaths } from './paths.ts';
+import { type ContainerRecord, readRecord } from './records.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 import { findMonitors } from './world.ts';
@@ -295,8 +296,8 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
       const [out, err, code] = await Promise.all([text(session.stdout), text(session.stderr!), session.exitCode]);
       assert.deepEqual([out, err, code], ['through stdin\nweb\n/tmp\n', 'err\n', 0]);
       const missing = await engine.exec(container.id, { command: ['/no/such'] });
-      assert.notEqual(await missing.exitCode, 0);
-      await Promise.all([text(missing.stdout), text(missing.stderr!)]);
+      const [, why, status] = await Promise.all([text(missing.stdout), text(missing.stderr!), missing.exitCode]);
+      assert.deepEqual([why, status], ['exec: "/no/such": no such file or directory\n', 127]);
     });
 
     test('exec with much data both ways', async () => {
@@ -409,8 +410,8 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
 
     test('a killed monitor is MonitorLost, and nothing of the container stays', async () => {
       const container = await start('sleep 1000 & sleep 1000');
-      const { monitor } = readRecord(`${dirs.dataDir}/engine/containers/${container.id}/record.json`);
-      process.kill(monitor.pid, 'SIGKILL');
+      const { monitor } = readRecord<ContainerRecord>(`${dirs.dataDir}/engine/containers/${container.id}`)!;
+      process.kill(monitor!.pid, 'SIGKILL');
       const ended = await exited(engine, container.id);
       assert.deepEqual([ended.exitCode, ended.reason], [137, 'MonitorLost']);
     });
@@ -423,7 +424,7 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
       const created = await create('echo later', {}, pod);
       await said(running.id, 'up');
       await engine[Symbol.asyncDispose]();
-      process.kill(readRecord(`${dirs.dataDir}/engine/containers/${lost.id}/record.json`).monitor.pid, 'SIGKILL');
+      process.kill(readRecord<ContainerRecord>(`${dirs.dataDir}/engine/containers/${lost.id}`)!.monitor!.pid, 'SIGKILL');
       await fileAppears(`${dirs.runDir}/engine/exits/${ending.id}`);
       engine = await open();
       assert.equal(engine.sandbox(pod.id)?.state, 'ready');
@@ -462,10 +463,10 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
 
     test('removing an instance whose processes were all killed leaves nothing', async () => {
       const container = await start('sleep 1000 & exec sleep 1000');
-      const { monitor } = readRecord(`${dirs.dataDir}/engine/containers/${container.id}/record.json`);
+      const { monitor } = readRecord<ContainerRecord>(`${dirs.dataDir}/engine/containers/${container.id}`)!;
       await start('exec sleep 1000');
       await engine[Symbol.asyncDispose]();
-      process.kill(monitor.pid, 'SIGKILL');
+      process.kill(monitor!.pid, 'SIGKILL');
       await removeInstance({ instance, ...dirs });
       const { mounts, cgroups, processes } = countResources(scope);
       assert.deepEqual([mounts.filter(target => !target.includes('/netns/')), cgroups, processes], [[], [], []]);
@@ -486,10 +487,6 @@ export async function exited(engine: LocalEngine, id: string): Promise<Container
   });
   if (engine.container(id)?.state !== 'exited') await promise;
   return engine.container(id)!;
-}
-
-function readRecord(file: string): { monitor: { pid: number } } {
-  return JSON.parse(readFileSync(file, 'utf8')) as { monitor: { pid: number } };
 }
 
 async function fileAppears(file: string): Promise<void> {

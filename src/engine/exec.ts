@@ -50,15 +50,15 @@ export interface StartExecOptions {
 }
 
 /** Runs a process in a running container. It ends with the container, with `close`, or by itself. */
-export function startExec({ id, runtime, bundle, process, stdin, signal }: StartExecOptions): ExecSession {
+export async function startExec({ id, runtime, bundle, process, stdin, signal }: StartExecOptions): Promise<ExecSession> {
   signal?.throwIfAborted();
   const files = `${bundle}/exec-${newNameSuffix(10)}`;
   const pidFile = `${files}.pid`;
   writeFileSync(`${files}.json`, JSON.stringify(process), { mode: 0o600 });
   const ends = process.terminal ? terminalEnds() : pipeEnds(stdin);
-  let child: ReturnType<typeof spawnChild>;
+  let child: Awaited<ReturnType<typeof spawnChild>>;
   try {
-    child = spawnChild({
+    child = await spawnChild({
       file: runtime.path,
       args: ['--root', runtime.root, 'exec', '--process', `${files}.json`, '--pid-file', pidFile, id],
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -79,6 +79,7 @@ export function startExec({ id, runtime, bundle, process, stdin, signal }: Start
     killExec(pidFile, child.exited);
   };
   signal?.addEventListener('abort', close, { once: true });
+  if (signal?.aborted) close(); // while it was started
   const exitCode = child.exited.then(code => {
     signal?.removeEventListener('abort', close);
     if (isClosed) ends.abandon();

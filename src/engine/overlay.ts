@@ -1,5 +1,5 @@
 import { closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
-import { mount } from '#linux/mount.ts';
+import { mountInThread } from '#linux/mount.ts';
 
 const O_PATH = 0o10000000;
 /** The kernel takes one page of options. */
@@ -20,11 +20,14 @@ export function planOverlayOptions({ lowerDirs, upper, work }: Omit<OverlayOptio
   return isPlain && Buffer.byteLength(options) < MAX_OPTIONS_BYTES ? options : undefined;
 }
 
-/** Mounts an overlay with one system call; any number of layers up to the kernel's 500, any characters in their paths. */
-export function mountOverlay({ lowerDirs, upper, work, target }: OverlayOptions): void {
+/**
+ * Mounts an overlay with one system call, off the event loop since the kernel writes to the upper file system meanwhile; any number of
+ * layers up to the kernel's 500, any characters in their paths.
+ */
+export async function mountOverlay({ lowerDirs, upper, work, target }: OverlayOptions): Promise<void> {
   const options = planOverlayOptions({ lowerDirs, upper, work });
   if (options !== undefined) {
-    mount('overlay', target, 'overlay', 0, options);
+    await mountInThread('overlay', target, 'overlay', 0, options);
     return;
   }
   const fds: number[] = [];
@@ -35,7 +38,7 @@ export function mountOverlay({ lowerDirs, upper, work, target }: OverlayOptions)
   };
   try {
     const data = `lowerdir=${lowerDirs.map(short).join(':')},upperdir=${short(upper)},workdir=${short(work)}`;
-    mount('overlay', target, 'overlay', 0, data);
+    await mountInThread('overlay', target, 'overlay', 0, data);
   } finally {
     for (const fd of fds) closeSync(fd);
   }

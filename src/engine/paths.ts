@@ -4,6 +4,8 @@ export class EnginePaths {
   readonly containers: string;
   readonly bundles: string;
   readonly exits: string;
+  /** The root file system of pause containers. */
+  readonly pauseRoot: string;
 
   readonly #runDir: string;
 
@@ -11,6 +13,7 @@ export class EnginePaths {
     this.sandboxes = `${dataDir}/engine/sandboxes`;
     this.containers = `${dataDir}/engine/containers`;
     this.bundles = `${runDir}/engine/bundles`;
+    this.pauseRoot = `${dataDir}/engine/pause`;
     this.exits = `${runDir}/engine/exits`;
     this.#runDir = runDir;
   }

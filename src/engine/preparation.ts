@@ -1,39 +1,72 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { umount } from '#linux/mount.ts';
+import { umountInThread } from '#linux/mount.ts';
 import { readBelow } from '#linux/open-below.ts';
 import { readDevice, readHostDevices } from './devices.ts';
+import type { Ledger } from './ledger.ts';
 import { type HostFacts, planOciSpec } from './oci-spec.ts';
 import { ensureMountPoints, mountOverlay } from './overlay.ts';
 import type { EnginePaths } from './paths.ts';
+import type { ImageSource } from './ports.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
-import type { OciRuntime } from './runtime.ts';
-import type { SeccompCache } from './seccomp-cache.ts';
+import type { OciRuntimes } from './runtime.ts';
+import { SeccompCache } from './seccomp-cache.ts';
 import { planUser } from './user.ts';
 
 export interface PreparationOptions {
   paths: EnginePaths;
+  ledger: Ledger;
   host: HostFacts;
-  seccomp: SeccompCache;
+  images: ImageSource;
+  runtimes: OciRuntimes;
 }
 
-/** Makes what a runtime needs to create a container: the mounted root file system and the bundle. Twice is as good as once. */
+/** Makes what a runtime needs to create a container: the mounted root file system and the bundle. Kept until the next run has ended. */
 export class Preparation {
   readonly #paths: EnginePaths;
+  readonly #ledger: Ledger;
   readonly #host: HostFacts;
-  readonly #seccomp: SeccompCache;
+  readonly #images: ImageSource;
+  readonly #runtimes: OciRuntimes;
+  readonly #seccomp = new SeccompCache();
   readonly #mounted = new Set<string>();
+  /** Those whose bundle is as their record wants it. */
+  readonly #bundled = new Set<string>();
 
-  constructor({ paths, host, seccomp }: PreparationOptions) {
+  constructor({ paths, ledger, host, images, runtimes }: PreparationOptions) {
     this.#paths = paths;
+    this.#ledger = ledger;
     this.#host = host;
-    this.#seccomp = seccomp;
+    this.#images = images;
+    this.#runtimes = runtimes;
   }
 
-  /** @throws Invalid for what the configuration asks for and can't have */
-  prepare(record: ContainerRecord, sandbox: SandboxRecord, runtime: OciRuntime, pidNamespace: string | undefined): void {
+  /** Twice is as good as once. @throws Invalid for what the configuration asks for and can't have, NotFound when the image is gone */
+  async prepare(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
+    if (!this.#mounted.has(record.id)) await this.#mount(record);
+    if (!this.#bundled.has(record.id)) this.#bundle(record, sandbox);
+    this.#bundled.add(record.id);
+  }
+
+  /** The record has changed. */
+  expire(id: string): void {
+    this.#bundled.delete(id);
+  }
+
+  /** Unmounts the root file system, which keeps what was written. The bundle is the caller's to remove. */
+  async unmount(id: string): Promise<void> {
+    this.#bundled.delete(id);
+    if (this.#mounted.delete(id)) await umountInThread(this.#paths.rootfs(id));
+  }
+
+  /** A mount that a former process made. */
+  adopt(id: string): void {
+    this.#mounted.add(id);
+  }
+
+  #bundle(record: ContainerRecord, sandbox: SandboxRecord): void {
     const { id, config, imageConfig } = record;
-    const rootfs = this.#mount(record);
+    const rootfs = this.#paths.rootfs(id);
     const security = config.security ?? {};
     const user = planUser({
       user: security.user ?? imageConfig.User ?? '',
@@ -43,7 +76,6 @@ export class Preparation {
       passwd: readBelow(rootfs, '/etc/passwd'),
       group: readBelow(rootfs, '/etc/group'),
     });
-    const { network, ipc, uts } = namespacesOf(sandbox);
     const spec = planOciSpec({
       sandbox: sandbox.config,
       container: config,
@@ -52,12 +84,7 @@ export class Preparation {
       host: this.#host,
       rootfs,
       cgroupsPath: record.cgroupPath,
-      namespaces: {
-        ...(network !== undefined ? { network } : {}),
-        ...(ipc !== undefined ? { ipc } : {}),
-        ...(uts !== undefined ? { uts } : {}),
-        ...(pidNamespace !== undefined ? { pid: pidNamespace } : {}),
-      },
+      namespaces: { ...namespacesOf(sandbox), ...this.#pidNamespace(sandbox) },
       files: record.isPause ? {} : this.#files(sandbox.id),
       devices: security.privileged
         ? readHostDevices()
@@ -66,36 +93,28 @@ export class Preparation {
     const profile = security.privileged ? 'unconfined' : security.seccomp;
     const bundle = this.#paths.bundle(id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
-    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(spec, profile, runtime)), { mode: 0o600 });
+    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(spec, profile, this.#runtimes.of(record))), { mode: 0o600 });
     mkdirSync(dirname(record.logPath), { recursive: true });
   }
 
-  /** Unmounts the root file system, which keeps what was written. */
-  unmount(id: string): void {
-    if (this.#mounted.delete(id)) umount(this.#paths.rootfs(id), { detach: true });
-  }
-
-  /** False when the image's layers are not where they were when the container was made. */
-  hasLayers({ id, lowerDirs }: ContainerRecord): boolean {
-    return this.#mounted.has(id) || lowerDirs.every(directory => existsSync(directory));
-  }
-
-  /** A mount that a former process made. */
-  adopt(id: string): void {
-    this.#mounted.add(id);
-  }
-
-  #mount({ id, lowerDirs }: ContainerRecord): string {
-    const target = this.#paths.rootfs(id);
-    if (this.#mounted.has(id)) return target;
-    const directory = this.#paths.container(id);
+  async #mount(record: ContainerRecord): Promise<void> {
+    const { id } = record;
+    // Layers can be unpacked elsewhere after a restart.
+    if (!record.lowerDirs.every(directory => existsSync(directory)))
+      record.lowerDirs = (await this.#images.resolve(record.imageId)).lowerDirs;
+    const [target, upper, work] = [this.#paths.rootfs(id), `${this.#paths.container(id)}/upper`, `${this.#paths.container(id)}/work`];
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
-    if (existsSync(`${directory}/work`)) rmSync(`${directory}/work`, { recursive: true });
-    for (const name of ['upper', 'work', 'merged']) mkdirSync(`${directory}/${name}`, { recursive: true, mode: 0o755 });
-    mountOverlay({ lowerDirs, upper: `${directory}/upper`, work: `${directory}/work`, target });
+    if (existsSync(work)) rmSync(work, { recursive: true });
+    for (const directory of [upper, work, target]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+    await mountOverlay({ lowerDirs: record.lowerDirs, upper, work, target });
     this.#mounted.add(id);
     ensureMountPoints(target);
-    return target;
+  }
+
+  /** A pod's shared one, if it has one. */
+  #pidNamespace({ pauseId }: SandboxRecord): { pid?: string } {
+    const pause = pauseId === undefined ? undefined : this.#ledger.container(pauseId);
+    return pause?.init ? { pid: `/proc/${pause.init.pid}/ns/pid` } : {};
   }
 
   #files(sandboxId: string): { hosts?: string; hostname?: string; resolvConf?: string; shm?: string } {

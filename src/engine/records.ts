@@ -1,10 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import type { ProcessIdentity } from '#linux/process.ts';
 import type { Container, ContainerConfig, Owner, Sandbox, SandboxConfig } from './engine.ts';
 import type { ImageDefaults, PinKind, SandboxNetwork } from './ports.ts';
+
+/** Room for some thirty changes; then the last one alone stays. */
+const MAX_RECORD_BYTES = 64 << 10;
 
 /** `creating` and `removing` are half-made: whoever finds them in a record cleans them away. */
 export type SandboxPhase = 'creating' | 'ready' | 'notready' | 'removing';
@@ -76,17 +79,39 @@ export function toContainer(record: ContainerRecord): Container {
   return container;
 }
 
-/** Writes `<directory>/record.json` whole or not at all, whenever this process is killed. */
+/**
+ * Adds the record as it is now to `<directory>/record.jsonl`, whose last whole line counts: whole or not at all, whenever this process
+ * is killed. Adding is what a file system does quickest; replacing a file makes ext4 write the new one's data out at once.
+ */
 export function writeRecord(directory: string, record: SandboxRecord | ContainerRecord): void {
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
-  const temporary = `${directory}/record.json.new`;
-  writeFileSync(temporary, JSON.stringify(record), { mode: 0o600 });
-  renameSync(temporary, `${directory}/record.json`);
+  const line = Buffer.from(`\n${JSON.stringify(record)}`);
+  const fd = openRecord(directory);
+  try {
+    if (fstatSync(fd).size < MAX_RECORD_BYTES) {
+      writeFileSync(fd, line);
+      return;
+    }
+  } finally {
+    closeSync(fd);
+  }
+  writeFileSync(`${directory}/record.jsonl.new`, line, { mode: 0o600 });
+  renameSync(`${directory}/record.jsonl.new`, `${directory}/record.jsonl`);
+}
+
+function openRecord(directory: string): number {
+  const open = () => openSync(`${directory}/record.jsonl`, 'a', 0o600);
+  try {
+    return open();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    return open();
+  }
 }
 
 /** Makes the record as it is now outlive a loss of power too. */
 export async function syncRecord(directory: string): Promise<void> {
-  for (const path of [`${directory}/record.json`, directory, dirname(directory)]) {
+  for (const path of [`${directory}/record.jsonl`, directory, dirname(directory)]) {
     const handle = await open(path);
     try {
       await handle.datasync();
@@ -100,32 +125,35 @@ export async function syncRecord(directory: string): Promise<void> {
 export function readRecords<T extends SandboxRecord | ContainerRecord>(directory: string): { records: T[]; nameless: string[] } {
   const records: T[] = [];
   const nameless: string[] = [];
-  if (!existsSync(directory)) return { records, nameless };
-  for (const name of readdirSync(directory)) {
-    const file = `${directory}/${name}/record.json`;
-    if (!existsSync(file)) {
-      nameless.push(name);
-      continue;
-    }
-    const record = parseRecord<T>(readFileSync(file, 'utf8'));
-    if (!record) {
-      nameless.push(name);
-      continue;
-    }
-    if (record.version !== 1)
-      throw new UmiakError('Invalid', `${file} has format ${record.version}, which a newer version of Umiak wrote`, {
-        hint: 'Start the newer version, or move the data directory away.',
-      });
-    records.push(record);
+  for (const name of existsSync(directory) ? readdirSync(directory) : []) {
+    const record = readRecord<T>(`${directory}/${name}`);
+    if (record) records.push(record);
+    else nameless.push(name);
   }
   return { records, nameless };
 }
 
-/** Undefined for what a power loss left of a record that was not synced. */
+/** What `writeRecord` wrote last, but for a line that a kill or a loss of power cut off. @throws Invalid for a newer format */
+export function readRecord<T extends SandboxRecord | ContainerRecord>(directory: string): T | undefined {
+  const file = `${directory}/record.jsonl`;
+  const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean).reverse() : [];
+  const record = lines.map(line => parseRecord<T>(line)).find(parsed => parsed !== undefined);
+  if (record && record.version !== 1)
+    throw new UmiakError('Invalid', `${file} has format ${record.version}, which a newer version of Umiak wrote`, {
+      hint: 'Start the newer version, or move the data directory away.',
+    });
+  return record;
+}
+
 function parseRecord<T>(text: string): T | undefined {
   try {
     return JSON.parse(text) as T;
   } catch {
     return undefined;
   }
+}
+
+/** What a sandbox's pinned namespaces are called. */
+export function pinIdOf({ id }: SandboxRecord): string {
+  return id.slice(0, 16);
 }

@@ -3,6 +3,8 @@ import { existsSync, unlinkSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
 import { writeFifo } from './conmon.ts';
+import type { EnginePaths } from './paths.ts';
+import type { ContainerRecord } from './records.ts';
 
 const run = promisify(execFile);
 const START_TIMEOUT_MS = 30_000;
@@ -24,6 +26,23 @@ export function openRuntime(name: 'crun' | 'runc', root: string): OciRuntime {
   const path = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'].map(directory => `${directory}/${name}`).find(existsSync);
   if (path === undefined) throw new UmiakError('ServiceUnavailable', `${name} is not installed`, { hint: `Install the package ${name}.` });
   return name === 'crun' ? new CrunRuntime(path, root) : new RuncRuntime(path, root);
+}
+
+/** The runtimes that containers ask for, each opened when it is first asked for. */
+export class OciRuntimes {
+  readonly #paths: EnginePaths;
+  readonly #opened = new Map<string, OciRuntime>();
+
+  constructor(paths: EnginePaths) {
+    this.#paths = paths;
+  }
+
+  /** @throws ServiceUnavailable when it is not installed */
+  of({ runtime: name }: Pick<ContainerRecord, 'runtime'>): OciRuntime {
+    const runtime = this.#opened.get(name) ?? openRuntime(name, this.#paths.runtimeRoot(name));
+    this.#opened.set(name, runtime);
+    return runtime;
+  }
 }
 
 class CrunRuntime implements OciRuntime {

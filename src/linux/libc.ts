@@ -8,6 +8,13 @@ export function declare(prototype: string): ReturnType<typeof libc.func> {
   return libc.func(prototype);
 }
 
+/** Calls a declared function on a thread of libuv's pool; what it returns is the promise's value, its errno is lost. */
+export function callInThread(call: ReturnType<typeof libc.func>, ...args: unknown[]): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  call.async(...args, (error: Error | null, result: number) => (error ? reject(error) : resolve(result)));
+  return promise;
+}
+
 const strerror = declare('const char *strerror(int errnum)');
 
 /** A system call that failed: `code` is the errno. */

@@ -15,7 +15,7 @@ function descriptors(): { nothing: number; read: number; write: number } {
 test('a child gets its descriptors, nothing else, and default signals', async () => {
   const { nothing, read, write } = descriptors();
   const script = 'ls /proc/self/fd | tr "\\n" " "; grep SigIgn /proc/self/status; pwd; exit 7';
-  const child = spawnChild({ file: '/bin/sh', args: ['-c', script], env, descriptors: [nothing, write, write], cwd: '/usr' });
+  const child = await spawnChild({ file: '/bin/sh', args: ['-c', script], env, descriptors: [nothing, write, write], cwd: '/usr' });
   closeSync(write);
   closeSync(nothing);
   const output = await text(new Socket({ fd: read, readable: true, writable: false }));
@@ -23,11 +23,12 @@ test('a child gets its descriptors, nothing else, and default signals', async ()
   assert.equal(await child.exited, 7);
 });
 
-test('a signal reaches exactly the process meant, and its end is noticed', async () => {
+test('a signal reaches exactly the process meant, and its end is noticed', async t => {
   const { nothing, read, write } = descriptors();
-  const child = spawnChild({ file: '/bin/sleep', args: ['100'], env, descriptors: [nothing, nothing, nothing] });
+  const child = await spawnChild({ file: '/bin/sleep', args: ['100'], env, descriptors: [nothing, nothing, nothing] });
   for (const fd of [nothing, read, write]) closeSync(fd);
   const identity = identify(child.pid)!;
+  t.after(() => signalProcess(identity, 9));
   assert.deepEqual(readCommandLine(child.pid), ['/bin/sleep', '100']);
   assert.equal(signalProcess({ ...identity, startTime: identity.startTime + 1 }, 9), false);
   assert.equal(await waitForEnd(identity, 1), false);
@@ -37,14 +38,32 @@ test('a signal reaches exactly the process meant, and its end is noticed', async
   assert.equal(isAlive(identity), false);
 });
 
-test('a program that does not exist is an error and leaves no descriptor behind', () => {
+test('a program that does not exist is an error and leaves no descriptor behind', async () => {
   const count = () => readFileSync('/proc/self/status', 'utf8').length && openSync('/dev/null', 'r');
   const before = count();
   closeSync(before);
-  assert.throws(() => spawnChild({ file: '/no/such', args: [], env, descriptors: [] }), /start \/no\/such: No such file/);
+  await assert.rejects(spawnChild({ file: '/no/such', args: [], env, descriptors: [] }), /start \/no\/such: No such file/);
   const after = count();
   closeSync(after);
   assert.equal(after, before);
+});
+
+test('a process has its command line as soon as its starter goes on', async t => {
+  const nothing = openSync('/dev/null', 'r+');
+  t.after(() => closeSync(nothing));
+  const options = { file: '/bin/sleep', args: ['100'], env, descriptors: [nothing, nothing, nothing] };
+  const children = await Promise.all(Array.from({ length: 40 }, () => spawnChild(options).then(watched)));
+  for (const { line } of children) assert.deepEqual(line, ['/bin/sleep', '100']);
+
+  async function watched({ pid, exited }: { pid: number; exited: Promise<number> }): Promise<{ line: string[] }> {
+    const identity = identify(pid)!;
+    try {
+      return { line: readCommandLine(pid) };
+    } finally {
+      signalProcess(identity, 9);
+      await exited;
+    }
+  }
 });
 
 test('signals have names and numbers', () => {

@@ -2,13 +2,17 @@ import { closeSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { UmiakError } from '#base/errors.ts';
-import { check, declare, errno, SyscallError } from './libc.ts';
+import { callInThread, check, declare, errno, SyscallError } from './libc.ts';
 
 const ESRCH = 3;
 const EINTR = 4;
 const O_CLOEXEC = 0o2000000;
 const POLLIN = 1;
 const WNOHANG = 1;
+const PF_EXITING = 0x4;
+const PF_KTHREAD = 0x200000;
+/** Milliseconds. */
+const EXECVE_PATIENCE = 100;
 const SYS_PIDFD_SEND_SIGNAL = 424;
 const SYS_PIDFD_OPEN = 434;
 
@@ -63,10 +67,11 @@ export interface SpawnOptions {
 
 /**
  * Starts a program by `posix_spawn(3)` in a session of its own, with default signal dispositions. Costs the same whatever our memory
- * is, unlike fork. Nobody reaps it but `reap`.
+ * is, unlike fork; on a thread of libuv's pool, since the caller is held until the kernel has opened the program. `descriptors` must
+ * stay open until then. Nobody reaps it but `reap`.
  * @throws SyscallError
  */
-export function spawnProcess({ file, args, env, descriptors, cwd }: SpawnOptions): number {
+export async function spawnProcess({ file, args, env, descriptors, cwd }: SpawnOptions): Promise<number> {
   const actions = Buffer.alloc(FILE_ACTIONS_BYTES);
   const attributes = Buffer.alloc(ATTRIBUTES_BYTES);
   actionsInit(actions);
@@ -88,7 +93,7 @@ export function spawnProcess({ file, args, env, descriptors, cwd }: SpawnOptions
     attributesSetMask(attributes, Buffer.alloc(SIGSET_BYTES));
     const pid = [0];
     const environment = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    const failed: number = spawnCall(pid, file, actions, attributes, [file, ...args, null], [...environment, null]);
+    const failed = await callInThread(spawnCall, pid, file, actions, attributes, [file, ...args, null], [...environment, null]);
     if (failed) throw new SyscallError(`start ${file}`, failed);
     return pid[0]!;
   } finally {
@@ -117,11 +122,11 @@ function toExitCode(status: number): number {
  * Like `spawnProcess`, for a program that we wait for: it holds one more descriptor, whose end tells of its exit.
  * Descendants that keep that descriptor open would delay the news.
  */
-export function spawnChild(options: SpawnOptions): { pid: number; exited: Promise<number> } {
+export async function spawnChild(options: SpawnOptions): Promise<{ pid: number; exited: Promise<number> }> {
   const [read, write] = pipe();
   let pid: number;
   try {
-    pid = spawnProcess({ ...options, descriptors: [...options.descriptors, write] });
+    pid = await spawnProcess({ ...options, descriptors: [...options.descriptors, write] });
   } catch (error) {
     closeSync(read);
     throw error;
@@ -143,15 +148,21 @@ export function pipe(): [read: number, write: number] {
   return [fds[0]!, fds[1]!];
 }
 
-/** Start of a process in clock ticks since boot, or undefined when there is none (a zombie is none). */
-export function readStartTime(pid: number): number | undefined {
+/** Fields of `/proc/<pid>/stat` from the state on: field n of proc(5) is at n - 3. Undefined when there is none (a zombie is none). */
+function readStat(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19]);
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields;
   } catch {
     return undefined;
   }
+}
+
+/** Start of a process in clock ticks since boot, or undefined when there is none (a zombie is none). */
+export function readStartTime(pid: number): number | undefined {
+  const fields = readStat(pid);
+  return fields && Number(fields[19]);
 }
 
 /** The identity of a living process. */
@@ -164,12 +175,29 @@ export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   return readStartTime(pid) === startTime;
 }
 
-/** The command line of a process, or nothing if it has ended. */
+/**
+ * The command line of a process, or nothing if it has ended. In the middle of an `execve` a process has none for a moment, and whoever
+ * started it goes on already: that moment is waited for.
+ */
 export function readCommandLine(pid: number): string[] {
+  for (let patience = EXECVE_PATIENCE; ; patience--) {
+    const line = readProcFile(`/proc/${pid}/cmdline`);
+    if (line !== '' || patience === 0 || !isInExecve(pid)) return line.split('\0').slice(0, -1);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+  }
+}
+
+/** Its new memory is there and its arguments are not: proc(5)'s `arg_start` is 0, as else only for kernel threads and who is ending. */
+function isInExecve(pid: number): boolean {
+  const fields = readStat(pid);
+  return fields !== undefined && (Number(fields[6]) & (PF_KTHREAD | PF_EXITING)) === 0 && fields[45] === '0';
+}
+
+function readProcFile(file: string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+    return readFileSync(file, 'utf8');
   } catch {
-    return [];
+    return '';
   }
 }
 
@@ -194,9 +222,7 @@ export async function waitForEnd(process: ProcessIdentity, timeoutMs: number): P
     const request = Buffer.alloc(8);
     request.writeInt32LE(fd);
     request.writeInt16LE(POLLIN, 4);
-    return await new Promise((resolve, reject) =>
-      pollCall.async(request, 1, timeoutMs, (error: Error | null, ready: number) => (error ? reject(error) : resolve(ready > 0))),
-    );
+    return (await callInThread(pollCall, request, 1, timeoutMs)) > 0;
   } finally {
     closeSync(fd);
   }

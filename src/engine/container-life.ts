@@ -1,0 +1,180 @@
+import { isAbsolute, join } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import { newContainerId } from '#base/ids.ts';
+import { KeyedLock } from '#base/keyed-lock.ts';
+import { parseSignal, signalProcess } from '#linux/process.ts';
+import type { EngineCgroups } from './cgroups.ts';
+import { type ContainerRuns, stopSignalOf } from './container-runs.ts';
+import type { ContainerConfig, Resources } from './engine.ts';
+import type { EventFeed } from './events.ts';
+import { type Ledger, notRunning } from './ledger.ts';
+import type { EnginePaths } from './paths.ts';
+import { makePauseContainer } from './pause.ts';
+import type { ImageSource } from './ports.ts';
+import type { Preparation } from './preparation.ts';
+import { type ContainerRecord, type SandboxRecord, toContainer } from './records.ts';
+import { clearRun } from './remains.ts';
+
+const SIGKILL = 9;
+
+export interface ContainerLifeOptions {
+  paths: EnginePaths;
+  ledger: Ledger;
+  cgroups: EngineCgroups;
+  events: EventFeed;
+  preparation: Preparation;
+  runs: ContainerRuns;
+  images: ImageSource;
+  defaultRuntime: 'crun' | 'runc';
+  clock: Clock;
+}
+
+/** What is done to containers, one thing at a time to each: create, start, stop, change, remove. */
+export class ContainerLife {
+  readonly #paths: EnginePaths;
+  readonly #ledger: Ledger;
+  readonly #cgroups: EngineCgroups;
+  readonly #events: EventFeed;
+  readonly #preparation: Preparation;
+  readonly #runs: ContainerRuns;
+  readonly #images: ImageSource;
+  readonly #defaultRuntime: 'crun' | 'runc';
+  readonly #clock: Clock;
+  readonly #locks = new KeyedLock();
+
+  constructor({ paths, ledger, cgroups, events, preparation, runs, images, defaultRuntime, clock }: ContainerLifeOptions) {
+    this.#paths = paths;
+    this.#ledger = ledger;
+    this.#cgroups = cgroups;
+    this.#events = events;
+    this.#preparation = preparation;
+    this.#runs = runs;
+    this.#images = images;
+    this.#defaultRuntime = defaultRuntime;
+    this.#clock = clock;
+  }
+
+  async create(config: ContainerConfig): Promise<ContainerRecord> {
+    this.#ledger.readySandbox(config.sandboxId);
+    const image = await this.#images.resolve(config.image);
+    const sandbox = this.#ledger.readySandbox(config.sandboxId); // it may have been stopped meanwhile
+    return this.#create(sandbox, {
+      config,
+      imageId: image.imageId,
+      imageRef: image.reference,
+      imageConfig: image.config,
+      lowerDirs: image.lowerDirs,
+    });
+  }
+
+  /** Makes and starts what holds a shared PID namespace of the sandbox open; its id. */
+  async startPause(sandbox: SandboxRecord): Promise<string> {
+    const record = await this.#create(sandbox, makePauseContainer(sandbox, this.#paths.pauseRoot));
+    await this.#runs.start(record, sandbox);
+    return record.id;
+  }
+
+  async #create(
+    sandbox: SandboxRecord,
+    what: Pick<ContainerRecord, 'config' | 'imageId' | 'imageRef' | 'imageConfig' | 'lowerDirs' | 'isPause'>,
+  ): Promise<ContainerRecord> {
+    stopSignalOf(what);
+    const id = newContainerId();
+    const record: ContainerRecord = {
+      version: 1,
+      id,
+      owner: sandbox.config.owner,
+      ...what,
+      phase: 'creating',
+      createdAtMs: this.#clock.now(),
+      logPath: this.#logPath(id, what.config, sandbox),
+      cgroupPath: `${this.#cgroups.parentPath(sandbox)}/${id}`,
+      runtime: sandbox.config.runtime ?? this.#defaultRuntime,
+    };
+    await this.#locks.run(id, () => this.#make(record, sandbox));
+    return record;
+  }
+
+  async #make(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
+    this.#ledger.saveContainer(record);
+    try {
+      await this.#preparation.prepare(record, sandbox);
+    } catch (error) {
+      await this.#discard(record);
+      throw error;
+    }
+    record.phase = 'created';
+    this.#ledger.saveContainer(record);
+    await this.#ledger.settleContainer(record);
+    if (!record.isPause) this.#events.emit({ type: 'container', action: 'created', container: toContainer(record) });
+  }
+
+  async start(id: string): Promise<ContainerRecord> {
+    return this.#locks.run(id, async () => {
+      const record = this.#ledger.need(id);
+      if (record.phase === 'running') return record;
+      const sandbox = this.#ledger.readySandbox(record.config.sandboxId);
+      await this.#runs.start(record, sandbox);
+      return record;
+    });
+  }
+
+  async stop(record: ContainerRecord, graceMs: number): Promise<void> {
+    await this.#locks.run(record.id, () => {}); // a start under way comes to its end first
+    await this.#runs.stop(record, graceMs);
+  }
+
+  /** @throws Conflict when it does not run */
+  kill(record: ContainerRecord, signal: string): void {
+    const number = parseSignal(signal);
+    if (record.phase !== 'running' || !record.init) throw notRunning(record.id);
+    if (number === SIGKILL) this.#cgroups.of(record).signalKill();
+    else signalProcess(record.init, number);
+  }
+
+  /** @throws Conflict when it runs */
+  async remove(record: ContainerRecord): Promise<void> {
+    const { id } = record;
+    await this.#locks.run(id, async () => {
+      if (!this.#ledger.container(id)) return;
+      if (record.phase === 'running')
+        throw new UmiakError('Conflict', `container ${id} is running`, {
+          details: { kind: 'container', name: id },
+          hint: 'Stop it first.',
+        });
+      await this.#runs.ended(id);
+      const container = toContainer(record);
+      record.phase = 'removing';
+      this.#ledger.saveContainer(record);
+      await this.#discard(record);
+      if (!record.isPause) this.#events.emit({ type: 'container', action: 'removed', container });
+    });
+  }
+
+  /** Everything of a container that does not run, the record last. */
+  async #discard(record: ContainerRecord): Promise<void> {
+    await this.#preparation.unmount(record.id);
+    clearRun(this.#paths, record.id, this.#cgroups.of(record));
+    await this.#ledger.removeContainer(record.id);
+  }
+
+  /** Changes limits, of the run there is and of those to come. */
+  async updateResources(id: string, resources: Resources): Promise<void> {
+    await this.#locks.run(id, async () => {
+      const record = this.#ledger.need(id);
+      if (record.phase === 'running') this.#cgroups.of(record).update(resources);
+      record.config = { ...record.config, resources: { ...record.config.resources, ...resources } };
+      this.#preparation.expire(id);
+      this.#ledger.saveContainer(record);
+      await this.#ledger.settleContainer(record);
+    });
+  }
+
+  #logPath(id: string, { logPath }: ContainerConfig, { config: { logDirectory } }: SandboxRecord): string {
+    if (logPath === undefined) return `${this.#paths.container(id)}/log/0.log`;
+    if (isAbsolute(logPath)) return logPath;
+    if (logDirectory === undefined) throw new UmiakError('Invalid', `logPath ${logPath} is relative, and the sandbox has no logDirectory`);
+    return join(logDirectory, logPath);
+  }
+}

@@ -1,0 +1,84 @@
+import type { EngineCgroups } from './cgroups.ts';
+import type { ContainerRuns } from './container-runs.ts';
+import type { Ledger } from './ledger.ts';
+import type { EnginePaths } from './paths.ts';
+import type { SandboxNetworks } from './ports.ts';
+import { type ContainerRecord, pinIdOf, readRecords, type SandboxRecord } from './records.ts';
+import { planRecovery, type RecoveryPlan } from './recovery.ts';
+import { clearRun, killRemains, unmountBelow } from './remains.ts';
+import { exitTime, readWorld } from './world.ts';
+
+export interface RecoverOptions {
+  paths: EnginePaths;
+  ledger: Ledger;
+  cgroups: EngineCgroups;
+  runs: ContainerRuns;
+  networks: SandboxNetworks;
+  bootId: string;
+}
+
+/** Does what `planRecovery` decides: what runs is adopted, what ended is known, what is half made is cleaned away. */
+export async function recover(options: RecoverOptions): Promise<void> {
+  const { paths, ledger, cgroups, bootId } = options;
+  const sandboxes = readRecords<SandboxRecord>(paths.sandboxes);
+  const containers = readRecords<ContainerRecord>(paths.containers);
+  const nameless = { sandboxes: sandboxes.nameless, containers: containers.nameless };
+  const world = readWorld(paths, { bootId, sandboxes: sandboxes.records, nameless });
+  const plan = planRecovery({ sandboxes: sandboxes.records, containers: containers.records }, world);
+  ledger.adopt({ sandboxes: sandboxes.records, containers: containers.records });
+  for (const id of plan.orphans) await discardTraces(options, id, cgroups.ofTraces(id));
+  for (const step of plan.containers) await recoverContainer(options, step);
+  await recoverSandboxes(options, plan);
+  for (const id of nameless.sandboxes) unmountBelow(paths.sandbox(id));
+  ledger.removeNameless({ sandboxes: nameless.sandboxes, containers: plan.orphans });
+}
+
+async function recoverContainer(options: RecoverOptions, step: RecoveryPlan['containers'][number]): Promise<void> {
+  const { paths, ledger, cgroups, runs } = options;
+  const { record, action } = step;
+  const cgroup = cgroups.of(record);
+  if (action === 'adopt') {
+    record.monitor = step.monitor;
+    runs.adopt(record);
+    return;
+  }
+  if (action === 'exit') {
+    if (step.kill) await killRemains(record.id, cgroup);
+    runs.recordExit(record, { ...step, atMs: exitTime(paths, record.id) });
+  }
+  if (action === 'rollback') {
+    record.phase = record.finishedAtMs === undefined ? 'created' : 'exited';
+    ledger.saveContainer(record);
+  }
+  await discardTraces(options, record.id, cgroup);
+  if (action === 'discard') await ledger.removeContainer(record.id);
+}
+
+/** What a run leaves on the machine, which outlives no engine that doesn't know the run. */
+async function discardTraces({ paths }: RecoverOptions, id: string, cgroup: ReturnType<EngineCgroups['of']>): Promise<void> {
+  await killRemains(id, cgroup);
+  clearRun(paths, id, cgroup);
+  unmountBelow(paths.container(id));
+}
+
+async function recoverSandboxes({ paths, ledger, networks }: RecoverOptions, { sandboxes }: RecoveryPlan): Promise<void> {
+  const kept = sandboxes.filter(({ record, action }) => action === 'keep' && record.phase === 'ready').map(({ record }) => record);
+  const { lost } = await networks.adopt(
+    kept.flatMap(record => record.network ?? []),
+    kept.filter(record => record.pins).map(record => pinIdOf(record)),
+  );
+  const lostIds = new Set(lost.map(({ id }) => id));
+  for (const { record, action } of sandboxes) {
+    const isLost = record.network !== undefined && lostIds.has(record.network.id);
+    if (action === 'keep' && !isLost) continue;
+    unmountBelow(paths.sandbox(record.id));
+    if (action === 'discard') {
+      await ledger.removeSandbox(record.id);
+      continue;
+    }
+    record.phase = 'notready';
+    delete record.network;
+    delete record.pins;
+    ledger.saveSandbox(record);
+  }
+}

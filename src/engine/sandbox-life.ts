@@ -1,0 +1,144 @@
+import { mkdirSync } from 'node:fs';
+import type { Clock } from '#base/clock.ts';
+import { newContainerId } from '#base/ids.ts';
+import { KeyedLock } from '#base/keyed-lock.ts';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, umountInThread } from '#linux/mount.ts';
+import type { EngineCgroups } from './cgroups.ts';
+import type { ContainerLife } from './container-life.ts';
+import type { SandboxConfig } from './engine.ts';
+import type { EventFeed } from './events.ts';
+import type { Ledger } from './ledger.ts';
+import type { EnginePaths } from './paths.ts';
+import type { PinKind, SandboxNetworks } from './ports.ts';
+import { pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
+import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
+
+const SHM_OPTIONS = 'mode=1777,size=65536k';
+
+export interface SandboxLifeOptions {
+  paths: EnginePaths;
+  ledger: Ledger;
+  cgroups: EngineCgroups;
+  events: EventFeed;
+  containers: ContainerLife;
+  networks: SandboxNetworks;
+  clock: Clock;
+  bootId: string;
+}
+
+/** What is done to sandboxes, one thing at a time to each: create, stop, remove, with all containers in them. */
+export class SandboxLife {
+  readonly #paths: EnginePaths;
+  readonly #ledger: Ledger;
+  readonly #cgroups: EngineCgroups;
+  readonly #events: EventFeed;
+  readonly #containers: ContainerLife;
+  readonly #networks: SandboxNetworks;
+  readonly #clock: Clock;
+  readonly #bootId: string;
+  readonly #locks = new KeyedLock();
+
+  constructor({ paths, ledger, cgroups, events, containers, networks, clock, bootId }: SandboxLifeOptions) {
+    this.#paths = paths;
+    this.#ledger = ledger;
+    this.#cgroups = cgroups;
+    this.#events = events;
+    this.#containers = containers;
+    this.#networks = networks;
+    this.#clock = clock;
+    this.#bootId = bootId;
+  }
+
+  async create(config: SandboxConfig): Promise<SandboxRecord> {
+    const record: SandboxRecord = {
+      version: 1,
+      id: newContainerId(),
+      config,
+      phase: 'creating',
+      createdAtMs: this.#clock.now(),
+      bootId: this.#bootId,
+    };
+    this.#ledger.saveSandbox(record);
+    try {
+      await this.#furnish(record);
+    } catch (error) {
+      await this.#drop(record);
+      throw error;
+    }
+    record.phase = 'ready';
+    this.#ledger.saveSandbox(record);
+    await this.#ledger.settleSandbox(record);
+    this.#events.emit({ type: 'sandbox', action: 'created', sandbox: toSandbox(record) });
+    return record;
+  }
+
+  async #furnish(record: SandboxRecord): Promise<void> {
+    const { config } = record;
+    const directory = this.#paths.sandbox(record.id);
+    await this.#giveNamespaces(record);
+    writeSandboxFiles(directory, config, record.network?.address);
+    if (config.ipc !== 'host') {
+      mkdirSync(`${directory}/shm`);
+      mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS);
+    }
+    if (config.pid === 'pod') record.pauseId = await this.#containers.startPause(record);
+  }
+
+  async #giveNamespaces(record: SandboxRecord): Promise<void> {
+    const { config } = record;
+    const hostname = sandboxHostname(config);
+    if (config.network === 'pod') {
+      record.network = await this.#networks.take({ hostname });
+      return;
+    }
+    const kinds: PinKind[] = [
+      ...(config.network === 'none' ? (['net', 'uts'] as const) : []),
+      ...(config.ipc === 'host' ? [] : (['ipc'] as const)),
+    ];
+    if (kinds.length === 0) return;
+    record.pins = await this.#networks.pinNamespaces({ id: pinIdOf(record), kinds, ...(kinds.includes('uts') ? { hostname } : {}) });
+  }
+
+  async stop(record: SandboxRecord): Promise<void> {
+    await this.#locks.run(record.id, async () => {
+      if (record.phase !== 'ready' && !record.network && !record.pins) return;
+      record.phase = 'notready'; // from now on nothing starts in it
+      await Promise.all(this.#ledger.containersOf(record.id).map(container => this.#containers.stop(container, 0)));
+      this.#ledger.saveSandbox(record);
+      await this.#free(record);
+      delete record.network;
+      delete record.pins;
+      this.#ledger.saveSandbox(record);
+      this.#events.emit({ type: 'sandbox', action: 'stopped', sandbox: toSandbox(record) });
+    });
+  }
+
+  async remove(record: SandboxRecord): Promise<void> {
+    await this.stop(record);
+    await this.#locks.run(record.id, async () => {
+      if (!this.#ledger.sandbox(record.id)) return;
+      record.phase = 'removing';
+      this.#ledger.saveSandbox(record);
+      await Promise.all(this.#ledger.containersOf(record.id).map(container => this.#containers.remove(container)));
+      await this.#drop(record);
+      this.#events.emit({ type: 'sandbox', action: 'removed', sandbox: toSandbox(record) });
+    });
+  }
+
+  async #drop(record: SandboxRecord): Promise<void> {
+    for (const container of this.#ledger.containersOf(record.id)) {
+      await this.#containers.stop(container, 0);
+      await this.#containers.remove(container);
+    }
+    await this.#free(record);
+    if (record.config.cgroupParent !== undefined) this.#cgroups.parentOf(record).remove();
+    await this.#ledger.removeSandbox(record.id);
+  }
+
+  /** Takes back everything that a sandbox has but its record. */
+  async #free(record: SandboxRecord): Promise<void> {
+    await umountInThread(`${this.#paths.sandbox(record.id)}/shm`);
+    if (record.network) await this.#networks.release({ id: record.network.id });
+    if (record.pins) await this.#networks.unpinNamespaces(pinIdOf(record));
+  }
+}

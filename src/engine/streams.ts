@@ -1,0 +1,124 @@
+import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import { readBelow } from '#linux/open-below.ts';
+import { SeqpacketSockets } from '#linux/seqpacket.ts';
+import { openAttach } from './attach.ts';
+import type { AttachQueue } from './attach-queue.ts';
+import { reopenLog, resizeTerminal } from './conmon.ts';
+import type { ContainerRuns } from './container-runs.ts';
+import type { ExecOptions, ExecSession, LogOptions, StreamSession } from './engine.ts';
+import { collectExec, planExecProcess, startExec } from './exec.ts';
+import { refusedSession, refuseExec } from './exec-lookup.ts';
+import { type Ledger, notRunning } from './ledger.ts';
+import { renameLog } from './log-files.ts';
+import { readLog } from './log-reader.ts';
+import type { HostFacts } from './oci-spec.ts';
+import type { OciSpec } from './oci-types.ts';
+import type { EnginePaths } from './paths.ts';
+import type { ContainerRecord } from './records.ts';
+import type { OciRuntimes } from './runtime.ts';
+import { planUser, type ResolvedUser } from './user.ts';
+
+export interface ContainerStreamsOptions {
+  paths: EnginePaths;
+  ledger: Ledger;
+  runs: ContainerRuns;
+  runtimes: OciRuntimes;
+  attachments: AttachQueue;
+  host: HostFacts;
+  clock: Clock;
+}
+
+/** What goes into containers and comes out of them: processes run inside, attached streams, logs. */
+export class ContainerStreams implements AsyncDisposable {
+  readonly #paths: EnginePaths;
+  readonly #ledger: Ledger;
+  readonly #runs: ContainerRuns;
+  readonly #runtimes: OciRuntimes;
+  readonly #attachments: AttachQueue;
+  readonly #host: HostFacts;
+  readonly #clock: Clock;
+  readonly #sockets = new SeqpacketSockets();
+
+  constructor({ paths, ledger, runs, runtimes, attachments, host, clock }: ContainerStreamsOptions) {
+    this.#paths = paths;
+    this.#ledger = ledger;
+    this.#runs = runs;
+    this.#runtimes = runtimes;
+    this.#attachments = attachments;
+    this.#host = host;
+    this.#clock = clock;
+  }
+
+  async exec(id: string, options: ExecOptions): Promise<ExecSession> {
+    const record = this.#ledger.needRunning(id);
+    if (options.command.length === 0) throw new UmiakError('Invalid', 'there is no command to run');
+    const bundle = this.#paths.bundle(id);
+    const spec = JSON.parse(await readFile(`${bundle}/config.json`, 'utf8')) as OciSpec;
+    const user = options.user === undefined ? undefined : this.#resolveUser(record, options.user);
+    const process = planExecProcess(spec, options, user, this.#host.capabilities);
+    const stdin = options.stdin ?? false;
+    const refusal = record.init && refuseExec(`/proc/${record.init.pid}/root`, process);
+    if (refusal) return refusedSession(refusal, { terminal: process.terminal, stdin });
+    return startExec({
+      id,
+      runtime: this.#runtimes.of(record),
+      bundle,
+      process,
+      stdin,
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+  }
+
+  async execSync(
+    id: string,
+    { command, timeoutMs, maxBytes }: { command: string[]; timeoutMs: number; maxBytes?: number },
+  ): Promise<{ exitCode: number; output: string }> {
+    const session = await this.exec(id, { command });
+    const after = (ms: number, run: () => void) => this.#clock.after(ms, run);
+    return collectExec(session, { timeoutMs, after, what: `command ${command[0]}`, ...(maxBytes !== undefined ? { maxBytes } : {}) });
+  }
+
+  #resolveUser({ id, config }: ContainerRecord, user: string): ResolvedUser {
+    const rootfs = this.#paths.rootfs(id);
+    return planUser({
+      user,
+      supplementalGroups: config.security?.supplementalGroups,
+      passwd: readBelow(rootfs, '/etc/passwd'),
+      group: readBelow(rootfs, '/etc/group'),
+    });
+  }
+
+  /** A container that is not started yet is attached at its start, before it writes anything. */
+  async attach(id: string, { stdin = false }: { stdin?: boolean } = {}): Promise<StreamSession> {
+    const { phase, config } = this.#ledger.need(id);
+    if (phase === 'exited') throw notRunning(id);
+    const bundle = this.#paths.bundle(id);
+    const open = () =>
+      openAttach({
+        socket: this.#sockets.connect(`${bundle}/attach`),
+        terminal: config.tty ?? false,
+        stdin: stdin && (config.stdin ?? false),
+        resize: size => void resizeTerminal(bundle, size),
+      });
+    return phase === 'running' ? open() : this.#attachments.wait(id, open);
+  }
+
+  logs(id: string, options: LogOptions): Readable {
+    const { logPath } = this.#ledger.need(id);
+    return readLog({ ...options, logPath, ended: this.#runs.ended(id) });
+  }
+
+  rotateLog(id: string): void {
+    const { logPath } = this.#ledger.needRunning(id);
+    renameLog(logPath, this.#clock.now());
+    reopenLog(this.#paths.bundle(id));
+  }
+
+  /** Detaches from everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sockets[Symbol.asyncDispose]();
+  }
+}
