@@ -10,18 +10,25 @@ export interface PodPicture {
   /** All containers of all its sandboxes. */
   containers: readonly Container[];
   nowMs: number;
-  /** Verdicts of the probes of running containers; undefined: none yet. */
+  /** Verdict of a running container's startup probe, once its postStart hook is over; undefined: none yet. */
   startupPassed: (containerId: string) => boolean | undefined;
   livenessFailed: (containerId: string) => boolean;
+  /** The node has given it up (`DeadlineExceeded`, rejected): it ends as Failed. */
+  isGivenUp?: boolean;
 }
 
+/** Steps are independent of each other: they may be taken side by side. */
 export type PodAction =
   | { do: 'create-sandbox'; attempt: number }
   /** Frees network and processes; the records stay for logs and statuses. */
   | { do: 'stop-sandbox'; sandboxId: string }
   | { do: 'remove-sandbox'; sandboxId: string }
-  | { do: 'start'; container: ContainerSpec; sandboxId: string; attempt: number }
-  | { do: 'kill'; containerId: string; name: string; why: string }
+  /** `replaces`: a half-made instance to be removed first. */
+  | { do: 'start'; container: ContainerSpec; sandboxId: string; attempt: number; replaces?: string }
+  /** `message` is for people; `graceSeconds` where it is not the pod's own. */
+  | { do: 'kill'; containerId: string; name: string; message: string; graceSeconds?: number }
+  /** Ends all that runs: main containers, then sidecars in reverse order. */
+  | { do: 'stop-containers' }
   /** An older dead instance, kept by nothing any more. */
   | { do: 'remove'; containerId: string };
 
@@ -46,42 +53,34 @@ const BACKOFF_RESET_MS = 600_000;
 export function planPod(picture: PodPicture): PodPlan {
   const { sandboxes, containers } = picture;
   const sandbox = sandboxes[0];
-  const actions: PodAction[] = [];
-  for (const old of sandboxes.slice(1)) if (old.state === 'ready') actions.push({ do: 'stop-sandbox', sandboxId: old.id });
   const phase = phaseOf(picture);
-  if (phase === 'Succeeded' || phase === 'Failed') {
-    for (const each of containers)
-      if (each.state === 'running')
-        actions.push({ do: 'kill', containerId: each.id, name: each.config.metadata.name, why: 'the pod has ended' });
-    if (sandbox?.state === 'ready' && !containers.some(({ state }) => state === 'running'))
-      actions.push({ do: 'stop-sandbox', sandboxId: sandbox.id });
-    return { actions, phase, backingOff: new Map() };
-  }
-  actions.push(...removeOldInstances(picture), ...removeOldSandboxes(picture));
-  if (sandbox?.state !== 'ready') {
-    for (const each of containers)
-      if (each.state === 'running')
-        actions.push({ do: 'kill', containerId: each.id, name: each.config.metadata.name, why: 'its sandbox is gone' });
-    actions.push({ do: 'create-sandbox', attempt: (sandbox?.config.metadata.attempt ?? -1) + 1 });
-    return { actions, phase, backingOff: new Map() };
-  }
-  return { ...planContainers(picture, sandbox, actions), phase };
+  const isRunning = containers.some(({ state }) => state === 'running');
+  const done = (actions: PodAction[]): PodPlan => ({ actions, phase, backingOff: new Map() });
+  if (phase === 'Succeeded' || phase === 'Failed') return done(isRunning ? [{ do: 'stop-containers' }] : stopSandboxes(sandboxes));
+  const tidied = [...stopSandboxes(sandboxes.slice(1)), ...removeOldInstances(picture), ...removeOldSandboxes(picture)];
+  if (sandbox?.state === 'ready') return { ...planContainers(picture, sandbox, tidied), phase };
+  if (isRunning) return done([...tidied, { do: 'stop-containers' }]);
+  return done([...tidied, { do: 'create-sandbox', attempt: (sandbox?.config.metadata.attempt ?? -1) + 1 }]);
 }
 
-/** Init containers one after another, sidecars among them staying up, then all main ones together. */
+function stopSandboxes(sandboxes: readonly Sandbox[]): PodAction[] {
+  return sandboxes.filter(({ state }) => state === 'ready').map(({ id }) => ({ do: 'stop-sandbox' as const, sandboxId: id }));
+}
+
+/** Init containers one after another, sidecars among them staying up, then all main ones together; from then on sidecars beside them. */
 function planContainers(picture: PodPicture, sandbox: Sandbox, actions: PodAction[]): Omit<PodPlan, 'phase'> {
   const { pod } = picture;
   const backingOff = new Map<string, number>();
-  const run = (container: ContainerSpec, restart: 'Always' | 'OnFailure' | 'Never') =>
-    planContainer(picture, sandbox, container, restart, actions, backingOff);
+  const run = (container: ContainerSpec, policy: RestartPolicy) => planContainer(picture, sandbox, container, policy, actions, backingOff);
+  const isInitialized = pod.spec.containers.some(({ name }) => newest(picture, name, sandbox.id) !== undefined);
   for (const container of pod.spec.initContainers ?? []) {
     const here = newest(picture, container.name, sandbox.id);
     if (isSidecar(container)) {
       run(container, 'Always');
-      if (here?.state !== 'running' || picture.startupPassed(here.id) !== true) return finish(picture, actions, backingOff);
-      continue;
+      if (isInitialized || (here?.state === 'running' && picture.startupPassed(here.id) === true)) continue;
+      return finish(picture, actions, backingOff);
     }
-    if (here?.state === 'exited' && here.exitCode === 0) continue;
+    if (isInitialized || hasSucceeded(here)) continue;
     run(container, restartPolicyOf(pod) === 'Never' ? 'Never' : 'OnFailure');
     return finish(picture, actions, backingOff);
   }
@@ -94,48 +93,66 @@ function finish({ nowMs }: PodPicture, actions: PodAction[], backingOff: Map<str
   return { actions, backingOff, againInMs: Math.max(0, Math.min(...backingOff.values()) - nowMs) };
 }
 
+type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
+
 function planContainer(
   picture: PodPicture,
   sandbox: Sandbox,
   container: ContainerSpec,
-  restart: 'Always' | 'OnFailure' | 'Never',
+  policy: RestartPolicy,
   actions: PodAction[],
   backingOff: Map<string, number>,
 ): void {
   const last = newest(picture, container.name);
-  const here = last?.config.sandboxId === sandbox.id ? last : undefined;
-  const attempt = last ? last.config.metadata.attempt + 1 : 0;
-  if (here?.state === 'created') {
-    actions.push(
-      { do: 'remove', containerId: here.id },
-      { do: 'start', container, sandboxId: sandbox.id, attempt: here.config.metadata.attempt },
-    );
+  const isHere = last?.config.sandboxId === sandbox.id;
+  const start = { do: 'start' as const, container, sandboxId: sandbox.id };
+  if (last?.state === 'running') {
+    const kill = isHere && planKill(picture, container, last, policy);
+    if (kill) actions.push(kill);
     return;
   }
-  if (here?.state === 'running') {
-    if (picture.startupPassed(here.id) === false)
-      actions.push({ do: 'kill', containerId: here.id, name: container.name, why: 'failed its startup probe' });
-    else if (picture.livenessFailed(here.id))
-      actions.push({ do: 'kill', containerId: here.id, name: container.name, why: 'failed its liveness probe' });
+  if (last?.state === 'created') {
+    actions.push({ ...start, attempt: last.config.metadata.attempt, replaces: last.id });
     return;
   }
-  if (here && !mayRestart(here, restart)) return;
-  const dueAt = here ? restartDueAt(picture, container.name) : picture.nowMs;
+  const isInit = picture.pod.spec.initContainers?.includes(container) === true;
+  // What ended before the pod's sandbox was made anew counts for main containers; init containers run again.
+  if (last && (isHere || !isInit) && !mayRestart(last, policy)) return;
+  const dueAt = isHere ? restartDueAt(picture, container.name) : picture.nowMs;
   if (dueAt > picture.nowMs) backingOff.set(container.name, dueAt);
-  else actions.push({ do: 'start', container, sandboxId: sandbox.id, attempt });
+  else actions.push({ ...start, attempt: last ? last.config.metadata.attempt + 1 : 0 });
 }
 
-function mayRestart(container: Container, restart: 'Always' | 'OnFailure' | 'Never'): boolean {
-  return restart === 'Always' || (restart === 'OnFailure' && container.exitCode !== 0);
+/** Why a running container must end, in the kubelet's words. */
+function planKill(picture: PodPicture, container: ContainerSpec, { id, config }: Container, policy: RestartPolicy): PodAction | undefined {
+  const { name, startupProbe, livenessProbe } = container;
+  const kill = (why: string, graceSeconds?: number): PodAction => ({
+    do: 'kill',
+    containerId: id,
+    name,
+    message: `Container ${name} ${why}${policy === 'Never' ? '' : ', will be restarted'}`,
+    ...(graceSeconds === undefined ? {} : { graceSeconds }),
+  });
+  const image = config.annotations?.[SPEC_IMAGE];
+  if (image !== undefined && image !== container.image) return kill('definition changed');
+  if (picture.startupPassed(id) === false) return kill('failed startup probe', startupProbe?.terminationGracePeriodSeconds);
+  if (picture.livenessFailed(id)) return kill('failed liveness probe', livenessProbe?.terminationGracePeriodSeconds);
+  return undefined;
+}
+
+function mayRestart(container: Container, policy: RestartPolicy): boolean {
+  return policy === 'Always' || (policy === 'OnFailure' && container.exitCode !== 0);
+}
+
+function hasSucceeded(container: Container | undefined): boolean {
+  return container?.state === 'exited' && container.exitCode === 0;
 }
 
 /** 10 s doubling to 5 min after the last exit; forgotten once an instance ran for 10 minutes. The first restart comes at once. */
 export function restartDueAt({ containers }: Pick<PodPicture, 'containers'>, name: string): number {
   const last = instancesOf(containers, name)[0];
   if (!last?.finishedAtMs) return 0;
-  const ranMs = last.finishedAtMs - (last.startedAtMs ?? last.finishedAtMs);
-  const failures = last.config.annotations?.[BACKOFF_COUNT];
-  const count = ranMs >= BACKOFF_RESET_MS ? 0 : Number(failures ?? last.config.metadata.attempt);
+  const count = restartsInARow(last);
   if (count === 0) return last.finishedAtMs;
   return last.finishedAtMs + Math.min(FIRST_BACKOFF_MS * 2 ** (count - 1), LAST_BACKOFF_MS);
 }
@@ -143,12 +160,18 @@ export function restartDueAt({ containers }: Pick<PodPicture, 'containers'>, nam
 /** Annotation on the engine's record: restarts in a row before this instance, for the back-off. */
 export const BACKOFF_COUNT = 'umiak.io/restarts-in-a-row';
 
+/** Annotation on the engine's record: the image as the spec named it when the instance was made. */
+export const SPEC_IMAGE = 'umiak.io/spec-image';
+
 /** The value of `BACKOFF_COUNT` for the next instance of `name`. */
 export function nextBackoffCount(containers: readonly Container[], name: string): number {
   const last = instancesOf(containers, name)[0];
-  if (!last?.finishedAtMs) return 0;
-  const ranMs = last.finishedAtMs - (last.startedAtMs ?? last.finishedAtMs);
-  return ranMs >= BACKOFF_RESET_MS ? 1 : Number(last.config.annotations?.[BACKOFF_COUNT] ?? last.config.metadata.attempt) + 1;
+  return last?.finishedAtMs ? restartsInARow(last) + 1 : 0;
+}
+
+function restartsInARow({ config, startedAtMs, finishedAtMs = 0 }: Container): number {
+  const ranMs = finishedAtMs - (startedAtMs ?? finishedAtMs);
+  return ranMs >= BACKOFF_RESET_MS ? 0 : Number(config.annotations?.[BACKOFF_COUNT] ?? config.metadata.attempt);
 }
 
 /** All instances of one container of the spec, newest first. */
@@ -165,8 +188,7 @@ function newest({ containers }: PodPicture, name: string, sandboxId?: string): C
 
 /** Of each container the last two instances stay: the present one and the one whose logs and end people ask for. */
 function removeOldInstances({ pod, containers }: PodPicture): PodAction[] {
-  const names = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ name }) => name);
-  return names.flatMap(name =>
+  return allContainersOf(pod).flatMap(({ name }) =>
     instancesOf(containers, name)
       .slice(2)
       .filter(({ state }) => state !== 'running')
@@ -182,31 +204,37 @@ function removeOldSandboxes({ sandboxes, containers }: PodPicture): PodAction[] 
     .map(({ id }) => ({ do: 'remove-sandbox' as const, sandboxId: id }));
 }
 
+/** Init containers first, as the spec has them. */
+export function allContainersOf({ spec }: Pod): ContainerSpec[] {
+  return [...(spec.initContainers ?? []), ...spec.containers];
+}
+
+/** An init container that is always restarted and stays up beside the main ones. */
 export function isSidecar(container: ContainerSpec): boolean {
   return container.restartPolicy === 'Always';
 }
 
-export function restartPolicyOf({ spec }: Pod): 'Always' | 'OnFailure' | 'Never' {
+export function restartPolicyOf({ spec }: Pod): RestartPolicy {
   return spec.restartPolicy === 'Never' || spec.restartPolicy === 'OnFailure' ? spec.restartPolicy : 'Always';
 }
 
-/** Where the pod is in its life, from its containers' last states alone. */
-export function phaseOf({ pod, containers }: Pick<PodPicture, 'pod' | 'containers'>): PodPlan['phase'] {
+/** Where the pod is in its life, from its containers' last states; once the API has been told of its end, that stays. */
+export function phaseOf({ pod, containers, isGivenUp }: Pick<PodPicture, 'pod' | 'containers' | 'isGivenUp'>): PodPlan['phase'] {
+  const said = pod.status?.phase;
+  if (said === 'Succeeded' || said === 'Failed') return said;
+  if (isGivenUp) return 'Failed';
   const policy = restartPolicyOf(pod);
-  const last = (name: string) => instancesOf(containers, name)[0];
   for (const container of pod.spec.initContainers ?? []) {
     if (isSidecar(container)) continue;
-    const instance = last(container.name);
-    if (instance?.state === 'exited' && instance.exitCode === 0) continue;
+    const instance = instancesOf(containers, container.name)[0];
+    if (hasSucceeded(instance)) continue;
     if (instance?.state === 'exited' && policy === 'Never') return 'Failed';
     return mainStarted(pod, containers) ? 'Running' : 'Pending';
   }
-  const mains = pod.spec.containers.map(({ name }) => last(name));
-  if (mains.some(instance => instance === undefined || instance.state === 'created'))
-    return mains.some(instance => instance?.startedAtMs) ? 'Running' : 'Pending';
+  const mains = pod.spec.containers.map(({ name }) => instancesOf(containers, name).find(({ state }) => state !== 'created'));
+  if (mains.includes(undefined)) return 'Pending';
   if (mains.some(instance => instance?.state === 'running') || policy === 'Always') return 'Running';
-  const failed = mains.some(instance => instance?.exitCode !== 0);
-  if (!failed) return 'Succeeded';
+  if (mains.every(hasSucceeded)) return 'Succeeded';
   return policy === 'Never' ? 'Failed' : 'Running';
 }
 
