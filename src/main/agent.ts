@@ -224,7 +224,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
         hostDns: parseResolvConf(resolvConf),
         podLogDirectory: paths.podLogs,
       }),
-      images: new LocalImagePuller({ images, events, clock }),
+      images: new LocalImagePuller({ images, objects, events, clock }),
       hooks: new LocalHooks({ engine, podDirectory: paths.volumes }),
       hostAddress,
       clock,

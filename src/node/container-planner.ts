@@ -1,6 +1,5 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { mkdir, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { quantityMilliValue, quantityValue, UmiakError } from '#base/index.ts';
 import type { ContainerConfig, Mount, Resources, SecurityConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
@@ -9,14 +8,17 @@ import type { NodeFacts } from './downward.ts';
 import { environmentReferences, expand, resolveEnvironment } from './environment.ts';
 import type { ContainerPlanner, ContainerSpec, PreparedVolume } from './parts.ts';
 import type { ObjectSource } from './volumes/object-source.ts';
+import { SubPathPins } from './volumes/sub-path.ts';
 
 export interface LocalContainerPlannerOptions {
-  objects: ObjectSource;
+  objects: Pick<ObjectSource, 'configMap' | 'secret'>;
   /** The cluster's Services as now known, for environment variables. */
   services: () => readonly Service[];
   facts: NodeFacts;
   /** Holds each pod's directory, by UID. */
   podDirectory: string;
+  /** Seccomp profiles that pods name; by default `seccomp` beside the pods' directory. */
+  seccompDirectory?: string;
   /** Something that a pod's environment refers to has changed. */
   onChange: (podUid: string) => void;
 }
@@ -46,10 +48,12 @@ export class LocalContainerPlanner implements ContainerPlanner {
       services: services(),
       facts: { ...facts, podAddress: sandbox.address ?? facts.hostAddress },
     });
-    const mounts = await planMounts(container, volumes, environment);
+    const pins = new SubPathPins(join(podDirectory, uid, '..subpaths', container.name));
+    const mounts = await planMounts(container, volumes, environment, pins);
     if (container.terminationMessagePath !== '')
       mounts.push(terminationMount(join(podDirectory, uid, '..containers'), container, request.attempt));
-    return planContainerConfig(request, environment, mounts, facts);
+    const seccompDirectory = this.#options.seccompDirectory ?? join(dirname(podDirectory), 'seccomp');
+    return planContainerConfig(request, environment, mounts, { facts, seccompDirectory });
   }
 }
 
@@ -70,13 +74,14 @@ function terminationMount(
   return { source, destination: terminationMessagePath };
 }
 
-/** The engine's terms for a container. Pure. */
+/** The engine's terms for a container. Pure. @throws `Invalid` for a user that it must not have */
 export function planContainerConfig(
-  { pod, container, sandbox, image, attempt }: Request,
+  { pod, container, sandbox, image, imageUser, attempt }: Request,
   environment: ReadonlyMap<string, string>,
   mounts: Mount[],
-  facts: NodeFacts,
+  { facts, seccompDirectory }: { facts: NodeFacts; seccompDirectory: string },
 ): ContainerConfig {
+  checkNonRoot(pod, container, imageUser);
   const lookup = (name: string) => environment.get(name);
   const { name, command, args, workingDir, stdin, stdinOnce, tty } = container;
   return {
@@ -89,7 +94,7 @@ export function planContainerConfig(
     ...(workingDir ? { workingDir } : {}),
     mounts,
     resources: planResources(pod, container, facts),
-    security: planSecurity(pod, container),
+    security: planSecurity(pod, container, seccompDirectory),
     labels: {
       'io.kubernetes.container.name': name,
       'io.kubernetes.pod.name': pod.metadata.name,
@@ -106,6 +111,8 @@ export function planContainerConfig(
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
 const PERIOD_US = 100_000;
+/** Of the class `system-node-critical`. */
+const NODE_CRITICAL_PRIORITY = 2_000_001_000;
 
 /** CPU and memory as the kubelet writes them into control groups. */
 export function planResources(pod: Pod, { resources = {} }: ContainerSpec, facts: NodeFacts): Resources {
@@ -122,14 +129,30 @@ export function planResources(pod: Pod, { resources = {} }: ContainerSpec, facts
 }
 
 /** Guaranteed pods go last, best-effort ones first, burstable ones by how little they asked for. */
-function oomScore({ status }: Pod, requestBytes: number, nodeBytes: number): number {
-  if (status?.qosClass === 'Guaranteed') return -997;
+function oomScore({ spec, status }: Pod, requestBytes: number, nodeBytes: number): number {
+  if (status?.qosClass === 'Guaranteed' || (spec.priority ?? 0) >= NODE_CRITICAL_PRIORITY) return -997;
   if (status?.qosClass !== 'Burstable' || nodeBytes === 0) return 1000;
   return Math.min(Math.max(1000 - Math.floor((1000 * requestBytes) / nodeBytes), 3), 999);
 }
 
-/** The container's security context over the pod's. Without a profile the default one applies, not none: containers are confined unless they say otherwise. */
-export function planSecurity({ spec }: Pod, { securityContext: own = {} }: ContainerSpec): SecurityConfig {
+/** Says before anything is made that a container which must not be root would be; names of users are the engine's to look up. */
+function checkNonRoot({ metadata, spec }: Pod, { name, securityContext: own = {} }: ContainerSpec, imageUser = ''): void {
+  const shared = spec.securityContext ?? {};
+  if (!(own.runAsNonRoot ?? shared.runAsNonRoot)) return;
+  const user = own.runAsUser ?? shared.runAsUser;
+  const where = `(pod: "${metadata.name}_${metadata.namespace}(${metadata.uid})", container: ${name})`;
+  if (user === 0) throw new UmiakError('Invalid', `container's runAsUser breaks non-root policy ${where}`);
+  if (user === undefined && /^(0|root)?(:|$)/.test(imageUser))
+    throw new UmiakError('Invalid', `container has runAsNonRoot and image will run as root ${where}`, {
+      hint: 'Set runAsUser, or use an image with a USER that is not root.',
+    });
+}
+
+/**
+ * The container's security context over the pod's. Without a profile the default one applies, as with the kubelet's `seccompDefault`
+ * switched on: containers are confined unless they say otherwise.
+ */
+export function planSecurity({ spec }: Pod, { securityContext: own = {} }: ContainerSpec, seccompDirectory: string): SecurityConfig {
   const shared = spec.securityContext ?? {};
   const user = own.runAsUser ?? shared.runAsUser;
   const group = own.runAsGroup ?? shared.runAsGroup;
@@ -145,7 +168,7 @@ export function planSecurity({ spec }: Pod, { securityContext: own = {} }: Conta
       own.privileged || profile?.type === 'Unconfined'
         ? 'unconfined'
         : profile?.type === 'Localhost'
-          ? (profile.localhostProfile ?? '')
+          ? join(seccompDirectory, join('/', profile.localhostProfile ?? ''))
           : 'runtime/default',
     ...(user === undefined ? {} : { user: String(user) }),
     ...(group === undefined ? {} : { runAsGroup: group }),
@@ -161,36 +184,28 @@ async function planMounts(
   container: ContainerSpec,
   volumes: Map<string, PreparedVolume>,
   environment: ReadonlyMap<string, string>,
+  pins: SubPathPins,
 ): Promise<Mount[]> {
   const mounts: Mount[] = [];
-  for (const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } of container.volumeMounts ?? []) {
-    const volume = volumes.get(name);
-    if (!volume) throw new UmiakError('NotFound', `container ${container.name} mounts volume "${name}", which the pod does not have`);
-    const below = subPathExpr ? expand(subPathExpr, variable => environment.get(variable)) : (subPath ?? '');
+  for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
+    const volume = volumes.get(mount.name);
+    if (!volume) throw new UmiakError('NotFound', `container ${container.name} mounts volume "${mount.name}", which the pod does not have`);
+    const below = mount.subPathExpr ? expandSubPath(mount.subPathExpr, environment) : (mount.subPath ?? '');
     mounts.push({
-      source: await resolveBelow(volume.path, below, name),
-      destination: mountPath,
-      readOnly: readOnly === true || volume.readOnly === true,
-      propagation: PROPAGATION[(mountPropagation ?? 'None') as keyof typeof PROPAGATION] ?? 'private',
+      source: below === '' ? volume.path : await pins.pin(index, volume.path, below),
+      destination: mount.mountPath,
+      readOnly: mount.readOnly === true || volume.readOnly === true,
+      propagation: PROPAGATION[(mount.mountPropagation ?? 'None') as keyof typeof PROPAGATION] ?? 'private',
     });
   }
   return mounts;
 }
 
-/** A path inside a volume, made if it is not there; one that leads out of it is refused. */
-async function resolveBelow(volume: string, path: string, name: string): Promise<string> {
-  if (path === '') return volume;
-  const refuse = () => new UmiakError('Invalid', `subPath ${JSON.stringify(path)} leads out of volume "${name}"`);
-  if (path.startsWith('/') || path.split('/').includes('..')) throw refuse();
-  const root = await realpath(volume);
-  let target = root;
-  for (const part of path.split('/').filter(Boolean)) {
-    const next = await realpath(join(target, part)).catch(async () => {
-      await mkdir(join(target, part), { mode: 0o755 });
-      return join(target, part);
-    });
-    if (next !== root && !next.startsWith(`${root}/`)) throw refuse();
-    target = next;
-  }
-  return target;
+/** @throws `NotFound` for a variable that the container does not have */
+function expandSubPath(expression: string, environment: ReadonlyMap<string, string>): string {
+  return expand(expression, name => {
+    const value = environment.get(name);
+    if (value === undefined) throw new UmiakError('NotFound', `subPathExpr ${JSON.stringify(expression)}: there is no variable ${name}`);
+    return value;
+  });
 }

@@ -90,9 +90,7 @@ function missingKey(kind: string, { metadata }: Pod, name: string, key: string):
 
 /** `$(NAME)` becomes the value that `lookup` gives, `$$` a dollar; names unknown to it stay as they are. */
 export function expand(text: string, lookup: (name: string) => string | undefined): string {
-  return text.replaceAll(/\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g, (whole, name: string | undefined) =>
-    name === undefined ? '$' : (lookup(name) ?? whole),
-  );
+  return text.replaceAll(/\$\$|\$\(([^)]*)\)/g, (whole, name: string | undefined) => (name === undefined ? '$' : (lookup(name) ?? whole)));
 }
 
 /** `{NAME}_SERVICE_HOST` and its kin for the namespace's Services, and always for `kubernetes`. */

@@ -1,22 +1,36 @@
-import { type Clock, UmiakError } from '#base/index.ts';
+import { type Clock, isUmiakError, messageOf } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
-import { type ImageStore, parseReference } from '#images/index.ts';
+import { type ImageRecord, type ImageStore, parseReference, type RegistryAuth } from '#images/index.ts';
 import type { Pod } from '#kinds/pod.ts';
-import type { ContainerSpec, ImagePuller } from './parts.ts';
+import type { Secret } from '#kinds/secret.ts';
+import { type ContainerSpec, ImageError, type ImagePuller, type PresentImage } from './parts.ts';
+import { credentialsFor } from './pull-credentials.ts';
+import type { ObjectSource } from './volumes/object-source.ts';
 
 export interface LocalImagePullerOptions {
-  images: ImageStore;
-  events: EventRecorder;
+  images: Pick<ImageStore, 'inspect' | 'ensureUnpacked' | 'pull'>;
+  /** For imagePullSecrets; without it nobody logs in. */
+  objects?: Pick<ObjectSource, 'secret'>;
+  events: Pick<EventRecorder, 'normal' | 'warning'>;
   clock: Clock;
 }
 
 const FIRST_BACKOFF_MS = 10_000;
 const LAST_BACKOFF_MS = 300_000;
+/** While a pull waits for its turn, the image may come another way: loaded, or pulled for somebody else. */
+const LOOK_AGAIN_MS = 10_000;
 
-/** Pulls into the machine's image store by the container's policy. */
+interface Failure {
+  count: number;
+  untilMs: number;
+  error: ImageError;
+}
+
+/** Pulls into the machine's image store by the container's policy. The store makes one of pulls of the same image at the same time. */
 export class LocalImagePuller implements ImagePuller {
   readonly #options: LocalImagePullerOptions;
-  readonly #failures = new Map<string, { count: number; untilMs: number; error: unknown }>();
+  /** By pod and image, as the kubelet does: a new pod tries at once. */
+  readonly #failures = new Map<string, Failure>();
 
   constructor(options: LocalImagePullerOptions) {
     this.#options = options;
@@ -25,47 +39,120 @@ export class LocalImagePuller implements ImagePuller {
   async ensure(
     pod: Pod,
     { image = '', name, imagePullPolicy = 'IfNotPresent' }: ContainerSpec,
-  ): Promise<{ imageId: string; pulled: boolean }> {
-    const { images, events } = this.#options;
-    parseReference(image);
-    const present = await images.inspect(image).catch(() => undefined);
+    signal?: AbortSignal,
+  ): Promise<PresentImage> {
+    const { events } = this.#options;
+    try {
+      parseReference(image);
+    } catch (cause) {
+      events.warning(
+        pod,
+        'InspectFailed',
+        `Failed to apply default image tag "${image}": couldn't parse image name "${image}": ${messageOf(cause)}`,
+      );
+      throw new ImageError('InvalidImageName', messageOf(cause), { cause });
+    }
+    const present = await this.#find(pod, image);
     if (present && imagePullPolicy !== 'Always') {
-      await images.ensureUnpacked(image);
       events.normal(pod, 'Pulled', `Container image "${image}" already present on machine`);
-      return { imageId: present.id, pulled: false };
+      return toPresent(present, false);
     }
     if (imagePullPolicy === 'Never') {
-      events.warning(pod, 'ErrImageNeverPull', `Container image "${image}" is not present with pull policy of Never`);
-      throw new UmiakError('NotFound', `Container image "${image}" is not present with pull policy of Never`);
+      const message = `Container image "${image}" is not present with pull policy of Never`;
+      events.warning(pod, 'ErrImageNeverPull', message);
+      throw new ImageError('ErrImageNeverPull', message, { retryInMs: LOOK_AGAIN_MS });
     }
-    return this.#pull(pod, name, image);
+    return this.#pull(pod, name, image, signal);
   }
 
-  async #pull(pod: Pod, container: string, image: string): Promise<{ imageId: string; pulled: boolean }> {
-    const { images, events, clock } = this.#options;
-    const failed = this.#failures.get(image);
-    if (failed && failed.untilMs > clock.now()) {
-      events.normal(pod, 'BackOff', `Back-off pulling image "${image}"`);
-      throw failed.error;
+  /** The image, unpacked; undefined when it is not here. */
+  async #find(pod: Pod, image: string): Promise<ImageRecord | undefined> {
+    const { images, events } = this.#options;
+    try {
+      const present = await images.inspect(image);
+      await images.ensureUnpacked(image);
+      return present;
+    } catch (cause) {
+      if (isUmiakError(cause, 'NotFound')) return undefined;
+      events.warning(pod, 'InspectFailed', `Failed to inspect image "${image}": ${messageOf(cause)}`);
+      throw new ImageError('ImageInspectError', messageOf(cause), { cause });
+    }
+  }
+
+  async #pull(pod: Pod, container: string, image: string, signal: AbortSignal | undefined): Promise<PresentImage> {
+    const { events, clock } = this.#options;
+    const key = `${pod.metadata.uid}/${image}`;
+    const failed = this.#failures.get(key);
+    const waitMs = (failed?.untilMs ?? 0) - clock.now();
+    if (failed && waitMs > 0) {
+      const message = `Back-off pulling image "${image}"`;
+      events.normal(pod, 'BackOff', message);
+      const retryInMs = Math.min(waitMs, LOOK_AGAIN_MS);
+      throw new ImageError('ImagePullBackOff', `${message}: ErrImagePull: ${failed.error.message}`, { cause: failed.error, retryInMs });
     }
     events.normal(pod, 'Pulling', `Pulling image "${image}"`);
     const began = clock.monotonic();
     try {
-      const { id, sizeBytes } = await images.pull(image);
-      this.#failures.delete(image);
-      const ms = Math.round(clock.monotonic() - began);
-      events.normal(pod, 'Pulled', `Successfully pulled image "${image}" in ${ms}ms. Image size: ${sizeBytes} bytes.`);
-      return { imageId: id, pulled: true };
-    } catch (error) {
-      const count = (failed?.count ?? 0) + 1;
-      const untilMs = clock.now() + Math.min(FIRST_BACKOFF_MS * 2 ** (count - 1), LAST_BACKOFF_MS);
-      this.#failures.set(image, { count, untilMs, error });
-      events.warning(
-        pod,
-        'Failed',
-        `Failed to pull image "${image}" for container ${container}: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      const record = await this.#pullWithLogins(pod, image, signal);
+      this.#failures.delete(key);
+      const took = inGoWords(clock.monotonic() - began);
+      const message = `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${record.sizeBytes} bytes.`;
+      events.normal(pod, 'Pulled', message);
+      return toPresent(record, true);
+    } catch (cause) {
+      if (signal?.aborted) throw cause;
+      const error = new ImageError('ErrImagePull', `failed to pull image "${image}" for container ${container}: ${messageOf(cause)}`, {
+        cause,
+      });
+      this.#remember(key, { count: (failed?.count ?? 0) + 1, error });
+      events.warning(pod, 'Failed', `Failed to pull image "${image}": ${messageOf(cause)}`);
       throw error;
     }
   }
+
+  /** With each login that the pod's Secrets have for this image in turn; without any if there is none. */
+  async #pullWithLogins(pod: Pod, image: string, signal: AbortSignal | undefined): Promise<ImageRecord> {
+    const logins: (RegistryAuth | undefined)[] = credentialsFor(image, await this.#secrets(pod));
+    const last = logins.pop();
+    const pull = (auth: RegistryAuth | undefined) =>
+      this.#options.images.pull(image, { ...(auth ? { auth } : {}), ...(signal ? { signal } : {}) });
+    for (const auth of logins) {
+      try {
+        return await pull(auth);
+      } catch (error) {
+        if (!isUmiakError(error, 'Unauthorized') && !isUmiakError(error, 'Forbidden') && !isUmiakError(error, 'NotFound')) throw error;
+      }
+    }
+    return pull(last);
+  }
+
+  async #secrets({ metadata, spec, ...pod }: Pod): Promise<Secret[]> {
+    const { objects, events } = this.#options;
+    const names = [...new Set((spec.imagePullSecrets ?? []).flatMap(({ name }) => name || []))];
+    if (!objects || names.length === 0) return [];
+    const use = { user: metadata.uid, purpose: 'pull', changed: () => {} } as const;
+    const found = await Promise.all(names.map(name => objects.secret(metadata.namespace ?? '', name, use)));
+    const missing = names.filter((_, i) => !found[i]);
+    if (missing.length > 0) {
+      const message = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+      events.warning({ ...pod, metadata }, 'FailedToRetrieveImagePullSecret', message);
+    }
+    return found.filter(secret => secret !== undefined);
+  }
+
+  /** What nobody has asked for a long time is forgotten on the way. */
+  #remember(key: string, { count, error }: Pick<Failure, 'count' | 'error'>): void {
+    const now = this.#options.clock.now();
+    for (const [old, { untilMs }] of this.#failures) if (untilMs + LAST_BACKOFF_MS < now) this.#failures.delete(old);
+    this.#failures.set(key, { count, error, untilMs: now + Math.min(FIRST_BACKOFF_MS * 2 ** (count - 1), LAST_BACKOFF_MS) });
+  }
+}
+
+function toPresent({ id, config }: ImageRecord, pulled: boolean): PresentImage {
+  return { imageId: id, pulled, user: config.config?.User };
+}
+
+/** `350ms`, `1.25s`: as Go writes durations. */
+function inGoWords(ms: number): string {
+  return ms < 1000 ? `${Math.round(ms)}ms` : `${Number((ms / 1000).toFixed(3))}s`;
 }

@@ -1,3 +1,4 @@
+import { UmiakError } from '#base/index.ts';
 import type { ContainerConfig, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 
@@ -34,6 +35,8 @@ export interface ContainerPlanner {
     volumes: Map<string, PreparedVolume>;
     /** Image id or reference to run, present in the store. */
     image: string;
+    /** The user that the image names, for `runAsNonRoot`. */
+    imageUser?: string | undefined;
     attempt: number;
   }): Promise<ContainerConfig>;
 }
@@ -51,11 +54,35 @@ export interface Prober extends AsyncDisposable {
   message(containerId: string, kind: ProbeKind): string | undefined;
 }
 
+/** An image that a container can't have now; `waiting` is the state's reason, as people know it from the kubelet. */
+export class ImageError extends UmiakError {
+  readonly waiting: 'ErrImagePull' | 'ImagePullBackOff' | 'ErrImageNeverPull' | 'InvalidImageName' | 'ImageInspectError';
+  /** When to ask again at the latest. */
+  readonly retryInMs: number | undefined;
+
+  constructor(waiting: ImageError['waiting'], message: string, { cause, retryInMs }: { cause?: unknown; retryInMs?: number } = {}) {
+    const { reason, details, hint }: Partial<UmiakError> = cause instanceof UmiakError ? cause : {};
+    super(reason ?? 'NotFound', message, { cause, ...(details ? { details } : {}), ...(hint ? { hint } : {}) });
+    this.waiting = waiting;
+    this.retryInMs = retryInMs;
+  }
+}
+
+/** What a container is made from. */
+export interface PresentImage {
+  imageId: string;
+  /** Whether it had to be fetched. */
+  pulled: boolean;
+  /** The user that it names. */
+  user?: string | undefined;
+}
+
 /** Pulls by policy, one pull of an image at a time, with back-off after failures. */
 export interface ImagePuller {
   /**
-   * @returns the image's id, present and unpacked
-   * @throws UmiakError with `hint`; reason `NotFound` for policy Never (ErrImageNeverPull), otherwise ErrImagePull
+   * @param signal who asked needs it no more; a pull for nobody else ends
+   * @returns the image, present and unpacked
+   * @throws ImageError
    */
-  ensure(pod: Pod, container: ContainerSpec): Promise<{ imageId: string; pulled: boolean }>;
+  ensure(pod: Pod, container: ContainerSpec, signal?: AbortSignal): Promise<PresentImage>;
 }
