@@ -58,7 +58,14 @@ export class PodAgent implements AsyncDisposable {
   /** Resolves when the pods of this node are known and their sync has begun. */
   async start(): Promise<void> {
     const { engine } = this.#options;
-    this.#subscriptions.use(this.#pods.subscribe(({ object, previous }) => this.touch((object ?? previous)?.metadata.uid ?? '')));
+    this.#subscriptions.use(
+      this.#pods.subscribe(({ object, previous }) => {
+        const { uid = '' } = (object ?? previous)?.metadata ?? {};
+        if (!object || object.metadata.deletionTimestamp) this.#workers.get(uid)?.abandon();
+        if (!object && previous) this.#statuses.forget(previous);
+        this.touch(uid);
+      }),
+    );
     this.#subscriptions.use(
       engine.subscribe(event =>
         this.touch(this.#uidOfSandbox(event.type === 'container' ? event.container.config.sandboxId : event.sandbox.id)),
@@ -67,7 +74,6 @@ export class PodAgent implements AsyncDisposable {
     await this.#pods.start();
     const known = new Set(this.#pods.list().map(({ metadata }) => metadata.uid));
     for (const { config } of engine.sandboxes({ owner: 'node' })) this.touch(config.metadata.uid);
-    this.#watchAdopted();
     await this.#options.volumes.sweep(new Set([...known, ...engine.sandboxes({ owner: 'node' }).map(({ config }) => config.metadata.uid)]));
   }
 
@@ -96,26 +102,13 @@ export class PodAgent implements AsyncDisposable {
     return this.#options.engine.sandbox(sandboxId)?.config.metadata.uid ?? '';
   }
 
-  /** Containers that outlived an earlier agent get their probes back. */
-  #watchAdopted(): void {
-    const { engine, prober, hostAddress } = this.#options;
-    for (const pod of this.#pods.list())
-      for (const sandbox of engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === pod.metadata.uid))
-        for (const instance of engine.containers({ sandboxId: sandbox.id })) {
-          const container = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
-            ({ name }) => name === instance.config.metadata.name,
-          );
-          if (container && instance.state === 'running')
-            prober.watch({ pod, container, containerId: instance.id, address: sandbox.address ?? hostAddress });
-        }
-  }
-
   async #sync(uid: string): Promise<number | undefined> {
     const pod = this.#pods.list().find(({ metadata }) => metadata.uid === uid);
     const worker = this.#workers.get(uid) ?? new PodWorker(uid, this.#parts);
     if (!pod) {
-      await this.#ending.get(uid);
+      // Whoever waits for its containers to end in peace finds them ended.
       await worker.remove();
+      await this.#ending.get(uid);
       this.#workers.delete(uid);
       return undefined;
     }
@@ -154,7 +147,6 @@ export class PodAgent implements AsyncDisposable {
       if (!isUmiakError(error, 'NotFound') && !isUmiakError(error, 'Conflict')) throw error;
     }
     this.#statuses.forget(pod);
-    this.#workers.delete(uid);
   }
 
   /** Stops looking after the pods; their containers go on. */

@@ -5,7 +5,7 @@
  * - `plan-pod.ts`      the next steps of a pod, pure; `pod-status.ts` what to say of it, pure; `pod-worker.ts` does it
  * - `container-planner.ts`, `environment.ts`, `sandbox-config.ts`, `downward.ts`  a spec in the engine's terms
  * - `volumes/`         emptyDir, hostPath and what the API's objects fill, swapped atomically
- * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies
+ * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies, `pull-credentials.ts` logins
  * - `kubelet-server.ts` the node's HTTPS API; `node-registration.ts` the Node object and its lease
  *
  * Invariants: nothing is remembered that the engine's records don't say, so an agent may be killed anywhere; statuses go out behind the

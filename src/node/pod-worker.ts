@@ -1,9 +1,28 @@
+import { rm } from 'node:fs/promises';
 import { type Clock, isUmiakError, type Log, messageOf, UmiakError } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
 import type { Container, Engine, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
-import type { ContainerPlanner, ContainerSpec, ImagePuller, PreparedVolume, Prober, VolumeKeeper } from './parts.ts';
-import { BACKOFF_COUNT, instancesOf, isSidecar, nextBackoffCount, type PodAction, type PodPlan, planPod } from './plan-pod.ts';
+import {
+  type ContainerPlanner,
+  type ContainerSpec,
+  ImageError,
+  type ImagePuller,
+  type PreparedVolume,
+  type Prober,
+  type VolumeKeeper,
+} from './parts.ts';
+import {
+  BACKOFF_COUNT,
+  instancesOf,
+  isSidecar,
+  nextBackoffCount,
+  type PodAction,
+  type PodPicture,
+  type PodPlan,
+  planPod,
+  SPEC_IMAGE,
+} from './plan-pod.ts';
 import { podStatus, type Waiting } from './pod-status.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import type { StatusWriter } from './status-writer.ts';
@@ -33,10 +52,13 @@ export interface LifecycleHooks {
   terminationMessage(pod: Pod, container: ContainerSpec, instance: Container): Promise<string | undefined>;
 }
 
-/** Pods whose volumes lack something are looked at again after this at the latest; a change of what they lack comes at once. */
-const VOLUME_RETRY_MS = 2_000;
 const MIN_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 120_000;
+/** What a container has left after a preStop hook that took all the grace. */
+const LEAST_GRACE_MS = 2_000;
+/** Keys among the retries that are no container's name. */
+const SANDBOX = 'sandbox/';
+const VOLUMES = 'volumes/';
 
 /**
  * Carries one pod through its life. `sync` is called whenever something about it may have changed and does what `planPod` says;
@@ -46,9 +68,17 @@ export class PodWorker {
   readonly uid: string;
   readonly #parts: PodWorkerParts;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #retries = new Map<string, { failures: number; dueAt: number }>();
+  readonly #retries = new Map<string, { failures: number; dueAt: number; error?: unknown }>();
   readonly #lastWords = new Map<string, string>();
-  readonly #killing = new Map<string, Promise<unknown>>();
+  /** Containers that are being ended. */
+  readonly #killing = new Set<string>();
+  readonly #preStops = new Map<string, Promise<unknown>>();
+  /** Back-offs that have been told, by container: when they end. */
+  readonly #toldBackOffs = new Map<string, number>();
+  readonly #leaving = new AbortController();
+  #mounting: Promise<Map<string, PreparedVolume>> | undefined;
+  #hasNewSandbox = false;
+  #isStopping = false;
   #failure: { reason: string; message: string } | undefined;
 
   constructor(uid: string, parts: PodWorkerParts) {
@@ -58,46 +88,59 @@ export class PodWorker {
 
   /** One look and its steps, for a pod that should live. Returns when to look again, if time alone can change something. */
   async sync(pod: Pod): Promise<number | undefined> {
-    const { nowMs } = this.#picture(pod);
-    const deadline = this.#deadline(pod, nowMs);
-    const plan = planPod(this.#picture(pod));
-    await this.#noteLastWords(pod);
-    this.#publish(pod, plan);
-    if (this.#failure) return this.#endAll(pod);
-    let againInMs = plan.againInMs;
-    const sooner = (ms: number | undefined) => {
-      if (ms !== undefined) againInMs = Math.min(againInMs ?? ms, ms);
-    };
-    sooner(deadline);
-    const results = await Promise.all(groupByContainer(plan.actions).map(actions => this.#actInOrder(pod, actions)));
-    for (const result of results) sooner(result);
-    this.#publish(pod, planPod(this.#picture(pod)));
-    if (plan.phase === 'Succeeded' || plan.phase === 'Failed') {
-      await this.#noteLastWords(pod);
-      if (!this.#containers().some(({ state }) => state === 'running')) await this.#parts.volumes.release(this.uid);
+    this.#mounting = undefined;
+    for (;;) {
+      this.#hasNewSandbox = false;
+      const againInMs = await this.#look(pod);
+      if (!this.#hasNewSandbox || this.#leaving.signal.aborted) return againInMs;
     }
-    return againInMs;
+  }
+
+  async #look(pod: Pod): Promise<number | undefined> {
+    if (this.#leaving.signal.aborted) return undefined;
+    const times = [this.#deadline(pod)];
+    this.#watchRunning(pod);
+    await this.#noteLastWords(pod);
+    const plan = planPod(this.#picture(pod));
+    times.push(plan.againInMs);
+    this.#tellBackOffs(pod, plan);
+    this.#publish(pod, plan);
+    const hasEnded = plan.phase === 'Succeeded' || plan.phase === 'Failed';
+    const mounted = hasEnded ? undefined : this.#keepVolumes(pod);
+    times.push(...(await Promise.all(groupByContainer(plan.actions).map(actions => this.#actInOrder(pod, actions)))), await mounted);
+    const after = planPod(this.#picture(pod));
+    times.push(after.againInMs);
+    this.#publish(pod, after);
+    if (hasEnded && !this.#containers().some(({ state }) => state === 'running')) await this.#parts.volumes.release(this.uid);
+    const due = times.filter(ms => ms !== undefined);
+    return due.length > 0 ? Math.min(...due) : undefined;
+  }
+
+  /** The pod is to end: what a sync waits for (a pull, a hook, a volume) is left, so that it returns at once. */
+  abandon(): void {
+    this.#leaving.abort();
   }
 
   /** Ends the pod within `graceMs`, frees all it has, and reports its end. Resolves when nothing of it runs any more. */
   async terminate(pod: Pod, graceMs: number): Promise<void> {
+    this.abandon();
     await this.#stopContainers(pod, graceMs);
     await this.#noteLastWords(pod);
-    this.#publish(pod, planPod({ ...this.#picture(pod) }), true);
+    const phase = endOf(pod, this.#containers());
+    this.#publish(pod, { phase, actions: [], backingOff: new Map() });
     await this.#parts.statuses.settled(pod);
     await this.remove();
   }
 
   /** Frees everything without saying goodbye: the pod is gone from the API. */
   async remove(): Promise<void> {
+    this.abandon();
     for (const { id } of this.#containers()) this.#parts.prober.forget(id);
-    for (const { id } of this.#sandboxes()) await this.#parts.engine.removeSandbox(id);
+    for (const { id, config } of this.#sandboxes()) {
+      await this.#parts.engine.removeSandbox(id);
+      if (config.logDirectory) await rm(config.logDirectory, { recursive: true, force: true });
+    }
     await this.#parts.volumes.release(this.uid);
-  }
-
-  /** True while something of the pod is on this machine. */
-  get present(): boolean {
-    return this.#sandboxes().length > 0;
   }
 
   #sandboxes(): Sandbox[] {
@@ -111,7 +154,7 @@ export class PodWorker {
     return this.#sandboxes().flatMap(({ id }) => this.#parts.engine.containers({ sandboxId: id }));
   }
 
-  #picture(pod: Pod) {
+  #picture(pod: Pod): PodPicture {
     const { clock, prober } = this.#parts;
     return {
       pod,
@@ -120,24 +163,78 @@ export class PodWorker {
       nowMs: clock.now(),
       startupPassed: (id: string) => prober.verdict(id, 'startup'),
       livenessFailed: (id: string) => prober.verdict(id, 'liveness') === false,
+      isGivenUp: this.#failure !== undefined,
     };
   }
 
   /** `activeDeadlineSeconds`: over means failed; otherwise how long it still has. */
-  #deadline(pod: Pod, nowMs: number): number | undefined {
+  #deadline(pod: Pod): number | undefined {
     const { activeDeadlineSeconds } = pod.spec;
     const since = Date.parse(String(pod.status?.startTime ?? ''));
-    if (activeDeadlineSeconds === undefined || Number.isNaN(since)) return undefined;
-    const left = since + activeDeadlineSeconds * 1000 - nowMs;
-    if (left <= 0) this.#failure = { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' };
-    return Math.max(left, 0);
+    if (activeDeadlineSeconds === undefined || Number.isNaN(since) || this.#failure) return undefined;
+    const leftMs = since + activeDeadlineSeconds * 1000 - this.#parts.clock.now();
+    if (leftMs > 0) return leftMs;
+    if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return undefined;
+    this.#failure = { reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' };
+    this.#parts.events.normal(pod, this.#failure.reason, this.#failure.message);
+    return undefined;
   }
 
-  async #endAll(pod: Pod): Promise<undefined> {
-    await this.#stopContainers(pod, (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000);
-    for (const { id, state } of this.#sandboxes()) if (state === 'ready') await this.#parts.engine.stopSandbox(id);
-    await this.#parts.volumes.release(this.uid);
-    this.#publish(pod, planPod(this.#picture(pod)));
+  /** Containers that run have their probes, also those that outlived an earlier agent. */
+  #watchRunning(pod: Pod): void {
+    const { prober, hostAddress } = this.#parts;
+    for (const { id, address } of this.#sandboxes())
+      for (const { id: containerId, state, config } of this.#parts.engine.containers({ sandboxId: id })) {
+        const container = specOf(pod, config.metadata.name);
+        if (container && state === 'running' && !this.#killing.has(containerId))
+          prober.watch({ pod, container, containerId, address: address ?? hostAddress });
+      }
+  }
+
+  #tellBackOffs({ metadata, ...pod }: Pod, { backingOff }: PodPlan): void {
+    for (const [name, dueAt] of backingOff) {
+      if (this.#toldBackOffs.get(name) === dueAt) continue;
+      this.#toldBackOffs.set(name, dueAt);
+      const message = `Back-off restarting failed container ${name} in pod ${metadata.name}_${metadata.namespace}(${metadata.uid})`;
+      this.#parts.events.warning({ ...pod, metadata }, 'BackOff', message);
+    }
+  }
+
+  /** The pod's volumes, asked for once a sync. They follow their sources as long as they are asked for. */
+  #mount(pod: Pod): Promise<Map<string, PreparedVolume>> {
+    const retry = this.#retries.get(VOLUMES);
+    if (retry && retry.dueAt > this.#parts.clock.now()) return Promise.reject(retry.error);
+    this.#mounting ??= this.#orLeft(this.#parts.volumes.prepare(pod));
+    return this.#mounting;
+  }
+
+  async #keepVolumes(pod: Pod): Promise<number | undefined> {
+    const { clock, events } = this.#parts;
+    const retry = this.#retries.get(VOLUMES);
+    if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
+    try {
+      await this.#mount(pod);
+      this.#retries.delete(VOLUMES);
+      return undefined;
+    } catch (error) {
+      if (this.#leaving.signal.aborted) return undefined;
+      events.warning(pod, 'FailedMount', messageOf(error));
+      return this.#retryIn(VOLUMES, error);
+    }
+  }
+
+  /** What `work` gives, or at once an error when the pod is to end. */
+  async #orLeft<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#leaving;
+    const left = Promise.withResolvers<never>();
+    const leave = () => left.reject(new UmiakError('Conflict', 'the pod is to end'));
+    if (signal.aborted) leave();
+    signal.addEventListener('abort', leave, { once: true });
+    try {
+      return await Promise.race([work, left.promise]);
+    } finally {
+      signal.removeEventListener('abort', leave);
+    }
   }
 
   /** Runs the steps of one container (or of the sandbox) one after another; what fails is shown and tried again later. */
@@ -167,46 +264,50 @@ export class PodWorker {
       case 'kill':
         this.#kill(pod, action);
         return undefined;
+      case 'stop-containers':
+        this.#stopInBackground(pod);
+        return undefined;
       case 'start':
         return this.#start(pod, action);
     }
   }
 
   async #createSandbox(pod: Pod, attempt: number): Promise<number | undefined> {
-    const { engine, sandboxes, events } = this.#parts;
+    const { engine, sandboxes, events, clock } = this.#parts;
+    const retry = this.#retries.get(SANDBOX);
+    if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
     try {
-      const missing = this.#parts.volumes.prepare(pod).catch((error: unknown) => error);
       await engine.createSandbox(sandboxes.plan(pod, attempt));
-      await missing;
-      this.#retries.delete('');
-      return this.sync(pod);
+      this.#retries.delete(SANDBOX);
+      this.#hasNewSandbox = true;
+      return undefined;
     } catch (error) {
       events.warning(pod, 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);
-      return this.#retryIn('');
+      return this.#retryIn(SANDBOX, error);
     }
   }
 
-  async #start(pod: Pod, { container, sandboxId, attempt }: PodAction & { do: 'start' }): Promise<number | undefined> {
+  async #start(pod: Pod, { container, sandboxId, attempt, replaces }: PodAction & { do: 'start' }): Promise<number | undefined> {
     const { engine, clock } = this.#parts;
     const retry = this.#retries.get(container.name);
     if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
-    const sandbox = engine.sandbox(sandboxId);
-    if (sandbox?.state !== 'ready') return 0;
     let volumes: Map<string, PreparedVolume>;
     try {
-      volumes = await this.#parts.volumes.prepare(pod);
-    } catch (error) {
-      this.#parts.events.warning(pod, 'FailedMount', `MountVolume.SetUp failed: ${messageOf(error)}`);
-      return VOLUME_RETRY_MS;
+      volumes = await this.#mount(pod);
+    } catch {
+      return undefined; // `#keepVolumes` says so and comes again
     }
+    const sandbox = engine.sandbox(sandboxId);
+    if (sandbox?.state !== 'ready') return undefined; // its end is an event
     try {
+      if (replaces) await engine.removeContainer(replaces);
       await this.#pullAndRun(pod, container, sandbox, volumes, attempt);
       this.#waiting.delete(container.name);
       this.#retries.delete(container.name);
       return undefined;
     } catch (error) {
-      this.#waiting.set(container.name, this.#waitingFor(error, container));
-      return this.#retryIn(container.name);
+      if (this.#leaving.signal.aborted) return undefined;
+      return this.#startFailed(pod, container, error);
     }
   }
 
@@ -218,9 +319,14 @@ export class PodWorker {
     attempt: number,
   ): Promise<void> {
     const { engine, images, planner, events, prober, hooks } = this.#parts;
-    const { imageId } = await stage('image', images.ensure(pod, container));
-    const config = await stage('config', planner.plan({ pod, container, sandbox, volumes, image: imageId, attempt }));
-    config.annotations = { ...config.annotations, [BACKOFF_COUNT]: String(nextBackoffCount(this.#containers(), container.name)) };
+    const { imageId, user } = await stage('image', this.#orLeft(images.ensure(pod, container, this.#leaving.signal)));
+    const request = { pod, container, sandbox, volumes, image: imageId, imageUser: user, attempt };
+    const config = await stage('config', this.#orLeft(planner.plan(request)));
+    config.annotations = {
+      ...config.annotations,
+      [BACKOFF_COUNT]: String(nextBackoffCount(this.#containers(), container.name)),
+      [SPEC_IMAGE]: container.image ?? '',
+    };
     const created = await stage('create', engine.createContainer(config));
     events.normal(pod, 'Created', `Created container: ${container.name}`);
     const started = await stage('run', engine.startContainer(created.id));
@@ -229,83 +335,101 @@ export class PodWorker {
     prober.watch({ pod, container, containerId: started.id, address });
     if (!container.lifecycle?.postStart) return;
     try {
-      await hooks.postStart(pod, container, started.id, address);
+      await this.#orLeft(hooks.postStart(pod, container, started.id, address));
     } catch (error) {
+      if (this.#leaving.signal.aborted) return;
       events.warning(pod, 'FailedPostStartHook', messageOf(error));
-      this.#kill(pod, { do: 'kill', containerId: started.id, name: container.name, why: 'failed its postStart hook' });
+      const message = `Container ${container.name} failed its postStart hook`;
+      this.#kill(pod, { do: 'kill', containerId: started.id, name: container.name, message });
     }
   }
 
+  /** What can't start shows why, and is tried again later. */
+  #startFailed(pod: Pod, { name }: ContainerSpec, error: unknown): number {
+    const { stage: at, cause } = error instanceof StageError ? error : { stage: 'run' as const, cause: error };
+    const message = messageOf(error);
+    const reason = cause instanceof ImageError ? cause.waiting : FAILED_AT[at];
+    this.#waiting.set(name, { reason, message });
+    this.#parts.events.warning(pod, 'Failed', `Error: ${cause instanceof ImageError ? reason : message}`);
+    return this.#retryIn(name, error, cause instanceof ImageError ? cause.retryInMs : undefined);
+  }
+
   /** Ends a running container in the background; its exit comes back as an event. */
-  #kill(pod: Pod, { containerId, name, why }: PodAction & { do: 'kill' }): void {
+  #kill(pod: Pod, { containerId, message, graceSeconds }: PodAction & { do: 'kill' }): void {
     if (this.#killing.has(containerId)) return;
-    this.#parts.events.normal(
-      pod,
-      'Killing',
-      `Container ${name} ${why}, will be restarted`.replace(why.startsWith('failed') ? '' : ', will be restarted', ''),
-    );
-    const graceMs = (pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
-    const ending = this.#stopContainer(pod, containerId, graceMs).finally(() => this.#killing.delete(containerId));
-    this.#killing.set(containerId, ending);
+    this.#killing.add(containerId);
+    this.#parts.events.normal(pod, 'Killing', message);
+    this.#stopContainer(pod, containerId, graceMsOf(pod, graceSeconds))
+      .catch(error => this.#parts.log.warn('a container could not be stopped', { container: containerId, error }))
+      .finally(() => this.#killing.delete(containerId));
+  }
+
+  /** Ends all containers in the background, in their order; the last one's exit comes back as an event. */
+  #stopInBackground(pod: Pod): void {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#stopContainers(pod, graceMsOf(pod))
+      .catch(error => this.#parts.log.warn('the containers of a pod could not be stopped', { pod: this.uid, error }))
+      .finally(() => {
+        this.#isStopping = false;
+      });
   }
 
   /** Main containers together, then the sidecars in reverse order, all within the grace. */
   async #stopContainers(pod: Pod, graceMs: number): Promise<void> {
-    const end = this.#parts.clock.now() + graceMs;
+    const { clock, events } = this.#parts;
+    const end = clock.now() + graceMs;
     const sidecars = (pod.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name);
+    const stop = async ({ id, config }: Container, withinMs: number) => {
+      if (!this.#killing.has(id)) events.normal(pod, 'Killing', `Stopping container ${config.metadata.name}`);
+      this.#killing.add(id);
+      await this.#stopContainer(pod, id, withinMs).finally(() => this.#killing.delete(id));
+    };
     const running = () => this.#containers().filter(({ state }) => state === 'running');
     const mains = running().filter(({ config }) => !sidecars.includes(config.metadata.name));
-    if (mains.length > 0) {
-      const names = mains.map(({ config }) => config.metadata.name).join(', ');
-      this.#parts.events.normal(pod, 'Killing', `Stopping container ${names}`);
-    }
-    await Promise.all(mains.map(({ id }) => this.#stopContainer(pod, id, graceMs)));
+    await Promise.all(mains.map(each => stop(each, graceMs)));
     for (const name of sidecars.reverse())
-      for (const { id, config } of running())
-        if (config.metadata.name === name) await this.#stopContainer(pod, id, Math.max(end - this.#parts.clock.now(), 0));
+      for (const each of running())
+        if (each.config.metadata.name === name) await stop(each, Math.max(end - clock.now(), graceMs > 0 ? LEAST_GRACE_MS : 0));
   }
 
   async #stopContainer(pod: Pod, id: string, graceMs: number): Promise<void> {
-    const { engine, hooks, prober, clock, log } = this.#parts;
+    const { engine, prober, clock } = this.#parts;
     const instance = engine.container(id);
     if (instance?.state !== 'running') return;
     prober.forget(id);
-    const container = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
-      ({ name }) => name === instance.config.metadata.name,
-    );
     const began = clock.now();
-    const address = this.#sandboxes()[0]?.address ?? this.#parts.hostAddress;
-    if (container?.lifecycle?.preStop && graceMs > 0) await hooks.preStop(pod, container, id, address, graceMs);
+    const container = specOf(pod, instance.config.metadata.name);
+    const hasHook = container?.lifecycle?.preStop !== undefined && graceMs > 0;
+    if (hasHook) await this.#preStop(pod, container, id, graceMs);
+    const leftMs = Math.max(graceMs - (clock.now() - began), hasHook ? LEAST_GRACE_MS : 0);
     try {
-      await engine.stopContainer(id, { graceMs: Math.max(graceMs - (clock.now() - began), 0) });
+      await engine.stopContainer(id, { graceMs: leftMs });
     } catch (error) {
-      if (!isUmiakError(error, 'NotFound')) {
-        log.warn('a container could not be stopped', { container: id, error });
-        throw error;
-      }
+      if (!isUmiakError(error, 'NotFound')) throw error;
     }
   }
 
-  #waitingFor(error: unknown, container: ContainerSpec): Waiting {
-    const message = messageOf(error);
-    const at = error instanceof StageError ? error.stage : 'run';
-    const failures = this.#retries.get(container.name)?.failures ?? 0;
-    if (at === 'image') {
-      const cause = error instanceof StageError ? error.cause : error;
-      if (isUmiakError(cause, 'NotFound') && container.imagePullPolicy === 'Never') return { reason: 'ErrImageNeverPull', message };
-      if (isUmiakError(cause, 'BadRequest')) return { reason: 'InvalidImageName', message };
-      return { reason: failures > 0 ? 'ImagePullBackOff' : 'ErrImagePull', message };
-    }
-    return {
-      reason: at === 'config' ? 'CreateContainerConfigError' : at === 'create' ? 'CreateContainerError' : 'RunContainerError',
-      message,
-    };
+  /** Once a container, for whoever ends it; one who has less time waits no longer than that. */
+  async #preStop(pod: Pod, container: ContainerSpec, id: string, withinMs: number): Promise<void> {
+    const { hooks, events, clock } = this.#parts;
+    const address = this.#sandboxes()[0]?.address ?? this.#parts.hostAddress;
+    const running =
+      this.#preStops.get(id) ??
+      hooks
+        .preStop(pod, container, id, address, withinMs)
+        .then(({ failed }) => failed && events.warning(pod, 'FailedPreStopHook', failed))
+        .finally(() => this.#preStops.delete(id));
+    this.#preStops.set(id, running);
+    const patience = Promise.withResolvers<void>();
+    using _ = clock.after(withinMs, patience.resolve);
+    await Promise.race([running, patience.promise]);
   }
 
-  #retryIn(what: string): number {
+  #retryIn(what: string, error: unknown, inMs?: number): number {
     const failures = (this.#retries.get(what)?.failures ?? 0) + 1;
-    const waitMs = Math.min(MIN_RETRY_MS * 2 ** failures, MAX_RETRY_MS);
-    this.#retries.set(what, { failures, dueAt: this.#parts.clock.now() + waitMs });
+    const waitMs = inMs ?? Math.min(MIN_RETRY_MS * 2 ** failures, MAX_RETRY_MS);
+    this.#retries.set(what, { failures, dueAt: this.#parts.clock.now() + waitMs, error });
     return waitMs;
   }
 
@@ -322,17 +446,16 @@ export class PodWorker {
       }
   }
 
-  #publish(pod: Pod, plan: PodPlan, ended = false): void {
-    const { prober, statuses, hostAddress, clock } = this.#parts;
-    const isUp = (id: string) => this.#parts.engine.container(id)?.state === 'running';
-    const failed = this.#containers().some(({ exitCode }) => exitCode !== 0);
+  #publish(pod: Pod, { phase, backingOff }: PodPlan): void {
+    const { prober, statuses, hostAddress, clock, engine } = this.#parts;
+    const isUp = (id: string) => engine.container(id)?.state === 'running';
     const status = podStatus({
       pod,
-      phase: ended && plan.phase !== 'Succeeded' ? (failed || plan.phase === 'Pending' ? 'Failed' : 'Succeeded') : plan.phase,
+      phase,
       sandbox: this.#sandboxes()[0],
       containers: this.#containers(),
       waiting: this.#waiting,
-      backingOff: plan.backingOff,
+      backingOff,
       started: id => isUp(id) && prober.verdict(id, 'startup') === true,
       ready: id => isUp(id) && prober.verdict(id, 'startup') === true && prober.verdict(id, 'readiness') === true,
       hostAddress,
@@ -342,6 +465,22 @@ export class PodWorker {
     });
     statuses.put(pod, status);
   }
+}
+
+const FAILED_AT = { image: 'ErrImagePull', config: 'CreateContainerConfigError', create: 'CreateContainerError', run: 'RunContainerError' };
+
+function graceMsOf({ spec }: Pod, seconds?: number): number {
+  return Number(seconds ?? spec.terminationGracePeriodSeconds ?? 30) * 1000;
+}
+
+/** How a pod has ended whose containers will not be started again. */
+function endOf({ spec, status }: Pod, containers: readonly Container[]): 'Succeeded' | 'Failed' {
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return status.phase;
+  return spec.containers.every(({ name }) => instancesOf(containers, name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
+}
+
+function specOf({ spec }: Pod, name: string): ContainerSpec | undefined {
+  return [...(spec.initContainers ?? []), ...spec.containers].find(container => container.name === name);
 }
 
 /** Where on the way to running a container something failed. */

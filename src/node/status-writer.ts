@@ -50,7 +50,9 @@ export class StatusWriter implements AsyncDisposable {
 
   forget({ metadata }: Pod): void {
     const key = keyText(metadata);
-    this.#said.delete(key);
+    // Another pod may bear the name by now.
+    if (this.#said.get(key)?.startsWith(metadata.uid)) this.#said.delete(key);
+    if (this.#pending.get(key)?.uid !== metadata.uid) return;
     this.#pending.delete(key);
     this.#wake(key);
   }
