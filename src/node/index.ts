@@ -6,17 +6,19 @@
  * - `container-planner.ts`, `environment.ts`, `sandbox-config.ts`, `downward.ts`  a spec in the engine's terms
  * - `volumes/`         emptyDir, hostPath and what the API's objects fill, swapped atomically
  * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies, `pull-credentials.ts` logins
- * - `kubelet-server.ts` the node's HTTPS API; `node-registration.ts` the Node object and its lease
+ * - `kubelet-server.ts` the node's HTTPS API, with `kubelet-logs.ts`, `kubelet-streams.ts`, `kubelet-stats.ts`
+ * - `node-registration.ts` the Node object and its lease, with `node-facts.ts`, `node-conditions.ts`; `host-address.ts` by which others reach it
  *
  * Invariants: nothing is remembered that the engine's records don't say, so an agent may be killed anywhere; statuses go out behind the
  * workers' backs, newest only; Ready is said by this process alone.
  */
 export { PodAgent, type PodAgentOptions } from './agent.ts';
 export { LocalContainerPlanner } from './container-planner.ts';
+export { hostAddressOf } from './host-address.ts';
 export { LocalImagePuller } from './image-puller.ts';
 export { startKubeletServer } from './kubelet-server.ts';
 export { LocalHooks } from './lifecycle-hooks.ts';
-export { hostAddressOf, NodeRegistration } from './node-registration.ts';
+export { NodeRegistration } from './node-registration.ts';
 export { LocalProber } from './prober.ts';
 export { SandboxPlanner } from './sandbox-config.ts';
 export { ObjectSource } from './volumes/object-source.ts';

@@ -1,13 +1,13 @@
-import { readFileSync, statfsSync } from 'node:fs';
-import { arch, cpus, networkInterfaces, release, totalmem } from 'node:os';
-import { type Clock, isUmiakError, type Log, messageOf, toMicroTime, toTime } from '#base/index.ts';
+import { type Clock, isUmiakError, type Log, messageOf, toMicroTime } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
 import type { Draft } from '#kinds/kind.ts';
 import { Lease } from '#kinds/lease.ts';
 import { Node } from '#kinds/node.ts';
+import { type MachineLeft, PRESSURE_MS, type Pressure, planConditions, planPressures, readLeft } from './node-conditions.ts';
+import { type MachineFacts, nodeInfo, nodeLabels, readMachine, toCapacity } from './node-facts.ts';
 
 export interface NodeRegistrationOptions {
-  client: Client;
+  client: Pick<Client, 'get' | 'create' | 'patch'>;
   nodeName: string;
   hostAddress: string;
   /** Where images and volumes lie: its size is the node's ephemeral storage. */
@@ -15,6 +15,10 @@ export interface NodeRegistrationOptions {
   version: string;
   /** The images that are here, for the scheduler. */
   images: () => Promise<{ names: string[]; sizeBytes: number }[]>;
+  /** Amounts that pods may have, where they are not all that the machine has. */
+  allocatable?: Record<string, string>;
+  /** What the machine has, and has left; read from it when absent. */
+  machine?: { facts: MachineFacts; left: () => MachineLeft };
   clock: Clock;
   log: Log;
 }
@@ -22,167 +26,179 @@ export interface NodeRegistrationOptions {
 const LEASES = 'kube-node-lease';
 const LEASE_SECONDS = 40;
 const RENEW_MS = 10_000;
+const FIRST_RETRY_MS = 250;
 const STATUS_MS = 300_000;
-/** More than the kubelet's 110: a pod costs us no pause process and no per-pod daemon. */
-const MOST_PODS = 250;
+/** As the kubelet bounds them. */
+const MOST_IMAGES = 50;
+const MOST_IMAGE_NAMES = 5;
 
-type Condition = NonNullable<NonNullable<Node['status']>['conditions']>[number];
+type NodeStatus = NonNullable<Node['status']>;
+type Images = NonNullable<NodeStatus['images']>;
 
-/** Makes this machine a Node, says how it is, and keeps its lease. Ready is said only by `markReady` of this very process. */
+/**
+ * Makes this machine a Node, says how it is, and keeps its lease. Ready is said only after `markReady` of this very process: what an earlier
+ * one said is taken back by the first write. A heartbeat renews the lease; the status goes out with it when something has changed, and every
+ * five minutes. Ending says nothing: whoever watches the lease sees it.
+ */
 export class NodeRegistration implements AsyncDisposable {
+  /** What pods may have of this node. */
   readonly allocatable: Record<string, string>;
   readonly #options: NodeRegistrationOptions;
-  readonly #timers = new Set<Disposable>();
-  #ready = false;
-  #port = 0;
-  #closed = false;
+  readonly #capacity: Record<string, string>;
+  /** When each pressure was last seen. */
+  readonly #pressures = new Map<Pressure, number>();
+  #node: Node | undefined;
+  #isReady = false;
+  #port: number | undefined;
+  #images: Images | undefined;
+  #posting: Promise<void> = Promise.resolve();
+  #posted: { text: string; atMs: number } | undefined;
+  #timer: Disposable | undefined;
+  #isClosed = false;
 
   constructor(options: NodeRegistrationOptions) {
     this.#options = options;
-    const { bsize, blocks } = statfsSync(options.dataDir);
-    this.allocatable = {
-      cpu: String(cpus().length),
-      memory: `${Math.floor(totalmem() / 1024)}Ki`,
-      pods: String(MOST_PODS),
-      'ephemeral-storage': String(bsize * blocks),
-    };
+    const { capacity, allocatable } = toCapacity(options.machine?.facts ?? readMachine(options.dataDir), options.allocatable);
+    this.#capacity = capacity;
+    this.allocatable = allocatable;
   }
 
-  /** Makes or renews the Node object, not Ready yet, and its lease. */
+  /** Makes the Node object or takes it over, with one write of its status, and its lease. After `markReady` that write says Ready. */
   async start({ kubeletPort }: { kubeletPort: number }): Promise<void> {
     this.#port = kubeletPort;
     await this.#ensureNode();
-    await Promise.all([this.#writeStatus(), this.#renewLease()]);
+    const [status, lease] = await Promise.allSettled([this.#post(), this.#renewLease()]);
+    if (status.status === 'rejected') throw status.reason;
+    this.#beatAfter(lease.status === 'rejected' ? lease.reason : undefined, 0);
   }
 
-  /** Runtime, network and DNS have answered: pods may come. */
+  /** Runtime, network and DNS have answered: pods may come. Resolves when the Node says so; before `start`, at once. */
   async markReady(): Promise<void> {
-    this.#ready = true;
-    await this.#writeStatus();
+    this.#isReady = true;
+    if (this.#port !== undefined) await this.#post();
+  }
+
+  /** Images came or went: looked at by the next heartbeat. */
+  imagesChanged(): void {
+    this.#images = undefined;
   }
 
   async #ensureNode(): Promise<void> {
     const { client, nodeName } = this.#options;
-    const present = await client.get(Node, { name: nodeName });
-    const labels = {
-      'kubernetes.io/hostname': nodeName,
-      'kubernetes.io/os': 'linux',
-      'kubernetes.io/arch': goArch(),
-      'beta.kubernetes.io/os': 'linux',
-      'beta.kubernetes.io/arch': goArch(),
-    };
-    if (!present) {
-      const draft: Draft<Node> = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels }, spec: {} };
+    const labels = nodeLabels(nodeName);
+    const draft: Draft<Node> = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels }, spec: {} };
+    let node = await client.get(Node, { name: nodeName });
+    if (!node) {
       try {
-        await client.create(Node, draft);
+        node = await client.create(Node, draft);
+        this.#posted = undefined;
       } catch (error) {
         if (!isUmiakError(error, 'AlreadyExists')) throw error;
+        node = await client.get(Node, { name: nodeName });
       }
-    } else if (Object.entries(labels).some(([key, value]) => present.metadata.labels?.[key] !== value)) {
-      await client.patch(Node, { name: nodeName }, { metadata: { labels } }, { type: 'merge' });
+    } else if (Object.entries(labels).some(([key, value]) => node?.metadata.labels?.[key] !== value)) {
+      node = await client.patch(Node, { name: nodeName }, { metadata: { labels } }, { type: 'merge' });
     }
+    this.#node = node;
+  }
+
+  /** Writes the status if it differs from what was last written, or that was long ago. One write at a time, each with what is so by then. */
+  #post(): Promise<void> {
+    this.#posting = this.#posting.catch(() => {}).then(() => this.#writeStatus());
+    return this.#posting;
   }
 
   async #writeStatus(): Promise<void> {
-    const { client, nodeName, hostAddress, version, images, clock } = this.#options;
-    const present = await client.get(Node, { name: nodeName });
-    const now = toTime(clock.now());
-    const ready = this.#ready
-      ? { status: 'True', reason: 'KubeletReady', message: 'umiak is posting ready status' }
-      : { status: 'False', reason: 'KubeletNotReady', message: 'runtime, network or DNS have not answered yet' };
-    const fine = (type: string, reason: string, message: string) => ({ type, status: 'False', reason, message });
-    const conditions = [
-      fine('MemoryPressure', 'KubeletHasSufficientMemory', 'umiak has sufficient memory available'),
-      fine('DiskPressure', 'KubeletHasNoDiskPressure', 'umiak has no disk pressure'),
-      fine('PIDPressure', 'KubeletHasSufficientPID', 'umiak has sufficient PID available'),
-      { type: 'Ready', ...ready },
-    ].map((condition): Condition => {
-      const before = present?.status?.conditions?.find(({ type }) => type === condition.type);
-      const lastTransitionTime = before?.status === condition.status ? before.lastTransitionTime : now;
-      return { ...condition, lastHeartbeatTime: now, lastTransitionTime };
-    });
-    const status = {
-      capacity: this.allocatable,
+    const { client, nodeName, clock } = this.#options;
+    const isDue = this.#posted === undefined || clock.now() - this.#posted.atMs >= STATUS_MS;
+    const status = await this.#status(isDue);
+    const text = JSON.stringify(status, (key, value) => (key === 'lastHeartbeatTime' ? undefined : value));
+    if (!isDue && text === this.#posted?.text) return;
+    // Strategic, so that conditions of others stay.
+    const write = () => client.patch(Node, { name: nodeName }, { status }, { type: 'strategic', subresource: 'status' });
+    try {
+      this.#node = await write();
+    } catch (error) {
+      if (!isUmiakError(error, 'NotFound')) throw error;
+      // Somebody deleted the Node: it is made again.
+      await this.#ensureNode();
+      this.#node = await write();
+    }
+    this.#posted = { text, atMs: clock.now() };
+  }
+
+  async #status(withImages: boolean): Promise<Partial<NodeStatus>> {
+    const { nodeName, hostAddress, version, clock } = this.#options;
+    if (withImages || !this.#images) this.#images = await this.#listImages();
+    const nowMs = clock.now();
+    return {
+      capacity: this.#capacity,
       allocatable: this.allocatable,
       addresses: [
         { type: 'InternalIP', address: hostAddress },
         { type: 'Hostname', address: nodeName },
       ],
-      daemonEndpoints: { kubeletEndpoint: { Port: this.#port } },
+      daemonEndpoints: { kubeletEndpoint: { Port: this.#port ?? 0 } },
       nodeInfo: nodeInfo(version),
-      images: (await images()).slice(0, 50).map(({ names, sizeBytes }) => ({ names, sizeBytes })),
-      conditions,
+      images: this.#images,
+      conditions: planConditions({
+        isReady: this.#isReady,
+        pressures: this.#pressuresAt(nowMs),
+        before: this.#node?.status?.conditions ?? [],
+        nowMs,
+      }),
     };
-    await client.patch(Node, { name: nodeName }, { status }, { type: 'merge', subresource: 'status' });
-    this.#again(STATUS_MS, () => this.#writeStatus());
+  }
+
+  /** The largest ones. */
+  async #listImages(): Promise<Images> {
+    const all = await this.#options.images();
+    const named = all.filter(({ names }) => names.length > 0).sort((a, b) => b.sizeBytes - a.sizeBytes);
+    return named.slice(0, MOST_IMAGES).map(({ names, sizeBytes }) => ({ names: names.slice(0, MOST_IMAGE_NAMES), sizeBytes }));
+  }
+
+  #pressuresAt(nowMs: number): Set<Pressure> {
+    const { machine, dataDir } = this.#options;
+    for (const pressure of planPressures(machine ? machine.left() : readLeft(dataDir))) this.#pressures.set(pressure, nowMs);
+    for (const [pressure, seenMs] of this.#pressures) if (nowMs - seenMs >= PRESSURE_MS) this.#pressures.delete(pressure);
+    return new Set(this.#pressures.keys());
   }
 
   async #renewLease(): Promise<void> {
-    const { client, nodeName, clock, log } = this.#options;
-    const renewTime = toMicroTime(clock.now());
+    const { client, nodeName, clock } = this.#options;
+    const key = { namespace: LEASES, name: nodeName };
+    const spec = { holderIdentity: nodeName, leaseDurationSeconds: LEASE_SECONDS, renewTime: toMicroTime(clock.now()) };
     try {
-      await client.patch(Lease, { namespace: LEASES, name: nodeName }, { spec: { renewTime } }, { type: 'merge' });
+      await client.patch(Lease, key, { spec }, { type: 'merge' });
+      return;
     } catch (error) {
-      if (isUmiakError(error, 'NotFound')) {
-        const spec = { holderIdentity: nodeName, leaseDurationSeconds: LEASE_SECONDS, renewTime };
-        await client
-          .create(Lease, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { namespace: LEASES, name: nodeName }, spec })
-          .catch(problem => log.warn('the lease could not be made', { error: messageOf(problem) }));
-      } else log.warn('the lease could not be renewed', { error: messageOf(error) });
+      if (!isUmiakError(error, 'NotFound')) throw error;
     }
-    this.#again(RENEW_MS, () => this.#renewLease());
+    // A lease goes with its Node: that one may be gone, too, or another by now.
+    if (this.#posted) await this.#ensureNode();
+    const uid = this.#node?.metadata.uid;
+    const ownerReferences = uid ? [{ apiVersion: 'v1', kind: 'Node', name: nodeName, uid }] : [];
+    await client.create(Lease, { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { ...key, ownerReferences }, spec });
   }
 
-  #again(ms: number, work: () => Promise<void>): void {
-    if (this.#closed) return;
-    const timer = this.#options.clock.after(ms, () => {
-      this.#timers.delete(timer);
-      work().catch(error => {
-        this.#options.log.warn("the node's state could not be written", { error: messageOf(error) });
-        this.#again(RENEW_MS, work);
-      });
-    });
-    this.#timers.add(timer);
+  async #beat(failures: number): Promise<void> {
+    const lease = await Promise.allSettled([this.#renewLease()]);
+    const status = await Promise.allSettled([this.#post()]);
+    const failed = [...lease, ...status].find(result => result.status === 'rejected');
+    this.#beatAfter(failed?.reason, failures);
+  }
+
+  /** Sets the next heartbeat; soon after a failure, so that a short one does not cost the node its lease. */
+  #beatAfter(problem: unknown, failures: number): void {
+    if (this.#isClosed) return;
+    const { clock, log } = this.#options;
+    if (problem !== undefined) log.warn("the node's state could not be written", { error: messageOf(problem) });
+    const [ms, next] = problem === undefined ? [RENEW_MS, 0] : [Math.min(RENEW_MS, FIRST_RETRY_MS * 2 ** failures), failures + 1];
+    this.#timer = clock.after(ms, () => void this.#beat(next));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
-    for (const timer of this.#timers) timer[Symbol.dispose]();
+    this.#isClosed = true;
+    this.#timer?.[Symbol.dispose]();
   }
-}
-
-function nodeInfo(version: string) {
-  const read = (file: string) => {
-    try {
-      return readFileSync(file, 'utf8').trim();
-    } catch {
-      return '';
-    }
-  };
-  return {
-    architecture: goArch(),
-    bootID: read('/proc/sys/kernel/random/boot_id'),
-    containerRuntimeVersion: `umiak://${version}`,
-    kernelVersion: release(),
-    kubeletVersion: `v1.36.3+umiak-${version}`,
-    kubeProxyVersion: '',
-    machineID: read('/etc/machine-id'),
-    operatingSystem: 'linux',
-    osImage: /^PRETTY_NAME="?([^"\n]*)/m.exec(read('/etc/os-release'))?.[1] ?? 'Linux',
-    systemUUID: read('/sys/class/dmi/id/product_uuid'),
-  };
-}
-
-function goArch(): string {
-  return arch() === 'x64' ? 'amd64' : arch();
-}
-
-/** The machine's own address: its first that is not loopback and not `exceptFor`, which serves where there is none. */
-export function hostAddressOf(exceptFor: string): string {
-  const all = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) => addresses.map(each => ({ name, ...each })));
-  const usable = all.find(
-    ({ name, family, internal, address }) =>
-      family === 'IPv4' && !internal && address !== exceptFor && !/^(docker|br-|veth|virbr)/.test(name),
-  );
-  return usable?.address ?? exceptFor;
 }
