@@ -17,7 +17,7 @@ export interface LocalVolumesOptions {
   /** `<dataDir>/volumes`: one directory a pod, by UID, and in it one a volume. */
   directory: string;
   client: Client;
-  objects: ObjectSource;
+  objects: Pick<ObjectSource, 'configMap' | 'secret' | 'release'>;
   facts: NodeFacts;
   /** A source of the pod's volumes has changed: the volumes were written anew, or what was missing may be there. */
   onChange: (podUid: string) => void;
@@ -53,7 +53,7 @@ export class LocalVolumes implements VolumeKeeper {
     const { uid } = pod.metadata;
     const state: PodState = this.#pods.get(uid) ?? { pod, work: Promise.resolve() };
     this.#pods.set(uid, state);
-    const changed = state.pod !== pod && needsDownward(pod);
+    const changed = state.pod !== pod && needsDownward(pod) && downwardSource(state.pod) !== downwardSource(pod);
     state.pod = pod;
     if (!state.prepared || changed) {
       const preparing = state.work.then(() => this.#prepareAll(state));
@@ -287,4 +287,9 @@ function tokenAccess({ spec }: Pod, mode: number): Pick<PayloadFile, 'mode' | 'u
 
 function needsDownward({ spec }: Pod): boolean {
   return (spec.volumes ?? []).some(({ downwardAPI, projected }) => downwardAPI || projected?.sources?.some(source => source.downwardAPI));
+}
+
+/** What of a living pod can change that a downward volume may show. */
+function downwardSource({ metadata: { labels, annotations }, spec }: Pod): string {
+  return JSON.stringify([labels, annotations, spec.containers.map(({ resources }) => resources)]);
 }
