@@ -1,4 +1,5 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { mountInThread } from '#linux/mount.ts';
 
 const O_PATH = 0o10000000;
@@ -45,13 +46,14 @@ export async function mountOverlay({ lowerDirs, upper, work, target }: OverlayOp
 }
 
 /** Makes the directories without which no runtime starts, where the image has none. Links in the image's place are left to the runtime. */
-export function ensureMountPoints(rootfs: string): void {
-  for (const name of ['dev', 'proc', 'sys', 'etc']) if (!existsSync(`${rootfs}/${name}`)) tryMkdir(`${rootfs}/${name}`);
+export async function ensureMountPoints(rootfs: string): Promise<void> {
+  const missing = ['dev', 'proc', 'sys', 'etc'].map(name => `${rootfs}/${name}`).filter(path => !existsSync(path));
+  await Promise.all(missing.map(path => tryMkdir(path)));
 }
 
-function tryMkdir(path: string): void {
+async function tryMkdir(path: string): Promise<void> {
   try {
-    mkdirSync(path, { mode: 0o755 });
+    await mkdir(path, { mode: 0o755 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }

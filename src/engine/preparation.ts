@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { umountInThread } from '#linux/mount.ts';
 import { readBelow } from '#linux/open-below.ts';
@@ -104,11 +105,11 @@ export class Preparation {
       record.lowerDirs = (await this.#images.resolve(record.imageId)).lowerDirs;
     const [target, upper, work] = [this.#paths.rootfs(id), `${this.#paths.container(id)}/upper`, `${this.#paths.container(id)}/work`];
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
-    if (existsSync(work)) rmSync(work, { recursive: true });
-    for (const directory of [upper, work, target]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+    await rm(work, { recursive: true, force: true });
+    await Promise.all([upper, work, target].map(directory => mkdir(directory, { recursive: true, mode: 0o755 })));
     await mountOverlay({ lowerDirs: record.lowerDirs, upper, work, target });
     this.#mounted.add(id);
-    ensureMountPoints(target);
+    await ensureMountPoints(target);
   }
 
   /** A pod's shared one, if it has one. */

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { hostname as hostHostname } from 'node:os';
 import type { SandboxConfig } from './engine.ts';
 
@@ -36,13 +36,14 @@ export function planResolvConf({ servers, searches, options }: NonNullable<Sandb
 }
 
 /** Writes the files that are bound into every container of a sandbox. */
-export function writeSandboxFiles(directory: string, config: SandboxConfig, address: string | undefined): void {
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
+export async function writeSandboxFiles(directory: string, config: SandboxConfig, address: string | undefined): Promise<void> {
   const hostname = sandboxHostname(config);
-  const write = (name: string, content: string) => writeFileSync(`${directory}/${name}`, content, { mode: 0o644 });
-  write('hosts', planHosts({ hostname, address, aliases: config.hostAliases }));
-  write('hostname', `${hostname}\n`);
-  if (config.dns) write('resolv.conf', planResolvConf(config.dns));
+  const write = (name: string, content: string) => writeFile(`${directory}/${name}`, content, { mode: 0o644 });
+  await Promise.all([
+    write('hosts', planHosts({ hostname, address, aliases: config.hostAliases })),
+    write('hostname', `${hostname}\n`),
+    ...(config.dns ? [write('resolv.conf', planResolvConf(config.dns))] : []),
+  ]);
 }
 
 export function sandboxHostname(config: SandboxConfig): string {

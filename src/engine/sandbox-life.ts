@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
 import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
@@ -76,9 +76,9 @@ export class SandboxLife {
     const { config } = record;
     const directory = this.#paths.sandbox(record.id);
     await this.#giveNamespaces(record);
-    writeSandboxFiles(directory, config, record.network?.address);
+    await writeSandboxFiles(directory, config, record.network?.address);
     if (config.ipc !== 'host') {
-      mkdirSync(`${directory}/shm`);
+      await mkdir(`${directory}/shm`);
       mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS);
     }
     if (config.pid === 'pod') record.pauseId = await this.#containers.startPause(record);

@@ -8,9 +8,11 @@ import { planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
 const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
 const MAX_FILTERS = 64;
 
-/** Filters by profile and capabilities, each compiled once. A profile's file is read again for each new container's start. */
+/** Filters by profile and capabilities, each compiled once. A profile's file is read again for each bundle. */
 export class SeccompCache {
   readonly #compiled = new Map<string, string>();
+  /** The same by the profile's object, which saves writing it out to look it up. */
+  readonly #known = new WeakMap<LinuxSeccomp, string>();
   #default: { key: string; seccomp: LinuxSeccomp }[] = [];
 
   /** The specification with the filter that `profile` means, in the form that the runtime takes. @throws Invalid, ServiceUnavailable */
@@ -35,6 +37,12 @@ export class SeccompCache {
   }
 
   #compile(seccomp: LinuxSeccomp): string {
+    const compiled = this.#known.get(seccomp) ?? this.#compileOnce(seccomp);
+    this.#known.set(seccomp, compiled);
+    return compiled;
+  }
+
+  #compileOnce(seccomp: LinuxSeccomp): string {
     const key = JSON.stringify(seccomp);
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
