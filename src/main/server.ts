@@ -52,7 +52,9 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
     ClusterPki.open({ directory: paths.pki, clock, hosts: [gateway, kubernetesService, config.apiAddress.host, config.nodeName] }),
   ]);
   stack.use(store);
-  const server = await startApi({ config, store, pki, clock, log, stack });
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {});
+  const server = await startApi({ config, store, pki, clock, log, stack, onFailure: error => broken.reject(error) });
   stack.use(server);
   const kernel = new KernelChangeJournal({ holder: config.name });
   await ensureBridge({ instance: config.name, podCidr: config.podCidr, serviceCidr: config.serviceCidr, kernel });
@@ -81,7 +83,8 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   stack.use(controllers);
   control.say({ state: 'ready' });
   log.info('the server is ready', { api: joinAddress({ host, port }) });
-  await untilAborted(signal);
+  // A lost store ends the process unasked, so that it is started again and reads the store anew.
+  await Promise.race([untilAborted(signal), broken.promise]);
   control.say({ state: 'stopping' });
 }
 
@@ -92,9 +95,10 @@ interface ApiParts {
   clock: Clock;
   log: Log;
   stack: AsyncDisposableStack;
+  onFailure: (error: unknown) => void;
 }
 
-async function startApi({ config, store, pki, clock, log, stack }: ApiParts): Promise<ApiServer> {
+async function startApi({ config, store, pki, clock, log, stack, onFailure }: ApiParts): Promise<ApiServer> {
   const { promise, resolve } = Promise.withResolvers<ApiServer>();
   const connector = stack.use(
     new DirectNodeConnector({
@@ -117,6 +121,7 @@ async function startApi({ config, store, pki, clock, log, stack }: ApiParts): Pr
     nodeConnector: connector,
     serviceCidr: config.serviceCidr,
     nodePortRange: config.nodePortRange,
+    onFailure,
     clock,
     log: log.part('apiserver'),
   });
