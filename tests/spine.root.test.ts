@@ -75,7 +75,7 @@ describe('from kubectl apply to a running process', () => {
     });
     const data = await until(
       'the API',
-      async () => (await cluster.tryKubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}')).stdout,
+      async () => (await cluster.tryKubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}')).stdout || undefined,
     );
     assert.equal(data, 'b');
     await cluster.apply(pod('later', 'exec sleep 1000'));
