@@ -47,6 +47,9 @@ export class Ledger {
     this.#sandboxes.set(record.id, record);
   }
 
+  /**
+   * Makes the record outlive a loss of power where nobody would ask again. What the node's agent asked for stands in the API's store.
+   */
   async settleSandbox({ id, config }: SandboxRecord): Promise<void> {
     if (config.owner !== 'node') await syncRecord(this.#paths.sandbox(id));
   }
@@ -90,7 +93,7 @@ export class Ledger {
     this.#containers.set(record.id, record);
   }
 
-  /** What the node's agent asked for stands in the API's store and is asked for again after a loss of power; others ask once. */
+  /** Like `settleSandbox`. */
   async settleContainer({ id, owner }: ContainerRecord): Promise<void> {
     if (owner !== 'node') await syncRecord(this.#paths.container(id));
   }

@@ -16,7 +16,14 @@ export function parseMountTable(mountinfo: string): MountEntry[] {
     const [, , , , target, own = ''] = left.split(' ');
     const [type = '', source = '', shared = ''] = right.split(' ');
     if (target === undefined) return [];
-    return [{ target: unescape(target), type, source: unescape(source), options: [...new Set([...own.split(','), ...shared.split(',')])] }];
+    return [
+      {
+        target: unescapeOctal(target),
+        type,
+        source: unescapeOctal(source),
+        options: [...new Set([...own.split(','), ...shared.split(',')])],
+      },
+    ];
   });
 }
 
@@ -24,6 +31,6 @@ export function readMountTable(): MountEntry[] {
   return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
-function unescape(text: string): string {
+function unescapeOctal(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

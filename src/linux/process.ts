@@ -187,10 +187,10 @@ export function readCommandLine(pid: number): string[] {
   }
 }
 
-/** Its new memory is there and its arguments are not: proc(5)'s `arg_start` is 0, as else only for kernel threads and who is ending. */
+/** Its new memory is there, its arguments and environment are not: proc(5)'s `env_end` is 0, as else only for kernel threads and who is ending. */
 function isInExecve(pid: number): boolean {
   const fields = readStat(pid);
-  return fields !== undefined && (Number(fields[6]) & (PF_KTHREAD | PF_EXITING)) === 0 && fields[45] === '0';
+  return fields !== undefined && (Number(fields[6]) & (PF_KTHREAD | PF_EXITING)) === 0 && fields[48] === '0';
 }
 
 function readProcFile(file: string): string {

@@ -79,7 +79,8 @@ export class SeqpacketSockets implements AsyncDisposable {
   connect(path: string): SeqpacketSocket {
     const fd = connectSeqpacket(path);
     const id = this.#nextId++;
-    const { epoll } = (this.#poller ??= this.#start());
+    this.#poller ??= this.#start();
+    const { epoll } = this.#poller;
     const socket = new SeqpacketSocket(fd, {
       watch: events => void epollCtl(epoll, EPOLL_CTL_MOD, fd, toEpollEvent(events, fd, id)),
       closed: () => this.#close(id, fd),
@@ -193,7 +194,10 @@ export class SeqpacketSocket extends Duplex {
         continue;
       }
       const code = errno();
-      if (code !== EAGAIN) return done(new SyscallError('send', code));
+      if (code !== EAGAIN) {
+        done(new SyscallError('send', code));
+        return;
+      }
       const rest = chunk.subarray(at);
       this.#retry = () => this._write(rest, 'buffer' as BufferEncoding, done);
       this.#hooks.watch(this.#isPaused ? EPOLLOUT : EPOLLIN | EPOLLOUT);

@@ -1,5 +1,5 @@
 /**
- * The victim of `sqlite-crash.test.ts`: loads the store in `argv[2]` and writes a line to stdout for each acknowledged commit,
+ * The victim of `sqlite-crash.root.test.ts`: loads the store in `argv[2]` and writes a line to stdout for each acknowledged commit,
  * until it is killed. Each client rewrites all of its keys with a counter, so that a transaction in part is seen.
  */
 import { writeSync } from 'node:fs';
