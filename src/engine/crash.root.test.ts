@@ -72,7 +72,7 @@ test(`kill -9 at ${ROUNDS} random moments loses nothing acknowledged and leaks n
 
 /** Runs the worker, kills it some time after it has opened its engine, and returns what it had acknowledged. */
 async function workAndDie(args: string[], afterMs: number): Promise<Acknowledged[]> {
-  const worker = spawn(process.execPath, [new URL('./crash-worker.ts', import.meta.url).pathname, ...args], {
+  const worker = spawn(process.execPath, [new URL('./test-crash-worker.ts', import.meta.url).pathname, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines: Acknowledged[] = [];

@@ -8,6 +8,8 @@
  * - Nothing polls: a monitor's end is the end of a fifo that only it writes to, logs are followed by inotify, processes by pidfds.
  * - What decides is pure (`planOciSpec`, `planUser`, `planCapabilities`, `planSeccomp`, `planRecovery`, `planMachine`); what acts is thin.
  * - What a client writes never reaches the runtime as an order: annotations pass an allowlist, paths are resolved below the root.
+ * - One file a thing: `Ledger` keeps the records, `ContainerRuns` the runs, `ContainerLife` and `SandboxLife` what is done to them, one at a
+ *   time to each, `ContainerStreams` what goes in and out, `recover` the way back; `LocalEngine` is the door.
  * - Not here: images, networks (both injected, `ports.ts`), restart policies and probes (node, docker).
  */
 export type * from './engine.ts';
