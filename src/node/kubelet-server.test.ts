@@ -276,6 +276,22 @@ describe("the node's HTTPS API", () => {
     assert.equal((await channels.status)?.details?.causes?.[0]?.message, '3');
   });
 
+  test("exec: the terminal's sizes reach it", async () => {
+    const stdout = new PassThrough();
+    const sizes: object[] = [];
+    exec = async () => ({
+      stdout,
+      exitCode: Promise.withResolvers<number>().promise,
+      resize: size => void sizes.push(size),
+      close: () => {},
+    });
+    const channels = await dial('/exec/shop/web/main?command=x&output=1&tty=1');
+    channels.resize({ width: 101, height: 33 });
+    await until('the size', () => sizes.length > 0);
+    assert.deepEqual(sizes, [{ rows: 33, columns: 101 }]);
+    channels.close();
+  });
+
   test('exec: a client that goes aborts the command, and its streams end', async () => {
     const stdout = new PassThrough();
     const { promise: exitCode, resolve: exit } = Promise.withResolvers<number>();
