@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ManualClock, type Reason, silentLog, toTime, UmiakError } from '#base/index.ts';
+import { startTestCluster } from '#apiserver/test-cluster.ts';
+import { ManualClock, type Reason, silentLog, systemClock, toTime, UmiakError } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
-import type { Lease } from '#kinds/lease.ts';
-import type { Node } from '#kinds/node.ts';
+import { Lease } from '#kinds/lease.ts';
+import { Node } from '#kinds/node.ts';
 import type { MachineLeft } from './node-conditions.ts';
 import { NodeRegistration } from './node-registration.ts';
 
@@ -294,4 +295,30 @@ describe('the registration of a node', () => {
     await pass(20_000);
     assert.deepEqual(script.take(), []);
   });
+});
+
+test('a real API: the Node as people see it, conditions of others kept', async () => {
+  await using cluster = await startTestCluster();
+  const { client } = cluster;
+  const status = { conditions: [{ type: 'NetworkUnavailable', status: 'False' }] };
+  await using registration = new NodeRegistration({
+    client,
+    nodeName: 'n1',
+    hostAddress: '192.0.2.7',
+    dataDir: '/',
+    version: '0.1.0',
+    images: async () => [{ names: ['busybox:latest'], sizeBytes: 5 }],
+    clock: systemClock,
+    log: silentLog,
+  });
+  await registration.start({ kubeletPort: 4711 });
+  await client.patch(Node, { name: 'n1' }, { status }, { type: 'strategic', subresource: 'status' });
+  await registration.markReady();
+  const { stdout } = await cluster.kubectl('get', 'node', 'n1', '-o', 'wide', '--no-headers');
+  assert.match(stdout, /^n1 +Ready +<none> +\S+ +v1\.36\.\d+\+umiak-0\.1\.0 +192\.0\.2\.7 +<none> +.* +umiak:\/\/0\.1\.0\n$/);
+  const types = (await client.get(Node, { name: 'n1' }))?.status?.conditions?.map(({ type }) => type).toSorted();
+  assert.deepEqual(types, ['DiskPressure', 'MemoryPressure', 'NetworkUnavailable', 'PIDPressure', 'Ready']);
+  const lease = await client.get(Lease, { namespace: 'kube-node-lease', name: 'n1' });
+  assert.equal(lease?.spec.holderIdentity, 'n1');
+  assert.equal(lease?.metadata.ownerReferences?.[0]?.kind, 'Node');
 });
