@@ -1,5 +1,5 @@
-import { execFile, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -99,18 +99,17 @@ export class TestCluster implements AsyncDisposable {
   }
 
   tryKubectl(...args: string[]): Promise<Ran> {
-    return this.command(join(root, '.bin/kubectl'), args);
+    return this.tryKubectlWith('', ...args);
+  }
+
+  /** kubectl with something on its stdin. */
+  tryKubectlWith(input: string, ...args: string[]): Promise<Ran> {
+    return this.command(join(root, '.bin/kubectl'), args, input);
   }
 
   /** `kubectl apply` of manifests given as text. */
   async apply(manifests: string): Promise<string> {
-    const child = spawn(join(root, '.bin/kubectl'), ['apply', '-f', '-'], { env: this.#environment(), stdio: ['pipe', 'pipe', 'pipe'] });
-    child.stdin.end(manifests);
-    let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', chunk => (stdout += chunk));
-    child.stderr.setEncoding('utf8').on('data', chunk => (stderr += chunk));
-    const code = await new Promise<number>(done => child.on('close', done));
-    return demand('kubectl apply', { stdout, stderr, code }, this);
+    return demand('kubectl apply', await this.tryKubectlWith(manifests, 'apply', '-f', '-'), this);
   }
 
   /** Loads `busybox:test`: static busybox with all its applets. */
@@ -153,14 +152,31 @@ export class TestCluster implements AsyncDisposable {
     return Number(readFileSync(join(this.runDir, `${role}.pid`), 'utf8'));
   }
 
+  /** Processes in the instance's containers. */
+  processes(): { pid: number; environment: string[] }[] {
+    return readdirSync('/proc').flatMap(name => {
+      if (!/^\d+$/.test(name)) return [];
+      try {
+        if (!readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(`/${this.name}/`)) return [];
+        return [{ pid: Number(name), environment: readFileSync(`/proc/${name}/environ`, 'utf8').split('\0') }];
+      } catch {
+        return []; // it has ended meanwhile
+      }
+    });
+  }
+
   log(role: 'server' | 'agent'): string {
     const file = join(this.dataDir, 'logs', `${role}.log`);
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
-  async command(file: string, args: string[]): Promise<Ran> {
+  /** Runs a command with this instance's environment, `input` as its stdin. */
+  async command(file: string, args: string[], input = ''): Promise<Ran> {
     try {
-      const { stdout, stderr } = await run(file, args, { env: this.#environment(), maxBuffer: 64 << 20, timeout: 180_000 });
+      const running = run(file, args, { env: this.#environment(), maxBuffer: 64 << 20, timeout: 180_000 });
+      running.child.stdin?.on('error', () => {}); // it ended without reading all
+      running.child.stdin?.end(input);
+      const { stdout, stderr } = await running;
       return { stdout, stderr, code: 0 };
     } catch (error) {
       const { stdout = '', stderr = '', code } = error as { stdout?: string; stderr?: string; code?: number | string };

@@ -1,5 +1,4 @@
 import { execFile, spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { TestCluster } from './cluster.ts';
 
@@ -7,15 +6,8 @@ const run = promisify(execFile);
 
 /** The machine's pid of a process in the pod, found by its host name and the instance's control groups. */
 export function processOf(cluster: TestCluster, podName: string): number {
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    try {
-      if (!readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`/${cluster.name}/`)) continue;
-      if (readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`HOSTNAME=${podName}`)) return Number(pid);
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
+  const found = cluster.processes().find(({ environment }) => environment.includes(`HOSTNAME=${podName}`));
+  if (found) return found.pid;
   throw new Error(`no process of pod ${podName} found`);
 }
 

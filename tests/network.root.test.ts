@@ -118,9 +118,9 @@ describe('the network, from inside pods and from the machine', () => {
     assert.deepEqual(await answering('http://web'), await podNames());
     const address = await get('{.spec.clusterIP}', 'service', 'web');
     const each = await inClient(
-      ['web.default', 'web.default.svc', 'web.default.svc.cluster.local', address]
+      `${['web.default', 'web.default.svc', 'web.default.svc.cluster.local', address]
         .map(host => `timeout 2 wget -q -O- http://${host} && `)
-        .join('') + 'true',
+        .join('')}true`,
     );
     assert.equal(each.trim().split('\n').length, 4);
   });

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { createLog, messageOf, systemClock } from '#base/index.ts';
+import { unmountBelow } from '#engine/remains.ts';
 import { removeInstance } from '#engine/remove-instance.ts';
 import { removeNetwork } from '#net/remove-network.ts';
 import { startMachine } from './agent.ts';
@@ -25,6 +26,8 @@ export async function down(config: Config, { containers = false, graceMs = GRACE
   await stopContainers(config, graceMs);
   const { name: instance, dataDir, runDir } = config;
   await removeInstance({ instance, dataDir, runDir });
+  // What the node mounted for volumes: memory, subPaths.
+  unmountBelow(pathsOf(config).volumes);
   await removeNetwork({ instance, runDir });
   const { KernelChangeJournal } = await import('#linux/kernel-changes.ts');
   await new KernelChangeJournal({ holder: instance }).undoAll();
