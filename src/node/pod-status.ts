@@ -28,37 +28,60 @@ export interface StatusPicture {
   nowMs: number;
   /** Text that a container left as its last words, by container id. */
   terminationMessage: (containerId: string) => string | undefined;
+  /** What was said last, whether or not the API has it yet. */
+  said?: Status | undefined;
   /** `DeadlineExceeded`, `Evicted`: overrides what the containers say. */
   failure?: { reason: string; message: string };
 }
 
-/** The status that the API should show. Pure; transition times are kept from the present status. */
+/**
+ * What this node has to say of the pod, to be merged over what others say (their conditions). Pure; times of transition are those said
+ * before.
+ */
 export function podStatus(picture: StatusPicture): Status {
-  const { pod, sandbox, hostAddress, nowMs, failure } = picture;
+  const { pod, sandbox, hostAddress, nowMs, failure, said } = picture;
   const containerStatuses = pod.spec.containers.map(container => containerStatus(picture, container, false));
   const initContainerStatuses = (pod.spec.initContainers ?? []).map(container => containerStatus(picture, container, true));
   const address = pod.spec.hostNetwork ? hostAddress : sandbox?.address;
-  const present = pod.status;
-  const phase = failure ? 'Failed' : picture.phase;
+  const { phase, isHeldBack } = shownPhase(picture);
   return {
-    ...present,
     observedGeneration: pod.metadata.generation,
     phase,
-    ...(failure ?? { reason: undefined, message: undefined }),
+    ...(isHeldBack ? {} : failure),
     conditions: conditions(picture, phase, containerStatuses, initContainerStatuses),
     hostIP: hostAddress,
     hostIPs: [{ ip: hostAddress }],
     ...(address ? { podIP: address, podIPs: [{ ip: address }] } : {}),
-    startTime: present?.startTime ?? toTime(nowMs),
+    startTime: pod.status?.startTime ?? said?.startTime ?? toTime(nowMs),
     containerStatuses,
     ...(initContainerStatuses.length > 0 ? { initContainerStatuses } : {}),
-    qosClass: present?.qosClass,
   };
+}
+
+/** That a pod has ended is said only when nothing of it runs any more: who waits for it may take its place. */
+function shownPhase({ pod, phase, failure, containers }: StatusPicture): { phase: PodPlan['phase']; isHeldBack: boolean } {
+  const wanted = failure ? 'Failed' : phase;
+  const before = pod.status?.phase;
+  const hasEnded = (each: string | undefined) => each === 'Succeeded' || each === 'Failed';
+  const isHeldBack = hasEnded(wanted) && !hasEnded(before) && containers.some(({ state }) => state === 'running');
+  if (!isHeldBack) return { phase: wanted, isHeldBack };
+  const hasBegun = pod.spec.containers.every(({ name }) =>
+    instancesOf(containers, name).some(({ startedAtMs }) => startedAtMs !== undefined),
+  );
+  return { phase: hasBegun ? 'Running' : 'Pending', isHeldBack };
+}
+
+/** What the API was last told of a container. */
+function toldOf({ status }: Pod, name: string): ContainerStatus | undefined {
+  return [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(each => each.name === name);
 }
 
 function containerStatus(picture: StatusPicture, container: ContainerSpec, init: boolean): ContainerStatus {
   const [here, before] = instancesOf(picture.containers, container.name);
-  const { state, lastState } = states(picture, container, init, here, before);
+  const told = toldOf(picture.pod, container.name);
+  // Its records are gone, with the pod's end or by force; what was said of it stays true.
+  if (!here && told?.state?.terminated) return told;
+  const { state, lastState } = states(picture, container, here, before);
   const running = here?.state === 'running';
   const sidecarOrMain = !init || isSidecar(container);
   const ready = running && sidecarOrMain ? picture.ready(here.id) : init && here?.state === 'exited' && here.exitCode === 0;
@@ -78,7 +101,6 @@ function containerStatus(picture: StatusPicture, container: ContainerSpec, init:
 function states(
   picture: StatusPicture,
   container: ContainerSpec,
-  init: boolean,
   here: Container | undefined,
   before: Container | undefined,
 ): { state: NonNullable<ContainerStatus['state']>; lastState?: NonNullable<ContainerStatus['lastState']> } {
@@ -86,19 +108,26 @@ function states(
   if (here?.state === 'running') return { state: { running: { startedAt: toTime(here.startedAtMs ?? here.createdAtMs) } }, ...ended };
   const waits = picture.waiting.get(container.name);
   const dueAt = picture.backingOff.get(container.name);
+  const hasEnded = picture.phase === 'Succeeded' || picture.phase === 'Failed' || picture.failure !== undefined;
   if (here?.state === 'exited') {
-    if (waits) return { state: { waiting: { ...waits } }, lastState: { terminated: terminated(picture, here) } };
-    if (dueAt === undefined) return { state: { terminated: terminated(picture, here) }, ...ended };
-    const message = `back-off ${Math.round((dueAt - (here.finishedAtMs ?? dueAt)) / 1000)}s restarting failed container=${container.name} pod=${picture.pod.metadata.name}_${picture.pod.metadata.namespace}(${picture.pod.metadata.uid})`;
-    return { state: { waiting: { reason: 'CrashLoopBackOff', message } }, lastState: { terminated: terminated(picture, here) } };
+    const last = { lastState: { terminated: terminated(picture, here) } };
+    if (hasEnded) return { state: last.lastState, ...ended };
+    if (waits) return { state: { waiting: { ...waits } }, ...last };
+    if (dueAt === undefined) return { state: last.lastState, ...ended };
+    const { name, namespace, uid } = picture.pod.metadata;
+    const seconds = Math.round((dueAt - (here.finishedAtMs ?? dueAt)) / 1000);
+    const message = `back-off ${seconds}s restarting failed container=${container.name} pod=${name}_${namespace}(${uid})`;
+    return { state: { waiting: { reason: 'CrashLoopBackOff', message } }, ...last };
   }
   if (waits) return { state: { waiting: { ...waits } }, ...ended };
-  const initializing = !init && (picture.pod.spec.initContainers ?? []).length > 0 && picture.sandbox !== undefined;
-  return { state: { waiting: { reason: initializing ? 'PodInitializing' : 'ContainerCreating' } }, ...ended };
+  const reason = picture.pod.spec.initContainers?.length ? 'PodInitializing' : 'ContainerCreating';
+  return { state: { waiting: { reason } }, ...ended };
 }
 
 function terminated(picture: StatusPicture, container: Container) {
-  const message = picture.terminationMessage(container.id) ?? container.message;
+  const told = toldOf(picture.pod, container.config.metadata.name);
+  const before = [told?.state?.terminated, told?.lastState?.terminated].find(each => each?.containerID === `umiak://${container.id}`);
+  const message = picture.terminationMessage(container.id) ?? before?.message ?? container.message;
   return {
     exitCode: container.exitCode ?? 137,
     reason: container.reason ?? (container.exitCode === 0 ? 'Completed' : 'Error'),
@@ -112,16 +141,13 @@ function terminated(picture: StatusPicture, container: Container) {
 function conditions(picture: StatusPicture, phase: string, mains: ContainerStatus[], inits: ContainerStatus[]): Condition[] {
   const { pod, sandbox, nowMs } = picture;
   const ended = phase === 'Succeeded' || phase === 'Failed';
-  const unready = mains.filter(({ ready }) => !ready).map(({ name }) => name);
-  const initialized = inits.every(({ ready, started }, index) => {
-    const container = pod.spec.initContainers?.[index];
-    return container && isSidecar(container) ? started : ready;
-  });
-  const incomplete = inits.filter(({ ready }) => !ready).map(({ name }) => name);
+  const sidecars = inits.filter((_, index) => pod.spec.initContainers?.[index]?.restartPolicy === 'Always');
+  const unready = [...sidecars, ...mains].filter(({ ready }) => !ready).map(({ name }) => name);
+  const hasBegun = mains.some(({ state, lastState }) => state?.running || state?.terminated || lastState?.terminated);
+  const initialized = hasBegun || inits.every(each => (sidecars.includes(each) ? each.started : each.ready));
+  const incomplete = inits.filter(each => !(sidecars.includes(each) ? each.started : each.ready)).map(({ name }) => name);
   const containersReady = unready.length === 0 && !ended && initialized;
-  const gates = (pod.spec.readinessGates ?? []).filter(
-    ({ conditionType }) => pod.status?.conditions?.find(({ type }) => type === conditionType)?.status !== 'True',
-  );
+  const gates = (pod.spec.readinessGates ?? []).filter(({ conditionType }) => conditionOf(pod.status, conditionType)?.status !== 'True');
   const why = ended
     ? { reason: phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed' }
     : { reason: 'ContainersNotReady', message: `containers with unready status: [${unready.join(' ')}]` };
@@ -130,9 +156,11 @@ function conditions(picture: StatusPicture, phase: string, mains: ContainerStatu
     {
       type: 'Initialized',
       status: initialized || phase === 'Succeeded',
-      ...(initialized
-        ? {}
-        : { reason: 'ContainersNotInitialized', message: `containers with incomplete status: [${incomplete.join(' ')}]` }),
+      ...(phase === 'Succeeded'
+        ? { reason: 'PodCompleted' }
+        : initialized
+          ? {}
+          : { reason: 'ContainersNotInitialized', message: `containers with incomplete status: [${incomplete.join(' ')}]` }),
     },
     { type: 'ContainersReady', status: containersReady, ...(containersReady ? {} : why) },
     {
@@ -147,23 +175,15 @@ function conditions(picture: StatusPicture, phase: string, mains: ContainerStatu
           : {}
         : why),
     },
-    { type: 'PodScheduled', status: true },
   ];
-  const types = new Set(wanted.map(({ type }) => type));
-  const foreign = (pod.status?.conditions ?? []).filter(({ type }) => !types.has(type));
-  return [
-    ...foreign,
-    ...wanted.map(({ status, ...rest }) => {
-      const text = status ? 'True' : 'False';
-      const present = pod.status?.conditions?.find(({ type }) => type === rest.type);
-      const lastTransitionTime = present?.status === text && present.lastTransitionTime ? present.lastTransitionTime : toTime(nowMs);
-      return {
-        ...rest,
-        status: text,
-        observedGeneration: pod.metadata.generation,
-        lastProbeTime: null,
-        lastTransitionTime,
-      } as unknown as Condition;
-    }),
-  ];
+  return wanted.map(({ status, ...rest }) => {
+    const text = status ? 'True' : 'False';
+    const before = conditionOf(picture.said, rest.type) ?? conditionOf(pod.status, rest.type);
+    const lastTransitionTime = before?.status === text && before.lastTransitionTime ? before.lastTransitionTime : toTime(nowMs);
+    return { ...rest, status: text, observedGeneration: pod.metadata.generation, lastTransitionTime };
+  });
+}
+
+function conditionOf(status: Status | undefined, type: string): Condition | undefined {
+  return status?.conditions?.find(condition => condition.type === type);
 }

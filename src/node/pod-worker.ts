@@ -116,6 +116,21 @@ export class PodWorker {
     return due.length > 0 ? Math.min(...due) : undefined;
   }
 
+  /** Something of the pod is on this machine. */
+  get isHere(): boolean {
+    return this.#sandboxes().length > 0;
+  }
+
+  get isGivenUp(): boolean {
+    return this.#failure !== undefined;
+  }
+
+  /** It ends as Failed, for a reason that is the node's. */
+  giveUp(pod: Pod, failure: { reason: string; message: string }): void {
+    this.#failure = failure;
+    this.#parts.events.warning(pod, failure.reason, failure.message);
+  }
+
   /** The pod is to end: what a sync waits for (a pull, a hook, a volume) is left, so that it returns at once. */
   abandon(): void {
     this.#leaving.abort();
@@ -461,6 +476,7 @@ export class PodWorker {
       hostAddress,
       nowMs: clock.now(),
       terminationMessage: id => this.#lastWords.get(id) || undefined,
+      said: statuses.said(pod),
       ...(this.#failure ? { failure: this.#failure } : {}),
     });
     statuses.put(pod, status);

@@ -3,24 +3,32 @@ import { type Client, keyText, parseKey, WorkQueue } from '#client/index.ts';
 import { Pod } from '#kinds/pod.ts';
 
 export interface StatusWriterOptions {
-  client: Client;
+  client: Pick<Client, 'patch'>;
   clock: Clock;
   log: Log;
 }
 
-interface Pending {
+type Status = NonNullable<Pod['status']>;
+
+/** What was said of a pod last. */
+interface Said {
   uid: string;
-  status: NonNullable<Pod['status']>;
+  status: Status;
+  text: string;
+  /** The object's revision once the API had it. */
+  revision?: number;
+  isPending: boolean;
 }
 
-/** Sends pods' statuses to the API, behind the workers' backs: only the newest of each pod, one at a time for each, again until it is taken. */
+/**
+ * Sends pods' statuses to the API, behind the workers' backs: only the newest of each pod, one at a time for each, again until it is taken,
+ * and nothing that the API shows already. Conditions of others stay.
+ */
 export class StatusWriter implements AsyncDisposable {
-  readonly #client: Client;
-  readonly #pending = new Map<string, Pending>();
-  /** What the API has last been told, as text, so that nothing is said twice. */
-  readonly #said = new Map<string, string>();
+  readonly #client: Pick<Client, 'patch'>;
+  readonly #said = new Map<string, Said>();
   readonly #queue: WorkQueue;
-  #waiters: { key: string; resolve: () => void }[] = [];
+  #waiters: { uid: string; resolve: () => void }[] = [];
 
   constructor({ client, clock, log }: StatusWriterOptions) {
     this.#client = client;
@@ -33,50 +41,63 @@ export class StatusWriter implements AsyncDisposable {
     });
   }
 
-  put(pod: Pod, status: NonNullable<Pod['status']>): void {
-    const key = keyText(pod.metadata);
-    const text = `${pod.metadata.uid}${JSON.stringify(status)}`;
-    if (this.#said.get(key) === text) return;
-    this.#said.set(key, text);
-    this.#pending.set(key, { uid: pod.metadata.uid, status });
+  /** Says `status` of `pod`, which is the newest that is known of it. */
+  put({ metadata, status: shown }: Pod, status: Status): void {
+    const key = keyText(metadata);
+    const { uid } = metadata;
+    const text = JSON.stringify(status);
+    const said = this.#said.get(key);
+    if (said?.uid === uid) {
+      // What this pod shows can be older than our last word.
+      const isOlder = said.isPending || Number(metadata.resourceVersion) <= (said.revision ?? 0);
+      if (said.text === text && (isOlder || shows(shown, status))) return;
+    } else if (shows(shown, status)) {
+      this.#said.set(key, { uid, status, text, isPending: false });
+      return;
+    }
+    this.#said.set(key, { uid, status, text, isPending: true });
     this.#queue.add(key);
+  }
+
+  /** The last word on this pod, whether or not the API has it yet. */
+  said({ metadata }: Pod): Status | undefined {
+    const said = this.#said.get(keyText(metadata));
+    return said?.uid === metadata.uid ? said.status : undefined;
   }
 
   /** Resolves once the newest status of the pod has been taken by the API, or the pod is gone. */
   async settled({ metadata }: Pod): Promise<void> {
-    const key = keyText(metadata);
-    if (this.#pending.has(key)) await new Promise<void>(resolve => this.#waiters.push({ key, resolve }));
+    const { uid } = metadata;
+    const said = this.#said.get(keyText(metadata));
+    if (said?.uid === uid && said.isPending) await new Promise<void>(resolve => this.#waiters.push({ uid, resolve }));
   }
 
   forget({ metadata }: Pod): void {
     const key = keyText(metadata);
     // Another pod may bear the name by now.
-    if (this.#said.get(key)?.startsWith(metadata.uid)) this.#said.delete(key);
-    if (this.#pending.get(key)?.uid !== metadata.uid) return;
-    this.#pending.delete(key);
-    this.#wake(key);
+    if (this.#said.get(key)?.uid === metadata.uid) this.#said.delete(key);
+    this.#wake(metadata.uid);
   }
 
   async #write(key: string): Promise<undefined> {
-    const next = this.#pending.get(key);
-    if (!next) return;
+    const next = this.#said.get(key);
+    if (!next?.isPending) return;
     try {
-      const patch = { metadata: { uid: next.uid }, status: next.status };
-      await this.#client.patch(Pod, parseKey(key), patch, { type: 'merge', subresource: 'status' });
+      const patch = { metadata: { uid: next.uid }, status: toPatch(next.status) };
+      const { metadata } = await this.#client.patch(Pod, parseKey(key), patch, { type: 'strategic', subresource: 'status' });
+      next.revision = Number(metadata.resourceVersion);
     } catch (error) {
-      const gone = isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict') || isUmiakError(error, 'Invalid');
-      if (!gone) throw error;
-      if (isUmiakError(error, 'Invalid')) this.#said.delete(key);
+      // Gone, or another by this name; or nothing that the API takes, however often it is said.
+      if (!['NotFound', 'Conflict', 'Invalid'].some(reason => isUmiakError(error) && error.reason === reason)) throw error;
+      if (isUmiakError(error, 'Invalid')) next.text = '';
     }
-    if (this.#pending.get(key) === next) {
-      this.#pending.delete(key);
-      this.#wake(key);
-    } else this.#queue.add(key);
+    next.isPending = false;
+    if (this.#said.get(key) === next) this.#wake(next.uid);
   }
 
-  #wake(key: string): void {
-    const due = this.#waiters.filter(waiter => waiter.key === key);
-    this.#waiters = this.#waiters.filter(waiter => waiter.key !== key);
+  #wake(uid: string): void {
+    const due = this.#waiters.filter(waiter => waiter.uid === uid);
+    this.#waiters = this.#waiters.filter(waiter => waiter.uid !== uid);
     for (const { resolve } of due) resolve();
   }
 
@@ -84,4 +105,38 @@ export class StatusWriter implements AsyncDisposable {
     await this.#queue[Symbol.asyncDispose]();
     for (const { resolve } of this.#waiters.splice(0)) resolve();
   }
+}
+
+/** A strategic patch that makes our fields and conditions exactly these, and leaves others' alone. */
+function toPatch({ conditions, hostIPs, podIPs, ...rest }: Status): object {
+  const whole = (list: object[] | undefined) => (list ? [...list, { $patch: 'replace' }] : undefined);
+  return {
+    ...rest,
+    conditions: conditions?.map(condition => ({ reason: null, message: null, ...condition })),
+    hostIPs: whole(hostIPs),
+    podIPs: whole(podIPs),
+  };
+}
+
+/** Whether all of `part` stands in `whole`; conditions by their type, empty things as good as none. */
+function shows(whole: unknown, part: unknown): boolean {
+  if (part === undefined || part === null) return true;
+  if (Array.isArray(part)) {
+    if (!Array.isArray(whole)) return part.length === 0;
+    const isTyped = part.some(element => isObject(element) && 'type' in element && 'status' in element);
+    if (isTyped)
+      return part.every(element =>
+        shows(
+          whole.find(other => isObject(other) && other.type === element.type),
+          element,
+        ),
+      );
+    return whole.length === part.length && part.every((element, i) => shows(whole[i], element));
+  }
+  if (!isObject(part)) return whole === part;
+  return Object.entries(part).every(([key, value]) => shows(isObject(whole) ? whole[key] : undefined, value));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
