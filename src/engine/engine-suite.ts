@@ -333,6 +333,25 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
       session.close();
     });
 
+    test('exec with a terminal: a size that comes later is seen too', async () => {
+      const container = await start('exec sleep 1000');
+      const session = await engine.exec(container.id, { command: ['sh'], tty: true, stdin: true });
+      session.stdout.setEncoding('utf8');
+      session.stdin!.write('echo re""ady\n');
+      let output = '';
+      for await (const chunk of session.stdout) {
+        output += chunk as string;
+        if (output.includes('ready')) {
+          output = '';
+          session.resize({ rows: 44, columns: 111 });
+          session.stdin!.write('stty size; exit\n');
+        }
+      }
+      assert.match(output, /44 111/);
+      assert.equal(await session.exitCode, 0);
+      session.close();
+    });
+
     test('exec that takes too long is killed inside the container', async () => {
       const container = await start('exec sleep 1000');
       await assert.rejects(engine.execSync(container.id, { command: ['sleep', '777'], timeoutMs: 200 }), { reason: 'Timeout' });

@@ -6,7 +6,7 @@ import { ReadStream } from 'node:tty';
 import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
 import { type ChildDescriptor, identify, pipe, signalProcess, spawnChild } from '#linux/process.ts';
-import { openPty, resizePty } from '#linux/pty.ts';
+import { openPty, resizePty, resizeTerminalOf } from '#linux/pty.ts';
 import type { ExecOptions, ExecSession } from './engine.ts';
 import type { OciProcess, OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
@@ -55,7 +55,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   const files = `${bundle}/exec-${newNameSuffix(10)}`;
   const pidFile = `${files}.pid`;
   writeFileSync(`${files}.json`, JSON.stringify(process), { mode: 0o600 });
-  const ends = process.terminal ? terminalEnds() : pipeEnds(stdin);
+  const ends = process.terminal ? terminalEnds(() => readPid(pidFile)) : pipeEnds(stdin);
   let child: Awaited<ReturnType<typeof spawnChild>>;
   try {
     child = await spawnChild({
@@ -141,7 +141,8 @@ function pipeEnds(hasStdin: boolean): Ends {
   };
 }
 
-function terminalEnds(): Ends {
+/** `inside` gives the pid of the process in the container, once there is one: its terminal is the runtime's, which a later size of ours does not reach. */
+function terminalEnds(inside: () => number): Ends {
   const { master, path } = openPty();
   const terminal = new ReadStream(master);
   const stdout = new PassThrough();
@@ -161,7 +162,10 @@ function terminalEnds(): Ends {
       stdin: terminal,
       stdout,
       resize: size => {
-        if (!terminal.destroyed) resizePty(master, size);
+        if (terminal.destroyed) return;
+        resizePty(master, size);
+        const pid = inside();
+        if (pid > 0) resizeTerminalOf(pid, size);
       },
     },
     handOver: () => {},

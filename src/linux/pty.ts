@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { check, declare } from './libc.ts';
 
 const TIOCGPTN = 0x80045430;
@@ -33,4 +34,19 @@ export function resizePty(master: number, { rows, columns }: TerminalSize): void
   size.writeUInt16LE(Math.min(rows, 65535), 0);
   size.writeUInt16LE(Math.min(columns, 65535), 2);
   check(ioctl(master, TIOCSWINSZ, size), 'resize the terminal');
+}
+
+/** Sets the size of the terminal that a process has as its standard input; nothing happens where that is no terminal, or the process is gone. */
+export function resizeTerminalOf(pid: number, size: TerminalSize): void {
+  let terminal: number;
+  try {
+    terminal = openSync(`/proc/${pid}/fd/0`, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
+  } catch {
+    return;
+  }
+  try {
+    if (isatty(terminal)) resizePty(terminal, size);
+  } finally {
+    closeSync(terminal);
+  }
 }
