@@ -217,7 +217,13 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       engine,
       volumes,
       prober,
-      planner: new LocalContainerPlanner({ objects, services: () => services.list(), facts, podDirectory: paths.volumes, onChange: touch }),
+      planner: new LocalContainerPlanner({
+        objects,
+        services: () => services.list(),
+        facts,
+        podDirectory: paths.volumes,
+        onChange: uid => agent?.retry(uid),
+      }),
       sandboxes: new SandboxPlanner({
         clusterDns: bridge.gateway,
         clusterDomain,
@@ -227,6 +233,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       images: new LocalImagePuller({ images, objects, events, clock }),
       hooks: new LocalHooks({ engine, podDirectory: paths.volumes }),
       hostAddress,
+      allocatable: registration.allocatable,
       clock,
       log: log.part('node'),
     }),

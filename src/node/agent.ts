@@ -3,6 +3,7 @@ import { type Client, EventRecorder, Informer, keyText, WorkQueue } from '#clien
 import type { Engine } from '#engine/engine.ts';
 import { Pod } from '#kinds/pod.ts';
 import type { ContainerPlanner, ImagePuller, Prober, VolumeKeeper } from './parts.ts';
+import { planAdmission } from './plan-admission.ts';
 import { type LifecycleHooks, PodWorker, type PodWorkerParts } from './pod-worker.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -19,6 +20,8 @@ export interface PodAgentOptions {
   hooks: LifecycleHooks;
   /** The node's address, as pods with the host's network report it. */
   hostAddress: string;
+  /** What the node has for pods, as its Node object says; pods that don't fit are turned away. */
+  allocatable?: Readonly<Record<string, string>>;
   clock: Clock;
   log: Log;
 }
@@ -31,6 +34,7 @@ export interface PodAgentOptions {
 export class PodAgent implements AsyncDisposable {
   readonly #options: PodAgentOptions;
   readonly #pods: Informer<Pod>;
+  readonly #byUid = new Map<string, Pod>();
   readonly #workers = new Map<string, PodWorker>();
   readonly #ending = new Map<string, Promise<void>>();
   readonly #queue: WorkQueue;
@@ -61,6 +65,8 @@ export class PodAgent implements AsyncDisposable {
     this.#subscriptions.use(
       this.#pods.subscribe(({ object, previous }) => {
         const { uid = '' } = (object ?? previous)?.metadata ?? {};
+        if (object) this.#byUid.set(uid, object);
+        else this.#byUid.delete(uid);
         if (!object || object.metadata.deletionTimestamp) this.#workers.get(uid)?.abandon();
         if (!object && previous) this.#statuses.forget(previous);
         this.touch(uid);
@@ -103,7 +109,7 @@ export class PodAgent implements AsyncDisposable {
   }
 
   async #sync(uid: string): Promise<number | undefined> {
-    const pod = this.#pods.list().find(({ metadata }) => metadata.uid === uid);
+    const pod = this.#byUid.get(uid);
     const worker = this.#workers.get(uid) ?? new PodWorker(uid, this.#parts);
     if (!pod) {
       // Whoever waits for its containers to end in peace finds them ended.
@@ -112,10 +118,19 @@ export class PodAgent implements AsyncDisposable {
       this.#workers.delete(uid);
       return undefined;
     }
+    if (!this.#workers.has(uid) && isNew(pod) && !worker.isHere) this.#admit(pod, worker);
     this.#workers.set(uid, worker);
     if (!pod.metadata.deletionTimestamp) return worker.sync(pod);
     this.#end(pod, worker);
     return undefined;
+  }
+
+  /** A pod that was never here is taken if there is room for it; what was taken stays, whatever an agent that was started anew finds. */
+  #admit(pod: Pod, worker: PodWorker): void {
+    const isTaken = (other: Pod) => !isNew(other) || this.#workers.get(other.metadata.uid)?.isGivenUp === false;
+    const others = [...this.#byUid.values()].filter(other => other !== pod && !isOver(other.status?.phase) && isTaken(other));
+    const rejection = planAdmission({ pod, others, allocatable: this.#options.allocatable ?? {} });
+    if (rejection) worker.giveUp(pod, rejection);
   }
 
   /** Ends the pod in the background, once; a shorter grace asked for meanwhile starts a second, quicker end. */
@@ -156,4 +171,13 @@ export class PodAgent implements AsyncDisposable {
     await this.#queue[Symbol.asyncDispose]();
     await this.#statuses[Symbol.asyncDispose]();
   }
+}
+
+/** Whether no node has ever begun with the pod. */
+function isNew({ status }: Pod): boolean {
+  return status?.startTime === undefined && (status?.phase ?? 'Pending') === 'Pending';
+}
+
+function isOver(phase: string | undefined): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
 }
