@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { quantityMilliValue, quantityValue, UmiakError } from '#base/index.ts';
 import type { ContainerConfig, Mount, Resources, SecurityConfig } from '#engine/engine.ts';
@@ -51,7 +51,7 @@ export class LocalContainerPlanner implements ContainerPlanner {
     const pins = new SubPathPins(join(podDirectory, uid, '..subpaths', container.name));
     const mounts = await planMounts(container, volumes, environment, pins);
     if (container.terminationMessagePath !== '')
-      mounts.push(terminationMount(join(podDirectory, uid, '..containers'), container, request.attempt));
+      mounts.push(await terminationMount(terminationFile(podDirectory, uid, container.name, request.attempt), container));
     const seccompDirectory = this.#options.seccompDirectory ?? join(dirname(podDirectory), 'seccomp');
     return planContainerConfig(request, environment, mounts, { facts, seccompDirectory });
   }
@@ -59,18 +59,17 @@ export class LocalContainerPlanner implements ContainerPlanner {
 
 /** Where a container's last words lie on the machine. */
 export function terminationFile(podDirectory: string, podUid: string, container: string, attempt: number): string {
-  return join(podDirectory, podUid, '..containers', container, `${attempt}.termination`);
+  return join(podDirectory, podUid, `..${container}.${attempt}.termination`);
 }
 
-function terminationMount(
-  directory: string,
-  { name, terminationMessagePath = '/dev/termination-log' }: ContainerSpec,
-  attempt: number,
-): Mount {
-  mkdirSync(join(directory, name), { recursive: true, mode: 0o755 });
-  const source = join(directory, name, `${attempt}.termination`);
-  writeFileSync(source, '');
-  chmodSync(source, 0o666); // whoever the container runs as may write it
+/** An empty file that whoever the container runs as may write. */
+async function terminationMount(source: string, { terminationMessagePath = '/dev/termination-log' }: ContainerSpec): Promise<Mount> {
+  const make = () => open(source, 'w');
+  await using file = await make().catch(async () => {
+    await mkdir(dirname(source), { recursive: true, mode: 0o750 });
+    return make();
+  });
+  await file.chmod(0o666);
   return { source, destination: terminationMessagePath };
 }
 

@@ -76,6 +76,7 @@ export class PodWorker {
   /** Back-offs that have been told, by container: when they end. */
   readonly #toldBackOffs = new Map<string, number>();
   readonly #leaving = new AbortController();
+  #sandboxIds: string[] | undefined;
   #mounting: Promise<Map<string, PreparedVolume>> | undefined;
   #hasNewSandbox = false;
   #isStopping = false;
@@ -158,11 +159,14 @@ export class PodWorker {
     await this.#parts.volumes.release(this.uid);
   }
 
+  /** Newest first. Nobody else makes sandboxes of this pod, so that they need not be searched for among all. */
   #sandboxes(): Sandbox[] {
-    return this.#parts.engine
+    const { engine } = this.#parts;
+    this.#sandboxIds ??= engine
       .sandboxes({ owner: 'node' })
       .filter(({ config }) => config.metadata.uid === this.uid)
-      .sort((a, b) => b.config.metadata.attempt - a.config.metadata.attempt);
+      .map(({ id }) => id);
+    return this.#sandboxIds.flatMap(id => engine.sandbox(id) ?? []).sort((a, b) => b.config.metadata.attempt - a.config.metadata.attempt);
   }
 
   #containers(): Container[] {
@@ -292,7 +296,8 @@ export class PodWorker {
     const retry = this.#retries.get(SANDBOX);
     if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
     try {
-      await engine.createSandbox(sandboxes.plan(pod, attempt));
+      const { id } = await engine.createSandbox(sandboxes.plan(pod, attempt));
+      this.#sandboxIds?.push(id);
       this.#retries.delete(SANDBOX);
       this.#hasNewSandbox = true;
       return undefined;

@@ -61,6 +61,23 @@ describe('StatusWriter', () => {
     );
   });
 
+  test('that containers are being made is said only if it lasts; why they are not, at once', async () => {
+    const waiting = (reason: string) =>
+      ({ ...pending, containerStatuses: [{ name: 'main', image: 'i', state: { waiting: { reason } } }] }) as unknown as Status;
+    writer.put(pod(), waiting('ContainerCreating'));
+    await turn();
+    assert.equal(patches.length, 0);
+    clock.advance(1_000);
+    await writer.settled(pod());
+    assert.equal(patches.length, 1);
+    writer.put(pod(), waiting('PodInitializing'));
+    writer.put(pod(), waiting('ErrImagePull'));
+    await writer.settled(pod());
+    clock.advance(1_000);
+    await turn();
+    assert.equal(patches.length, 2, 'and nothing is said for the one that was overtaken');
+  });
+
   test('nothing is said twice, nor what the API shows already', async () => {
     writer.put(pod(running), running);
     await turn();

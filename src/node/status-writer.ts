@@ -10,6 +10,9 @@ export interface StatusWriterOptions {
 
 type Status = NonNullable<Pod['status']>;
 
+/** That a pod's containers are being made waits so long to be said: most run by then, and one write says all. */
+const PASSING_MS = 1_000;
+
 /** What was said of a pod last. */
 interface Said {
   uid: string;
@@ -56,7 +59,8 @@ export class StatusWriter implements AsyncDisposable {
       return;
     }
     this.#said.set(key, { uid, status, text, isPending: true });
-    this.#queue.add(key);
+    if (isPassing(status)) this.#queue.addAfter(key, PASSING_MS);
+    else this.#queue.add(key);
   }
 
   /** The last word on this pod, whether or not the API has it yet. */
@@ -105,6 +109,13 @@ export class StatusWriter implements AsyncDisposable {
     await this.#queue[Symbol.asyncDispose]();
     for (const { resolve } of this.#waiters.splice(0)) resolve();
   }
+}
+
+/** Nothing but that its containers are being made for the first time: what comes next comes soon. */
+function isPassing({ phase, containerStatuses = [], initContainerStatuses = [] }: Status): boolean {
+  const isBeingMade = ({ state, lastState }: (typeof containerStatuses)[number]) =>
+    !lastState?.terminated && ['ContainerCreating', 'PodInitializing'].includes(state?.waiting?.reason ?? '');
+  return phase === 'Pending' && containerStatuses.length > 0 && [...initContainerStatuses, ...containerStatuses].every(isBeingMade);
 }
 
 /** A strategic patch that makes our fields and conditions exactly these, and leaves others' alone. */
