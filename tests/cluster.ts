@@ -152,16 +152,27 @@ export class TestCluster implements AsyncDisposable {
     return Number(readFileSync(join(this.runDir, `${role}.pid`), 'utf8'));
   }
 
+  /** Kills all that runs the instance, its monitors too, at once and until nothing of it is left; what runs in containers is not touched. */
+  async killEverything(): Promise<void> {
+    const roles = /umiak\.(ts|js) (server|agent)( |$)/;
+    for (;;) {
+      const found = readdirSync('/proc').filter(pid => {
+        if (!/^\d+$/.test(pid)) return false;
+        const command = readProcess(pid, 'cmdline').replaceAll('\0', ' ');
+        if (/(^|\/)conmon /.test(command)) return command.includes(`${this.runDir}/`);
+        return roles.test(command) && readProcess(pid, 'environ').split('\0').includes(`UMIAK_RUN_DIR=${this.runDir}`);
+      });
+      if (found.length === 0) return;
+      for (const pid of found) kill(Number(pid));
+      await new Promise(resume => setTimeout(resume, 5));
+    }
+  }
+
   /** Processes in the instance's containers. */
   processes(): { pid: number; environment: string[] }[] {
     return readdirSync('/proc').flatMap(name => {
-      if (!/^\d+$/.test(name)) return [];
-      try {
-        if (!readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(`/${this.name}/`)) return [];
-        return [{ pid: Number(name), environment: readFileSync(`/proc/${name}/environ`, 'utf8').split('\0') }];
-      } catch {
-        return []; // it has ended meanwhile
-      }
+      if (!/^\d+$/.test(name) || !readProcess(name, 'cgroup').includes(`/${this.name}/`)) return [];
+      return [{ pid: Number(name), environment: readProcess(name, 'environ').split('\0') }];
     });
   }
 
@@ -214,6 +225,23 @@ export async function until<T>(
     if (found !== undefined && found !== false) return found;
     if (performance.now() > end) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
     await new Promise(resume => setTimeout(resume, 50));
+  }
+}
+
+/** Empty when the process has ended meanwhile. */
+function readProcess(pid: string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It was quicker.
   }
 }
 

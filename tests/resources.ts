@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { readCgroupLayout } from '#linux/cgroup.ts';
+import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { readMountTable } from '#linux/mount-table.ts';
+import { vethPrefix } from '#net/names.ts';
 
 /** Who is counted: what bears the instance's name, or lies in its directories. */
 export interface ResourceScope {
@@ -16,8 +19,12 @@ export interface Resources {
   cgroups: string[];
   /** Processes that have one of the directories in their command line, or run in one of the control groups. */
   processes: string[];
-  /** Network interfaces whose name begins with the instance's. */
+  /** The bridge, and the machine's ends of the pods' links. */
   links: string[];
+  /** The instance's nftables table. */
+  tables: string[];
+  /** What it holds of the changes to the machine itself: mounts, sysctls. */
+  kernelChanges: string[];
   /** Everything in the directories. */
   files: string[];
   /** Open descriptors of this process, by what they are. */
@@ -32,16 +39,23 @@ export function countResources({ instance, directories }: ResourceScope): Resour
     mounts: readMountTable().flatMap(({ target }) => (isOurs(target) ? [target] : [])),
     cgroups,
     processes: findProcesses(directories, cgroups),
-    links: readdirSync('/sys/class/net').filter(name => name.startsWith(instance)),
+    links: readdirSync('/sys/class/net').filter(name => name === `${instance}0` || name.startsWith(vethPrefix(instance))),
+    tables: listTables().filter(name => name === `table ip ${instance}`),
+    kernelChanges: new KernelChangeJournal({ holder: instance })
+      .changes()
+      .flatMap(({ kind, target, holders }) => (holders.includes(instance) ? [`${kind} ${target}`] : [])),
     files: directories.flatMap(directory => walkFiles(directory)),
     descriptors: countDescriptors(),
   };
 }
 
+/** What no instance that ended may leave. */
+export const OCCUPIED = ['mounts', 'cgroups', 'processes', 'links', 'tables', 'kernelChanges'] as const;
+
 /** Fails with the names of what there is now and was not before. Files are compared too unless they are data that is to stay. */
 export function assertNoLeak(before: Resources, after: Resources, { files = true }: { files?: boolean } = {}): void {
   const leaked: Record<string, string[]> = {};
-  for (const kind of ['mounts', 'cgroups', 'processes', 'links', ...(files ? (['files'] as const) : [])] as const) {
+  for (const kind of [...OCCUPIED, ...(files ? (['files'] as const) : [])] as const) {
     const known = new Set(before[kind]);
     const more = after[kind].filter(name => !known.has(name));
     if (more.length > 0) leaked[kind] = more;
@@ -50,6 +64,12 @@ export function assertNoLeak(before: Resources, after: Resources, { files = true
   if (descriptors.length > 0)
     leaked.descriptors = descriptors.map(([what, count]) => `${what} × ${count - (before.descriptors[what] ?? 0)}`);
   assert.deepEqual(leaked, {}, 'something leaked');
+}
+
+function listTables(): string[] {
+  const { status, stdout, error } = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' });
+  if (error || status !== 0) return []; // no nftables here: no table either
+  return stdout.trim().split('\n');
 }
 
 function cgroupRoots(): string[] {
