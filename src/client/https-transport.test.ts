@@ -21,7 +21,7 @@ class Peer implements AsyncDisposable {
   readonly #server: Server;
   readonly #directory: string;
 
-  static async start(handler: Handler, options: { timeoutMs?: number } = {}): Promise<Peer> {
+  static async start(handler: Handler, options: { timeoutMs?: number; connections?: number } = {}): Promise<Peer> {
     const directory = await mkdtemp(join(tmpdir(), `umiak-client-${process.pid}-`));
     const pki = await ClusterPki.open({ directory, clock: systemClock });
     const server = createServer({ key: pki.apiServer.key, cert: pki.apiServer.certificate, keepAliveTimeout: 60_000 }, handler);
@@ -54,6 +54,22 @@ test('connections are kept and used again', async () => {
   await using peer = await Peer.start((_request, response) => response.end('{}'));
   for (let call = 0; call < 5; call++) assert.equal((await peer.transport.request({ method: 'GET', path: '/' })).status, 200);
   assert.equal(peer.sockets.size, 1);
+});
+
+test('requests wait for a connection rather than opening ever more; a watch has its own', async () => {
+  await using peer = await Peer.start(
+    (request, response) => {
+      if (request.url?.includes('watch')) response.writeHead(200).write('\n');
+      else setImmediate(() => response.end('{}'));
+    },
+    { connections: 2 },
+  );
+  const abort = new AbortController();
+  const watching = peer.transport.watch({ path: '/watch', signal: abort.signal, receive: () => undefined });
+  await Promise.all(Array.from({ length: 20 }, () => peer.transport.request({ method: 'GET', path: '/' })));
+  assert.equal(peer.sockets.size, 3);
+  abort.abort();
+  await watching;
 });
 
 for (const method of ['GET', 'PUT', 'DELETE', 'POST', 'PATCH'] as const)

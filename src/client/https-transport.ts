@@ -15,6 +15,8 @@ export interface HttpsTransportOptions {
   /** A request that isn't a watch fails with `Timeout` after this; default 30 s. */
   timeoutMs?: number;
   userAgent?: string;
+  /** Requests on their way at the same time, each on its connection; more wait. A handshake costs more than waiting. Watches don't count. */
+  connections?: number;
 }
 
 /** A watch's frame may be as long as the largest object twice over, not longer. */
@@ -27,21 +29,22 @@ const CLOSED = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
 /** The transport over TLS with kept-alive connections. Disposing ends all connections, watches too. */
 export class HttpsTransport implements Transport, AsyncDisposable {
-  readonly #agent: Agent;
+  readonly #requests: Agent;
+  readonly #watches: Agent;
   readonly #base: RequestOptions;
   readonly #peer: string;
   readonly #timeoutMs: number;
 
-  constructor({ server, ca, cert, key, token, timeoutMs = 30_000, userAgent = 'umiak' }: HttpsTransportOptions) {
+  constructor({ server, ca, cert, key, token, timeoutMs = 30_000, userAgent = 'umiak', connections = 16 }: HttpsTransportOptions) {
     const url = new URL(server);
     this.#timeoutMs = timeoutMs;
     this.#peer = url.host;
-    this.#agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 16 });
+    this.#requests = new Agent({ keepAlive: true, maxSockets: connections, maxFreeSockets: connections });
+    this.#watches = new Agent({ keepAlive: true });
     this.#base = {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port || 443,
       ca,
-      agent: this.#agent,
       headers: { accept: 'application/json', 'user-agent': userAgent, ...(token ? { authorization: `Bearer ${token}` } : {}) },
       ...(cert && key ? { cert, key } : {}),
     };
@@ -100,7 +103,8 @@ export class HttpsTransport implements Transport, AsyncDisposable {
       ...(this.#base.headers as Record<string, string>),
       ...(bytes ? { 'content-type': contentType ?? '', 'content-length': String(bytes.length) } : {}),
     };
-    const request = httpsRequest({ ...this.#base, method, path, headers, signal, ...(fresh ? { agent: false } : {}) }, resolve);
+    const agent = fresh ? false : silenceMs ? this.#watches : this.#requests;
+    const request = httpsRequest({ ...this.#base, method, path, headers, signal, agent }, resolve);
     if (silenceMs)
       request.setTimeout(silenceMs, () => request.destroy(new Error(`nothing came for ${silenceMs / 1000} s, not even a bookmark`)));
     request.on('error', reject);
@@ -117,7 +121,8 @@ export class HttpsTransport implements Transport, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#agent.destroy();
+    this.#requests.destroy();
+    this.#watches.destroy();
   }
 }
 

@@ -149,6 +149,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       cert: credentials.client.certificate,
       key: credentials.client.key,
       userAgent: `umiak-agent/${VERSION}`,
+      connections: 8,
     }),
   );
   const client = createClient(transport);
