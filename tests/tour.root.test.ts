@@ -78,9 +78,10 @@ class Shell implements Disposable {
     this.#hear = () => {
       const [output = '', code] = this.#output.split(MARK);
       if (code?.includes('\n')) ended.resolve({ output, code: Number.parseInt(code, 10) });
-      else if (this.#child.exitCode !== null) ended.reject(new Error(`the shell ended:\n${this.#output}`));
+      else if (this.#child.exitCode !== null || this.#child.signalCode !== null)
+        ended.reject(new Error(`the shell ended:\n${this.#output}`));
     };
-    // `{ …; } <&-` keeps commands from reading the scripts that are still to come.
+    // Without a stdin of their own commands would read the scripts that are still to come.
     const lines = script.trim().split('\n').join(' &&\n');
     this.#child.stdin.write(`{ ${lines}; } </dev/null; printf '%s%d\\n' '${MARK}' $?\n`);
     return await ended.promise;
