@@ -1,5 +1,6 @@
 import type { PublishedPort, SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
+import { isSidecar } from './plan-pod.ts';
 
 export interface SandboxPlannerOptions {
   /** The cluster DNS server's address as pods see it. */
@@ -82,9 +83,9 @@ export function cgroupParentOf({ metadata, status }: Pod): string {
   return `${quality}pod${metadata.uid}`;
 }
 
-/** The `hostPort`s of its containers. */
+/** The `hostPort`s of the containers that stay; those of init containers are nobody's, as with the kubelet. */
 function publishedPorts({ spec }: Pod): PublishedPort[] {
-  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  const containers = [...(spec.initContainers ?? []).filter(isSidecar), ...spec.containers];
   return containers.flatMap(({ ports = [] }) =>
     ports.flatMap(({ protocol = 'TCP', containerPort, hostPort, hostIP }) =>
       hostPort
