@@ -140,6 +140,8 @@ export type EngineEvent =
 export interface ExecOptions {
   command: string[];
   tty?: boolean;
+  /** The terminal's size from the first moment on. */
+  size?: { rows: number; columns: number };
   stdin?: boolean;
   env?: { name: string; value: string }[];
   user?: string;

@@ -30,6 +30,7 @@ export function planExecProcess(
   return {
     ...process,
     terminal: options.tty ?? false,
+    ...(options.tty && options.size ? { consoleSize: { height: options.size.rows, width: options.size.columns } } : {}),
     args: options.command,
     env: [...env.values()],
     cwd: options.workingDir ?? process.cwd,
@@ -55,7 +56,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   const files = `${bundle}/exec-${newNameSuffix(10)}`;
   const pidFile = `${files}.pid`;
   writeFileSync(`${files}.json`, JSON.stringify(process), { mode: 0o600 });
-  const ends = process.terminal ? terminalEnds(() => readPid(pidFile)) : pipeEnds(stdin);
+  const ends = process.terminal ? terminalEnds(process.consoleSize, () => readPid(pidFile)) : pipeEnds(stdin);
   let child: Awaited<ReturnType<typeof spawnChild>>;
   try {
     child = await spawnChild({
@@ -142,8 +143,8 @@ function pipeEnds(hasStdin: boolean): Ends {
 }
 
 /** `inside` gives the pid of the process in the container, once there is one: its terminal is the runtime's, which a later size of ours does not reach. */
-function terminalEnds(inside: () => number): Ends {
-  const { master, path } = openPty();
+function terminalEnds(size: OciProcess['consoleSize'], inside: () => number): Ends {
+  const { master, path } = openPty(size ? { size: { rows: size.height, columns: size.width } } : {});
   const terminal = new ReadStream(master);
   const stdout = new PassThrough();
   terminal.pipe(stdout);

@@ -1,8 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isUmiakError, messageOf } from '#base/index.ts';
 import type { Container, Engine, StreamSession } from '#engine/engine.ts';
-import { type Channels, type StreamStatus, toExitStatus, toFailureStatus } from '#wire/websocket-channels.ts';
+import { type Channels, type StreamStatus, type TerminalSize, toExitStatus, toFailureStatus } from '#wire/websocket-channels.ts';
 import { isTrue } from './kubelet-logs.ts';
 
 /** What a session's query asks for: `input`, `output`, `error` and `tty`, as the API server and the kubelet call them. */
@@ -52,8 +53,10 @@ async function exec(engine: Pick<Engine, 'exec'>, id: string, command: string[],
   const gone = new AbortController();
   void channels.closed.then(() => gone.abort());
   const { tty, stdin } = wanted;
-  const session = await engine.exec(id, { command, tty, stdin, signal: gone.signal });
-  const outputs = join(session, wanted, channels);
+  const sizes = new Sizes(channels);
+  const size = tty ? await sizes.first() : undefined;
+  const session = await engine.exec(id, { command, tty, stdin, ...(size ? { size } : {}), signal: gone.signal });
+  const outputs = join(session, wanted, channels, sizes);
   const exitCode = await session.exitCode;
   // What it did not read nobody will.
   session.stdin?.destroy();
@@ -65,7 +68,7 @@ async function exec(engine: Pick<Engine, 'exec'>, id: string, command: string[],
 async function attach(engine: Pick<Engine, 'attach'>, id: string, wanted: Wanted, channels: Channels): Promise<number> {
   const session = await engine.attach(id, { stdin: wanted.stdin });
   try {
-    await Promise.race([join(session, wanted, channels), channels.closed]);
+    await Promise.race([join(session, wanted, channels, new Sizes(channels)), channels.closed]);
   } finally {
     session.close();
   }
@@ -73,10 +76,10 @@ async function attach(engine: Pick<Engine, 'attach'>, id: string, wanted: Wanted
 }
 
 /** Resolves when the session's output has ended. What nobody asked for is read all the same, so that nothing waits for it. */
-async function join(session: StreamSession, wanted: Wanted, channels: Channels): Promise<void> {
+async function join(session: StreamSession, wanted: Wanted, channels: Channels, sizes: Sizes): Promise<void> {
   if (session.stdin && wanted.stdin) void flow(channels.stdin, session.stdin);
   else channels.stdin.resume();
-  void followSize(session, channels);
+  void sizes.follow(session);
   await Promise.all([
     wanted.stdout ? flow(session.stdout, channels.stdout, { end: false }) : drain(session.stdout),
     session.stderr && (wanted.stderr ? flow(session.stderr, channels.stderr, { end: false }) : drain(session.stderr)),
@@ -96,10 +99,37 @@ async function drain(stream: Readable): Promise<void> {
   });
 }
 
-async function followSize(session: StreamSession, channels: Channels): Promise<void> {
-  try {
-    for await (const { width, height } of channels.resize) session.resize({ rows: height, columns: width });
-  } catch {
-    // The terminal has gone: the session's end is told elsewhere.
+/** A client with a terminal says its size right after the start; one that says none is waited for no longer than this. */
+const FIRST_SIZE_MS = 100;
+
+/** The client's terminal sizes, the first of them known before the command starts. */
+class Sizes {
+  readonly #sizes: AsyncIterator<TerminalSize>;
+  #next: Promise<IteratorResult<TerminalSize>> | undefined;
+
+  constructor(channels: Channels) {
+    this.#sizes = channels.resize[Symbol.asyncIterator]();
+  }
+
+  async first(): Promise<{ rows: number; columns: number } | undefined> {
+    this.#next ??= this.#sizes.next();
+    const deadline = new AbortController();
+    const late = sleep(FIRST_SIZE_MS, undefined, { signal: deadline.signal }).catch(() => undefined);
+    const result = await Promise.race([this.#next.catch(() => undefined), late]);
+    deadline.abort();
+    return result && !result.done ? { rows: result.value.height, columns: result.value.width } : undefined;
+  }
+
+  async follow(session: StreamSession): Promise<void> {
+    try {
+      for (;;) {
+        const { done, value } = await (this.#next ?? this.#sizes.next());
+        this.#next = undefined;
+        if (done) return;
+        session.resize({ rows: value.height, columns: value.width });
+      }
+    } catch {
+      // The terminal has gone: the session's end is told elsewhere.
+    }
   }
 }
