@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { UmiakError } from '#base/index.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
 import { listenTo, type ProcessState, whenState } from './control-socket.ts';
@@ -66,6 +66,8 @@ export async function stateOf(role: Role, config: Pick<Config, 'dataDir' | 'runD
 async function untilReady(role: Role, config: Config, child: ChildProcess | undefined): Promise<ProcessState> {
   const died = Promise.withResolvers<never>();
   child?.once('exit', (code, signal) => {
+    // Its peer may have started another at the same moment, which was quicker: that one is waited for.
+    if (isHeldByOther(pathsOf(config).lock(role), child.pid)) return;
     died.reject(
       new UmiakError(
         'ServiceUnavailable',
@@ -83,5 +85,15 @@ async function untilReady(role: Role, config: Config, child: ChildProcess | unde
     stop.abort();
     died.promise.catch(() => {});
     child?.removeAllListeners('exit');
+  }
+}
+
+/** Whether a living process other than `pid` wrote itself into a lock file. */
+function isHeldByOther(lock: string, pid: number | undefined): boolean {
+  try {
+    const holder = Number(readFileSync(lock, 'utf8'));
+    return holder > 0 && holder !== pid && process.kill(holder, 0);
+  } catch {
+    return false; // no such file, no such process
   }
 }
