@@ -67,6 +67,14 @@ describe('containers', () => {
 });
 
 describe('phase', () => {
+  test('a pod that was turned away has none, also for the next agent', () => {
+    const failure = { reason: 'OutOfcpu', message: 'Pod was rejected' };
+    const away = statusOf(podOf(), [], { phase: 'Failed', failure, sandbox: undefined });
+    assert.deepEqual([away.phase, away.reason, away.containerStatuses], ['Failed', 'OutOfcpu', undefined]);
+    const later = statusOf(podOf({}, { status: away }), [], { phase: 'Failed', sandbox: undefined });
+    assert.equal(later.containerStatuses, undefined);
+  });
+
   test('an end is held back while something runs, its reason too', () => {
     const failure = { reason: 'DeadlineExceeded', message: 'm' };
     const up = statusOf(podOf(), [instance('main', 'running')], { failure });
@@ -138,7 +146,7 @@ describe('conditions', () => {
     ],
   ];
   for (const [what, pod, containers, more, expected] of cases)
-    test(what, () => assert.deepEqual(shape(statusOf(pod, containers, more)), expected));
+    test(what, () => assert.deepEqual(shape(statusOf(pod, containers, more)), { PodScheduled: 'True', ...expected }));
 
   test('times of transition stay while nothing changes, by what was said last', () => {
     const early = statusOf(podOf(), [main], { nowMs: NOW_MS - 60_000 });

@@ -53,8 +53,8 @@ export function podStatus(picture: StatusPicture): Status {
     hostIPs: [{ ip: hostAddress }],
     ...(address ? { podIP: address, podIPs: [{ ip: address }] } : {}),
     startTime: pod.status?.startTime ?? said?.startTime ?? toTime(nowMs),
-    containerStatuses,
-    ...(initContainerStatuses.length > 0 ? { initContainerStatuses } : {}),
+    // A pod that was turned away has no containers that could be waiting; tools then show why it was.
+    ...(wasTurnedAway(picture) ? {} : { containerStatuses, ...(initContainerStatuses.length > 0 ? { initContainerStatuses } : {}) }),
   };
 }
 
@@ -69,6 +69,12 @@ function shownPhase({ pod, phase, failure, containers }: StatusPicture): { phase
     instancesOf(containers, name).some(({ startedAtMs }) => startedAtMs !== undefined),
   );
   return { phase: hasBegun ? 'Running' : 'Pending', isHeldBack };
+}
+
+/** It has failed for a reason that is the node's, now or before an agent's restart, and was never here. */
+function wasTurnedAway({ pod, sandbox, failure }: StatusPicture): boolean {
+  const hasFailed = failure !== undefined || (pod.status?.phase === 'Failed' && pod.status.reason !== undefined);
+  return hasFailed && !sandbox && !pod.status?.containerStatuses?.length;
 }
 
 /** What the API was last told of a container. */
@@ -152,6 +158,8 @@ function conditions(picture: StatusPicture, phase: string, mains: ContainerStatu
     ? { reason: phase === 'Succeeded' ? 'PodCompleted' : 'PodFailed' }
     : { reason: 'ContainersNotReady', message: `containers with unready status: [${unready.join(' ')}]` };
   const wanted: (Omit<Condition, 'status'> & { status: boolean })[] = [
+    // Who binds says so; of a pod that was made for this node nobody did.
+    { type: 'PodScheduled', status: true },
     { type: 'PodReadyToStartContainers', status: sandbox?.state === 'ready' },
     {
       type: 'Initialized',

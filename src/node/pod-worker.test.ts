@@ -220,7 +220,7 @@ describe('a pod’s life', () => {
     assert.equal(status?.podIP, '10.42.0.2');
     assert.deepEqual(
       status?.conditions?.map(({ type, status: is }) => `${type}=${is}`),
-      ['PodReadyToStartContainers=True', 'Initialized=True', 'ContainersReady=True', 'Ready=True'],
+      ['PodScheduled=True', 'PodReadyToStartContainers=True', 'Initialized=True', 'ContainersReady=True', 'Ready=True'],
     );
     assert.ok(events.includes('Started: Started container a'));
   });
