@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
+import { Resolver } from 'node:dns/promises';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
 import { startDockerApi } from '#docker/index.ts';
@@ -21,6 +24,7 @@ import {
   PodAgent,
   SandboxPlanner,
   startKubeletServer,
+  untilAnswering,
 } from '#node/index.ts';
 import { ClusterPki } from '#pki/index.ts';
 import { lockFile } from '#store/lock.ts';
@@ -252,9 +256,27 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
   );
   await Promise.all([network.start(), services.start(), registration.start({ kubeletPort: kubelet.port })]);
   await hostPorts.start();
-  await agent.start();
+  await Promise.all([
+    agent.start(),
+    untilAnswering(
+      { DNS: () => askDns(`${bridge.gateway}:${dns.port}`, clusterDomain), runtime: () => askRuntime(config.runtime) },
+      { clock },
+    ),
+  ]);
   await registration.markReady();
   return { kubelet: { host: hostAddress, port: kubelet.port }, dns: joinAddress({ host: bridge.gateway, port: dns.port }) };
+}
+
+/** Asks the cluster's DNS server for the API's own Service. */
+async function askDns(server: string, clusterDomain: string): Promise<void> {
+  const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+  resolver.setServers([server]);
+  await resolver.resolve4(`kubernetes.default.svc.${clusterDomain}`);
+}
+
+/** The program that makes containers is there and runs. */
+async function askRuntime(runtime: string): Promise<void> {
+  await promisify(execFile)(runtime, ['--version']);
 }
 
 /** `42.10.in-addr.arpa` for 10.42.0.0/16: the zone of the whole bytes of a network. */

@@ -20,6 +20,7 @@ export { startKubeletServer } from './kubelet-server.ts';
 export { LocalHooks } from './lifecycle-hooks.ts';
 export { NodeRegistration } from './node-registration.ts';
 export { LocalProber } from './prober.ts';
+export { untilAnswering } from './readiness.ts';
 export { SandboxPlanner } from './sandbox-config.ts';
 export { ObjectSource } from './volumes/object-source.ts';
 export { LocalVolumes } from './volumes/volume-keeper.ts';
