@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { systemClock } from '#base/index.ts';
 import { type Client, createClient, HttpsTransport } from '#client/index.ts';
+import { unmountBelow } from '#engine/remains.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import { declare } from '#linux/libc.ts';
 import { ClusterPki } from '#pki/index.ts';
@@ -61,6 +62,7 @@ export class TestCluster implements AsyncDisposable {
   static async open(more: Record<string, string> = {}): Promise<TestCluster> {
     const cluster = new TestCluster(takeSlot(), await freePort(), more);
     await cluster.umiak('down', '--containers', '--grace', '0');
+    clearStaleDirectories(cluster);
     return cluster;
   }
 
@@ -249,6 +251,16 @@ function demand(what: string, { stdout, stderr, code }: Ran, cluster: TestCluste
   if (code === 0) return stdout;
   const logs = (['server', 'agent'] as const).map(role => `--- ${role}\n${cluster.log(role).split('\n').slice(-15).join('\n')}`).join('\n');
   throw new Error(`${what} exited with ${code}\n${stdout}${stderr}\n${logs}`);
+}
+
+/** The slot is ours: what lies under its name is a killed run's. */
+function clearStaleDirectories({ name, directory }: TestCluster): void {
+  for (const entry of readdirSync(tmpdir())) {
+    const path = join(tmpdir(), entry);
+    if (!entry.startsWith(`${name}-`) || path === directory) continue;
+    unmountBelow(path);
+    rmSync(path, { recursive: true, force: true });
+  }
 }
 
 interface Slot extends Disposable {

@@ -145,17 +145,17 @@ describe('pods: what a manifest says is what runs', () => {
   test('init containers one after another, a sidecar beside, then the main one', async () => {
     const work = { volumeMounts: [{ name: 'work', mountPath: '/work' }] };
     await apply(
-      pod('ordered', [shell('cat /work/order', work)], {
+      pod('ordered', [shell('cat /data/order', work)], {
         volumes: [{ name: 'work', emptyDir: {} }],
         initContainers: [
-          shell('sleep 0.3; echo first >> /work/order', { name: 'first', ...work }),
-          shell(`echo sidecar >> /work/order; ${FOREVER}`, {
+          shell('sleep 0.3; echo first >> /data/order', { name: 'first', ...work }),
+          shell(`echo sidecar >> /data/order; ${FOREVER}`, {
             name: 'sidecar',
             restartPolicy: 'Always',
-            startupProbe: { ...exec('grep sidecar /work/order'), periodSeconds: 1 },
+            startupProbe: { ...exec('grep sidecar /data/order'), periodSeconds: 1 },
             ...work,
           }),
-          shell('echo last >> /work/order', { name: 'last', ...work }),
+          shell('echo last >> /data/order', { name: 'last', ...work }),
         ],
       }),
     );

@@ -314,9 +314,9 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
 
     test('exec with a terminal: size, job control, what is typed', async () => {
       const container = await start('exec sleep 1000');
-      const session = await engine.exec(container.id, { command: ['sh'], tty: true, stdin: true });
+      const size = { rows: 33, columns: 77 };
+      const session = await engine.exec(container.id, { command: ['sh'], tty: true, size, stdin: true });
       assert.equal(session.stderr, undefined);
-      session.resize({ rows: 33, columns: 77 });
       session.stdin!.write('stty size; tty; trap "echo winch" WINCH\n');
       const output: string[] = [];
       session.stdout.setEncoding('utf8');
@@ -335,16 +335,18 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
 
     test('exec with a terminal: a size that comes later is seen too', async () => {
       const container = await start('exec sleep 1000');
-      const session = await engine.exec(container.id, { command: ['sh'], tty: true, stdin: true });
+      const session = await engine.exec(container.id, {
+        command: ['sh', '-c', 'echo ready; until [ "$(stty size)" = "44 111" ]; do sleep 0.02; done; stty size'],
+        tty: true,
+        stdin: true,
+      });
       session.stdout.setEncoding('utf8');
-      session.stdin!.write('echo re""ady\n');
       let output = '';
       for await (const chunk of session.stdout) {
         output += chunk as string;
         if (output.includes('ready')) {
           output = '';
           session.resize({ rows: 44, columns: 111 });
-          session.stdin!.write('stty size; exit\n');
         }
       }
       assert.match(output, /44 111/);

@@ -6,7 +6,7 @@ import { ReadStream } from 'node:tty';
 import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
 import { type ChildDescriptor, identify, pipe, signalProcess, spawnChild } from '#linux/process.ts';
-import { openPty, resizePty, resizeTerminalOf } from '#linux/pty.ts';
+import { openPty, resizeTerminalOf, type TerminalSize } from '#linux/pty.ts';
 import type { ExecOptions, ExecSession } from './engine.ts';
 import type { OciProcess, OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
@@ -56,7 +56,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   const files = `${bundle}/exec-${newNameSuffix(10)}`;
   const pidFile = `${files}.pid`;
   writeFileSync(`${files}.json`, JSON.stringify(process), { mode: 0o600 });
-  const ends = process.terminal ? terminalEnds(process.consoleSize, () => readPid(pidFile)) : pipeEnds(stdin);
+  const ends = process.terminal ? terminalEnds(process.consoleSize) : pipeEnds(stdin);
   let child: Awaited<ReturnType<typeof spawnChild>>;
   try {
     child = await spawnChild({
@@ -87,24 +87,37 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     for (const file of [`${files}.json`, pidFile]) rmSync(file, { force: true });
     return code;
   });
-  return { ...ends.session, exitCode, close };
+  /** The process has a terminal of the runtime's; a new size of ours would reach it as a signal without a size. */
+  const resize = (size: TerminalSize) => {
+    if (process.terminal) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
+  };
+  return { ...ends.session, exitCode, close, resize };
 }
 
 /** Kills the process inside, as soon as the runtime has told its pid; the runtime outside then ends by itself. */
 function killExec(pidFile: string, exited: Promise<number>): void {
+  onceInside(pidFile, exited, pid => {
+    const inner = identify(pid);
+    if (inner) signalProcess(inner, SIGKILL);
+  });
+}
+
+/** Acts on the process inside, now or as soon as the runtime has told its pid; not at all when the runtime ends before. */
+function onceInside(pidFile: string, exited: Promise<number>, act: (pid: number) => void): void {
   let isDone = false;
-  const kill = () => {
-    const inner = isDone ? undefined : identify(readPid(pidFile));
-    if (!inner) return;
-    isDone = true;
-    signalProcess(inner, SIGKILL);
+  const attempt = () => {
+    const pid = isDone ? -1 : readPid(pidFile);
+    if (pid <= 0) return;
+    end();
+    act(pid);
   };
-  const watcher = watch(dirname(pidFile), kill);
-  kill();
-  exited.finally(() => {
+  const end = () => {
     isDone = true;
     watcher.close();
-  });
+  };
+  const watcher = watch(dirname(pidFile), attempt);
+  attempt();
+  if (!isDone) exited.finally(end);
 }
 
 /** -1 while there is none. */
@@ -118,7 +131,7 @@ function readPid(file: string): number {
 
 interface Ends {
   child: ChildDescriptor[];
-  session: { stdin?: Writable; stdout: Readable; stderr?: Readable; resize(size: { rows: number; columns: number }): void };
+  session: { stdin?: Writable; stdout: Readable; stderr?: Readable };
   /** Closes the child's ends on our side. */
   handOver(): void;
   /** Closes ours, read or not. */
@@ -136,14 +149,13 @@ function pipeEnds(hasStdin: boolean): Ends {
   stdin?.on('error', () => stdin.destroy());
   return {
     child: [input[0], output[1], errors[1]],
-    session: { ...(stdin ? { stdin } : {}), stdout, stderr, resize: () => {} },
+    session: { ...(stdin ? { stdin } : {}), stdout, stderr },
     handOver: () => [input[0], output[1], errors[1]].forEach(fd => void closeSync(fd)),
     abandon: () => [stdin, stdout, stderr].forEach(socket => void socket?.destroy()),
   };
 }
 
-/** `inside` gives the pid of the process in the container, once there is one: its terminal is the runtime's, which a later size of ours does not reach. */
-function terminalEnds(size: OciProcess['consoleSize'], inside: () => number): Ends {
+function terminalEnds(size: OciProcess['consoleSize']): Ends {
   const { master, path } = openPty(size ? { size: { rows: size.height, columns: size.width } } : {});
   const terminal = new ReadStream(master);
   const stdout = new PassThrough();
@@ -162,12 +174,6 @@ function terminalEnds(size: OciProcess['consoleSize'], inside: () => number): En
     session: {
       stdin: terminal,
       stdout,
-      resize: size => {
-        if (terminal.destroyed) return;
-        resizePty(master, size);
-        const pid = inside();
-        if (pid > 0) resizeTerminalOf(pid, size);
-      },
     },
     handOver: () => {},
     abandon: () => terminal.destroy(),

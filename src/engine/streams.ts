@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { readBelow } from '#linux/open-below.ts';
+import { resizeTerminalOf } from '#linux/pty.ts';
 import { SeqpacketSockets } from '#linux/seqpacket.ts';
 import { openAttach } from './attach.ts';
 import type { AttachQueue } from './attach-queue.ts';
@@ -101,7 +102,12 @@ export class ContainerStreams implements AsyncDisposable {
         socket: this.#sockets.connect(`${bundle}/attach`),
         terminal: config.tty ?? false,
         stdin: stdin && (config.stdin ?? false),
-        resize: size => void resizeTerminal(bundle, size),
+        resize: size => {
+          resizeTerminal(bundle, size);
+          // The monitor takes its time; the process's own terminal has the size at once.
+          const { init } = this.#ledger.need(id);
+          if (init) resizeTerminalOf(init.pid, size);
+        },
       });
     return phase === 'running' ? open() : this.#attachments.wait(id, open);
   }
