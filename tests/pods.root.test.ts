@@ -143,7 +143,7 @@ describe('pods: what a manifest says is what runs', () => {
   ];
 
   test('init containers one after another, a sidecar beside, then the main one', async () => {
-    const work = { volumeMounts: [{ name: 'work', mountPath: '/work' }] };
+    const work = { volumeMounts: [{ name: 'work', mountPath: '/data' }] };
     await apply(
       pod('ordered', [shell('cat /data/order', work)], {
         volumes: [{ name: 'work', emptyDir: {} }],

@@ -34,8 +34,8 @@ test(`kill -9 at ${ROUNDS} random moments loses nothing acknowledged and leaks n
   const dirs = { dataDir: `${directory}/data`, runDir: `${directory}/run` };
   const kernel = new KernelChangeJournal({ holder: instance });
   const images = new BusyboxImages(`${directory}/image`);
-  const before = countResources(scope);
   await applyMachine(kernel);
+  const before = countResources(scope);
   /** Everything acknowledged in all rounds, the last state of each container. */
   const expected = new Map<string, Acknowledged>();
   const long = new Set<string>();

@@ -220,13 +220,14 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
         pidsLimit: 50,
         cpusetCpus: '0',
       };
-      const container = await start('exec sleep 1000', { resources });
+      const container = await start('i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; echo busy; exec sleep 1000', { resources });
       const limits = () => Object.fromEntries(Object.entries(engine.limits(container.id)).filter(([name]) => name !== 'cpusetMems'));
       assert.deepEqual(limits(), resources);
       await engine.updateResources(container.id, { memoryLimitBytes: 128 << 20, pidsLimit: 60 });
       assert.deepEqual(limits(), { ...resources, memoryLimitBytes: 128 << 20, pidsLimit: 60 });
-      const stats = await engine.stats(container.id);
-      assert.ok(stats.memoryUsageBytes > 0 && stats.cpuUsageNs > 0 && stats.pids === 1);
+      for await (const line of engine.logs(container.id, { follow: true })) if (String(line).includes('busy')) break;
+      const { memoryUsageBytes, cpuUsageNs, pids } = await engine.stats(container.id);
+      assert.ok(memoryUsageBytes > 0 && cpuUsageNs > 0 && pids === 1, JSON.stringify({ memoryUsageBytes, cpuUsageNs, pids }));
     });
 
     test('what runs out of memory is OOMKilled', async () => {
