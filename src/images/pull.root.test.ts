@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isUmiakError, type Reason } from '#base/errors.ts';
 import { silentLog } from '#base/log.ts';
 import { hexOf } from './digest.ts';
