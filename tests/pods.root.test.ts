@@ -64,7 +64,8 @@ describe('pods: what a manifest says is what runs', () => {
       },
       40_000,
     ).catch(async error => {
-      throw new Error(`${error.message}\n${JSON.stringify((await read(name)).status, undefined, 1)}`);
+      const said = (await cluster.tryKubectl('logs', name, '--all-containers', '--prefix')).stdout;
+      throw new Error(`${error.message}\n${said}\n${JSON.stringify((await read(name)).status, undefined, 1)}`);
     });
   const inPhase = (name: string, phase: string) => when(name, phase, found => found.status?.phase === phase);
   const ready = (name: string) =>
@@ -534,12 +535,10 @@ describe('pods: what a manifest says is what runs', () => {
   });
 
   test('exec with a terminal, pipes of megabytes, attach, cp', async () => {
-    const tty = await cluster.command('script', [
-      '-qec',
-      'stty rows 33 cols 99; kubectl exec -it living -- sh -c "tty; stty size; exit 5"',
-      '/dev/null',
-    ]);
-    assert.match(tty.stdout, /\/dev\/pts\/\d+\r\n33 99\r\n/);
+    const tty = await inTerminal(
+      'stty rows 33 cols 99; kubectl exec -it living -- sh -c "tty; until stty size | grep 33; do sleep 0.05; done; exit 5"',
+    );
+    assert.match(tty.output, /\/dev\/pts\/\d+\r\n33 99\r\n/);
     assert.equal(tty.code, 5);
     const data = randomBytes(3 << 20).toString('base64');
     const echoed = await cluster.tryKubectlWith(data, 'exec', '-i', 'living', '--', 'cat');
@@ -581,6 +580,16 @@ describe('pods: what a manifest says is what runs', () => {
     );
     assert.equal(ran.stdout, 'piped\n');
   });
+
+  /** Runs a shell line in a terminal of its own, whose keyboard stays silent. */
+  const inTerminal = async (line: string) => {
+    const PATH = `${join(import.meta.dirname, '../.bin')}:${process.env.PATH}`;
+    const child = spawn('script', ['-qec', line, '/dev/null'], { env: { ...process.env, PATH, KUBECONFIG: cluster.kubeconfig } });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', chunk => (output += chunk));
+    const code = await new Promise<number | null>(closed => child.once('close', closed));
+    return { output, code };
+  };
 
   test('a followed log ends when its reader goes, and the kubelet keeps nothing of it', async () => {
     const child = spawn(join(import.meta.dirname, '../.bin/kubectl'), ['logs', '-f', 'living'], {
