@@ -1,4 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
+import type { TypeData } from './schema-data.ts';
 import type { ObjectMeta } from './types.gen.ts';
 
 /** Any object of the API: what all kinds share. */
@@ -60,6 +61,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly resource: Resource;
   /** Name of the type in the schema. */
   readonly type: string;
+  /** The type itself, where the generated schema has none: custom resources. */
+  readonly schema?: TypeData;
   /** Fills in what the client left out. Changes `object`, which passed the schema's check. */
   defaults?(object: T): void;
   /** Sets what the server alone decides at creation and clears what it may not get (status). Generic: generation 1, status dropped where there is a status subresource. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
-import type { Resource } from './kind.ts';
+import type { Kind, Resource } from './kind.ts';
 
 /** A field of a type, or what a list or map holds. */
 export interface Field {
@@ -10,6 +10,8 @@ export interface Field {
   ref?: string;
   items?: Field;
   values?: Field;
+  /** Of an object whose type has no name: custom resources nest them. */
+  fields?: Record<string, Field>;
   default?: unknown;
   'list-type'?: 'atomic' | 'map' | 'set';
   'list-map-keys'?: string[];
@@ -61,4 +63,14 @@ export function typeNameOf(gvk: string): string | undefined {
     }
   }
   return typesByGvk.get(gvk);
+}
+
+/** The type of a whole object: the kind's own (custom resources bring theirs), or the generated schema's. */
+export function rootTypeOf(kind: Kind): TypeData | undefined {
+  return kind.schema ?? schemaData().types[kind.type];
+}
+
+/** The fields of what a field holds, named type or not; undefined for scalars, lists, maps and free-form JSON. */
+export function fieldsOf({ ref, fields }: Field): Record<string, Field> | undefined {
+  return fields ?? (ref ? schemaData().types[ref]?.fields : undefined);
 }
