@@ -49,8 +49,9 @@ async function* blocks(options: LogReaderOptions, closed: AbortSignal): AsyncGen
   const renderer = new LogRenderer(options);
   const changes = options.follow ? new Changes(options, closed) : undefined;
   try {
-    const start = await findStart(options);
-    for await (const block of rawBlocks(options.logPath, start, changes, closed)) {
+    const end = options.follow ? undefined : await endOf(options.logPath);
+    const start = await findStart(options, end);
+    for await (const block of rawBlocks({ logPath: options.logPath, start, end, changes, closed })) {
       const rendered = renderer.render(block);
       if (rendered.length > 0) yield rendered;
       if (renderer.isFull) return undefined;
@@ -101,20 +102,40 @@ interface Start {
   offset: number;
 }
 
-/** All that is in the files from `start` on, and what comes while there are changes. */
-async function* rawBlocks(logPath: string, start: Start, changes: Changes | undefined, closed: AbortSignal): AsyncGenerator<Buffer> {
+/** Where the log ended when reading began: who does not follow reads no further, however fast the writer is. */
+interface End {
+  ino: number;
+  size: number;
+}
+
+async function endOf(logPath: string): Promise<End | undefined> {
+  return await stat(logPath).catch(() => undefined);
+}
+
+interface Range {
+  logPath: string;
+  start: Start;
+  end: End | undefined;
+  changes: Changes | undefined;
+  closed: AbortSignal;
+}
+
+/** All that is in the files from `start` on to `end`, or, while there are changes, what comes. */
+async function* rawBlocks({ logPath, start, end, changes, closed }: Range): AsyncGenerator<Buffer> {
   const buffer = Buffer.alloc(BLOCK_BYTES);
   let { handle, offset } = start;
   let next: FileHandle | undefined;
   try {
     for (;;) {
+      const isLast: boolean = end !== undefined && handle !== undefined && (await handle.stat()).ino === end.ino;
+      const limit: number = end && isLast ? end.size : Number.POSITIVE_INFINITY;
       while (handle && !closed.aborted) {
-        const { bytesRead } = await handle.read(buffer, 0, BLOCK_BYTES, offset);
+        const { bytesRead } = await handle.read(buffer, 0, Math.max(0, Math.min(BLOCK_BYTES, limit - offset)), offset);
         if (bytesRead === 0) break;
         offset += bytesRead;
         yield buffer.subarray(0, bytesRead);
       }
-      if (closed.aborted) return;
+      if (closed.aborted || isLast) return;
       if (next) {
         // The writer had gone on to the next file before we came to the end of this one.
         await handle?.close();
@@ -165,13 +186,13 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
 }
 
 /** Where reading begins: behind what `tailLines` leaves out and behind files older than `sinceMs`. */
-async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogReaderOptions): Promise<Start> {
+async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogReaderOptions, end?: End): Promise<Start> {
   if (tailLines !== undefined && tailLines >= 0) {
     let missing = tailLines;
     for (const file of listLogFiles(logPath).reverse()) {
       const handle = await openIfThere(file);
       if (!handle) continue;
-      const { offset, found } = await findTail(handle, missing, stream);
+      const { offset, found } = await findTail(handle, { wanted: missing, stream, end });
       if (offset !== undefined) return { handle, offset };
       await handle.close();
       missing -= found;
@@ -188,17 +209,20 @@ async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogRea
 }
 
 /** Reads backwards in blocks to the place behind which there are `wanted` whole lines. Without that many: how many there are. */
-async function findTail(handle: FileHandle, wanted: number, stream: string): Promise<{ offset?: number; found: number }> {
-  let position = (await handle.stat()).size;
+async function findTail(
+  handle: FileHandle,
+  { wanted, stream, end }: { wanted: number; stream: string; end: End | undefined },
+): Promise<{ offset?: number; found: number }> {
+  const { ino, size } = await handle.stat();
+  let position = ino === end?.ino ? end.size : size;
   if (wanted === 0) return { offset: position, found: 0 };
   let found = 0;
   let tail: Buffer = Buffer.alloc(0); // the end of a line whose beginning is in an earlier block
   while (position > 0) {
-    const size = Math.min(BLOCK_BYTES, position);
-    const block = Buffer.alloc(size);
-    await handle.read(block, 0, size, position - size);
+    const block = Buffer.alloc(Math.min(BLOCK_BYTES, position));
+    position -= block.length;
+    await handle.read(block, 0, block.length, position);
     const joined = Buffer.concat([block, tail]);
-    position -= size;
     let end = joined.length;
     for (;;) {
       const lineEnd = joined[end - 1] === NEWLINE ? end - 1 : end;

@@ -61,7 +61,7 @@ async function discardTraces({ paths }: RecoverOptions, id: string, cgroup: Retu
   unmountBelow(paths.container(id));
 }
 
-async function recoverSandboxes({ paths, ledger, networks }: RecoverOptions, { sandboxes }: RecoveryPlan): Promise<void> {
+async function recoverSandboxes({ paths, ledger, cgroups, networks }: RecoverOptions, { sandboxes }: RecoveryPlan): Promise<void> {
   const kept = sandboxes.filter(({ record, action }) => action === 'keep' && record.phase === 'ready').map(({ record }) => record);
   const { lost } = await networks.adopt(
     kept.flatMap(record => record.network ?? []),
@@ -73,6 +73,7 @@ async function recoverSandboxes({ paths, ledger, networks }: RecoverOptions, { s
     if (action === 'keep' && !isLost) continue;
     unmountBelow(paths.sandbox(record.id));
     if (action === 'discard') {
+      if (record.config.cgroupParent !== undefined) cgroups.parentOf(record).remove();
       await ledger.removeSandbox(record.id);
       continue;
     }

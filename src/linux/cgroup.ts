@@ -123,7 +123,7 @@ export class Cgroup {
 
   /** Removes it with all below it from every hierarchy; what still has processes stays. True when nothing is left. */
   remove(): boolean {
-    return this.directories().every(directory => removeTree(directory));
+    return this.directories().filter(directory => !removeTree(directory)).length === 0;
   }
 
   /** How many of its processes the kernel killed for lack of memory. */
