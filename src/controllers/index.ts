@@ -12,6 +12,7 @@ import { endpointSliceController } from './endpoint-slice.ts';
 import { namespaceController } from './namespace.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
 import { replicaSetController } from './replica-set.ts';
+import { replicationControllerController } from './replication-controller.ts';
 import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
 
@@ -30,6 +31,7 @@ export function coreControllers({ caPem, ...nodeLifecycle }: CoreControllersOpti
     namespaceController(builtinKinds),
     deploymentController,
     replicaSetController,
+    replicationControllerController,
     endpointSliceController,
     nodeLifecycleController(nodeLifecycle),
   ];

@@ -1,55 +1,78 @@
 import { isUmiakError, matchesLabels, requirementsOf } from '#base/index.ts';
 import { alsoWatch, controllerOf, defineController, done, isNamespaceEnding, type Reconciling } from '#client/index.ts';
-import type { Draft, Key } from '#kinds/kind.ts';
+import type { Key, Kind, KubeObject } from '#kinds/kind.ts';
 import { Pod } from '#kinds/pod.ts';
 import { isPodActive, isPodReady } from '#kinds/pod-template.ts';
 import { ReplicaSet } from '#kinds/replica-set.ts';
+import type { LabelSelector, PodTemplateSpec } from '#kinds/types.gen.ts';
 import { ignoreAbsent } from './absence.ts';
-import { claim, ownerReferenceTo } from './claim.ts';
+import { inGrowingBatches } from './batches.ts';
+import { claim } from './claim.ts';
+import { podFromTemplate } from './pod-from-template.ts';
 import { availableInMs, planRemovals } from './pods.ts';
 import { isSameStatus, setCondition } from './status.ts';
 
 /** Pods made or removed in one reconcile, at most; the rest comes with the next. */
 const BURST = 500;
 
-/** Keeps the number of live pods owned by a ReplicaSet equal to `spec.replicas`, and its status true. */
-export const replicaSetController = defineController<ReplicaSet>({
-  name: 'replicaset-controller',
-  watches: ReplicaSet,
-  owns: [Pod],
-  alsoWatches: [alsoWatch(Pod, (pod, context) => (controllerOf(pod) ? [] : selecting(pod, context)))],
-  async reconcile(key, context) {
-    const { client } = context;
-    const set = await client.get(ReplicaSet, key);
-    if (!set) return done;
-    const pods = set.metadata.deletionTimestamp ? client.listOwned(Pod, set) : await claimPods(set, context);
-    const problem = set.metadata.deletionTimestamp ? undefined : await act(set, pods, context);
-    const wakes = await writeStatus(set, pods, problem, context);
-    if (problem) throw problem;
-    return wakes === undefined ? done : { againInMs: wakes };
-  },
-});
-
-/** ReplicaSets whose selector an ownerless pod meets: they may adopt it. */
-function selecting(pod: Pod, { client }: Reconciling): Key[] {
-  return client
-    .cached(ReplicaSet)
-    .list(pod.metadata.namespace)
-    .filter(set => matchesLabels(requirementsOf(set.spec.selector), pod.metadata.labels))
-    .map(set => ({ namespace: set.metadata.namespace, name: set.metadata.name }));
+/** What ReplicaSets and ReplicationControllers have in common: a number of pods of one template. */
+interface Replicated extends KubeObject {
+  spec: { replicas?: number | undefined; minReadySeconds?: number | undefined; template?: PodTemplateSpec | undefined };
+  status?: ReplicaSet['status'];
 }
 
-/** The pods that are the set's: its own that still match (others are released), and matching live ones without an owner (adopted). */
-async function claimPods(set: ReplicaSet, { client }: Reconciling): Promise<Pod[]> {
-  return claim(client, { owner: set, ownerKind: ReplicaSet, kind: Pod, selector: set.spec.selector, adoptable: isPodActive });
+export interface ReplicatingOptions<T extends Replicated> {
+  name: string;
+  kind: Kind<T>;
+  selectorOf(set: T): LabelSelector;
+}
+
+/** Keeps the number of live pods owned by a ReplicaSet equal to `spec.replicas`, and its status true. */
+export const replicaSetController = replicatingController<ReplicaSet>({
+  name: 'replicaset-controller',
+  kind: ReplicaSet,
+  selectorOf: ({ spec }) => spec.selector,
+});
+
+/** The one mechanism behind ReplicaSets and ReplicationControllers. */
+export function replicatingController<T extends Replicated>({ name, kind, selectorOf }: ReplicatingOptions<T>) {
+  /** Those whose selector an ownerless pod meets: they may adopt it. */
+  const selecting = (pod: Pod, { client }: Reconciling): Key[] =>
+    client
+      .cached(kind)
+      .list(pod.metadata.namespace)
+      .filter(set => matchesLabels(requirementsOf(selectorOf(set)), pod.metadata.labels))
+      .map(({ metadata }) => ({ namespace: metadata.namespace, name: metadata.name }));
+
+  return defineController<T>({
+    name,
+    watches: kind,
+    owns: [Pod],
+    alsoWatches: [alsoWatch(Pod, (pod, context) => (controllerOf(pod) ? [] : selecting(pod, context)))],
+    async reconcile(key, context) {
+      const { client } = context;
+      const set = await client.get(kind, key);
+      if (!set) return done;
+      const isGoing = set.metadata.deletionTimestamp !== undefined;
+      const pods = isGoing
+        ? client.listOwned(Pod, set)
+        : await claim(client, { owner: set, ownerKind: kind, kind: Pod, selector: selectorOf(set), adoptable: isPodActive });
+      const problem = isGoing ? undefined : await act(kind, set, pods, context);
+      const wakes = await writeStatus(kind, set, pods, problem, context);
+      if (problem) throw problem;
+      return wakes === undefined ? done : { againInMs: wakes };
+    },
+  });
 }
 
 /** Makes or removes pods; returns what kept it from doing so. */
-async function act(set: ReplicaSet, pods: Pod[], { client, clock, events }: Reconciling): Promise<Error | undefined> {
+async function act(kind: Kind, set: Replicated, pods: Pod[], { client, clock, events }: Reconciling): Promise<Error | undefined> {
+  const { template } = set.spec;
+  if (!template) return undefined;
   const active = pods.filter(isPodActive);
   const missing = (set.spec.replicas ?? 1) - active.length;
   const create = async () => {
-    const { metadata } = await client.create(Pod, podFrom(set));
+    const { metadata } = await client.create(Pod, podFromTemplate(kind, set, template));
     events.normal(set, 'SuccessfulCreate', `Created pod: ${metadata.name}`);
   };
   const remove = async ({ metadata }: Pod) => {
@@ -65,43 +88,17 @@ async function act(set: ReplicaSet, pods: Pod[], { client, clock, events }: Reco
   return error;
 }
 
-/** Takes the steps 1, 2, 4, … at a time until one fails: what can't work is not tried hundreds of times. Returns the failure. */
-async function inGrowingBatches(steps: readonly (() => Promise<void>)[]): Promise<Error | undefined> {
-  for (let from = 0, size = 1; from < steps.length; from += size, size *= 2) {
-    const results = await Promise.allSettled(steps.slice(from, from + size).map(step => step()));
-    const failed = results.find(result => result.status === 'rejected');
-    if (failed) return failed.reason instanceof Error ? failed.reason : new Error(String(failed.reason));
-  }
-  return undefined;
-}
-
-function podFrom(set: ReplicaSet): Draft<Pod> {
-  const { metadata, spec } = set.spec.template;
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: {
-      generateName: `${set.metadata.name}-`,
-      ...(set.metadata.namespace ? { namespace: set.metadata.namespace } : {}),
-      labels: { ...metadata?.labels },
-      annotations: { ...metadata?.annotations },
-      ...(metadata?.finalizers ? { finalizers: metadata.finalizers } : {}),
-      ownerReferences: [ownerReferenceTo(ReplicaSet, set)],
-    },
-    spec: structuredClone(spec),
-  };
-}
-
 /** Writes the status if it differs; returns when the next pod becomes available, if one is on its way. */
-async function writeStatus(
-  set: ReplicaSet,
+async function writeStatus<T extends Replicated>(
+  kind: Kind<T>,
+  set: T,
   pods: Pod[],
   problem: Error | undefined,
   { client, clock }: Reconciling,
 ): Promise<number | undefined> {
   const now = clock.now();
   const active = pods.filter(isPodActive);
-  const templateLabels = Object.entries(set.spec.template.metadata?.labels ?? {});
+  const templateLabels = Object.entries(set.spec.template?.metadata?.labels ?? {});
   const waits = active.map(pod => availableInMs(pod, set.spec.minReadySeconds ?? 0, now));
   const condition = problem
     ? {
@@ -121,7 +118,7 @@ async function writeStatus(
     observedGeneration: set.metadata.generation,
     ...(conditions.length > 0 ? { conditions } : {}),
   };
-  if (!isSameStatus(set.status, status)) await ignoreAbsent(client.updateStatus(ReplicaSet, { ...set, status }));
+  if (!isSameStatus(set.status, status)) await ignoreAbsent(client.updateStatus(kind, { ...set, status }));
   const coming = waits.filter((wait): wait is number => wait !== undefined && wait > 0);
   return coming.length > 0 ? Math.min(...coming) : undefined;
 }

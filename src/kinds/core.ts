@@ -1,11 +1,10 @@
-import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames, labelsText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
-import { forbidden, jsonEqual, required, validateEnum, validateNonNegative } from './validation.ts';
+import { forbidden, jsonEqual, required, validateEnum } from './validation.ts';
 
 /** Gives a pod its node. */
 export const Binding: Kind<types.Binding> = defineKind<types.Binding>('v1/Binding', { virtual: true });
@@ -135,43 +134,6 @@ export const PodTemplate: Kind<types.PodTemplate> = defineKind<types.PodTemplate
   },
 });
 export type PodTemplate = types.PodTemplate;
-
-/** What stood before ReplicaSets. */
-export const ReplicationController: Kind<types.ReplicationController> = defineKind<types.ReplicationController>(
-  'v1/ReplicationController',
-  {
-    unattended: 'no controller makes pods for ReplicationControllers yet: use a ReplicaSet or a Deployment',
-    defaults({ spec }) {
-      spec.replicas ??= 1;
-      if (!spec.template) return;
-      spec.selector ??= { ...spec.template.metadata?.labels };
-      defaultPodSpec(spec.template.spec);
-    },
-    validate: ({ spec }) => [
-      ...validateNonNegative(spec, ['replicas', 'minReadySeconds'], 'spec'),
-      ...(Object.keys(spec.selector ?? {}).length === 0 ? [required('spec.selector')] : []),
-      ...(spec.template ? validatePodTemplate(spec.template, 'spec.template') : [required('spec.template')]),
-    ],
-    cells: {
-      Desired: ({ spec }) => spec.replicas ?? 0,
-      Current: ({ status }) => status?.replicas ?? 0,
-      Ready: ({ status }) => status?.readyReplicas ?? 0,
-      Containers: ({ spec }) => containerNames(spec.template),
-      Images: ({ spec }) => containerImages(spec.template),
-      Selector: ({ spec }) => labelsText(spec.selector),
-    },
-    selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
-    scale: {
-      specReplicas: ({ spec }) => spec.replicas ?? 0,
-      setSpecReplicas({ spec }, replicas) {
-        spec.replicas = replicas;
-      },
-      statusReplicas: ({ status }) => status?.replicas ?? 0,
-      selector: ({ spec }) => formatLabelSelector(requirementsOf({ matchLabels: spec.selector })),
-    },
-  },
-);
-export type ReplicationController = types.ReplicationController;
 
 /** Bounds of what a namespace may use. */
 export const ResourceQuota: Kind<types.ResourceQuota> = defineKind<types.ResourceQuota>('v1/ResourceQuota', {

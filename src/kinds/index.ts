@@ -39,6 +39,7 @@ export * from './policy.ts';
 export * from './rbac.ts';
 export * from './registry.ts';
 export * from './replica-set.ts';
+export * from './replication-controller.ts';
 export * from './resource.ts';
 export * from './runtime-class.ts';
 export * from './scheduling.ts';

@@ -23,7 +23,6 @@ import {
   PersistentVolume,
   PersistentVolumeClaim,
   PodTemplate,
-  ReplicationController,
   ResourceQuota,
 } from './core.ts';
 import { Deployment } from './deployment.ts';
@@ -39,6 +38,7 @@ import { Pod } from './pod.ts';
 import { PodDisruptionBudget } from './policy.ts';
 import { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts';
 import { ReplicaSet } from './replica-set.ts';
+import { ReplicationController } from './replication-controller.ts';
 import { DeviceClass, ResourceClaimTemplate, ResourceSlice, ResourceV1ResourceClaim } from './resource.ts';
 import { RuntimeClass } from './runtime-class.ts';
 import { PriorityClass } from './scheduling.ts';

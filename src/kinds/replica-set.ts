@@ -1,3 +1,4 @@
+import type { FieldCause } from '#base/errors.ts';
 import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
@@ -26,15 +27,7 @@ export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('
     return causes;
   },
   validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
-  validateStatusUpdate({ status }) {
-    if (!status) return [];
-    const counts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const;
-    const causes = validateNonNegative(status, ['replicas', 'observedGeneration', ...counts], 'status');
-    for (const key of counts)
-      if ((status[key] ?? 0) > status.replicas)
-        causes.push(invalid(`status.${key}`, status[key], 'cannot be greater than status.replicas'));
-    return causes;
-  },
+  validateStatusUpdate: ({ status }) => validateReplicasStatus(status),
   cells: {
     Desired: ({ spec }) => spec.replicas ?? 0,
     Current: ({ status }) => status?.replicas ?? 0,
@@ -54,3 +47,15 @@ export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('
   },
 });
 export type ReplicaSet = types.ReplicaSet;
+
+/** Counts of a ReplicaSet or ReplicationController: none negative, none greater than the whole. */
+export function validateReplicasStatus(status: types.ReplicaSetStatus | undefined): FieldCause[] {
+  if (!status) return [];
+  const counts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const;
+  const causes = validateNonNegative(status, ['replicas', 'observedGeneration', ...counts], 'status');
+  for (const key of counts)
+    if ((status[key] ?? 0) > status.replicas) causes.push(invalid(`status.${key}`, status[key], 'cannot be greater than status.replicas'));
+  if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0))
+    causes.push(invalid('status.availableReplicas', status.availableReplicas, 'cannot be greater than readyReplicas'));
+  return causes;
+}

@@ -1,0 +1,62 @@
+import { formatLabelSelector, matchesLabels, requirementsOf } from '#base/label-selector.ts';
+import { containerImages, containerNames, labelsText } from './cells.ts';
+import { defineKind } from './define-kind.ts';
+import type { Kind } from './kind.ts';
+import { defaultPodSpec } from './pod-defaults.ts';
+import { validatePodTemplate } from './pod-validation.ts';
+import { validateReplicasStatus } from './replica-set.ts';
+import type * as types from './types.gen.ts';
+import { forbidden, invalid, required, validateEnum, validateNonNegative } from './validation.ts';
+
+/** What stood before ReplicaSets. */
+export const ReplicationController: Kind<types.ReplicationController> = defineKind<types.ReplicationController>(
+  'v1/ReplicationController',
+  {
+    defaults({ metadata, spec }) {
+      spec.replicas ??= 1;
+      if (!spec.template) return;
+      const labels = spec.template.metadata?.labels ?? {};
+      if (Object.keys(labels).length > 0) {
+        if (Object.keys(spec.selector ?? {}).length === 0) spec.selector = { ...labels };
+        if (Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
+      }
+      defaultPodSpec(spec.template.spec);
+    },
+    validate({ spec }) {
+      const { selector = {}, template } = spec;
+      const causes = validateNonNegative(spec, ['minReadySeconds'], 'spec');
+      if (Object.keys(selector).length === 0) causes.push(required('spec.selector'));
+      causes.push(...validateNonNegative(spec, ['replicas'], 'spec'));
+      if (!template) return [...causes, required('spec.template')];
+      const labels = template.metadata?.labels;
+      if (Object.keys(selector).length > 0 && !matchesLabels(requirementsOf({ matchLabels: selector }), labels))
+        causes.push(invalid('spec.template.metadata.labels', labels ?? {}, '`selector` does not match template `labels`'));
+      causes.push(...validatePodTemplate(template, 'spec.template'));
+      causes.push(...validateEnum(template.spec.restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'));
+      if (template.spec.activeDeadlineSeconds !== undefined) {
+        const why = 'activeDeadlineSeconds in ReplicationController is not Supported';
+        causes.push(forbidden('spec.template.spec.activeDeadlineSeconds', why));
+      }
+      return causes;
+    },
+    validateStatusUpdate: ({ status }) => validateReplicasStatus(status),
+    cells: {
+      Desired: ({ spec }) => spec.replicas ?? 0,
+      Current: ({ status }) => status?.replicas ?? 0,
+      Ready: ({ status }) => status?.readyReplicas ?? 0,
+      Containers: ({ spec }) => containerNames(spec.template),
+      Images: ({ spec }) => containerImages(spec.template),
+      Selector: ({ spec }) => labelsText(spec.selector),
+    },
+    selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
+    scale: {
+      specReplicas: ({ spec }) => spec.replicas ?? 0,
+      setSpecReplicas({ spec }, replicas) {
+        spec.replicas = replicas;
+      },
+      statusReplicas: ({ status }) => status?.replicas ?? 0,
+      selector: ({ spec }) => formatLabelSelector(requirementsOf({ matchLabels: spec.selector })),
+    },
+  },
+);
+export type ReplicationController = types.ReplicationController;
