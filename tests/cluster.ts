@@ -1,20 +1,18 @@
 import { execFile } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { systemClock } from '#base/index.ts';
+import { isUmiakError, systemClock } from '#base/index.ts';
 import { type Client, createClient, HttpsTransport } from '#client/index.ts';
 import { unmountBelow } from '#engine/remains.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
-import { declare } from '#linux/libc.ts';
+import { lockFile } from '#linux/lock.ts';
 import { ClusterPki } from '#pki/index.ts';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '..');
-const flock = declare('int flock(int fd, int operation)');
-const LOCK_EX_NB = 6;
 const SLOTS = 64;
 
 /** What a command printed and how it ended. */
@@ -132,8 +130,7 @@ export class TestCluster implements AsyncDisposable {
     ];
     const image = buildImage([buildTar(files)], { Cmd: ['sh'], Env: ['PATH=/bin'] });
     writeFileSync(archive, buildLayout(image, 'docker.io/library/busybox:test'));
-    const { code, stderr } = await this.command('docker', ['load', '-i', archive]);
-    if (code !== 0) throw new Error(`docker load: ${stderr}`);
+    await this.must('image', 'load', archive);
   }
 
   /** The typed client as the cluster's administrator. */
@@ -272,9 +269,12 @@ function takeSlot(): Slot {
   const directory = join(tmpdir(), 'umiak-test-slots');
   mkdirSync(directory, { recursive: true });
   for (let number = 0; number < SLOTS; number++) {
-    const fd = openSync(join(directory, String(number)), 'a');
-    if (flock(fd, LOCK_EX_NB) === 0) return { number, [Symbol.dispose]: () => closeSync(fd) };
-    closeSync(fd);
+    try {
+      const lock = lockFile(join(directory, String(number)), `slot ${number}`);
+      return { number, [Symbol.dispose]: () => lock[Symbol.dispose]() };
+    } catch (error) {
+      if (!isUmiakError(error) || error.reason !== 'Conflict') throw error;
+    }
   }
   throw new Error('no free slot for a test instance');
 }

@@ -175,11 +175,12 @@ describe(`server and agent killed at ${KILLS} random moments under load (UMIAK_S
     await until('no pods', async () => (await client.list(Pod, { namespace: 'default' })).items.length === 0);
     await until('no processes', () => cluster.processes().length === 0, 15_000);
     const left = () => {
-      const { mounts } = count();
+      const { mounts, cgroups } = count();
+      const pods = cgroups.filter(path => /\/pod[^/]+(\/|$)/.test(path));
       const volumes = existsSync(join(cluster.dataDir, 'volumes')) ? readdirSync(join(cluster.dataDir, 'volumes')) : [];
-      return [...mounts.filter(path => !path.includes('/netns')), ...volumes];
+      return [...mounts.filter(path => !path.includes('/netns')), ...pods, ...volumes];
     };
-    await until('mounts and volumes to be gone', () => left().length === 0, 15_000).catch(error =>
+    await until('mounts, cgroups and volumes to be gone', () => left().length === 0, 15_000).catch(error =>
       assert.fail(`${error.message}: ${left().join('\n')}`),
     );
     await cluster.must('down', '--containers');

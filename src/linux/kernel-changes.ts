@@ -1,11 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { messageOf, UmiakError } from '#base/errors.ts';
-import { check, declare } from './libc.ts';
+import { withLock } from './lock.ts';
 import { MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_RELATIME, MS_REMOUNT, mount, umount } from './mount.ts';
 import { readMountTable } from './mount-table.ts';
-
-const LOCK_EX = 2;
-const flock = declare('int flock(int fd, int operation)');
 
 /** What we change of the machine itself, so that the last one to leave can undo it. */
 export interface KernelChanges {
@@ -126,13 +123,7 @@ export class KernelChangeJournal implements KernelChanges {
 
   #locked<T>(work: () => T): T {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-    const fd = openSync(`${this.#directory}/lock`, 'w', 0o600);
-    try {
-      check(flock(fd, LOCK_EX), 'lock the journal of kernel changes');
-      return work();
-    } finally {
-      closeSync(fd);
-    }
+    return withLock(`${this.#directory}/lock`, work);
   }
 
   #read(): KernelChange[] {

@@ -27,11 +27,9 @@ import {
   untilAnswering,
 } from '#node/index.ts';
 import { ClusterPki } from '#pki/index.ts';
-import { lockFile } from '#store/lock.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
-import { ControlSocket, whenState } from './control-socket.ts';
-import { PeerKeeper } from './peer-keeper.ts';
-import { LOOKS_AFTER_PEER, startRole } from './processes.ts';
+import { whenState } from './control-socket.ts';
+import { openRole } from './role.ts';
 import { untilAborted } from './server.ts';
 import { VERSION } from './version.ts';
 
@@ -46,20 +44,9 @@ export interface AgentOptions {
 /** The agent process: engine, images, network, node and docker faces. Builds them in order, runs until the signal, ends them in reverse. */
 export async function runAgent({ config, clock = systemClock, log, signal }: AgentOptions): Promise<void> {
   const paths = pathsOf(config);
-  for (const directory of [config.dataDir, config.runDir, paths.podLogs, paths.volumes, paths.logs])
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
-  using _lock = lockFile(paths.lock('agent'), `the agent of instance ${config.name}`);
-  await using control = await ControlSocket.open(paths.control('agent'), {
-    role: 'agent',
-    pid: process.pid,
-    version: VERSION,
-    state: 'starting',
-  });
   await using stack = new AsyncDisposableStack();
-
-  if (process.env[LOOKS_AFTER_PEER]) {
-    stack.use(new PeerKeeper({ socket: paths.control('server'), respawn: () => startRole('server', config), clock, log }));
-  }
+  const control = await openRole({ role: 'agent', config, clock, log, signal, stack });
+  for (const directory of [paths.podLogs, paths.volumes]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   const machine = await startMachine({ config, clock, log, stack });
   stack.use(
     await startDockerApi({ socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') }),

@@ -47,7 +47,7 @@ test('a peer that ends unasked is started again, one that said it stops is not',
     started.resolve();
   };
   const peer = await ControlSocket.open(path, { ...starting, state: 'ready' });
-  using _keeper = new PeerKeeper({ socket: path, respawn, clock: systemClock, log: silentLog });
+  using _keeper = new PeerKeeper({ socket: path, respawn, clock: systemClock, signal: new AbortController().signal, log: silentLog });
   await new Promise<void>(resolve => void listenTo(path, () => resolve()));
   await peer[Symbol.asyncDispose]();
   const keepAlive = setInterval(() => {}, 1_000);

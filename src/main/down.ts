@@ -1,11 +1,12 @@
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createLog, messageOf, systemClock } from '#base/index.ts';
 import { unmountBelow } from '#engine/remains.ts';
 import { removeInstance } from '#engine/remove-instance.ts';
+import { lockFileWhenFree } from '#linux/lock.ts';
 import { removeNetwork } from '#net/remove-network.ts';
 import { startMachine } from './agent.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
-import { listenTo } from './control-socket.ts';
+import { listenTo, whenState } from './control-socket.ts';
 
 export interface DownOptions {
   /** Stop the containers too, and leave nothing of the instance but its data. */
@@ -20,7 +21,7 @@ const GRACE_MS = 10_000;
 
 /** Ends server and agent; containers go on unless they are to end too. Ending what does not run is no failure. */
 export async function down(config: Config, { containers = false, graceMs = GRACE_MS, say = () => {} }: DownOptions = {}): Promise<void> {
-  await Promise.all((['agent', 'server'] as const).map(role => endRole(role, config, say)));
+  using _locks = await endRoles(config, say);
   if (!containers) return;
   say('stopping containers …');
   await stopContainers(config, graceMs);
@@ -32,6 +33,27 @@ export async function down(config: Config, { containers = false, graceMs = GRACE
   const { KernelChangeJournal } = await import('#linux/kernel-changes.ts');
   await new KernelChangeJournal({ holder: instance }).undoAll();
   rmSync(runDir, { recursive: true, force: true });
+}
+
+/** Ends both and keeps them from being started: one that was about to start the other when it was told to end may have done so. */
+async function endRoles(config: Config, say: (line: string) => void): Promise<Disposable> {
+  using locks = new DisposableStack();
+  for (const role of ['server', 'agent'] as const) {
+    await endRole(role, config, say);
+    mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
+    const stop = new AbortController();
+    // Who holds the lock still, or already, is ended as soon as it listens.
+    const ending = whenState(pathsOf(config).control(role), {
+      accept: () => true,
+      signal: AbortSignal.any([stop.signal, AbortSignal.timeout(END_MS)]),
+    })
+      .then(() => endRole(role, config, say))
+      .catch(() => {});
+    locks.use(await lockFileWhenFree(pathsOf(config).lock(role)));
+    stop.abort();
+    await ending;
+  }
+  return locks.move();
 }
 
 async function endRole(role: Role, config: Config, say: (line: string) => void): Promise<void> {

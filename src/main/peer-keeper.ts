@@ -8,6 +8,8 @@ export interface PeerKeeperOptions {
   socket: string;
   /** Starts the peer anew. */
   respawn: () => void;
+  /** We are to end: nobody is started any more. */
+  signal: AbortSignal;
   clock: Clock;
   log: Log;
 }
@@ -30,6 +32,7 @@ export class PeerKeeper implements Disposable {
 
   constructor(options: PeerKeeperOptions) {
     this.#options = options;
+    options.signal.addEventListener('abort', () => this[Symbol.dispose](), { once: true, signal: this.#abort.signal });
     const watcher = watch(dirname(options.socket), (_event, name) => {
       if (name === basename(options.socket)) void this.#connect();
     });
@@ -57,7 +60,8 @@ export class PeerKeeper implements Disposable {
     this.#pauseMs = clock.monotonic() - since > LIVED_MS ? FIRST_PAUSE_MS : Math.min(this.#pauseMs * 2, LAST_PAUSE_MS);
     log.warn(`the ${last?.role ?? 'other process'} ended unasked; it is started again`, { pid: last?.pid, inMs: this.#pauseMs });
     clock.after(this.#pauseMs, () => {
-      if (this.#abort.signal.aborted) return;
+      // Somebody else may have been quicker.
+      if (this.#abort.signal.aborted || this.#connected) return;
       try {
         respawn();
       } catch (error) {

@@ -14,13 +14,9 @@ import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureBridge } from '#net/bridge.ts';
 import { ClusterPki, writeKubeconfig } from '#pki/index.ts';
 import { Scheduler } from '#scheduler/index.ts';
-import { lockFile } from '#store/lock.ts';
 import { openSqliteStore } from '#store/sqlite-store.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
-import { ControlSocket } from './control-socket.ts';
-import { PeerKeeper } from './peer-keeper.ts';
-import { LOOKS_AFTER_PEER, startRole } from './processes.ts';
-import { VERSION } from './version.ts';
+import { openRole } from './role.ts';
 
 export interface ServerOptions {
   config: Config;
@@ -34,19 +30,9 @@ export interface ServerOptions {
 export async function runServer({ config, clock = systemClock, log, signal }: ServerOptions): Promise<void> {
   const paths = pathsOf(config);
   const { gateway, kubernetesService } = derivedAddresses(config);
-  for (const directory of [dirname(paths.store), config.runDir, paths.logs]) mkdirSync(directory, { recursive: true, mode: 0o755 });
-  using _lock = lockFile(paths.lock('server'), `the server of instance ${config.name}`);
-  await using control = await ControlSocket.open(paths.control('server'), {
-    role: 'server',
-    pid: process.pid,
-    version: VERSION,
-    state: 'starting',
-  });
-
   await using stack = new AsyncDisposableStack();
-  if (process.env[LOOKS_AFTER_PEER]) {
-    stack.use(new PeerKeeper({ socket: paths.control('agent'), respawn: () => startRole('agent', config), clock, log }));
-  }
+  const control = await openRole({ role: 'server', config, clock, log, signal, stack });
+  mkdirSync(dirname(paths.store), { recursive: true, mode: 0o755 });
   const [store, pki] = await Promise.all([
     openSqliteStore({ path: paths.store, clock, log: log.part('store') }),
     ClusterPki.open({ directory: paths.pki, clock, hosts: [gateway, kubernetesService, config.apiAddress.host, config.nodeName] }),

@@ -4,8 +4,8 @@ import type { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import { type Log, silentLog } from '#base/log.ts';
+import { lockFile } from '#linux/lock.ts';
 import { planRefusal } from './keys.ts';
-import { lockFile } from './lock.ts';
 import {
   type CallName,
   type Calls,
