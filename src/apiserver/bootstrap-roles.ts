@@ -1,17 +1,17 @@
 import type { Draft } from '#kinds/kind.ts';
-import type { ClusterRole, ClusterRoleBinding, PolicyRule, Subject } from '#kinds/types.gen.ts';
+import type { ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject } from '#kinds/types.gen.ts';
+import { CONTROLLER_RULES, MONITORING_PATHS, NAMESPACED_RULES } from './bootstrap-controller-roles.ts';
+import { allow, allowPaths, EVENTS, READ, WRITE } from './bootstrap-rules.ts';
 import { NODE_RULES } from './node-authorizer.ts';
 
 /** A role or binding as it is to be: without what the server gives it. */
 export type BootstrapRole = Draft<ClusterRole> & { metadata: { name: string } };
 export type BootstrapBinding = Draft<ClusterRoleBinding> & { metadata: { name: string } };
+export type BootstrapLocal = Draft<Role | RoleBinding> & { metadata: { name: string; namespace: string } };
 
 const RBAC = 'rbac.authorization.k8s.io';
 const AGGREGATE = `${RBAC}/aggregate-to-`;
-const READ = 'get list watch';
-const WRITE = 'create delete deletecollection patch update';
 const READ_WRITE = `${READ} ${WRITE}`;
-const EVENTS = allow('create patch update', ' events.k8s.io', 'events');
 
 /** The ClusterRoles of every cluster, as far as what they speak of exists here. */
 export function bootstrapClusterRoles(): BootstrapRole[] {
@@ -31,7 +31,7 @@ export function bootstrapClusterRoles(): BootstrapRole[] {
       allowPaths('get', '/api /api/* /apis /apis/* /healthz /livez /openapi /openapi/* /readyz /version /version/'),
     ]),
     role('system:public-info-viewer', [allowPaths('get', '/healthz /livez /readyz /version /version/')]),
-    role('system:monitoring', [allowPaths('get', '/healthz /healthz/* /livez /livez/* /metrics /metrics/slis /readyz /readyz/*')]),
+    role('system:monitoring', [MONITORING_PATHS]),
     role('system:service-account-issuer-discovery', [allowPaths('get', '/.well-known/openid-configuration /openid/v1/jwks')]),
     role('system:auth-delegator', [
       allow('create', 'authentication.k8s.io', 'tokenreviews'),
@@ -63,6 +63,31 @@ export function bootstrapClusterRoles(): BootstrapRole[] {
       allow('list watch', '*', '*'),
       allow('create', '', 'serviceaccounts/token'),
     ]),
+    role('system:heapster', [allow(READ, '', 'events pods nodes namespaces'), allow(READ, 'extensions', 'deployments')]),
+    role('system:node-problem-detector', [allow('get', '', 'nodes'), allow('patch', '', 'nodes/status'), EVENTS]),
+    role('system:node-bootstrapper', [allow(`create ${READ}`, CERTIFICATES, 'certificatesigningrequests')]),
+    role('system:kube-aggregator', [allow(READ, '', 'services endpoints'), allow(READ, 'discovery.k8s.io', 'endpointslices')]),
+    role('system:persistent-volume-provisioner', [
+      allow(`${READ} create delete`, '', 'persistentvolumes'),
+      allow(`${READ} update`, '', 'persistentvolumeclaims'),
+      allow(READ, 'storage.k8s.io', 'storageclasses'),
+      allow('watch', '', 'events'),
+      EVENTS,
+    ]),
+    role('system:volume-scheduler', [
+      allow(`${READ} patch update`, '', 'persistentvolumes persistentvolumeclaims'),
+      allow(READ, 'storage.k8s.io', 'storageclasses'),
+    ]),
+    role('system:cluster-trust-bundle-discovery', [allow(READ, CERTIFICATES, 'clustertrustbundles')]),
+    role('system:certificates.k8s.io:certificatesigningrequests:nodeclient', [
+      allow('create', CERTIFICATES, 'certificatesigningrequests/nodeclient'),
+    ]),
+    role('system:certificates.k8s.io:certificatesigningrequests:selfnodeclient', [
+      allow('create', CERTIFICATES, 'certificatesigningrequests/selfnodeclient'),
+    ]),
+    ...SIGNERS.map(signer =>
+      role(`system:certificates.k8s.io:${signer}-approver`, [allow('approve', CERTIFICATES, 'signers', `kubernetes.io/${signer}`)]),
+    ),
     ...Object.entries(CONTROLLER_RULES).map(([name, rules]) => role(`system:controller:${name}`, rules)),
   ];
 }
@@ -82,9 +107,38 @@ export function bootstrapClusterRoleBindings(): BootstrapBinding[] {
     bind('system:kube-scheduler', [user('system:kube-scheduler')]),
     bind('system:kube-controller-manager', [user('system:kube-controller-manager')]),
     bind('system:node', []),
+    bind('system:cluster-trust-bundle-discovery', [group('system:serviceaccounts')]),
+    bind('system:volume-scheduler', [user('system:kube-scheduler')]),
+    // Whoever joins by a bootstrap token asks for a node's certificate; nodes renew their own.
+    bind('kubeadm:kubelet-bootstrap', [group('system:bootstrappers')], 'system:node-bootstrapper'),
+    bind(
+      'kubeadm:node-autoapprove-bootstrap',
+      [group('system:bootstrappers')],
+      'system:certificates.k8s.io:certificatesigningrequests:nodeclient',
+    ),
+    bind(
+      'kubeadm:node-autoapprove-certificate-rotation',
+      [group('system:nodes')],
+      'system:certificates.k8s.io:certificatesigningrequests:selfnodeclient',
+    ),
     ...Object.keys(CONTROLLER_RULES).map(name => bind(`system:controller:${name}`, [account(name)])),
   ];
 }
+
+/** Roles of one namespace and who is bound to them. */
+export function bootstrapLocals(): BootstrapLocal[] {
+  return NAMESPACED_RULES.flatMap(({ namespace, name, rules, to }): BootstrapLocal[] => {
+    const common = { ...metadata(name), namespace };
+    const made: BootstrapLocal = { apiVersion: `${RBAC}/v1`, kind: 'Role', metadata: common, rules } as Draft<Role> & BootstrapLocal;
+    if (!to) return [made];
+    const subjects = [to.account ? account(to.account) : user(to.user ?? '')];
+    const roleRef = { apiGroup: RBAC, kind: 'Role', name };
+    return [made, { apiVersion: `${RBAC}/v1`, kind: 'RoleBinding', metadata: common, roleRef, subjects } as BootstrapLocal];
+  });
+}
+
+const CERTIFICATES = 'certificates.k8s.io';
+const SIGNERS = ['kube-apiserver-client', 'kube-apiserver-client-kubelet', 'kubelet-serving', 'legacy-unknown'];
 
 const ADMIN_RULES = [allow('create', 'authorization.k8s.io', 'localsubjectaccessreviews'), allow(READ_WRITE, RBAC, 'roles rolebindings')];
 
@@ -152,53 +206,6 @@ const SCHEDULER_RULES = [
   allow('create', 'authentication.k8s.io', 'tokenreviews'),
   allow('create', 'authorization.k8s.io', 'subjectaccessreviews'),
 ];
-
-/** Our controllers under upstream's names, each a service account in `kube-system`. Informers of their own: so they list and watch what they read. */
-const CONTROLLER_RULES: Record<string, PolicyRule[]> = {
-  'deployment-controller': [
-    allow(`${READ} update`, 'apps', 'deployments'),
-    allow('update', 'apps', 'deployments/status deployments/finalizers'),
-    allow(`${READ} create update patch delete`, 'apps', 'replicasets'),
-    allow(`${READ} update`, '', 'pods'),
-    EVENTS,
-  ],
-  'replicaset-controller': [
-    allow(`${READ} update`, 'apps', 'replicasets'),
-    allow('update', 'apps', 'replicasets/status replicasets/finalizers'),
-    allow(`${READ} create delete patch`, '', 'pods'),
-    EVENTS,
-  ],
-  'endpointslice-controller': [
-    allow(READ, '', 'services pods nodes'),
-    allow('update', '', 'services/finalizers'),
-    allow(`${READ} create update patch delete`, 'discovery.k8s.io', 'endpointslices'),
-    EVENTS,
-  ],
-  'namespace-controller': [
-    allow(`${READ} delete`, '', 'namespaces'),
-    allow('update', '', 'namespaces/finalize namespaces/status'),
-    allow(`${READ} delete deletecollection`, '*', '*'),
-  ],
-  'generic-garbage-collector': [allow(`${READ} patch update delete`, '*', '*'), EVENTS],
-  'service-account-controller': [allow(READ, '', 'namespaces'), allow(`${READ} create`, '', 'serviceaccounts'), EVENTS],
-  'root-ca-cert-publisher': [allow(READ, '', 'namespaces'), allow(`${READ} create update`, '', 'configmaps'), EVENTS],
-  'node-controller': [
-    allow(`${READ} delete update patch`, '', 'nodes'),
-    allow('patch update', '', 'nodes/status pods/status'),
-    allow(`${READ} delete`, '', 'pods'),
-    allow(READ, 'coordination.k8s.io', 'leases'),
-    EVENTS,
-  ],
-};
-
-function allow(verbs: string, groups: string, resources: string, resourceNames?: string): PolicyRule {
-  const rule = { apiGroups: groups.split(' '), resources: resources.split(' '), verbs: verbs.split(' ') };
-  return resourceNames === undefined ? rule : { ...rule, resourceNames: resourceNames.split(' ') };
-}
-
-function allowPaths(verbs: string, paths: string): PolicyRule {
-  return { nonResourceURLs: paths.split(' '), verbs: verbs.split(' ') };
-}
 
 function metadata(name: string, aggregateTo: string[] = []): BootstrapRole['metadata'] {
   const labels = Object.fromEntries(aggregateTo.map(target => [`${AGGREGATE}${target}`, 'true']));

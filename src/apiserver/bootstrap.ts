@@ -98,9 +98,9 @@ async function ensure<T extends KubeObject>(
 function policyWriter(client: Client): PolicyWriter {
   const kinds = { Role, RoleBinding, ClusterRole, ClusterRoleBinding } as unknown as Record<string, Kind>;
   return {
-    get: async (kind, name) => (await client.get(kinds[kind]!, { name })) as never,
+    get: async (kind, key) => (await client.get(kinds[kind]!, key)) as never,
     create: object => client.create(kinds[object.kind]!, object as never),
     update: object => client.update(kinds[object.kind]!, object as never),
-    delete: (kind, name) => client.delete(kinds[kind]!, { name }),
+    delete: (kind, key) => client.delete(kinds[kind]!, key),
   };
 }

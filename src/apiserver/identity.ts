@@ -31,6 +31,8 @@ export interface Attributes {
   name: string;
   /** Of lists and watches, as asked; the Node authorizer lets agents read pods only with `spec.nodeName=<their node>`. */
   fieldSelector?: string | undefined;
+  /** Of lists and watches, as asked. */
+  labelSelector?: string | undefined;
   /** The non-resource path, e.g. `/metrics`. */
   path?: string;
 }

@@ -104,7 +104,9 @@ function impersonation(authorize: Authorizer): Step {
     }
     const implied = account ? ['system:serviceaccounts', `system:serviceaccounts:${account[1]}`] : [];
     const all = groups.length > 0 ? [...groups] : implied;
-    if (name !== 'system:anonymous' && !all.includes('system:authenticated')) all.push('system:authenticated');
+    const known = name === 'system:anonymous' ? 'system:unauthenticated' : 'system:authenticated';
+    if (!all.includes('system:authenticated') && !all.includes('system:unauthenticated')) all.push(known);
+    context.impersonator = context.identity;
     context.identity = { name, groups: all, extra, ...(uid !== undefined && { uid }) };
     return next();
   };
@@ -120,6 +122,10 @@ function authorization(authorize: Authorizer): Step {
     const attributes = attributesOf(context);
     const decision = authorize(attributes);
     const { allowed, reason } = decision instanceof Promise ? await decision : decision;
+    if (context.annotations) {
+      context.annotations['authorization.k8s.io/decision'] = allowed ? 'allow' : 'forbid';
+      context.annotations['authorization.k8s.io/reason'] = reason;
+    }
     if (!allowed) throw refusal(attributes, reason);
     return next();
   };

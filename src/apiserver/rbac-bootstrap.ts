@@ -1,29 +1,37 @@
-import type { ClusterRole, ClusterRoleBinding, Subject } from '#kinds/types.gen.ts';
-import { type BootstrapBinding, type BootstrapRole, bootstrapClusterRoleBindings, bootstrapClusterRoles } from './bootstrap-roles.ts';
+import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding, Subject } from '#kinds/types.gen.ts';
+import {
+  type BootstrapBinding,
+  type BootstrapLocal,
+  type BootstrapRole,
+  bootstrapClusterRoleBindings,
+  bootstrapClusterRoles,
+  bootstrapLocals,
+} from './bootstrap-roles.ts';
 import { rulesNotHeld } from './rbac-rules.ts';
 
-type Policy = ClusterRole | ClusterRoleBinding;
-type Wanted = BootstrapRole | BootstrapBinding;
+type Policy = ClusterRole | ClusterRoleBinding | Role | RoleBinding;
+type Wanted = BootstrapRole | BootstrapBinding | BootstrapLocal;
+type PolicyKey = { name: string; namespace?: string | undefined };
 
 /** What bootstrapping needs of the API: as the server itself, past authorization. */
 export interface PolicyWriter {
-  get(kind: Policy['kind'], name: string): Promise<Policy | undefined>;
+  get(kind: Policy['kind'], key: PolicyKey): Promise<Policy | undefined>;
   create(object: Wanted): Promise<unknown>;
   update(object: Policy): Promise<unknown>;
-  delete(kind: Policy['kind'], name: string): Promise<unknown>;
+  delete(kind: Policy['kind'], key: PolicyKey): Promise<unknown>;
 }
 
-/** Brings the bootstrap ClusterRoles and their bindings up to date. What people added stays; what they took away comes back, unless they say otherwise. */
+/** Brings the bootstrap roles and their bindings up to date. What people added stays; what they took away comes back, unless they say otherwise. */
 export async function applyBootstrapRoles(writer: PolicyWriter): Promise<void> {
   const apply = async (wanted: Wanted) => {
-    const present = await writer.get(wanted.kind, wanted.metadata.name);
+    const present = await writer.get(wanted.kind, wanted.metadata);
     const plan = planBootstrap(wanted, present);
     if (!plan) return;
     if ('update' in plan) return void (await writer.update(plan.update));
-    if (present) await writer.delete(wanted.kind, wanted.metadata.name);
+    if (present) await writer.delete(wanted.kind, wanted.metadata);
     await writer.create(plan.create);
   };
-  await Promise.all([...bootstrapClusterRoles(), ...bootstrapClusterRoleBindings()].map(apply));
+  await Promise.all([...bootstrapClusterRoles(), ...bootstrapClusterRoleBindings(), ...bootstrapLocals()].map(apply));
 }
 
 /**
@@ -42,23 +50,28 @@ export function planBootstrap(wanted: Wanted, present: Policy | undefined): { cr
     Object.keys(metadata.labels).length === Object.keys(present.metadata.labels ?? {}).length &&
     Object.keys(metadata.annotations).length === Object.keys(present.metadata.annotations ?? {}).length;
 
-  if (wanted.kind === 'ClusterRole' && present.kind === 'ClusterRole') {
-    const missing = rulesNotHeld(wanted.rules ?? [], present.rules ?? []);
-    const selectors = present.aggregationRule?.clusterRoleSelectors ?? [];
-    const lacking = (wanted.aggregationRule?.clusterRoleSelectors ?? []).filter(
+  const [role, there] = [asRole(wanted), asRole(present)];
+  if (role && there) {
+    const missing = rulesNotHeld(role.rules ?? [], there.rules ?? []);
+    const selectors = there.aggregationRule?.clusterRoleSelectors ?? [];
+    const lacking = (role.aggregationRule?.clusterRoleSelectors ?? []).filter(
       selector => !selectors.some(other => JSON.stringify(other) === JSON.stringify(selector)),
     );
     if (labelled && !missing.length && !lacking.length) return undefined;
     const aggregation = lacking.length ? { aggregationRule: { clusterRoleSelectors: [...selectors, ...lacking] } } : {};
-    return { update: { ...present, ...aggregation, metadata, rules: [...(present.rules ?? []), ...missing] } };
+    return { update: { ...present, ...aggregation, metadata, rules: [...(there.rules ?? []), ...missing] } as Policy };
   }
 
-  const [binding, before] = [wanted as BootstrapBinding, present as ClusterRoleBinding];
+  const [binding, before] = [wanted as BootstrapBinding, present as ClusterRoleBinding | RoleBinding];
   if (before.roleRef.kind !== binding.roleRef.kind || before.roleRef.name !== binding.roleRef.name) return { create: binding };
   const held = before.subjects ?? [];
   const missing = (binding.subjects ?? []).filter(subject => !held.some(other => sameSubject(other, subject)));
   if (labelled && !missing.length) return undefined;
   return { update: { ...before, metadata, subjects: [...held, ...missing] } };
+}
+
+function asRole(object: { kind: string }): Pick<ClusterRole, 'rules' | 'aggregationRule'> | undefined {
+  return object.kind === 'ClusterRole' || object.kind === 'Role' ? (object as ClusterRole) : undefined;
 }
 
 function sameSubject(left: Subject, right: Subject): boolean {

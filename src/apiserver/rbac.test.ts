@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { PolicyRule, Subject } from '#kinds/types.gen.ts';
 import { createAuthorization } from './authz.ts';
-import { bootstrapClusterRoleBindings, bootstrapClusterRoles } from './bootstrap-roles.ts';
+import { bootstrapClusterRoleBindings, bootstrapClusterRoles, bootstrapLocals } from './bootstrap-roles.ts';
 import type { Attributes, Identity } from './identity.ts';
 import { applyBootstrapRoles, type PolicyWriter, planBootstrap } from './rbac-bootstrap.ts';
 import { rulesNotHeld } from './rbac-rules.ts';
@@ -250,23 +250,25 @@ test('nobody gives what he does not hold', async () => {
 test('bootstrapping adds what lacks, keeps what people added, and leaves alone what they said', async () => {
   const store = new Map<string, KubeObject>();
   const writes: string[] = [];
+  const idOf = (kind: string, name: string, namespace = '') => `${kind}/${namespace && `${namespace}/`}${name}`;
   const writer: PolicyWriter = {
-    get: async (kind, name) => structuredClone(store.get(`${kind}/${name}`)) as Awaited<ReturnType<PolicyWriter['get']>>,
+    get: async (kind, { name, namespace }) =>
+      structuredClone(store.get(idOf(kind, name, namespace))) as Awaited<ReturnType<PolicyWriter['get']>>,
     async create(one) {
       writes.push(`create ${one.metadata.name}`);
-      store.set(`${one.kind}/${one.metadata.name}`, one as unknown as KubeObject);
+      store.set(idOf(one.kind, one.metadata.name, one.metadata.namespace), one as unknown as KubeObject);
     },
     async update(one) {
       writes.push(`update ${one.metadata.name}`);
-      store.set(`${one.kind}/${one.metadata.name}`, one);
+      store.set(idOf(one.kind, one.metadata.name, one.metadata.namespace), one as KubeObject);
     },
-    async delete(kind, name) {
+    async delete(kind, { name, namespace }) {
       writes.push(`delete ${name}`);
-      store.delete(`${kind}/${name}`);
+      store.delete(idOf(kind, name, namespace));
     },
   };
   await applyBootstrapRoles(writer);
-  assert.equal(writes.length, bootstrapClusterRoles().length + bootstrapClusterRoleBindings().length);
+  assert.equal(writes.length, bootstrapClusterRoles().length + bootstrapClusterRoleBindings().length + bootstrapLocals().length);
   writes.length = 0;
   await applyBootstrapRoles(writer);
   assert.deepEqual(writes, [], 'a second start writes nothing');

@@ -54,6 +54,10 @@ export interface Context<R extends Route = Route> {
   /** How the answer is to look. */
   readonly media: Media;
   identity: Identity;
+  /** Who really asks, where `identity` is whom they impersonate. */
+  impersonator?: Identity;
+  /** For the audit log: what the steps found, under Kubernetes' keys. Present only while something records them. */
+  annotations?: Record<string, string>;
   /** Sentences for `Warning:` headers. */
   readonly warnings: string[];
 }

@@ -1,4 +1,4 @@
-import { isUmiakError } from '#base/errors.ts';
+import { type FieldCause, isUmiakError } from '#base/errors.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
 import { checkObject } from '#kinds/schema.ts';
 import type {
@@ -8,10 +8,12 @@ import type {
   SubjectAccessReview,
   TokenReview,
 } from '#kinds/types.gen.ts';
+import { invalid } from '#kinds/validation.ts';
 import { fieldValidationOf, readBodyValue } from '../decode.ts';
-import type { Attributes, Authorizer, Identity, RulesOf, TokenReviewer } from '../identity.ts';
+import type { Attributes, Authorizer, Decision, Identity, RulesOf, TokenReviewer } from '../identity.ts';
 import type { Context, Outcome, ResourceRoute } from '../request.ts';
-import { badRequest } from '../status.ts';
+import { badRequest, invalid as invalidObject } from '../status.ts';
+import { type ReviewedAttributes, selectorsOf } from './review-selectors.ts';
 
 export interface ReviewOptions {
   authorize: Authorizer;
@@ -27,19 +29,28 @@ export function reviewHandlers({ authorize, rulesOf, reviewToken }: ReviewOption
   return [
     [
       'selfsubjectaccessreviews.authorization.k8s.io',
-      answering<SelfSubjectAccessReview>(async (review, { identity }) => ({ status: await decide(authorize, identity, review.spec) })),
+      answering<SelfSubjectAccessReview>(async (review, context) => ({
+        status: await decide(authorize, context.identity, review.spec, context),
+      })),
     ],
     [
       'subjectaccessreviews.authorization.k8s.io',
-      answering<SubjectAccessReview>(async review => ({ status: await decide(authorize, subjectOf(review.spec), review.spec) })),
+      answering<SubjectAccessReview>(async ({ spec }, context) => {
+        refuse(context, subjectCauses(spec));
+        return { status: await decide(authorize, subjectOf(spec), spec, context) };
+      }),
     ],
     [
       'localsubjectaccessreviews.authorization.k8s.io',
-      answering<LocalSubjectAccessReview>(async (review, { route }) => {
-        const { resourceAttributes } = review.spec;
-        if (!resourceAttributes || (resourceAttributes.namespace ?? '') !== route.namespace)
-          throw badRequest(`spec.resourceAttributes.namespace: must match metadata.namespace: ${route.namespace}`);
-        return { status: await decide(authorize, subjectOf(review.spec), review.spec) };
+      answering<LocalSubjectAccessReview>(async ({ spec }, context) => {
+        const { namespace } = context.route;
+        const causes = subjectCauses(spec);
+        if (spec.nonResourceAttributes)
+          causes.push(invalid('spec.nonResourceAttributes', spec.nonResourceAttributes, 'disallowed on this kind of request'));
+        refuse(context, causes);
+        if ((spec.resourceAttributes?.namespace ?? '') !== namespace)
+          throw badRequest(`spec.resourceAttributes.namespace must match namespace: ${namespace}`);
+        return { status: await decide(authorize, subjectOf(spec), spec, context) };
       }),
     ],
     [
@@ -71,18 +82,22 @@ function answering<T extends KubeObject>(answer: (review: T, context: Context<Re
   };
 }
 
-async function decide(
-  authorize: Authorizer,
-  identity: Identity,
-  { resourceAttributes, nonResourceAttributes }: Pick<Spec, 'resourceAttributes' | 'nonResourceAttributes'>,
-): Promise<object> {
-  if (!resourceAttributes === !nonResourceAttributes)
-    throw badRequest('spec: exactly one of nonResourceAttributes or resourceAttributes must be specified');
+type Asked = Pick<Spec, 'resourceAttributes' | 'nonResourceAttributes'>;
+
+async function decide(authorize: Authorizer, identity: Identity, asked: Asked, context: Context<ResourceRoute>): Promise<object> {
+  const { resourceAttributes, nonResourceAttributes } = asked;
+  refuse(context, questionCauses(asked));
   const none = { identity, verb: '', group: '', version: '', resource: '', subresource: '', namespace: '', name: '' };
-  const attributes: Attributes = nonResourceAttributes
-    ? { ...none, verb: nonResourceAttributes.verb ?? '', path: nonResourceAttributes.path ?? '' }
-    : { ...none, ...definedOf(resourceAttributes!) };
-  const { allowed, denied, reason } = await authorize(attributes);
+  if (nonResourceAttributes) {
+    const { verb = '', path = '' } = nonResourceAttributes;
+    return toStatus(await authorize({ ...none, verb, path }));
+  }
+  const { selectors, causes } = selectorsOf(resourceAttributes as ReviewedAttributes, 'spec.resourceAttributes');
+  refuse(context, causes);
+  return toStatus(await authorize({ ...none, ...definedOf(resourceAttributes!), ...selectors }));
+}
+
+function toStatus({ allowed, denied, reason }: Decision): object {
   return { allowed, ...(denied && { denied }), ...(reason && { reason }) };
 }
 
@@ -91,8 +106,22 @@ function definedOf(given: NonNullable<Spec['resourceAttributes']>): Partial<Attr
   return { verb, group, version, resource, subresource, namespace, name };
 }
 
+function questionCauses({ resourceAttributes, nonResourceAttributes }: Asked): FieldCause[] {
+  if (resourceAttributes && nonResourceAttributes)
+    return [invalid('spec.nonResourceAttributes', nonResourceAttributes, 'cannot be specified in combination with resourceAttributes')];
+  if (resourceAttributes || nonResourceAttributes) return [];
+  return [invalid('spec.resourceAttributes', null, 'exactly one of nonResourceAttributes or resourceAttributes must be specified')];
+}
+
+function subjectCauses({ user = '', groups = [] }: Spec): FieldCause[] {
+  return user || groups.length > 0 ? [] : [invalid('spec.user', user, 'at least one of user or group must be specified')];
+}
+
+function refuse({ route: { served } }: Context<ResourceRoute>, causes: FieldCause[]): void {
+  if (causes.length > 0) throw invalidObject(served.resource, '', causes);
+}
+
 function subjectOf({ user = '', groups = [], uid, extra }: Spec): Identity {
-  if (!user && groups.length === 0) throw badRequest('spec.user: at least one of user or group must be specified');
   return { name: user, groups, ...(uid && { uid }), ...(extra && { extra: extra as Record<string, string[]> }) };
 }
 
