@@ -7,6 +7,7 @@
  */
 import type { Controller } from '#client/index.ts';
 import { builtinKinds } from '#kinds/registry.ts';
+import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
 import { namespaceController } from './namespace.ts';
@@ -15,6 +16,7 @@ import { replicaSetController } from './replica-set.ts';
 import { replicationControllerController } from './replication-controller.ts';
 import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
+import { statefulSetController } from './stateful-set.ts';
 
 export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './garbage-collector.ts';
 
@@ -28,10 +30,12 @@ export function coreControllers({ caPem, ...nodeLifecycle }: CoreControllersOpti
   return [
     serviceAccountController,
     rootCaController(caPem),
+    clusterRoleAggregationController,
     namespaceController(builtinKinds),
     deploymentController,
     replicaSetController,
     replicationControllerController,
+    statefulSetController,
     endpointSliceController,
     nodeLifecycleController(nodeLifecycle),
   ];
