@@ -42,6 +42,8 @@ export interface ControlPlaneOptions {
   log?: Log;
   nodes?: number;
   nodeGraceMs?: number;
+  /** Kinds that the view shows besides the everyday ones. */
+  also?: readonly Kind[];
   /** What the scripted kubelet does; default: every pod becomes ready and goes at once when it is told to. */
   kubelet?: Kubelet;
   /** Without controllers, for tests of single parts. */
@@ -106,12 +108,13 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   async #follow(): Promise<void> {
-    for (const kind of WATCHED)
+    const watched = [...WATCHED, ...(this.#options.also ?? [])];
+    for (const kind of watched)
       this.#informers.of(kind).subscribe(() => {
         for (const listener of this.#listeners) listener();
       });
     this.#informers.of(Pod).subscribe(({ object }) => object && this.#play(object));
-    await Promise.all(WATCHED.map(kind => this.#informers.of(kind).start()));
+    await Promise.all(watched.map(kind => this.#informers.of(kind).start()));
   }
 
   /** Without controllers nobody else makes what every pod needs. */

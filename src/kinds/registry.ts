@@ -8,13 +8,12 @@ import {
 } from './admissionregistration.ts';
 import { CustomResourceDefinition } from './apiextensions.ts';
 import { APIService } from './apiregistration.ts';
-import { ControllerRevision, DaemonSet, StatefulSet } from './apps.ts';
 import { SelfSubjectReview, TokenReview } from './authentication.ts';
 import { LocalSubjectAccessReview, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview } from './authorization.ts';
 import { AutoscalingV1HorizontalPodAutoscaler, HorizontalPodAutoscaler } from './autoscaling.ts';
-import { CronJob, Job } from './batch.ts';
 import { CertificateSigningRequest } from './certificates.ts';
 import { ConfigMap } from './config-map.ts';
+import { ControllerRevision } from './controller-revision.ts';
 import {
   Binding,
   ComponentStatus,
@@ -25,11 +24,14 @@ import {
   PodTemplate,
   ResourceQuota,
 } from './core.ts';
+import { CronJob } from './cron-job.ts';
+import { DaemonSet } from './daemon-set.ts';
 import { Deployment } from './deployment.ts';
 import { EndpointSlice } from './endpoint-slice.ts';
 import { Event, EventsV1Event } from './event.ts';
 import { FlowSchema, PriorityLevelConfiguration } from './flowcontrol.ts';
 import { apiVersionOf, type Kind } from './kind.ts';
+import { Job } from './job.ts';
 import { Lease } from './lease.ts';
 import { Namespace } from './namespace.ts';
 import { Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR } from './networking.ts';
@@ -45,6 +47,7 @@ import { PriorityClass } from './scheduling.ts';
 import { Secret } from './secret.ts';
 import { Service } from './service.ts';
 import { ServiceAccount } from './service-account.ts';
+import { StatefulSet } from './stateful-set.ts';
 import { CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment, VolumeAttributesClass } from './storage.ts';
 
 /** Every kind that the server serves, in discovery's order: the one list from which routes, discovery and caches are made. */

@@ -1,64 +1,12 @@
 import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
-import { containerImages, containerNames, labelsText, selectorText } from './cells.ts';
+import { containerImages, containerNames } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
-import { forbidden, invalid, jsonEqual, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
+import { forbidden, jsonEqual, validateEnum, validateNonNegative } from './validation.ts';
 import { validateSelectorOfTemplate } from './workload.ts';
-
-/** A past state of a DaemonSet or StatefulSet. */
-export const ControllerRevision: Kind<types.ControllerRevision> = defineKind<types.ControllerRevision>('apps/v1/ControllerRevision', {
-  validate: ({ revision }) => (revision < 0 ? [invalid('revision', revision, 'must be greater than or equal to 0')] : []),
-  validateUpdate: ({ data }, old) => validateImmutable(data, old.data, 'data'),
-  cells: {
-    Controller: ({ metadata: { ownerReferences = [] } }) => {
-      const owner = ownerReferences.find(({ controller }) => controller);
-      if (!owner) return '<none>';
-      const group = owner.apiVersion.includes('/') ? `.${owner.apiVersion.split('/')[0]}` : '';
-      return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
-    },
-    Revision: ({ revision }) => String(revision),
-  },
-});
-export type ControllerRevision = types.ControllerRevision;
-
-/** One pod on every node that fits. */
-export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('apps/v1/DaemonSet', {
-  unattended: 'no controller makes pods for DaemonSets yet',
-  defaults({ spec }) {
-    spec.revisionHistoryLimit ??= 10;
-    spec.updateStrategy ??= {};
-    spec.updateStrategy.type ||= 'RollingUpdate';
-    if (spec.updateStrategy.type === 'RollingUpdate') {
-      spec.updateStrategy.rollingUpdate ??= {};
-      spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;
-      spec.updateStrategy.rollingUpdate.maxSurge ??= 0;
-    }
-    defaultPodSpec(spec.template.spec);
-  },
-  validate: ({ spec }) => [
-    ...validateSelectorOfTemplate(spec.selector, spec.template),
-    ...validatePodTemplate(spec.template, 'spec.template'),
-    ...validateEnum(spec.template.spec.restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'),
-    ...validateNonNegative(spec, ['minReadySeconds', 'revisionHistoryLimit'], 'spec'),
-    ...validateEnum(spec.updateStrategy?.type, ['OnDelete', 'RollingUpdate'], 'spec.updateStrategy.type'),
-  ],
-  validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
-  cells: {
-    Desired: ({ status }) => status?.desiredNumberScheduled ?? 0,
-    Current: ({ status }) => status?.currentNumberScheduled ?? 0,
-    Ready: ({ status }) => status?.numberReady ?? 0,
-    'Up-to-date': ({ status }) => status?.updatedNumberScheduled ?? 0,
-    Available: ({ status }) => status?.numberAvailable ?? 0,
-    'Node Selector': ({ spec }) => labelsText(spec.template.spec.nodeSelector),
-    Containers: ({ spec }) => containerNames(spec.template),
-    Images: ({ spec }) => containerImages(spec.template),
-    Selector: ({ spec }) => selectorText(spec.selector),
-  },
-});
-export type DaemonSet = types.DaemonSet;
 
 const STATEFUL_SET_UPDATES =
   "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
@@ -66,7 +14,6 @@ const STATEFUL_SET_FIXED = ['podManagementPolicy', 'selector', 'serviceName', 'v
 
 /** Pods with names and volumes of their own, in order. */
 export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet>('apps/v1/StatefulSet', {
-  unattended: 'no controller makes pods for StatefulSets yet',
   defaults({ spec }) {
     spec.replicas ??= 1;
     spec.revisionHistoryLimit ??= 10;
