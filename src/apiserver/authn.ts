@@ -2,8 +2,11 @@ import { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, toTime } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
+import type { Secret } from '#kinds/types.gen.ts';
 import { isClientCertificate, subjectOf } from '#pki/certificate-request.ts';
 import type { ObjectRef, ServiceAccountClaims, TokenSigner } from '#pki/tokens.ts';
+import { authenticateBootstrapToken, BOOTSTRAP_TOKEN } from './authn/bootstrap-token.ts';
+import { checkLegacyToken } from './authn/legacy-token.ts';
 import { ANONYMOUS, type Credentials, type Identity, type TokenIssuer, type TokenReviewer } from './identity.ts';
 
 /** An object a token is bound to, as it is now. */
@@ -24,6 +27,8 @@ export interface AuthenticationOptions {
   /** The certificate of the authority whose client certificates are believed, PEM. */
   authority: string;
   lookup: BoundObjectLookup;
+  /** Secrets, for the tokens that stand in them; absent: such tokens are refused. */
+  secretOf?: ((key: { namespace: string; name: string }) => Secret | undefined) | undefined;
 }
 
 export interface Authentication {
@@ -40,34 +45,40 @@ const WEBSOCKET_BEARER = 'base64url.bearer.authorization.k8s.io.';
  * A bearer token goes first and decides alone; then the connection's client certificate; who shows neither is anonymous.
  * The listener must ask for certificates without refusing (`requestCert: true, rejectUnauthorized: false`): they are judged here.
  */
-export function createAuthentication({ clock, tokens, authority, lookup }: AuthenticationOptions): Authentication {
+export function createAuthentication({ clock, tokens, authority, lookup, secretOf }: AuthenticationOptions): Authentication {
   const authorityCertificate = new X509Certificate(authority);
 
-  const identify = async (token: string, audiences?: string[]): Promise<{ identity: Identity; claims: ServiceAccountClaims }> => {
+  const identify = async (token: string, audiences: string[]): Promise<{ identity: Identity; audiences: string[] }> => {
+    if (BOOTSTRAP_TOKEN.test(token)) {
+      if (!audiences.includes(tokens.issuer)) throw new UmiakError('Unauthorized', 'a bootstrap token is meant for the API server alone');
+      return { identity: authenticateBootstrapToken(token, secretOf, clock.now()), audiences: [tokens.issuer] };
+    }
+    const legacy = tokens.verifyLegacy(token);
+    if (legacy) {
+      if (!audiences.includes(tokens.issuer)) throw new UmiakError('Unauthorized', 'the token is meant for the API server alone');
+      return { identity: await checkLegacyToken({ token, claims: legacy, secretOf, lookup }), audiences: [tokens.issuer] };
+    }
     const claims = tokens.verify(token, audiences);
     await checkBoundObjects(claims, lookup, clock.now());
-    return { identity: toServiceAccountIdentity(claims), claims };
+    return { identity: toServiceAccountIdentity(claims), audiences: audiences.filter(audience => claims.aud.includes(audience)) };
   };
+  const own = [tokens.issuer];
 
   return {
     async authenticate({ headers, socket }) {
       const token = bearerTokenOf(headers);
-      if (token !== undefined) return (await identify(token)).identity;
+      if (token !== undefined) return (await identify(token, own)).identity;
       const shown = socket?.getPeerX509Certificate && certificateIdentity(socket, authorityCertificate, clock.now());
       return shown || ANONYMOUS;
     },
 
-    async reviewToken(token, audiences) {
-      const wanted = audiences.length ? audiences : [tokens.issuer];
-      const { identity, claims } = await identify(token, wanted);
-      return { identity, audiences: wanted.filter(audience => claims.aud.includes(audience)) };
-    },
+    reviewToken: (token, audiences) => identify(token, audiences.length ? audiences : own),
 
     async issueToken({ namespace, serviceAccount, audiences, expirationSeconds, boundTo, node }) {
       const bound: { pod?: ObjectRef; secret?: ObjectRef; node?: ObjectRef } = {};
       if (boundTo) bound[boundKey[boundTo.kind]] = { name: boundTo.name, uid: boundTo.uid };
       const { token, claims } = tokens.sign({ namespace, serviceAccount, audiences, expirationSeconds, ...(node && { node }), ...bound });
-      return { token, expirationTimestamp: toTime(claims.exp * 1000) };
+      return { token, expirationTimestamp: toTime(claims.exp * 1000), audiences: claims.aud, credentialId: `JTI=${claims.jti}` };
     },
   };
 }

@@ -79,7 +79,15 @@ export interface TokenOrder {
   node?: { name: string; uid?: string };
 }
 
-export type TokenIssuer = (order: TokenOrder) => Promise<{ token: string; expirationTimestamp: string }>;
+export interface IssuedToken {
+  token: string;
+  expirationTimestamp: string;
+  audiences: string[];
+  /** What the bearer's `authentication.kubernetes.io/credential-id` will be. */
+  credentialId: string;
+}
+
+export type TokenIssuer = (order: TokenOrder) => Promise<IssuedToken>;
 
 /** The identity of requests that bear no credentials. */
 export const ANONYMOUS: Identity = { name: 'system:anonymous', groups: ['system:unauthenticated'] };

@@ -28,20 +28,26 @@ export interface HealthCheck {
   check: () => string | undefined;
 }
 
+/** Documents by path, made when asked for. */
+export type Documents = ReadonlyMap<string, () => { contentType: string; bytes: Buffer }>;
+
 export interface PathOptions {
   discovery: Discovery;
   openApi: OpenApi;
   metrics: Metrics;
   health: readonly HealthCheck[];
+  documents?: Documents | undefined;
 }
 
 /** Answers what is no resource: discovery, OpenAPI, version, health, metrics. @throws `NotFound`, `MethodNotAllowed` */
-export function answerPath(context: Context<PathRoute>, { discovery, openApi, metrics, health }: PathOptions): Outcome {
+export function answerPath(context: Context<PathRoute>, { discovery, openApi, metrics, health, documents }: PathOptions): Outcome {
   const { path, verb } = context.route;
   if (verb !== 'get' && verb !== 'head')
     throw new UmiakError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
   const found = discovery.answer(path, context) ?? openApi.answer(path, context);
   if (found) return found;
+  const document = documents?.get(path);
+  if (document) return { type: 'bytes', status: 200, ...document(), headers: { 'cache-control': 'public, max-age=3600' } };
   const [, root = '', one = '', more] = path.split('/');
   if (more === undefined && (root === 'livez' || root === 'readyz' || root === 'healthz')) return answerHealth(root, one, context, health);
   switch (path) {
@@ -57,7 +63,19 @@ export function answerPath(context: Context<PathRoute>, { discovery, openApi, me
   }
 }
 
-const PATHS = ['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v3', '/readyz', '/version'];
+const PATHS = [
+  '/.well-known/openid-configuration',
+  '/api',
+  '/api/v1',
+  '/apis',
+  '/healthz',
+  '/livez',
+  '/metrics',
+  '/openapi/v3',
+  '/openid/v1/jwks',
+  '/readyz',
+  '/version',
+];
 
 function answerHealth(root: string, one: string, { query }: Context, health: readonly HealthCheck[]): Outcome {
   const excluded = new Set(query.getAll('exclude'));

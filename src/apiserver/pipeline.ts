@@ -47,8 +47,8 @@ export function createPipeline(options: PipelineOptions): (request: ApiRequest) 
 const passing: Step = (_context, next) => next();
 
 function route(request: ApiRequest, resources: Resources): { context: Context; misrouted?: unknown } {
-  // The OpenAPI documents know their own forms.
-  const media = negotiate(request.url.startsWith('/openapi/') ? undefined : request.headers.accept);
+  // The OpenAPI and OpenID documents know their own forms.
+  const media = negotiate(/^\/(openapi|openid|\.well-known)\//.test(request.url) ? undefined : request.headers.accept);
   const base = { request, media, identity: NOBODY, warnings: [] };
   try {
     return { context: { ...base, ...routeOf(request.method, request.url, resources) } };

@@ -1,5 +1,7 @@
 import type { Clock } from '#base/clock.ts';
+import type { Secret } from '#kinds/types.gen.ts';
 import type { TokenSigner } from '#pki/tokens.ts';
+import { discoveryDocuments } from './authn/openid.ts';
 import { createAuthentication } from './authn.ts';
 import { createAuthorization, OBSERVED_RESOURCES } from './authz.ts';
 import type { ClusterReader, Security } from './server.ts';
@@ -18,8 +20,11 @@ export function createSecurity({ clock, tokens, authority }: SecurityOptions): (
   return cluster => {
     const lookup = (kind: keyof typeof RESOURCE_OF, key: { namespace?: string; name: string }) =>
       cluster.get('', RESOURCE_OF[kind], key)?.metadata;
-    const { authenticate, issueToken, reviewToken } = createAuthentication({ clock, tokens, authority, lookup });
+    const secretOf = (key: { namespace: string; name: string }) => cluster.get('', 'secrets', key) as Secret | undefined;
+    const { authenticate, issueToken, reviewToken } = createAuthentication({ clock, tokens, authority, lookup, secretOf });
     const { authorize, rulesOf, observe, checkEscalation } = createAuthorization();
-    return { authenticate, issueToken, reviewToken, authorize, rulesOf, checkEscalation, observe, observed: OBSERVED_RESOURCES };
+    const documents = discoveryDocuments(tokens);
+    const judges = { authorize, rulesOf, checkEscalation, observe, observed: OBSERVED_RESOURCES };
+    return { authenticate, issueToken, reviewToken, documents, ...judges };
   };
 }

@@ -6,11 +6,7 @@ import type { Transport } from '#client/transport.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
 import type { Pod } from '#kinds/types.gen.ts';
 import type { Store } from '#store/store.ts';
-import { escalationAdmission } from './admission/escalation.ts';
-import { namespaceLifecycle } from './admission/namespace-lifecycle.ts';
-import { nodeRestriction } from './admission/node-restriction.ts';
-import { defaultTolerations, podPriority } from './admission/pod-defaults.ts';
-import { serviceAccountAdmission } from './admission/service-account.ts';
+import { createAdmission } from './admission/index.ts';
 import { answerResource } from './answer.ts';
 import { ClusterCache } from './cluster-cache.ts';
 import { Discovery } from './discovery.ts';
@@ -26,8 +22,9 @@ import { Metrics } from './metrics.ts';
 import type { NodeConnector } from './node-connector.ts';
 import { createNodeProxy } from './node-proxy.ts';
 import { OpenApi } from './openapi.ts';
-import { answerPath } from './paths.ts';
+import { answerPath, type Documents } from './paths.ts';
 import { createPipeline, type Step } from './pipeline.ts';
+import { ResourceQuotas } from './quota/resource-quotas.ts';
 import type { EscalationCheck } from './rbac-escalation.ts';
 import type { Context, Outcome, PathRoute, ResourceRoute } from './request.ts';
 import { cacheKeyOf, Resources, ROOT } from './resources.ts';
@@ -43,6 +40,8 @@ export interface Security {
   reviewToken?: TokenReviewer;
   issueToken?: TokenIssuer;
   checkEscalation?: EscalationCheck;
+  /** Further paths that are answered with bytes, as they are at the moment. */
+  documents?: Documents;
   /** Told of every object of the `observed` resources, at start and at each change, before its writer is answered. */
   observe?: (object: KubeObject, deleted?: boolean) => void;
   /** `group/plural` */
@@ -108,19 +107,18 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const [pods, services, events] = [core('pods'), core('services'), core('events')];
   const { serviceCidr = '10.43.0.0/16', nodePortRange = { first: 30000, last: 32767 } } = options;
   const addresses = await ServiceAddresses.open({ store, services, serviceCidr, nodePortRange, onFailure });
+  const quotas = new ResourceQuotas({
+    resources,
+    clock,
+    onFailure: error => log.warn('the status of quotas can not be written', { error }),
+  });
   const writer = new Writer({
     store,
     clock,
-    claims: [addresses],
-    admission: [
-      namespaceLifecycle(core('namespaces')),
-      serviceAccountAdmission(pods, core('serviceaccounts')),
-      defaultTolerations(pods),
-      podPriority(pods, resources.stored('scheduling.k8s.io', 'v1', 'priorityclasses')),
-      nodeRestriction(pods, core('nodes')),
-      ...(security.checkEscalation ? [escalationAdmission(security.checkEscalation)] : []),
-    ],
+    claims: [addresses, quotas],
+    admission: createAdmission({ resources, checkEscalation: security.checkEscalation }),
   });
+  quotas.start(writer);
   const sweeper = new EventSweeper({ store, events, clock });
 
   const listeners: { address: string; port: number }[] = [];
@@ -144,7 +142,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     answer: async context =>
       context.route.type === 'resource'
         ? await answerResource(context as Context<ResourceRoute>, { store, writer, handlers })
-        : answerPath(context as Context<PathRoute>, { discovery, openApi, metrics, health }),
+        : answerPath(context as Context<PathRoute>, { discovery, openApi, metrics, health, documents: security.documents }),
   });
   const http = new HttpServer({ tls: options.tls, ...createServe({ handle, clock, log, metrics }) });
 
@@ -175,6 +173,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]();
       sweeper[Symbol.dispose]();
+      quotas[Symbol.dispose]();
       await addresses[Symbol.asyncDispose]();
       await cache[Symbol.asyncDispose]();
     },

@@ -16,6 +16,8 @@ import { replicaSetController } from './replica-set.ts';
 import { replicationControllerController } from './replication-controller.ts';
 import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
+import { type SignSecretToken, serviceAccountTokenController } from './service-account-token.ts';
+import { tokenCleanerController } from './token-cleaner.ts';
 import { statefulSetController } from './stateful-set.ts';
 
 export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './garbage-collector.ts';
@@ -23,14 +25,18 @@ export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './
 export interface CoreControllersOptions extends NodeLifecycleOptions {
   /** The cluster's authority, PEM. */
   caPem: string;
+  /** Signs the tokens of Secrets that ask for one; absent: they stay empty. */
+  signSecretToken?: SignSecretToken;
 }
 
 /** The controllers in the order in which they start. */
-export function coreControllers({ caPem, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
+export function coreControllers({ caPem, signSecretToken, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
   return [
     serviceAccountController,
     rootCaController(caPem),
     clusterRoleAggregationController,
+    ...(signSecretToken ? [serviceAccountTokenController({ caPem, sign: signSecretToken })] : []),
+    tokenCleanerController,
     namespaceController(builtinKinds),
     deploymentController,
     replicaSetController,

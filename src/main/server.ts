@@ -62,7 +62,13 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   const garbage = stack.use(new GarbageCollector({ client, informers, kinds, clock, log: log.part('garbage-collector') }));
   const caPem = pki.authority.certificate;
   const [controllers] = await Promise.all([
-    runControllers({ client, informers, controllers: coreControllers({ caPem }), clock, log: log.part('controllers') }),
+    runControllers({
+      client,
+      informers,
+      controllers: coreControllers({ caPem, signSecretToken: request => pki.tokens.signLegacy(request) }),
+      clock,
+      log: log.part('controllers'),
+    }),
     scheduler.start(),
     garbage.start(),
   ]);

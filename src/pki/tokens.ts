@@ -29,6 +29,16 @@ export interface ServiceAccountClaims {
   };
 }
 
+/** What the token in a Secret of type `kubernetes.io/service-account-token` says. It does not end; its Secret's deletion ends it. */
+export interface LegacyClaims {
+  iss: typeof LEGACY_ISSUER;
+  sub: string;
+  'kubernetes.io/serviceaccount/namespace': string;
+  'kubernetes.io/serviceaccount/secret.name': string;
+  'kubernetes.io/serviceaccount/service-account.name': string;
+  'kubernetes.io/serviceaccount/service-account.uid': string;
+}
+
 export interface TokenRequest {
   namespace: string;
   serviceAccount: ObjectRef;
@@ -51,6 +61,7 @@ export interface TokenSignerOptions {
 }
 
 export const DEFAULT_ISSUER = 'https://kubernetes.default.svc.cluster.local';
+const LEGACY_ISSUER = 'kubernetes/serviceaccount';
 /** Upstream's bound: 2^32 seconds. */
 const MAX_EXPIRATION_SECONDS = 2 ** 32;
 const MAX_TOKEN_BYTES = 8192;
@@ -98,11 +109,35 @@ export class TokenSigner {
       nbf: now,
       sub: `system:serviceaccount:${namespace}:${serviceAccount.name}`,
     };
-    const head = `${encode({ alg: 'ES256', kid: this.#keyId })}.${encode(claims)}`;
-    return {
-      token: `${head}.${sign('sha256', Buffer.from(head), { key: this.#key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`,
-      claims,
+    return { token: this.#sign(claims), claims };
+  }
+
+  /** The token for a Secret that asks for one. */
+  signLegacy({ namespace, secretName, serviceAccount }: { namespace: string; secretName: string; serviceAccount: ObjectRef }): string {
+    const claims: LegacyClaims = {
+      iss: LEGACY_ISSUER,
+      'kubernetes.io/serviceaccount/namespace': namespace,
+      'kubernetes.io/serviceaccount/secret.name': secretName,
+      'kubernetes.io/serviceaccount/service-account.name': serviceAccount.name,
+      'kubernetes.io/serviceaccount/service-account.uid': serviceAccount.uid,
+      sub: `system:serviceaccount:${namespace}:${serviceAccount.name}`,
     };
+    return this.#sign(claims);
+  }
+
+  /** The claims of a Secret's token, or undefined for one of another kind. @throws `Unauthorized` when it is not signed by us. */
+  verifyLegacy(token: string): LegacyClaims | undefined {
+    const payload = token.split('.')[1];
+    if (this.#remembered.has(token) || payload === undefined || token.length > MAX_TOKEN_BYTES) return undefined;
+    const claims = decode<LegacyClaims>(payload);
+    if (claims.iss !== LEGACY_ISSUER) return undefined;
+    this.#checkSignature(token);
+    return claims;
+  }
+
+  #sign(claims: object): string {
+    const head = `${encode({ alg: 'ES256', kid: this.#keyId })}.${encode(claims)}`;
+    return `${head}.${sign('sha256', Buffer.from(head), { key: this.#key, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
   }
 
   /**
@@ -149,6 +184,15 @@ export class TokenSigner {
   }
 
   #check(token: string): ServiceAccountClaims {
+    const claims = this.#checkSignature(token) as ServiceAccountClaims;
+    if (claims.iss !== this.issuer) throw unauthorized(`the bearer token's issuer is ${JSON.stringify(claims.iss)}, not this cluster`);
+    this.#remembered.set(token, claims);
+    if (this.#remembered.size > MAX_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!);
+    return claims;
+  }
+
+  /** What the token says, once the signature is found right. */
+  #checkSignature(token: string): { iss: string } {
     const parts = token.split('.');
     if (parts.length !== 3 || token.length > MAX_TOKEN_BYTES) throw unauthorized('the bearer token is not a token of this cluster');
     const [header, payload, signature] = parts as [string, string, string];
@@ -158,11 +202,7 @@ export class TokenSigner {
     const signed = Buffer.from(`${header}.${payload}`);
     if (!verify('sha256', signed, { key, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url')))
       throw unauthorized("the bearer token's signature is wrong");
-    const claims = decode<ServiceAccountClaims>(payload);
-    if (claims.iss !== this.issuer) throw unauthorized(`the bearer token's issuer is ${JSON.stringify(claims.iss)}, not this cluster`);
-    this.#remembered.set(token, claims);
-    if (this.#remembered.size > MAX_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!);
-    return claims;
+    return decode<{ iss: string }>(payload);
   }
 }
 

@@ -41,8 +41,9 @@ export function tokenHandler(resources: Resources, issueToken: TokenIssuer): (co
     const order: TokenOrder = { namespace, serviceAccount: { name, uid: account.metadata.uid }, audiences, expirationSeconds };
     if (boundObjectRef) bindTo(order, boundObjectRef, resources, account);
     checkNode(context, order, accounts);
-    const { token, expirationTimestamp } = await issueToken(order);
-    const spec = { ...request.spec, audiences, expirationSeconds };
+    const { token, expirationTimestamp, credentialId, ...issued } = await issueToken(order);
+    if (context.annotations) context.annotations['authentication.kubernetes.io/issued-credential-id'] = credentialId;
+    const spec = { ...request.spec, audiences: issued.audiences, expirationSeconds };
     const metadata = { name, namespace, creationTimestamp: null };
     return {
       type: 'value',
