@@ -34,4 +34,6 @@ export interface Claims {
   claim(write: Write): void | Promise<void>;
   /** A claimed key was taken by somebody else meanwhile; the write is tried again. */
   lost?(condition: Condition): void;
+  /** A claimed write was not committed: it was refused, lost, changed nothing or was a dry run. */
+  release?(write: Write): void;
 }

@@ -5,10 +5,12 @@ import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { validateCreate, validateStatusUpdate, validateUpdate } from '#kinds/validate-object.ts';
 import type { CommitResult, Condition, Store } from '#store/store.ts';
+import { settleTimes } from './apply/managed-fields.ts';
+import { trackUpdate } from './apply/ownership.ts';
 import type { Decoded } from './decode.ts';
 import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
 import type { Identity } from './identity.ts';
-import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate } from './object-metadata.ts';
+import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate, timeOf } from './object-metadata.ts';
 import { cacheKeyOf, fromStored, type Stored } from './resources.ts';
 import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
 import { StoredObject } from './stored-object.ts';
@@ -23,15 +25,17 @@ export interface Target {
   name: string;
   subresource: string;
   identity: Identity;
+  /** Whose the written fields are, and through which subresource; absent: nobody's. */
+  owner?: { manager: string; subresource: string };
   dryRun: boolean;
   warnings: string[];
 }
 
 export interface UpdateOptions {
   /** Makes the new object (served version, defaulted) from a copy of the current one that may be changed. */
-  change: (current: KubeObject) => Decoded | Promise<Decoded>;
+  change: (current: KubeObject, nowMs: number) => Decoded | Promise<Decoded>;
   /** Made instead when there is none; without it the update is `NotFound`. */
-  create?: () => Decoded | Promise<Decoded>;
+  create?: (nowMs: number) => Decoded | Promise<Decoded>;
 }
 
 /** A write and what came of it: `gone` when it took the object away. */
@@ -67,11 +71,12 @@ export class Writer {
   }
 
   /** @throws `AlreadyExists`, `Invalid`, `Forbidden`, … `make` gives the object afresh for each attempt. */
-  async create(target: Target, make: () => Decoded | Promise<Decoded>): Promise<Written> {
+  async create(target: Target, make: (nowMs: number) => Decoded | Promise<Decoded>): Promise<Written> {
     const { served, namespace } = target;
     for (let attempt = 1; ; attempt++) {
-      const made = make();
-      const { object: sent, missing } = made instanceof Promise ? await made : made;
+      const made = make(this.#clock.now());
+      const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
+      if (!isTracked) this.#track(target, undefined, sent);
       const object = toStored(served, sent);
       const generated = !object.metadata.name && object.metadata.generateName;
       if (generated) object.metadata.name = generated.slice(0, 58) + newNameSuffix();
@@ -109,8 +114,9 @@ export class Writer {
       }
       const old = stored.object();
       const shown = fromStored(served, stored.object());
-      const made = change(shown);
-      const { object: sent, missing } = made instanceof Promise ? await made : made;
+      const made = change(shown, this.#clock.now());
+      const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
+      if (!isTracked) this.#track(target, fromStored(served, old), sent);
       const object = toStored(served, sent);
       const asked = object.metadata.resourceVersion;
       checkIdentity(target, object, old);
@@ -165,6 +171,13 @@ export class Writer {
     return { operation, served, namespace, name, subresource, identity, dryRun, warnings, object, old, conditions: [], writes: [] };
   }
 
+  /** Says who owns what of the object that a client sent. */
+  #track({ served, owner, subresource }: Target, before: KubeObject | undefined, sent: KubeObject): void {
+    const isTracked = owner && subresource !== 'binding';
+    const now = timeOf(this.#clock.now());
+    setOwners(sent, isTracked ? trackUpdate({ served, ...owner, now }, before, sent) : before?.metadata.managedFields);
+  }
+
   async #mutate(write: Write): Promise<void> {
     for (const plugin of this.#admission) {
       const pending = plugin.mutate?.(write);
@@ -183,6 +196,7 @@ export class Writer {
     const { served, subresource, object } = write;
     if (subresource) {
       write.object = prepareSubresource(subresource, served, object, old);
+      setOwners(write.object, object.metadata.managedFields);
       return;
     }
     prepareMetadataForUpdate(served, object, old);
@@ -198,11 +212,28 @@ export class Writer {
   }
 
   async #commit(write: Write, key: string, revision: number, stored?: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
+    let committed = false;
+    try {
+      const result = await this.#commitClaimed(write, key, revision, stored);
+      committed = result.ok && result.object !== stored && !write.dryRun;
+      return result;
+    } finally {
+      if (!committed) for (const claims of this.#claims) claims.release?.(write);
+    }
+  }
+
+  async #commitClaimed(
+    write: Write,
+    key: string,
+    revision: number,
+    stored?: StoredObject,
+  ): Promise<{ ok: true; object: StoredObject } | Failed> {
     const { cache } = write.served;
     for (const claims of this.#claims) {
       const pending = claims.claim(write);
       if (pending) await pending;
     }
+    if (write.old) settleTimes(write.object, write.old);
     const value = cache.layout.encode(write.object);
     if (stored && (stored.value.equals(value) || (stored.value.length === value.length && jsonEqual(write.object, write.old)))) {
       return { ok: true, object: stored };
@@ -254,6 +285,11 @@ export class Writer {
 }
 
 type Failed = CommitResult & { ok: false; failed: Condition };
+
+function setOwners({ metadata }: KubeObject, managedFields: KubeObject['metadata']['managedFields']): void {
+  if (managedFields) metadata.managedFields = managedFields;
+  else delete metadata.managedFields;
+}
 
 function toStored(served: Stored, object: KubeObject): KubeObject {
   return served.conversion ? served.conversion.toStored(object) : object;

@@ -27,12 +27,6 @@ export const Endpoints: Kind<types.Endpoints> = defineKind<types.Endpoints>('v1/
 });
 export type Endpoints = types.Endpoints;
 
-/** Bounds and defaults of what pods of a namespace may ask for. */
-export const LimitRange: Kind<types.LimitRange> = defineKind<types.LimitRange>('v1/LimitRange', {
-  refused: 'limit ranges are not enforced yet, so none is stored',
-});
-export type LimitRange = types.LimitRange;
-
 /** A wish for a volume. */
 export const PersistentVolumeClaim: Kind<types.PersistentVolumeClaim> = defineKind<types.PersistentVolumeClaim>(
   'v1/PersistentVolumeClaim',
@@ -134,12 +128,6 @@ export const PodTemplate: Kind<types.PodTemplate> = defineKind<types.PodTemplate
   },
 });
 export type PodTemplate = types.PodTemplate;
-
-/** Bounds of what a namespace may use. */
-export const ResourceQuota: Kind<types.ResourceQuota> = defineKind<types.ResourceQuota>('v1/ResourceQuota', {
-  refused: 'resource quotas are not enforced yet, so none is stored',
-});
-export type ResourceQuota = types.ResourceQuota;
 
 const ACCESS_MODES: Record<string, string> = {
   ReadWriteOnce: 'RWO',

@@ -14,25 +14,17 @@ import { AutoscalingV1HorizontalPodAutoscaler, HorizontalPodAutoscaler } from '.
 import { CertificateSigningRequest } from './certificates.ts';
 import { ConfigMap } from './config-map.ts';
 import { ControllerRevision } from './controller-revision.ts';
-import {
-  Binding,
-  ComponentStatus,
-  Endpoints,
-  LimitRange,
-  PersistentVolume,
-  PersistentVolumeClaim,
-  PodTemplate,
-  ResourceQuota,
-} from './core.ts';
+import { Binding, ComponentStatus, Endpoints, PersistentVolume, PersistentVolumeClaim, PodTemplate } from './core.ts';
 import { CronJob } from './cron-job.ts';
 import { DaemonSet } from './daemon-set.ts';
 import { Deployment } from './deployment.ts';
 import { EndpointSlice } from './endpoint-slice.ts';
 import { Event, EventsV1Event } from './event.ts';
 import { FlowSchema, PriorityLevelConfiguration } from './flowcontrol.ts';
-import { apiVersionOf, type Kind } from './kind.ts';
 import { Job } from './job.ts';
+import { apiVersionOf, type Kind } from './kind.ts';
 import { Lease } from './lease.ts';
+import { LimitRange } from './limit-range.ts';
 import { Namespace } from './namespace.ts';
 import { Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR } from './networking.ts';
 import { Node } from './node.ts';
@@ -42,6 +34,7 @@ import { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts';
 import { ReplicaSet } from './replica-set.ts';
 import { ReplicationController } from './replication-controller.ts';
 import { DeviceClass, ResourceClaimTemplate, ResourceSlice, ResourceV1ResourceClaim } from './resource.ts';
+import { ResourceQuota } from './resource-quota.ts';
 import { RuntimeClass } from './runtime-class.ts';
 import { PriorityClass } from './scheduling.ts';
 import { Secret } from './secret.ts';

@@ -1,0 +1,45 @@
+/**
+ * Admission: who looks at a write before it is committed, in this order.
+ *
+ * Every plugin's `mutate` runs in list order, then the object is prepared and validated, then every `validate` runs in list order; quota
+ * comes last of all, as a claim. So: built-in mutation → mutating policies → mutating webhooks → validation → built-in checks → validating
+ * policies → validating webhooks → quota. A plugin with nothing to do returns undefined synchronously.
+ */
+import type { EscalationCheck } from '../rbac-escalation.ts';
+import type { Resources } from '../resources.ts';
+import type { AdmissionPlugin } from '../write.ts';
+import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
+import { escalationAdmission } from './escalation.ts';
+import { limitRanger } from './limit-ranger.ts';
+import { namespaceLifecycle } from './namespace-lifecycle.ts';
+import { nodeRestriction } from './node-restriction.ts';
+import { defaultTolerations, podPriority } from './pod-defaults.ts';
+import { runtimeClassAdmission } from './runtime-class.ts';
+import { serviceAccountAdmission } from './service-account.ts';
+import { claimResize } from './storage-objects.ts';
+
+export interface AdmissionOptions {
+  resources: Resources;
+  checkEscalation?: EscalationCheck | undefined;
+}
+
+/** The plugins in their order. */
+export function createAdmission({ resources, checkEscalation }: AdmissionOptions): AdmissionPlugin[] {
+  const core = (plural: string) => resources.stored('', 'v1', plural);
+  const [pods, claims] = [core('pods'), core('persistentvolumeclaims')];
+  const storageClasses = resources.stored('storage.k8s.io', 'v1', 'storageclasses');
+  const ingresses = resources.stored('networking.k8s.io', 'v1', 'ingresses');
+  return [
+    namespaceLifecycle(core('namespaces')),
+    limitRanger(core('limitranges'), pods, claims),
+    serviceAccountAdmission(pods, core('serviceaccounts')),
+    nodeRestriction(pods, core('nodes')),
+    podPriority(pods, resources.stored('scheduling.k8s.io', 'v1', 'priorityclasses')),
+    defaultTolerations(pods),
+    defaultStorageClass(claims, storageClasses),
+    claimResize(claims, storageClasses),
+    runtimeClassAdmission(pods, resources.stored('node.k8s.io', 'v1', 'runtimeclasses')),
+    defaultIngressClass(ingresses, resources.stored('networking.k8s.io', 'v1', 'ingressclasses')),
+    ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
+  ];
+}
