@@ -25,7 +25,6 @@ import { OpenApi } from './openapi.ts';
 import { answerPath, type Documents } from './paths.ts';
 import { createPipeline, type Step } from './pipeline.ts';
 import { ResourceQuotas } from './quota/resource-quotas.ts';
-import { ResourceQuotas } from './quota/resource-quotas.ts';
 import type { EscalationCheck } from './rbac-escalation.ts';
 import type { Context, Outcome, PathRoute, ResourceRoute } from './request.ts';
 import { cacheKeyOf, Resources, ROOT } from './resources.ts';
@@ -113,7 +112,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     clock,
     onFailure: error => log.warn('the status of quotas can not be written', { error }),
   });
-  const quotas = new ResourceQuotas({ resources, clock, onFailure: error => log.warn('the status of quotas can not be written', { error }) });
   const writer = new Writer({
     store,
     clock,
@@ -175,7 +173,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]();
       sweeper[Symbol.dispose]();
-      quotas[Symbol.dispose]();
       quotas[Symbol.dispose]();
       await addresses[Symbol.asyncDispose]();
       await cache[Symbol.asyncDispose]();
