@@ -370,8 +370,6 @@ describe('what people type into kubectl', () => {
     const config = file('ssa.yaml', 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: ssa }\n');
     assert.match(await refused('apply', '--server-side', '-f', config), /server-side apply/i);
     for (const manifest of [
-      'apiVersion: v1\nkind: ResourceQuota\nmetadata: { name: x }\nspec: { hard: { pods: "1" } }\n',
-      'apiVersion: v1\nkind: LimitRange\nmetadata: { name: x }\nspec: { limits: [] }\n',
       'apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: xs.x.test }\nspec: { group: x.test, scope: Namespaced, names: { plural: xs, kind: X }, versions: [] }\n',
     ]) {
       const said = await refused('create', '-f', file('refused.yaml', manifest));
