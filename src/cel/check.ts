@@ -1,0 +1,410 @@
+import { OPTIONAL_ELEMENT, STRUCT } from './desugar.ts';
+import { CompileError } from './errors.ts';
+import { expandMacro } from './macros.ts';
+import type { Entry, Item, Node } from './nodes.ts';
+import { type FunctionTable, NAMESPACES, type Overload } from './overload.ts';
+import type { Parsed, Syntax } from './parse.ts';
+import {
+  BOOL,
+  BYTES,
+  type CelField,
+  type CelType,
+  DOUBLE,
+  DYN,
+  formatType,
+  INT,
+  isAssignable,
+  joinTypes,
+  listOf,
+  mapOf,
+  NULL,
+  type ObjectType,
+  optionalOf,
+  substitute,
+  TYPE,
+  UINT,
+} from './types.ts';
+import { type CelValue, TypeValue, Uint } from './values.ts';
+
+/** What an expression may refer to. */
+export interface Environment {
+  variables: Readonly<Record<string, CelType>>;
+  functions: FunctionTable;
+  /** The type of a message name in `Name{…}`, undefined when there is none. */
+  structs?: (name: string) => ObjectType | undefined;
+}
+
+/** Names bound by macros, innermost first. */
+export interface Scope {
+  name: string;
+  slot: number;
+  type: CelType;
+  outer: Scope | undefined;
+}
+
+const TYPE_NAMES = new Map(
+  ['bool', 'int', 'uint', 'double', 'string', 'bytes', 'list', 'map', 'type', 'null_type', 'optional_type'].map(name => [name, name]),
+);
+const BINARY = new Set(['==', '!=', '<', '<=', '>', '>=', '+', '-', '*', '/', '%']);
+
+/** Gives every part of an expression its type. @throws CompileError at the first part that has none */
+export class Checker {
+  readonly #environment: Environment;
+  readonly #parsed: Parsed;
+  /** Root variables that the expression reads. */
+  readonly roots = new Set<string>();
+  /** Local variables in use at once. */
+  slots = 0;
+
+  constructor(environment: Environment, parsed: Parsed) {
+    this.#environment = environment;
+    this.#parsed = parsed;
+  }
+
+  check(syntax: Syntax, scope: Scope | undefined): Node {
+    const at = this.#parsed.toSource(syntax.pos);
+    switch (syntax.op) {
+      case 'value':
+        return constant(syntax.args, at);
+      case 'id':
+        return this.#identifier(syntax.args, scope, at);
+      case '.':
+      case '.?':
+        return this.#select(syntax, scope);
+      case '[]':
+      case '[?]':
+        return this.#index(this.check(syntax.args[0], scope), this.check(syntax.args[1], scope), syntax.op === '[?]', at);
+      case 'call':
+        return this.#call(syntax.args[0], syntax.args[1], syntax, scope);
+      case 'rcall':
+        return this.#member(...syntax.args, scope);
+      case 'list':
+        return this.#list(syntax.args, scope, at);
+      case 'map':
+        return this.#map(syntax.args, scope, at);
+      case '?:':
+        return this.#choose(syntax.args, scope, at);
+      case '&&':
+      case '||':
+        return this.#logical(syntax.op, syntax.args, scope);
+      case '!_':
+        return this.call('!_', this.#functions('!_'), [this.check(syntax.args, scope)], at);
+      case '-_':
+        return this.#negative(syntax.args, scope, at);
+      case 'in':
+        return this.#binary('@in', syntax.args, scope, 'in');
+      default:
+        if (BINARY.has(syntax.op)) return this.#binary(`_${syntax.op}_`, syntax.args as [Syntax, Syntax], scope, syntax.op);
+        throw new CompileError(`unsupported operator '${(syntax as Syntax).op}'`, at);
+    }
+  }
+
+  /** A slot for a variable that a macro binds. */
+  takeSlot(): number {
+    return this.slots++;
+  }
+
+  /** Where a parsed node stands in the author's text. */
+  at(syntax: Syntax): number {
+    return this.#parsed.toSource(syntax.pos);
+  }
+
+  /** A call of the first overloads that fit. @throws CompileError when none does */
+  call(name: string, overloads: readonly Overload[], args: readonly Node[], at: number): Node {
+    const isSure = args.every(({ type }) => !hasDyn(type));
+    const fitting: Overload[] = [];
+    let result: CelType | undefined;
+    for (const overload of overloads) {
+      if (overload.params.length !== args.length) continue;
+      const bound = new Map<string, CelType>();
+      if (!overload.params.every((param, index) => isAssignable((args[index] as Node).type, param, bound))) continue;
+      fitting.push(overload);
+      const type = substitute(overload.result, bound);
+      result = result === undefined || formatType(result) === formatType(type) ? type : DYN;
+      if (isSure) break;
+    }
+    if (!result) {
+      const isMember = overloads[0]?.isMember === true;
+      const types = args.map(({ type }) => formatType(type));
+      const applied = isMember ? `${types[0]}.(${types.slice(1).join(', ')})` : `(${types.join(', ')})`;
+      throw new CompileError(`found no matching overload for '${name}' applied to '${applied}'`, at);
+    }
+    return { op: 'call', name, overloads: fitting, isSure: isSure && fitting.length === 1, args, type: result, at };
+  }
+
+  /** @throws CompileError unless the node is of the type */
+  expect(node: Node, type: CelType): Node {
+    if (!isAssignable(node.type, type))
+      throw new CompileError(`expected type '${formatType(type)}' but found '${formatType(node.type)}'`, node.at);
+    return node;
+  }
+
+  #functions(name: string): readonly Overload[] {
+    return this.#environment.functions.get(name) ?? [];
+  }
+
+  #identifier(name: string, scope: Scope | undefined, at: number): Node {
+    for (let local = scope; local; local = local.outer)
+      if (local.name === name) return { op: 'local', slot: local.slot, name, type: local.type, at };
+    const type = Object.hasOwn(this.#environment.variables, name) ? this.#environment.variables[name] : undefined;
+    if (type) {
+      this.roots.add(name);
+      return { op: 'root', name, type, at };
+    }
+    if (TYPE_NAMES.has(name)) return { op: 'const', value: new TypeValue(name), type: TYPE, at };
+    throw new CompileError(`undeclared reference to '${name}' (in container '')`, at);
+  }
+
+  #isName(syntax: Syntax, name: string, scope: Scope | undefined): boolean {
+    if (syntax.op !== 'id' || syntax.args !== name || Object.hasOwn(this.#environment.variables, name)) return false;
+    for (let local = scope; local; local = local.outer) if (local.name === name) return false;
+    return true;
+  }
+
+  #select(syntax: Extract<Syntax, { op: '.' | '.?' }>, scope: Scope | undefined): Node {
+    const [operand, field] = syntax.args;
+    const path = pathOf(syntax);
+    if (path === 'google.protobuf.Timestamp' || path === 'google.protobuf.Duration')
+      return { op: 'const', value: new TypeValue(path), type: TYPE, at: this.at(syntax) };
+    const dot = this.#parsed.toSource(this.#parsed.text.lastIndexOf('.', syntax.pos - 1));
+    return this.select(this.check(operand, scope), field, dot, { isOptional: syntax.op === '.?' });
+  }
+
+  /** A field of an object or a key of a map. */
+  select(target: Node, field: string, at: number, { isTest = false, isOptional = false } = {}): Node {
+    const inner = target.type.kind === 'optional' ? target.type.element : target.type;
+    const makesOptional = isOptional || (target.type.kind === 'optional' && !isTest);
+    const make = (type: CelType, declared?: CelField): Node => ({
+      op: 'select',
+      target,
+      field,
+      declared,
+      isTest,
+      isOptional,
+      type: isTest ? BOOL : makesOptional ? optionalOf(type) : type,
+      at,
+    });
+    if (inner.kind === 'dyn') return make(DYN);
+    if (inner.kind === 'map') return make(inner.value);
+    if (inner.kind === 'object') {
+      const declared = inner.fields.get(field);
+      if (!declared) throw new CompileError(`undefined field '${field}'`, at);
+      return make(declared.type, declared);
+    }
+    throw new CompileError(`type '${formatType(target.type)}' does not support field selection`, at);
+  }
+
+  #index(target: Node, key: Node, isOptional: boolean, at: number): Node {
+    const inner = target.type.kind === 'optional' ? target.type.element : target.type;
+    const wrap = (type: CelType) => (isOptional || target.type.kind === 'optional' ? optionalOf(type) : type);
+    const make = (type: CelType): Node => ({ op: 'index', target, key, isOptional, type: wrap(type), at });
+    if (inner.kind === 'dyn') return make(DYN);
+    if (inner.kind === 'list' && isAssignable(key.type, INT)) return make(inner.element);
+    if (inner.kind === 'list' && (key.type.kind === 'uint' || key.type.kind === 'double')) return make(inner.element);
+    if (inner.kind === 'map' && isAssignable(key.type, inner.key)) return make(inner.value);
+    throw new CompileError(`found no matching overload for '_[_]' applied to '(${formatType(target.type)}, ${formatType(key.type)})'`, at);
+  }
+
+  #call(name: string, args: readonly Syntax[], syntax: Syntax, scope: Scope | undefined): Node {
+    const macro = expandMacro(this, name, undefined, args, scope, this.at(syntax));
+    if (macro) return macro;
+    const at = this.#parenthesis(syntax.pos + name.length);
+    const overloads = this.#functions(name);
+    const nodes = args.map(arg => this.check(arg, scope));
+    if (overloads.length === 0) throw new CompileError(`undeclared reference to '${name}' (in container '')`, at);
+    return this.call(name, overloads, nodes, at);
+  }
+
+  #member(name: string, receiver: Syntax, args: readonly Syntax[], scope: Scope | undefined): Node {
+    const at = this.#parenthesis(receiver.end);
+    if (name === STRUCT) return this.#struct(receiver, args[0], scope, at);
+    if (this.#isName(receiver, 'cel', scope) && name === 'bind') return this.#bind(args, scope, at);
+    for (const namespace of NAMESPACES) {
+      if (!this.#isName(receiver, namespace, scope)) continue;
+      const nodes = args.map(arg => this.check(arg, scope));
+      if (namespace === 'math' && (name === 'greatest' || name === 'least') && nodes.length > 2)
+        return this.#fold(`math.${name}`, nodes, at);
+      const overloads = this.#functions(`${namespace}.${name}`);
+      if (overloads.length === 0) throw new CompileError(`undeclared reference to '${namespace}.${name}' (in container '')`, at);
+      return this.call(`${namespace}.${name}`, overloads, nodes, at);
+    }
+    const macro = expandMacro(this, name, receiver, args, scope, at);
+    if (macro) return macro;
+    const nodes = [this.check(receiver, scope), ...args.map(arg => this.check(arg, scope))];
+    const overloads = this.#functions(`.${name}`);
+    if (overloads.length === 0) throw new CompileError(`undeclared reference to '${name}' (in container '')`, at);
+    return this.call(name, overloads, nodes, at);
+  }
+
+  /** `math.greatest(a, b, c)` as pairs. */
+  #fold(name: string, nodes: readonly Node[], at: number): Node {
+    return nodes.slice(1).reduce((left, right) => this.call(name, this.#functions(name), [left, right], at), nodes[0] as Node);
+  }
+
+  #bind(args: readonly Syntax[], scope: Scope | undefined, at: number): Node {
+    const [variable, value, expression] = args;
+    if (args.length !== 3 || variable?.op !== 'id' || !value || !expression)
+      throw new CompileError('cel.bind() variable names must be simple identifiers', at);
+    const init = this.check(value, scope);
+    const slot = this.takeSlot();
+    const body = this.check(expression, { name: variable.args, slot, type: init.type, outer: scope });
+    return { op: 'bind', slot, init, body, type: body.type, at };
+  }
+
+  #binary(name: string, [first, second]: readonly [Syntax, Syntax], scope: Scope | undefined, sign: string): Node {
+    const args = [this.check(first, scope), this.check(second, scope)];
+    const at = this.#parsed.toSource(Math.max(0, this.#parsed.text.indexOf(sign, first.end)));
+    if (name === '_==_' || name === '_!=_') {
+      const [left, right] = args as [Node, Node];
+      if (!joinTypes(left.type, right.type))
+        throw new CompileError(
+          `found no matching overload for '${name}' applied to '(${formatType(left.type)}, ${formatType(right.type)})'`,
+          at,
+        );
+    }
+    return this.call(name, this.#functions(name), args, at);
+  }
+
+  #negative(operand: Syntax, scope: Scope | undefined, at: number): Node {
+    if (operand.op === 'value' && typeof operand.args === 'bigint') return constant(-operand.args, at);
+    if (operand.op === 'value' && typeof operand.args === 'number') return constant(-operand.args, at);
+    return this.call('-_', this.#functions('-_'), [this.check(operand, scope)], at);
+  }
+
+  #logical(sign: '&&' | '||', [first, second]: readonly [Syntax, Syntax], scope: Scope | undefined): Node {
+    const left = this.check(first, scope);
+    const right = this.check(second, scope);
+    const at = this.#parsed.toSource(Math.max(0, this.#parsed.text.indexOf(sign, first.end)));
+    this.expect(left, BOOL);
+    this.expect(right, BOOL);
+    return { op: sign === '&&' ? 'and' : 'or', left, right, type: BOOL, at };
+  }
+
+  #choose([condition, consequent, alternate]: readonly [Syntax, Syntax, Syntax], scope: Scope | undefined, start: number): Node {
+    const test = this.check(condition, scope);
+    const yes = this.check(consequent, scope);
+    const no = this.check(alternate, scope);
+    const type = joinTypes(yes.type, no.type);
+    if (!type || !isAssignable(test.type, BOOL)) {
+      const types = [test, yes, no].map(node => formatType(node.type)).join(', ');
+      throw new CompileError(`found no matching overload for '_?_:_' applied to '(${types})'`, start);
+    }
+    return { op: 'choose', test, yes, no, type, at: start };
+  }
+
+  #list(elements: readonly Syntax[], scope: Scope | undefined, at: number): Node {
+    const items: Item[] = elements.map(element => this.#element(element, scope));
+    let type: CelType | undefined;
+    for (const { node, isOptional } of items) {
+      const item = isOptional && node.type.kind === 'optional' ? node.type.element : node.type;
+      type = type === undefined ? item : this.#join(type, item, node.at);
+    }
+    return { op: 'list', items, type: listOf(type ?? DYN, items.length), at };
+  }
+
+  #element(element: Syntax, scope: Scope | undefined): Item {
+    const inner = optionalElement(element);
+    const node = this.check(inner ?? element, scope);
+    if (inner && node.type.kind !== 'optional' && node.type.kind !== 'dyn')
+      throw new CompileError(`expected type 'optional_type' but found '${formatType(node.type)}'`, node.at);
+    return { node, isOptional: inner !== undefined };
+  }
+
+  #map(pairs: readonly (readonly [Syntax, Syntax])[], scope: Scope | undefined, at: number): Node {
+    let keyType: CelType | undefined;
+    let valueType: CelType | undefined;
+    const entries: Entry[] = pairs.map(([keySyntax, valueSyntax]) => {
+      const { node: key, isOptional } = this.#key(keySyntax, scope);
+      const value = this.check(valueSyntax, scope);
+      const type = isOptional && value.type.kind === 'optional' ? value.type.element : value.type;
+      keyType = keyType === undefined ? key.type : this.#join(keyType, key.type, key.at);
+      valueType = valueType === undefined ? type : this.#join(valueType, type, value.at);
+      return { key, value, isOptional };
+    });
+    return { op: 'map', entries, struct: undefined, type: mapOf(keyType ?? DYN, valueType ?? DYN, entries.length), at };
+  }
+
+  #key(syntax: Syntax, scope: Scope | undefined): Item {
+    const inner = optionalElement(syntax);
+    return { node: this.check(inner ?? syntax, scope), isOptional: inner !== undefined };
+  }
+
+  #struct(receiver: Syntax, literal: Syntax | undefined, scope: Scope | undefined, at: number): Node {
+    const name = pathOf(receiver);
+    const type = name === undefined ? undefined : this.#environment.structs?.(name);
+    if (!type || literal?.op !== 'map') throw new CompileError(`undeclared reference to '${name ?? ''}' (in container '')`, at);
+    const entries: Entry[] = literal.args.map(([keySyntax, valueSyntax]) => {
+      const inner = optionalElement(keySyntax);
+      const key = inner ?? keySyntax;
+      if (key.op !== 'id') throw new CompileError('Syntax error: a field name is expected', this.at(key));
+      const value = this.check(valueSyntax, scope);
+      const given = inner && value.type.kind === 'optional' ? value.type.element : value.type;
+      const declared = type.fields.get(key.args);
+      if (!declared && type.fields.size > 0) throw new CompileError(`undefined field '${key.args}'`, this.at(key));
+      if (declared && !isAssignable(given, declared.type))
+        throw new CompileError(
+          `expected type of field '${key.args}' is '${formatType(declared.type)}' but provided type is '${formatType(given)}'`,
+          this.at(key),
+        );
+      const property = declared?.property ?? key.args;
+      return { key: constant(property, this.at(key)), value, isOptional: inner !== undefined };
+    });
+    return { op: 'map', entries, struct: type.name, type, at };
+  }
+
+  #join(a: CelType, b: CelType, at: number): CelType {
+    const joined = joinTypes(a, b);
+    if (!joined) throw new CompileError(`expected type '${formatType(a)}' but found '${formatType(b)}'`, at);
+    return joined;
+  }
+
+  /** The offset of the parenthesis that opens the arguments after `from`. */
+  #parenthesis(from: number): number {
+    const found = this.#parsed.text.indexOf('(', from);
+    return this.#parsed.toSource(found < 0 ? from : found);
+  }
+}
+
+function constant(value: unknown, at: number): Node {
+  const make = (value: CelValue, type: CelType): Node => ({ op: 'const', value, type, at });
+  switch (typeof value) {
+    case 'bigint':
+      if (value > 2n ** 63n - 1n || value < -(2n ** 63n)) throw new CompileError('Syntax error: invalid int literal', at);
+      return make(value, INT);
+    case 'number':
+      return make(value, DOUBLE);
+    case 'string':
+      return make(value, { kind: 'string', maxSize: value.length });
+    case 'boolean':
+      return make(value, BOOL);
+  }
+  if (value === null) return make(null, NULL);
+  if (value instanceof Uint8Array) return make(value, { ...BYTES, maxSize: value.length } as CelType);
+  return make(new Uint(BigInt((value as { value: bigint }).value)), UINT);
+}
+
+/** The written-out path `a.b.c`, undefined for anything else. */
+export function pathOf(syntax: Syntax): string | undefined {
+  if (syntax.op === 'id') return syntax.args;
+  if (syntax.op !== '.') return undefined;
+  const rest = pathOf(syntax.args[0]);
+  return rest === undefined ? undefined : `${rest}.${syntax.args[1]}`;
+}
+
+function optionalElement(syntax: Syntax): Syntax | undefined {
+  return syntax.op === 'rcall' && syntax.args[0] === OPTIONAL_ELEMENT ? syntax.args[2][0] : undefined;
+}
+
+function hasDyn(type: CelType): boolean {
+  switch (type.kind) {
+    case 'dyn':
+      return true;
+    case 'list':
+    case 'optional':
+      return hasDyn(type.element);
+    case 'map':
+      return hasDyn(type.key) || hasDyn(type.value);
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,28 @@
+/** A failure of an expression while it runs. */
+export class CelError extends Error {
+  override readonly name = 'CelError';
+}
+
+/** The expression has used up its cost or its time: no operator may absorb it. */
+export class BudgetExceeded extends Error {
+  override readonly name = 'BudgetExceeded';
+}
+
+/** A failure while an expression is read or checked, at an offset of its text. */
+export class CompileError extends Error {
+  override readonly name = 'CompileError';
+  readonly offset: number;
+  constructor(message: string, offset: number) {
+    super(message);
+    this.offset = offset;
+  }
+}
+
+/** The text as upstream prints it: `ERROR: <input>:1:6: why`, the line, and a mark below. */
+export function formatError(text: string, message: string, offset: number): string {
+  const before = text.slice(0, offset);
+  const line = before.split('\n').length;
+  const column = offset - (before.lastIndexOf('\n') + 1);
+  const shown = text.split('\n')[line - 1] ?? '';
+  return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${shown}\n | ${'.'.repeat(column)}^`;
+}
