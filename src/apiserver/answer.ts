@@ -1,5 +1,6 @@
 import { UmiakError } from '#base/errors.ts';
 import type { Store } from '#store/store.ts';
+import { fieldManagerOf } from './apply/field-manager.ts';
 import { type Decoded, isDryRun, readObject } from './decode.ts';
 import { readDeleteOptions } from './delete-options.ts';
 import type { DeleteOptions } from './deletion.ts';
@@ -65,9 +66,11 @@ function noComponents({ route: { name, served } }: Context<ResourceRoute>): Outc
 }
 
 /** Whose write the request is. */
-export function targetOf({ route, identity, query, warnings }: Context<ResourceRoute>, served: Stored): Target {
+export function targetOf(context: Context<ResourceRoute>, served: Stored): Target {
+  const { route, identity, query, warnings } = context;
   const { namespace, name, subresource } = route;
-  return { served, namespace, name, subresource, identity, dryRun: isDryRun(query), warnings };
+  const owner = { manager: fieldManagerOf(context), subresource };
+  return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings };
 }
 
 function get({ route: { namespace, name } }: Context<ResourceRoute>, served: Stored): Outcome {
@@ -124,7 +127,7 @@ const CREATED_BY_UPDATE = new Set([
 ]);
 
 async function patch(context: Context<ResourceRoute>, served: Stored, writer: Writer): Promise<Written> {
-  return await writer.update(targetOf(context, served), { change: await patchOf(context, served) });
+  return await writer.update(targetOf(context, served), await patchOf(context, served));
 }
 
 async function remove(context: Context<ResourceRoute>, served: Stored, writer: Writer): Promise<Outcome> {

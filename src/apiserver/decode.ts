@@ -9,6 +9,8 @@ import { badRequest } from './status.ts';
 export interface Decoded {
   object: KubeObject;
   missing: FieldCause[];
+  /** Its `managedFields` are made already. */
+  isTracked?: boolean;
 }
 
 /** The `fieldValidation` parameter; by default unknown fields are warned of. @throws `BadRequest` */

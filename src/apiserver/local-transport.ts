@@ -112,7 +112,8 @@ function toApiRequest({ method, path, body, contentType = 'application/json', si
   return {
     method,
     url: path,
-    headers: { 'content-type': contentType },
+    // Whose fields its writes are: the component's name.
+    headers: { 'content-type': contentType, 'user-agent': identity.name.slice(identity.name.lastIndexOf(':') + 1) },
     identity,
     signal: signal ?? NEVER,
     readBody: async () => (body === undefined ? EMPTY : Buffer.from(JSON.stringify(body))),

@@ -28,7 +28,6 @@ export function prepareMetadataForCreate(served: Served, object: KubeObject, now
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.selfLink;
   metadata.resourceVersion = '';
-  delete metadata.managedFields;
   if (countsGenerations(served, object)) metadata.generation = 1;
   else delete metadata.generation;
   if (hasStatusSubresource(served)) delete (object as WithSpec).status;
@@ -48,7 +47,6 @@ export function prepareMetadataForUpdate(served: Served, object: KubeObject, old
     'generateName',
   ]);
   delete metadata.selfLink;
-  delete metadata.managedFields;
   if (hasStatusSubresource(served)) keep(object as WithSpec, old as WithSpec, ['status']);
 }
 
@@ -77,7 +75,7 @@ let lastSecond = Number.NaN;
 let lastTime = '';
 
 /** `toTime`, remembered for the second. */
-function timeOf(ms: number): string {
+export function timeOf(ms: number): string {
   const second = Math.floor(ms / 1000);
   if (second !== lastSecond) {
     lastSecond = second;

@@ -139,7 +139,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       ca: pki.authority.certificate,
       cert: credentials.client.certificate,
       key: credentials.client.key,
-      userAgent: `umiak-agent/${VERSION}`,
+      userAgent: `kubelet/${VERSION} (umiak agent)`,
       connections: 8,
     }),
   );

@@ -1,33 +1,43 @@
 import { UmiakError } from '#base/errors.ts';
 import type { KubeObject } from '#kinds/kind.ts';
+import { APPLY, applyOf } from '../apply/apply-patch.ts';
 import { mediaTypeOf, parseBody } from '../body.ts';
 import { type Decoded, toObject } from '../decode.ts';
 import type { Context, ResourceRoute } from '../request.ts';
 import type { Stored } from '../resources.ts';
 import { badRequest } from '../status.ts';
+import type { UpdateOptions } from '../writer.ts';
 import { applyJsonPatch } from './json-patch.ts';
 import { applyMergePatch } from './merge-patch.ts';
 import { applyStrategicMergePatch } from './strategic-merge.ts';
 
 /** Reads the request's patch; gives what makes the patched object from the current one, checked and defaulted as if it had been sent whole. */
-export async function patchOf(context: Context<ResourceRoute>, served: Stored): Promise<(current: KubeObject) => Decoded> {
+export async function patchOf(context: Context<ResourceRoute>, served: Stored): Promise<UpdateOptions> {
   const { request, route } = context;
   const type = mediaTypeOf(request.headers['content-type']);
+  if (type === APPLY) return await applyOf(context, served);
+  refuseForce(context);
   const bytes = await request.readBody();
   const apply = applierOf(type, served.kind.type, bytes);
   let warned = false;
-  return current => {
+  const change = (current: KubeObject): Decoded => {
     const before = context.warnings.length;
     const revision = current.metadata.resourceVersion;
+    const { managedFields } = current.metadata;
     const patched = apply(current) as KubeObject;
+    // Ours, and large: checked only when the patch brings others.
+    const isKept = managedFields !== undefined && patched?.metadata?.managedFields === managedFields;
+    if (isKept) delete patched.metadata.managedFields;
     // The current object's own revision makes no condition: only one that the patch itself brings does.
     if (patched?.metadata?.resourceVersion === revision) patched.metadata.resourceVersion = '';
     const decoded = toObject({ ...context, route: { ...route, verb: 'update' } }, served.kind, patched);
+    if (isKept) decoded.object.metadata.managedFields = managedFields;
     served.kind.defaults?.(decoded.object);
     if (warned) context.warnings.length = before;
     warned = true;
     return decoded;
   };
+  return { change };
 }
 
 /** What applies the patch in `bytes` to an object of the schema type `schemaType`. It may change what it is given. @throws `BadRequest`, `UnsupportedMediaType` */
@@ -43,17 +53,21 @@ export function applierOf(type: string, schemaType: string, bytes: Buffer): (cur
       objectIn(bytes);
       return current => applyStrategicMergePatch(schemaType, current, parseBody(bytes, 'json'));
     }
-    case 'application/apply-patch+yaml':
-      throw new UmiakError(
-        'UnsupportedMediaType',
-        'server-side apply is not supported yet: use client-side apply (kubectl apply without --server-side)',
-      );
     default:
       throw new UmiakError(
         'UnsupportedMediaType',
-        'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json',
+        'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml',
       );
   }
+}
+
+/** @throws `Invalid` for `force` where nothing is applied */
+function refuseForce({ query }: Context): void {
+  if (!query.get('force')) return;
+  const message = 'Forbidden: may not be specified for non-apply patch';
+  throw new UmiakError('Invalid', `PatchOptions.meta.k8s.io "" is invalid: force: ${message}`, {
+    details: { group: 'meta.k8s.io', kind: 'PatchOptions', causes: [{ reason: 'FieldValueForbidden', message, field: 'force' }] },
+  });
 }
 
 function objectIn(bytes: Buffer): void {

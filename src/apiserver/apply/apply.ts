@@ -1,0 +1,103 @@
+import type { KubeObject } from '#kinds/kind.ts';
+import { compare } from './compare.ts';
+import { applyConflict } from './conflicts.ts';
+import { difference, type FieldSet, intersection, isEmpty, isEqual, isSubset, union } from './field-set.ts';
+import { fieldsOfLastApplied } from './last-applied.ts';
+import { leavesOf, withStructs } from './leaves.ts';
+import { disown, type Entry, isSame, readEntries, writeEntries } from './managed-fields.ts';
+import { merge, removeItems } from './merge.ts';
+import { Differences, type Writing } from './ownership.ts';
+import { rootShapeOf, type Shape } from './shape.ts';
+
+export interface Application extends Writing {
+  /** What the manager wants; in the served version. */
+  config: KubeObject;
+  /** Takes what others own, instead of a conflict. */
+  force: boolean;
+  /** Makes a whole object of what was merged: checked, in canonical form, defaulted. */
+  complete(merged: object): KubeObject;
+}
+
+/** Owns what was there before ownership was tracked. */
+const BEFORE = 'before-first-apply';
+
+/**
+ * The object that an apply makes of the live one, with its `managedFields`: the configuration merged over it, and without what the
+ * manager applied the last time, does not any more, and nobody else owns. Applying the same again changes nothing.
+ * @throws `Conflict` with a cause for each field that somebody else owns with another value
+ */
+export function planApply(application: Application, live: KubeObject | undefined): KubeObject {
+  const { served, manager, subresource, now, config, complete } = application;
+  const shape = rootShapeOf(served.kind, subresource);
+  const own: Entry = {
+    manager,
+    operation: 'Apply',
+    apiVersion: served.apiVersion,
+    subresource,
+    time: now,
+    fields: leavesOf(shape, config),
+  };
+  if (!live) {
+    const object = complete(config);
+    object.metadata.managedFields = writeEntries([own])!;
+    return object;
+  }
+  const entries = entriesOf(live, shape, application);
+  const last = entries.find(entry => isSame(entry, own));
+  const others = entries.filter(entry => entry !== last);
+  const bare = { ...live, metadata: { ...live.metadata } };
+  delete bare.metadata.managedFields;
+  const merged = merge(shape, bare, config) as object;
+  const object = complete(last ? prune(shape, merged, last.fields, [own, ...others]) : merged);
+  const differences = new Differences(served, subresource, live, object);
+  const { changed, removed } = differences.at(served.apiVersion);
+  refuseConflicts(application, shape, live, others, differences);
+  const left = disown(others, ({ apiVersion }) => differences.touchedAt(apiVersion));
+  // The time says when the manager last made a difference.
+  if (last && isEmpty(changed) && isEmpty(removed) && isEqual(last.fields, own.fields)) own.time = last.time;
+  const managedFields = writeEntries([...left, own]);
+  if (managedFields) object.metadata.managedFields = managedFields;
+  return object;
+}
+
+function entriesOf(live: KubeObject, shape: Shape, { served, now }: Application): Entry[] {
+  const entries = readEntries(live.metadata.managedFields);
+  if (entries.length > 0) return entries;
+  const { changed: fields } = compare(shape, {}, live);
+  return [{ manager: BEFORE, operation: 'Update', apiVersion: served.apiVersion, subresource: '', time: now, fields }];
+}
+
+/** `merged` without what was applied the last time and is not owned by any of the `entries` now. */
+function prune(shape: Shape, merged: object, last: FieldSet, entries: readonly Entry[]): object {
+  if (isSubset(last, entries[0]!.fields)) return merged;
+  const lost = withStructs(shape, last);
+  const owned = withStructs(shape, entries.map(({ fields }) => fields).reduce(union));
+  const present = leavesWithStructs(shape, merged);
+  const without = (items: FieldSet): object => (removeItems(shape, merged, items) as object | undefined) ?? {};
+  // Removing an item takes all that is in it: what somebody owns there comes back, and then what nobody applied the last time.
+  const ownedStays = without(difference(present, union(leavesWithStructs(shape, without(lost)), owned)));
+  return without(intersection(difference(present, leavesWithStructs(shape, ownedStays)), lost));
+}
+
+function leavesWithStructs(shape: Shape, value: object): FieldSet {
+  return withStructs(shape, leavesOf(shape, value));
+}
+
+function refuseConflicts(
+  { force, manager, served }: Application,
+  shape: Shape,
+  live: KubeObject,
+  others: readonly Entry[],
+  differences: Differences,
+): void {
+  if (force) return;
+  const conflicts: Entry[] = [];
+  // What kubectl applied on the client's side before is its own, whoever stands there for it.
+  const allowed = manager === 'kubectl' ? fieldsOfLastApplied(shape, live, served.apiVersion) : undefined;
+  for (const entry of others) {
+    let fields = intersection(entry.fields, differences.at(entry.apiVersion).changed);
+    if (allowed) fields = difference(fields, allowed);
+    if (!isEmpty(fields)) conflicts.push({ ...entry, fields });
+  }
+  if (conflicts.length > 0) throw applyConflict(conflicts);
+}
