@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import { type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
+import { lockFileWhenFree } from '#linux/lock.ts';
 import { AttachQueue } from './attach-queue.ts';
 import { EngineCgroups } from './cgroups.ts';
 import { ContainerLife } from './container-life.ts';
@@ -49,6 +50,9 @@ export interface EngineOptions {
   bootId?: string;
 }
 
+/** For a child that a killed engine was just starting to become the program it is to be. */
+const LOCK_TIMEOUT_MS = 10_000;
+
 /** Opens the engine, comparing what was recorded with what is there: what runs is adopted, what ended is known, what is half made is cleaned away. */
 export async function openEngine({
   dataDir,
@@ -65,6 +69,7 @@ export async function openEngine({
   for (const directory of [paths.sandboxes, paths.containers]) mkdirSync(directory, { recursive: true, mode: 0o711 });
   for (const directory of [paths.bundles, paths.exits]) mkdirSync(directory, { recursive: true, mode: 0o700 });
 
+  const lock = await lockFileWhenFree(paths.lock, `the engine in ${runDir}`, LOCK_TIMEOUT_MS);
   const layout = readCgroupLayout();
   const host = readHostFacts(layout);
   const ledger = new Ledger(paths);
@@ -78,11 +83,17 @@ export async function openEngine({
   const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, clock, bootId });
   const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
 
-  await recover({ paths, ledger, cgroups, runs, networks, bootId });
-  return new LocalEngine({ ledger, cgroups, events, runs, containers, sandboxes, streams, clock });
+  try {
+    await recover({ paths, ledger, cgroups, runs, networks, bootId });
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+  return new LocalEngine({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, clock });
 }
 
 interface Parts {
+  lock: Disposable;
   ledger: Ledger;
   cgroups: EngineCgroups;
   events: EventFeed;
@@ -103,8 +114,9 @@ export class LocalEngine implements Engine {
   readonly #sandboxes: SandboxLife;
   readonly #streams: ContainerStreams;
   readonly #clock: Clock;
+  readonly #lock: Disposable;
 
-  constructor({ ledger, cgroups, events, runs, containers, sandboxes, streams, clock }: Parts) {
+  constructor({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, clock }: Parts) {
     this.#ledger = ledger;
     this.#cgroups = cgroups;
     this.#events = events;
@@ -113,6 +125,7 @@ export class LocalEngine implements Engine {
     this.#sandboxes = sandboxes;
     this.#streams = streams;
     this.#clock = clock;
+    this.#lock = lock;
   }
 
   // ——— sandboxes ———
@@ -235,6 +248,7 @@ export class LocalEngine implements Engine {
     this.#runs[Symbol.dispose]();
     this.#events.clear();
     await this.#streams[Symbol.asyncDispose]();
+    this.#lock[Symbol.dispose]();
   }
 }
 

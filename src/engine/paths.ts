@@ -4,6 +4,8 @@ export class EnginePaths {
   readonly containers: string;
   readonly bundles: string;
   readonly exits: string;
+  /** Held by the one engine that acts on all this. */
+  readonly lock: string;
   /** The root file system of pause containers. */
   readonly pauseRoot: string;
 
@@ -15,6 +17,7 @@ export class EnginePaths {
     this.bundles = `${runDir}/engine/bundles`;
     this.pauseRoot = `${dataDir}/engine/pause`;
     this.exits = `${runDir}/engine/exits`;
+    this.lock = `${runDir}/engine/lock`;
     this.#runDir = runDir;
   }
 

@@ -1,5 +1,5 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { UmiakError } from '#base/errors.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { callInThread, check, declare, errno, SyscallError } from './libc.ts';
 
 const LOCK_EX = 2;
@@ -42,18 +42,42 @@ export function lockFile(path: string, purpose: string): Disposable {
   }
 }
 
-/** The same as soon as nobody else holds it. A thread of libuv's pool waits meanwhile. */
-export async function lockFileWhenFree(path: string): Promise<Disposable> {
-  const fd = openSync(path, 'a+', 0o600);
-  if ((await callInThread(flock, fd, LOCK_EX)) !== 0) {
-    closeSync(fd);
-    throw new UmiakError('InternalError', `flock ${path} failed`);
+/**
+ * The same as soon as nobody else holds it. A killed process's lock outlives it by the time that a child it was just starting needs to
+ * become another program: who has waited knows that no such child is left. A thread of libuv's pool waits meanwhile.
+ * @throws `Conflict` when that takes longer than `timeoutMs`
+ */
+export async function lockFileWhenFree(path: string, purpose: string, timeoutMs: number): Promise<Disposable> {
+  try {
+    return lockFile(path, purpose);
+  } catch (error) {
+    if (!isUmiakError(error, 'Conflict')) throw error;
+    return await waitForLock(path, error, timeoutMs);
   }
-  return held(fd);
+}
+
+async function waitForLock(path: string, refusal: UmiakError, timeoutMs: number): Promise<Disposable> {
+  const fd = openSync(path, 'a+', 0o600);
+  const { promise, resolve, reject } = Promise.withResolvers<Disposable>();
+  const timer = setTimeout(() => reject(refusal), timeoutMs);
+  void callInThread(flock, fd, LOCK_EX).then(result => {
+    clearTimeout(timer);
+    if (result === 0) resolve(held(fd));
+    else reject(refusal);
+    // Granted too late, or not at all: nobody wants it any more.
+    promise.catch(() => closeSync(fd));
+  }, reject);
+  return promise;
 }
 
 function held(fd: number): Disposable {
   ftruncateSync(fd);
   writeSync(fd, `${process.pid}\n`);
-  return { [Symbol.dispose]: () => closeSync(fd) };
+  let isHeld = true;
+  return {
+    [Symbol.dispose]() {
+      if (isHeld) closeSync(fd);
+      isHeld = false;
+    },
+  };
 }

@@ -25,10 +25,10 @@ function addStatus(program: Command, config: ReadConfig): void {
     .description('what runs and where it is reached; exit code 1 unless all of it is ready')
     .addHelpText('after', '\nExamples:\n  umiak status\n  umiak status -o json')
     .action(async (options: Output, command: Command) => {
-      const [{ printStatus }, { stateOf }] = await Promise.all([import('#cli/status.ts'), import('./up.ts')]);
+      const [{ printStatus }, { stateNow }] = await Promise.all([import('#cli/status.ts'), import('./control-socket.ts')]);
       const read = await config();
       const paths = pathsOf(read);
-      const [server, agent] = await Promise.all((['server', 'agent'] as const).map(role => stateOf(role, read)));
+      const [server, agent] = await Promise.all((['server', 'agent'] as const).map(role => stateNow(paths.control(role))));
       const code = await printStatus(processStreams(), formOf(options, command), {
         instance: read.name,
         places: { ...read, ...paths, api: joinAddress(read.apiAddress) },

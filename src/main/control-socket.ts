@@ -89,6 +89,18 @@ export function listenTo(path: string, receive: (state: ProcessState) => void, s
   return promise;
 }
 
+/** What the process behind `path` says of itself now; undefined if there is none. */
+export async function stateNow(path: string): Promise<ProcessState | undefined> {
+  const { promise, resolve } = Promise.withResolvers<ProcessState | undefined>();
+  const stop = new AbortController();
+  const listening = await listenTo(path, resolve, stop.signal);
+  if (!listening) return undefined;
+  void listening.ended.then(() => resolve(undefined));
+  const state = await promise;
+  stop.abort();
+  return state;
+}
+
 export interface WhenOptions {
   /** What is waited for; default: it says that it is ready. */
   accept?: (state: ProcessState) => boolean;

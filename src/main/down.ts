@@ -49,7 +49,7 @@ async function endRoles(config: Config, say: (line: string) => void): Promise<Di
     })
       .then(() => endRole(role, config, say))
       .catch(() => {});
-    locks.use(await lockFileWhenFree(pathsOf(config).lock(role)));
+    locks.use(await lockFileWhenFree(pathsOf(config).lock(role), `the ${role} of instance ${config.name}`, 2 * END_MS));
     stop.abort();
     await ending;
   }

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import type { Clock, Log } from '#base/index.ts';
-import { lockFile } from '#linux/lock.ts';
+import { lockFileWhenFree } from '#linux/lock.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
-import { ControlSocket } from './control-socket.ts';
+import { ControlSocket, stateNow } from './control-socket.ts';
 import { PeerKeeper } from './peer-keeper.ts';
 import { LOOKS_AFTER_PEER, startRole } from './processes.ts';
 import { VERSION } from './version.ts';
@@ -18,11 +18,15 @@ export interface OpenRoleOptions {
   stack: AsyncDisposableStack;
 }
 
+const PATIENCE_MS = 5_000;
+
 /** What server and agent begin with: the instance's directories, the role's lock, its control socket, and an eye on the other. @throws `Conflict` */
 export async function openRole({ role, config, clock, log, signal, stack }: OpenRoleOptions): Promise<ControlSocket> {
   const paths = pathsOf(config);
   for (const directory of [config.dataDir, config.runDir, paths.logs]) mkdirSync(directory, { recursive: true, mode: 0o755 });
-  stack.use(lockFile(paths.lock(role), `the ${role} of instance ${config.name}`));
+  // A lock that nobody answers for is a dying process's, or of one that is about to listen.
+  const patienceMs = (await stateNow(paths.control(role))) ? 0 : PATIENCE_MS;
+  stack.use(await lockFileWhenFree(paths.lock(role), `the ${role} of instance ${config.name}`, patienceMs));
   const control = stack.use(await ControlSocket.open(paths.control(role), { role, pid: process.pid, version: VERSION, state: 'starting' }));
   if (process.env[LOOKS_AFTER_PEER]) {
     const peer = role === 'server' ? 'agent' : 'server';

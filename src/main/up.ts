@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { UmiakError } from '#base/index.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
-import { listenTo, type ProcessState, whenState } from './control-socket.ts';
+import { type ProcessState, stateNow, whenState } from './control-socket.ts';
 import { lastLines, startRole, startRoleHere } from './processes.ts';
 
 export interface UpResult {
@@ -23,7 +23,7 @@ export async function up(config: Config, say: (line: string) => void = () => {})
     });
   mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
   const roles = ['server', 'agent'] as const;
-  const present = await Promise.all(roles.map(role => stateOf(role, config)));
+  const present = await Promise.all(roles.map(role => stateNow(pathsOf(config).control(role))));
   const states = await Promise.all(
     roles.map((role, index) => {
       if (present[index]?.state === 'ready') return present[index];
@@ -49,18 +49,6 @@ export async function upInForeground(config: Config, signal: AbortSignal): Promi
   endAll();
   await Promise.all(ends);
   if (!signal.aborted) throw new UmiakError('ServiceUnavailable', `the ${first.role} ended by itself (exit code ${first.code})`);
-}
-
-/** What a role says of itself now; undefined if it does not run. */
-export async function stateOf(role: Role, config: Pick<Config, 'dataDir' | 'runDir'>): Promise<ProcessState | undefined> {
-  const { promise, resolve } = Promise.withResolvers<ProcessState | undefined>();
-  const stop = new AbortController();
-  const listening = await listenTo(pathsOf(config).control(role), resolve, stop.signal);
-  if (!listening) return undefined;
-  void listening.ended.then(() => resolve(undefined));
-  const state = await promise;
-  stop.abort();
-  return state;
 }
 
 async function untilReady(role: Role, config: Config, child: ChildProcess | undefined): Promise<ProcessState> {
