@@ -222,12 +222,6 @@ describe('the prober', () => {
     assert.match(stage.prober.message('a', 'liveness') ?? '', /^command timed out: check .* after 7s$/);
   });
 
-  test('gRPC says that it is not there yet', async () => {
-    stage.watch('a', { readiness: { grpc: { port: 1 } } });
-    await stage.pass(0);
-    assert.match(stage.events[0] ?? '', /Readiness probe failed: gRPC probes are not there yet/);
-  });
-
   test('a forgotten container has no timers, and keeps its last verdicts until it is removed', async () => {
     stage.exec = fails;
     stage.watch('a', { readiness: exec(), liveness: exec() });

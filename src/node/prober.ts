@@ -153,11 +153,12 @@ export class LocalProber implements Prober {
 
   /** One try; never throws. */
   async #check({ container, containerId, address }: Target, probe: Probe, signal: AbortSignal): Promise<CheckResult> {
-    const { httpGet, tcpSocket, exec, timeoutSeconds = 1 } = probe;
+    const { httpGet, tcpSocket, grpc, exec, timeoutSeconds = 1 } = probe;
     try {
       if (httpGet) return await httpProbe(httpGet, container, address, signal);
       if (tcpSocket) return await tcpProbe(tcpSocket, container, address, signal);
-      if (!exec) return { ok: false, message: 'gRPC probes are not there yet; use httpGet, tcpSocket or exec' };
+      if (grpc) return await (await import('./grpc-probe.ts')).grpcProbe(grpc, address, signal);
+      if (!exec) return { ok: false, note: 'error', message: 'the probe names no way to check' };
       const values = new Map((container.env ?? []).map(({ name, value }) => [name, value]));
       const command = (exec.command ?? []).map(word => expand(word, name => values.get(name)));
       const limits = { timeoutMs: timeoutSeconds * 1000, maxBytes: MOST_OUTPUT_BYTES };
