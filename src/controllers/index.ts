@@ -8,6 +8,7 @@
 import type { Controller } from '#client/index.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
+import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
 import { namespaceController } from './namespace.ts';
@@ -42,6 +43,7 @@ export function coreControllers({ caPem, signSecretToken, ...nodeLifecycle }: Co
     replicaSetController,
     replicationControllerController,
     statefulSetController,
+    daemonSetController,
     endpointSliceController,
     nodeLifecycleController(nodeLifecycle),
   ];

@@ -153,19 +153,18 @@ test('StatefulSets', { timeout: 120_000 }, async t => {
         .map(({ metadata }) => metadata.name)
         .sort()
         .join(' ');
-    const volumeClaimTemplates: StatefulSet['spec']['volumeClaimTemplates'] = [
-      {
-        apiVersion: 'v1',
-        kind: 'PersistentVolumeClaim',
-        metadata: { name: 'data' },
-        spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
-      } as PersistentVolumeClaim,
+    const templates: object[] = [
+      { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } },
     ];
     const persistentVolumeClaimRetentionPolicy = { whenDeleted: 'Delete', whenScaled: 'Delete' };
     kubelet.isReady = () => true;
     await client.create(
       StatefulSet,
-      statefulSet('db', 2, { volumeClaimTemplates, persistentVolumeClaimRetentionPolicy, podManagementPolicy: 'Parallel' }),
+      statefulSet('db', 2, {
+        volumeClaimTemplates: templates as PersistentVolumeClaim[],
+        persistentVolumeClaimRetentionPolicy,
+        podManagementPolicy: 'Parallel',
+      }),
     );
     await plane.until('2 claims', view => claimsLeft(view) === 'data-db-0 data-db-1' && podsOf(view, 'db').length === 2);
     assert.deepEqual(podsOf(plane.view, 'db')[1]?.spec.volumes?.find(({ name }) => name === 'data')?.persistentVolumeClaim, {

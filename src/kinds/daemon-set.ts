@@ -9,7 +9,6 @@ import { validateSelectorOfTemplate } from './workload.ts';
 
 /** One pod on every node that fits. */
 export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('apps/v1/DaemonSet', {
-  unattended: 'no controller makes pods for DaemonSets yet',
   defaults({ spec }) {
     spec.revisionHistoryLimit ??= 10;
     spec.updateStrategy ??= {};
