@@ -1,6 +1,6 @@
 import { parseDocument } from 'yaml';
 import { messageOf, UmiakError } from '#base/errors.ts';
-import { parseProtobuf } from './protobuf-body.ts';
+import { parseProtobuf } from './protobuf/envelope.ts';
 import { badRequest } from './status.ts';
 
 /** The largest body that is read: upstream's limit. */

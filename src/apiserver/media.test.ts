@@ -2,17 +2,22 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bodyTypeOf, duplicateFields, parseBody } from './body.ts';
 import { cidrOf } from './ipv4-range.ts';
-import { negotiate } from './media.ts';
+import { mediaOfError, negotiate } from './media.ts';
 
 const accepted: [header: string | undefined, form: string][] = [
   [undefined, 'json object'],
   ['*/*', 'json object'],
-  ['application/vnd.kubernetes.protobuf,application/json', 'json object'],
+  ['application/vnd.kubernetes.protobuf,application/json', 'protobuf object'],
+  ['application/vnd.kubernetes.protobuf', 'protobuf object'],
+  ['*/*,application/vnd.kubernetes.protobuf', 'protobuf object'],
+  ['application/vnd.kubernetes.protobuf;q=0.3,application/json;q=0.9', 'json object'],
+  ['application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json', 'json object'],
+  ['application/cbor,application/json;q=0.9', 'json object'],
   ['application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json table'],
   ['application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json object'],
   [
     'application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
-    'json partial',
+    'protobuf partial',
   ],
   ['application/json;q=0.5,application/yaml', 'yaml object'],
   ['application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json', 'json discovery'],
@@ -22,7 +27,36 @@ for (const [header, form] of accepted)
     const { encoding, as } = negotiate(header);
     assert.equal(`${encoding} ${as}`, form);
   });
-for (const header of ['text/html', 'application/vnd.kubernetes.protobuf', 'application/json;q=0'])
+for (const [header, offer, form] of [
+  ['application/vnd.kubernetes.protobuf,application/json', { isCustom: true }, 'json object application/json'],
+  [
+    'application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
+    { isCustom: true },
+    'protobuf partial application/vnd.kubernetes.protobuf',
+  ],
+  ['application/vnd.kubernetes.protobuf', { isStream: true }, 'protobuf object application/vnd.kubernetes.protobuf;stream=watch'],
+  ['application/yaml,application/json', { isStream: true }, 'json object application/json'],
+  ['text/plain', { isFixed: true }, 'json object application/json'],
+] as const)
+  test(`Accept: ${header} of ${JSON.stringify(offer)} gives ${form}`, () => {
+    const { encoding, as, contentType } = negotiate(header, offer);
+    assert.equal(`${encoding} ${as} ${contentType}`, form);
+  });
+test('custom resources have no protobuf form, streams none in YAML', () => {
+  assert.throws(() => negotiate('application/vnd.kubernetes.protobuf', { isCustom: true }), { reason: 'NotAcceptable' });
+  assert.throws(() => negotiate('application/yaml', { isStream: true }), { reason: 'NotAcceptable' });
+});
+test('a refusal has the form that was asked for, or JSON', () => {
+  const forms: [string | undefined, string][] = [
+    [undefined, 'json'],
+    ['text/html', 'json'],
+    ['application/vnd.kubernetes.protobuf,application/json', 'protobuf'],
+    ['application/json;as=Table;v=v1;g=meta.k8s.io,application/json', 'json'],
+    ['application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1', 'protobuf'],
+  ];
+  for (const [accept, encoding] of forms) assert.equal(mediaOfError(accept).encoding, encoding, accept);
+});
+for (const header of ['text/html', 'application/cbor', 'application/json;q=0'])
   test(`Accept: ${header} can not be had`, () => assert.throws(() => negotiate(header), { reason: 'NotAcceptable' }));
 
 test('bodies: kinds, bounds and duplicates', () => {

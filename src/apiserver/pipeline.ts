@@ -1,7 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import { parseFieldSelector } from '#base/field-selector.ts';
 import type { Attributes, Authenticator, Authorizer, Identity } from './identity.ts';
-import { negotiate } from './media.ts';
+import { negotiate, offerOf } from './media.ts';
 import type { ApiRequest, Context, Outcome, Route } from './request.ts';
 import type { Resources } from './resources.ts';
 import { routeOf } from './routes.ts';
@@ -47,16 +47,17 @@ export function createPipeline(options: PipelineOptions): (request: ApiRequest) 
 const passing: Step = (_context, next) => next();
 
 function route(request: ApiRequest, resources: Resources): { context: Context; misrouted?: unknown } {
-  // The OpenAPI and OpenID documents know their own forms.
-  const media = negotiate(/^\/(openapi|openid|\.well-known)\//.test(request.url) ? undefined : request.headers.accept);
-  const base = { request, media, identity: NOBODY, warnings: [] };
+  const base = { request, identity: NOBODY, warnings: [] };
+  const { accept } = request.headers;
+  let routed: ReturnType<typeof routeOf>;
   try {
-    return { context: { ...base, ...routeOf(request.method, request.url, resources) } };
+    routed = routeOf(request.method, request.url, resources);
   } catch (misrouted) {
     const path = request.url.split('?', 1)[0]!;
     const nowhere: Route = { type: 'path', path, verb: request.method.toLowerCase() };
-    return { context: { ...base, route: nowhere, query: new URLSearchParams() }, misrouted };
+    return { context: { ...base, media: negotiate(accept, { isFixed: true }), route: nowhere, query: new URLSearchParams() }, misrouted };
   }
+  return { context: { ...base, media: negotiate(accept, offerOf(routed.route)), ...routed } };
 }
 
 /** Stands there until the first step has found out who asks. */

@@ -1,8 +1,11 @@
 import { stringify } from 'yaml';
 import type { KubeObject } from '#kinds/kind.ts';
+import { listBody } from './list-body.ts';
+import { toProtobuf } from './protobuf/envelope.ts';
 import type { Context, ListOutcome, Outcome } from './request.ts';
 import { fromStored, type Served } from './resources.ts';
 import type { StoredObject } from './stored-object.ts';
+import { protobufOf } from './stored-protobuf.ts';
 import { toPartial, toTable } from './table.ts';
 
 /** An answer ready for a wire: its bytes at once, or in pieces made as the reader takes them. */
@@ -10,41 +13,39 @@ export interface Rendered {
   status: number;
   contentType: string;
   headers?: Record<string, string>;
-  body: Buffer | Iterable<Buffer>;
+  body: Buffer | Iterable<Buffer> | AsyncIterable<Buffer>;
 }
 
-/** Bytes of a piece of a streamed list. */
-const PIECE = 256 << 10;
-const NEWLINE = Buffer.from('\n');
-
 /** Gives an outcome (not a watch) the form that was negotiated. */
-export function render(
-  outcome: Exclude<Outcome, { type: 'watch' | 'stream' | 'upgrade' }>,
-  { media, query }: Context,
-  nowMs: number,
-): Rendered {
+export function render(outcome: Exclude<Outcome, { type: 'watch' | 'stream' | 'upgrade' }>, context: Context, nowMs: number): Rendered {
+  const { media, query } = context;
   const { contentType, encoding } = media;
   if (outcome.type === 'bytes') {
     const { status, bytes, headers } = outcome;
     return { status, contentType: outcome.contentType, body: bytes, ...(headers && { headers }) };
   }
-  if (encoding === 'json' && media.as === 'object') {
-    if (outcome.type === 'stored' && !outcome.served.conversion && outcome.object.revision > 0) {
-      return { status: outcome.status, contentType, body: outcome.object.json() };
-    }
-    if (outcome.type === 'list' && !outcome.served.conversion) return { status: 200, contentType, body: listPieces(outcome) };
+  if (outcome.type === 'list' && encoding !== 'yaml') return { status: 200, contentType, body: listBody(outcome, context, nowMs) };
+  if (media.as === 'object' && outcome.type === 'stored' && outcome.object.revision > 0) {
+    const { status, served, object } = outcome;
+    if (encoding === 'protobuf') return { status, contentType, body: protobufOf(served, object) };
+    if (encoding === 'json' && !served.conversion) return { status, contentType, body: object.json() };
   }
   const value = toValue(outcome, media.as, query, nowMs);
-  const text = encoding === 'yaml' ? stringify(value) : JSON.stringify(value);
   const status = outcome.type === 'list' ? 200 : outcome.status;
   const named = outcome.type === 'value' ? outcome.contentType : undefined;
   const headers = outcome.type === 'value' ? outcome.headers : undefined;
   return {
     status,
-    contentType: named ?? (media.as === 'discovery' ? 'application/json' : contentType),
-    body: Buffer.from(text),
+    contentType: named ?? (media.as === 'discovery' ? contentType.split(';', 1)[0]! : contentType),
+    body: toBytes(value, encoding),
     ...(headers && { headers }),
   };
+}
+
+/** A JSON value of the API in an encoding. */
+export function toBytes(value: unknown, encoding: Context['media']['encoding']): Buffer {
+  if (encoding === 'protobuf') return toProtobuf(value);
+  return Buffer.from(encoding === 'yaml' ? stringify(value) : JSON.stringify(value));
 }
 
 /** The outcome as one JSON value, for tables, YAML, other versions and callers in this process. */
@@ -79,31 +80,11 @@ export function shownObject(served: Served, stored: StoredObject): KubeObject {
   return object;
 }
 
-function listMetadata({ revision, continueToken, remaining }: ListOutcome): object {
+/** A list's own metadata. */
+export function listMetadata({ revision, continueToken, remaining }: ListOutcome): object {
   return {
     resourceVersion: String(revision),
     ...(continueToken !== undefined && { continue: continueToken }),
     ...(remaining !== undefined && { remainingItemCount: remaining }),
   };
-}
-
-/** The list's JSON in pieces, each object copied once from where it lies. */
-function* listPieces(outcome: ListOutcome): Generator<Buffer> {
-  const { served, items } = outcome;
-  const head = `{"kind":"${served.resource.kind}List","apiVersion":"${served.apiVersion}","metadata":${JSON.stringify(listMetadata(outcome))},"items":[`;
-  let piece = Buffer.allocUnsafe(PIECE);
-  let at = piece.write(head);
-  let first = true;
-  for (const item of items) {
-    const room = item.itemLength + 1;
-    if (at + room > piece.length) {
-      if (at > 0) yield piece.subarray(0, at);
-      piece = Buffer.allocUnsafe(Math.max(PIECE, room));
-      at = 0;
-    }
-    if (!first) piece[at++] = 0x2c;
-    first = false;
-    at = item.writeItem(piece, at);
-  }
-  yield Buffer.concat([piece.subarray(0, at), Buffer.from(']}'), NEWLINE]);
 }

@@ -5,8 +5,9 @@ import type { Log } from '#base/log.ts';
 import { compressed, wantsGzip } from './compression.ts';
 import type { Reply } from './http-messages.ts';
 import type { HttpHandler, UpgradeHandler } from './http-server.ts';
+import { mediaOfError } from './media.ts';
 import type { Metrics } from './metrics.ts';
-import { render } from './render.ts';
+import { render, toBytes } from './render.ts';
 import type { ApiRequest, Context, Outcome } from './request.ts';
 import { type Status, toStatus } from './status.ts';
 import { sendStream } from './stream-outcome.ts';
@@ -41,7 +42,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
     const warning = warningHeader(context.warnings);
     if (outcome.type === 'upgrade') return outcome.abandon();
     if (outcome.type === 'watch') {
-      reply.head(200, { 'content-type': 'application/json', ...UNCACHED, ...warning });
+      reply.head(200, { 'content-type': context.media.contentType, ...UNCACHED, ...warning });
       const watch = Watch.start(outcome, new HttpWatchSink(outcome.served, context, reply, () => clock.now()));
       reply.onClose(() => watch.stop());
       return;
@@ -59,9 +60,9 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
         reply,
         status,
         { ...all, 'content-encoding': 'gzip', vary: 'Accept-Encoding' },
-        compressed(whole ? [whole] : (body as Iterable<Buffer>)),
+        compressed(whole ? [whole] : (body as Iterable<Buffer> | AsyncIterable<Buffer>)),
       );
-    if (!whole) return await send(reply, status, all, body as Iterable<Buffer>);
+    if (!whole) return await send(reply, status, all, body as Iterable<Buffer> | AsyncIterable<Buffer>);
     reply.head(status, { ...all, 'content-length': whole.length });
     reply.end(whole);
   }
@@ -72,9 +73,10 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
     if (!isUmiakError(error) || error.reason === 'InternalError')
       log.error('a request failed', { method: request.method, url: request.url, error });
     if (reply.closed) return status.code;
-    const body = Buffer.from(JSON.stringify(status));
+    const { encoding, contentType } = mediaOfError(request.headers.accept);
+    const body = toBytes(status, encoding);
     try {
-      reply.head(status.code, { ...refusalHeaders(status), 'content-length': body.length });
+      reply.head(status.code, { ...refusalHeaders(status), 'content-type': contentType, 'content-length': body.length });
       reply.end(body);
     } catch {
       reply.destroy(); // the answer had begun: all that can be said is that it is not whole
@@ -138,7 +140,6 @@ function statusOf(outcome: Outcome): number {
 
 function refusalHeaders({ code, details }: Status): Headers {
   return {
-    'content-type': 'application/json',
     ...UNCACHED,
     ...(details?.retryAfterSeconds && { 'retry-after': details.retryAfterSeconds }),
     ...(code === 401 && { 'www-authenticate': 'Bearer realm="umiak"' }),

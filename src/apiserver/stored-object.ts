@@ -8,6 +8,7 @@ export class StoredObject {
   readonly value: Buffer;
   readonly revision: number;
   #projection: Projection | undefined;
+  #encoded: Record<string, Buffer> | undefined;
 
   constructor(layout: Layout, key: string, value: Uint8Array, revision: number) {
     this.layout = layout;
@@ -32,6 +33,14 @@ export class StoredObject {
   get projection(): Projection {
     this.#projection ??= projectionOf(this.object(), this.layout.selectableFields);
     return this.#projection;
+  }
+
+  /** Bytes of another form of the object, made by whoever asks first. `form` names the version and the encoding. */
+  encodedAs(form: string, encode: (stored: this) => Buffer): Buffer {
+    this.#encoded ??= {};
+    const bytes = this.#encoded[form] ?? encode(this);
+    this.#encoded[form] = bytes;
+    return bytes;
   }
 
   /** The object's JSON with its resourceVersion. */

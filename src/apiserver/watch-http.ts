@@ -1,9 +1,11 @@
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Reply } from './http-messages.ts';
+import { toWatchFrame } from './protobuf/watch-event.ts';
 import { shownObject } from './render.ts';
 import type { Context } from './request.ts';
 import type { Served } from './resources.ts';
 import type { StoredObject } from './stored-object.ts';
+import { watchFrameOf } from './stored-protobuf.ts';
 import { toPartial, toTable } from './table.ts';
 import type { WatchFrame, WatchSink } from './watch.ts';
 
@@ -14,7 +16,7 @@ const BEFORE = {
 };
 const AFTER = Buffer.from('}\n');
 
-/** A watch's way to an HTTP client: one JSON line an event. An event's bytes are made once for all watchers of the same form. */
+/** A watch's way to an HTTP client: one JSON line an event, or one frame of protobuf. An event's bytes are made once for all watchers of the same form. */
 export class HttpWatchSink implements WatchSink {
   readonly #served: Served;
   readonly #context: Context;
@@ -28,7 +30,7 @@ export class HttpWatchSink implements WatchSink {
     this.#context = context;
     this.#reply = reply;
     this.#now = now;
-    this.#form = `${served.apiVersion} ${context.media.as} ${context.query.get('includeObject') ?? ''}`;
+    this.#form = `${served.apiVersion} ${context.media.encoding} ${context.media.as} ${context.query.get('includeObject') ?? ''}`;
   }
 
   get backlogBytes(): number {
@@ -59,14 +61,14 @@ export class HttpWatchSink implements WatchSink {
         : this.#context.media.as === 'partial'
           ? toPartial(object as unknown as KubeObject)
           : object;
-    this.#reply.write(line('BOOKMARK', shown));
+    this.#reply.write(this.#event('BOOKMARK', shown));
   }
 
   end(expired?: { message: string }): void {
     if (this.#reply.closed) return;
     if (expired) {
       this.#reply.write(
-        line('ERROR', {
+        this.#event('ERROR', {
           kind: 'Status',
           apiVersion: 'v1',
           metadata: {},
@@ -95,11 +97,12 @@ export class HttpWatchSink implements WatchSink {
   }
 
   #encode(type: WatchFrame['type'], stored: StoredObject): Buffer {
-    const { as } = this.#context.media;
+    const { as, encoding } = this.#context.media;
+    if (as === 'object' && encoding === 'protobuf') return watchFrameOf(type, this.#served, stored);
     if (as === 'object' && !this.#served.conversion) return stored.wrapped(BEFORE[type], AFTER);
     const object = shownObject(this.#served, stored);
-    if (as === 'table') return line(type, this.#table(object, { resourceVersion: object.metadata.resourceVersion }));
-    return line(type, as === 'partial' ? toPartial(object) : object);
+    if (as === 'table') return this.#event(type, this.#table(object, { resourceVersion: object.metadata.resourceVersion }));
+    return this.#event(type, as === 'partial' ? toPartial(object) : object);
   }
 
   #table(object: KubeObject | undefined, metadata: object): object {
@@ -107,8 +110,9 @@ export class HttpWatchSink implements WatchSink {
     if (!object) table.rows = [{ cells: [], object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata } }];
     return { ...table, ...(this.#columnsSent && { columnDefinitions: [] }), metadata };
   }
-}
 
-function line(type: string, object: unknown): Buffer {
-  return Buffer.from(`${JSON.stringify({ type, object })}\n`);
+  #event(type: string, object: object): Buffer {
+    if (this.#context.media.encoding === 'protobuf') return toWatchFrame(type, object);
+    return Buffer.from(`${JSON.stringify({ type, object })}\n`);
+  }
 }

@@ -1,0 +1,115 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { envelopeOf, fieldHead, protobufPlanOf, TAIL, toMessage } from './protobuf/envelope.ts';
+import { listMetadata, shownObject } from './render.ts';
+import type { Context, ListOutcome } from './request.ts';
+import type { StoredObject } from './stored-object.ts';
+import { messageOf } from './stored-protobuf.ts';
+import { toPartial, toTable } from './table.ts';
+
+/** Bytes of a piece of a streamed list. */
+const PIECE = 256 << 10;
+/** Others wait no longer than this for a list that has to be made object by object. */
+const SLICE_MS = 4;
+const PARTIAL = 'meta.k8s.io/v1';
+
+/** A list's bytes in pieces: JSON as it is stored is copied, everything else is made in slices between which others get their turn. */
+export function listBody(outcome: ListOutcome, { media, query }: Context, nowMs: number): Iterable<Buffer> | AsyncIterable<Buffer> {
+  const { served, items } = outcome;
+  const { kind } = served.resource;
+  const isPartial = media.as === 'partial';
+  const [listKind, apiVersion] = isPartial ? ['PartialObjectMetadataList', PARTIAL] : [`${kind}List`, served.apiVersion];
+  if (media.encoding === 'protobuf') {
+    const plan = protobufPlanOf(PARTIAL, 'PartialObjectMetadata')!;
+    const encode = isPartial
+      ? (item: StoredObject) => toMessage(plan, toPartial(shownObject(served, item)))
+      : (item: StoredObject) => messageOf(served, item);
+    return protobufPieces(items, encode, listKind, apiVersion, listMetadata(outcome));
+  }
+  const metadata = JSON.stringify(listMetadata(outcome));
+  const head = `{"kind":"${listKind}","apiVersion":"${apiVersion}","metadata":${metadata},"items":[`;
+  if (isPartial) return jsonPieces(items, head, item => JSON.stringify(toPartial(shownObject(served, item))));
+  if (media.as === 'table') {
+    const includeObject = query.get('includeObject') ?? 'Metadata';
+    const { rows: _rows, ...table } = { ...toTable(served, [], includeObject, nowMs), metadata: listMetadata(outcome) };
+    const row = (item: StoredObject) => JSON.stringify(toTable(served, [shownObject(served, item)], includeObject, nowMs).rows[0]);
+    return jsonPieces(items, `${JSON.stringify(table).slice(0, -1)},"rows":[`, row);
+  }
+  if (!served.conversion) return storedPieces(items, head);
+  return jsonPieces(items, head, item => {
+    const { kind: _kind, apiVersion: _version, ...shown } = shownObject(served, item);
+    return JSON.stringify(shown);
+  });
+}
+
+/** Each object copied once from where it lies. */
+function* storedPieces(items: Iterable<StoredObject>, head: string): Generator<Buffer> {
+  let piece = Buffer.allocUnsafe(PIECE);
+  let at = piece.write(head);
+  let first = true;
+  for (const item of items) {
+    const room = item.itemLength + 1;
+    if (at + room > piece.length) {
+      if (at > 0) yield piece.subarray(0, at);
+      piece = Buffer.allocUnsafe(Math.max(PIECE, room));
+      at = 0;
+    }
+    if (!first) piece[at++] = 0x2c;
+    first = false;
+    at = item.writeItem(piece, at);
+  }
+  yield Buffer.concat([piece.subarray(0, at), Buffer.from(']}\n')]);
+}
+
+async function* jsonPieces(items: Iterable<StoredObject>, head: string, textOf: (item: StoredObject) => string): AsyncGenerator<Buffer> {
+  let text = head;
+  let first = true;
+  for await (const item of inSlices(items)) {
+    text += first ? textOf(item) : `,${textOf(item)}`;
+    first = false;
+    if (text.length < PIECE) continue;
+    yield Buffer.from(text);
+    text = '';
+  }
+  yield Buffer.from(`${text}]}\n`);
+}
+
+/** The envelope names the length of all: every object is made before the first piece goes. */
+async function* protobufPieces(
+  items: Iterable<StoredObject>,
+  encode: (item: StoredObject) => Buffer,
+  kind: string,
+  apiVersion: string,
+  metadata: object,
+): AsyncGenerator<Buffer> {
+  const meta = toMessage(protobufPlanOf('v1', 'ListMeta')!, metadata);
+  const parts = [fieldHead(1, meta.length), meta];
+  let length = parts[0]!.length + meta.length;
+  for await (const item of inSlices(items)) {
+    const message = encode(item);
+    const head = fieldHead(2, message.length);
+    parts.push(head, message);
+    length += head.length + message.length;
+  }
+  let waiting = [envelopeOf(apiVersion, kind, length)];
+  let bytes = 0;
+  for (const part of parts) {
+    waiting.push(part);
+    bytes += part.length;
+    if (bytes < PIECE) continue;
+    yield Buffer.concat(waiting);
+    waiting = [];
+    bytes = 0;
+  }
+  yield Buffer.concat([...waiting, TAIL]);
+}
+
+/** The items; the event loop turns between slices of them. */
+async function* inSlices<T>(items: Iterable<T>): AsyncGenerator<T> {
+  let began = performance.now();
+  for (const item of items) {
+    yield item;
+    if (performance.now() - began < SLICE_MS) continue;
+    await nextTurn();
+    began = performance.now();
+  }
+}
