@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench fmt clean
+.PHONY: help setup build run stop test soak check bench conformance fmt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -31,6 +31,9 @@ check: setup ## types, lint, layers and the tests that need no root, in under a 
 
 bench: setup ## measure against peers in the same run (PEERS=kubernetes builds kube-apiserver and etcd too)
 	@$(NODE) bench/run.ts $(ONLY)
+
+conformance: setup ## run Kubernetes' own conformance specs, all or some (AREA=node FOCUS=… LIST=1); needs Go once
+	@$(NODE) --disable-warning=ExperimentalWarning conformance/run.ts
 
 fmt: setup ## format and mend what Biome can mend
 	@.bin/biome check --write
