@@ -7,6 +7,7 @@
  */
 import type { Controller } from '#client/index.ts';
 import { builtinKinds } from '#kinds/registry.ts';
+import { type CertificateSigner, certificateController } from './certificates.ts';
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
@@ -18,8 +19,8 @@ import { replicationControllerController } from './replication-controller.ts';
 import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
 import { type SignSecretToken, serviceAccountTokenController } from './service-account-token.ts';
-import { tokenCleanerController } from './token-cleaner.ts';
 import { statefulSetController } from './stateful-set.ts';
+import { tokenCleanerController } from './token-cleaner.ts';
 
 export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './garbage-collector.ts';
 
@@ -28,16 +29,19 @@ export interface CoreControllersOptions extends NodeLifecycleOptions {
   caPem: string;
   /** Signs the tokens of Secrets that ask for one; absent: they stay empty. */
   signSecretToken?: SignSecretToken;
+  /** Signs certificate requests; absent: they stay as they are. */
+  certificateSigner?: CertificateSigner;
 }
 
 /** The controllers in the order in which they start. */
-export function coreControllers({ caPem, signSecretToken, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
+export function coreControllers({ caPem, signSecretToken, certificateSigner, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
   return [
     serviceAccountController,
     rootCaController(caPem),
     clusterRoleAggregationController,
     ...(signSecretToken ? [serviceAccountTokenController({ caPem, sign: signSecretToken })] : []),
     tokenCleanerController,
+    ...(certificateSigner ? [certificateController(certificateSigner)] : []),
     namespaceController(builtinKinds),
     deploymentController,
     replicaSetController,

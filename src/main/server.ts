@@ -12,7 +12,7 @@ import type { Node } from '#kinds/node.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureBridge } from '#net/bridge.ts';
-import { ClusterPki, writeKubeconfig } from '#pki/index.ts';
+import { ClusterPki, parseSigningRequest, writeKubeconfig } from '#pki/index.ts';
 import { Scheduler } from '#scheduler/index.ts';
 import { openSqliteStore } from '#store/sqlite-store.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
@@ -65,7 +65,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
     runControllers({
       client,
       informers,
-      controllers: coreControllers({ caPem, signSecretToken: request => pki.tokens.signLegacy(request) }),
+      controllers: coreControllers({ caPem, ...signersOf(pki) }),
       clock,
       log: log.part('controllers'),
     }),
@@ -78,6 +78,14 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   // A lost store ends the process unasked, so that it is started again and reads the store anew.
   await Promise.race([untilAborted(signal), broken.promise]);
   control.say({ state: 'stopping' });
+}
+
+/** What controllers sign with. */
+function signersOf({ authority, tokens }: ClusterPki) {
+  return {
+    signSecretToken: tokens.signLegacy.bind(tokens),
+    certificateSigner: { read: parseSigningRequest, sign: authority.sign.bind(authority) },
+  };
 }
 
 interface ApiParts {

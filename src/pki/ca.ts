@@ -4,6 +4,7 @@ import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { type CertificateRequest, planIssue, toGeneralNames } from './certificate-request.ts';
 import { createSecretFile, makeSecretDirectory, readIfPresent, writeSecretFile } from './secret-files.ts';
+import { toCertificateParts } from './signing-request.ts';
 import { loadX509 } from './x509.ts';
 
 export type { CertificateRequest } from './certificate-request.ts';
@@ -91,6 +92,24 @@ export class CertificateAuthority {
       ],
     });
     return { certificate: `${certificate.toString('pem')}\n`, key };
+  }
+
+  /** Signs what a PKCS #10 request (PEM) asks for, for `usages` in Kubernetes' words; it ends with the authority at the latest. PEM. @throws `Invalid` */
+  async sign(request: string, { usages, lifeMs }: { usages: readonly string[]; lifeMs: number }): Promise<string> {
+    const x509 = await loadX509();
+    const { subject, publicKey, extensions } = await toCertificateParts(request, usages);
+    const now = this.#clock.now();
+    const certificate = await x509.X509CertificateGenerator.create({
+      subject,
+      issuer: new x509.X509Certificate(this.certificate).subjectName,
+      publicKey,
+      signingKey: await importPrivate(this.#key),
+      signingAlgorithm: ECDSA,
+      notBefore: new Date(now - BACKDATE_MS),
+      notAfter: new Date(Math.min(now + lifeMs, this.#x509.validToDate.getTime())),
+      extensions: [...extensions, await x509.AuthorityKeyIdentifierExtension.create(await importPublic(this.#x509.publicKey))],
+    });
+    return `${certificate.toString('pem')}\n`;
   }
 
   /** The pair `<name>.crt`, `<name>.key` in the authority's directory: the present one while it fits `request`, else a newly issued one. */

@@ -13,4 +13,5 @@ export * from './ca.ts';
 export { isClientCertificate, subjectOf } from './certificate-request.ts';
 export * from './cluster-pki.ts';
 export * from './kubeconfig.ts';
+export * from './signing-request.ts';
 export * from './tokens.ts';

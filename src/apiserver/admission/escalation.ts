@@ -5,9 +5,8 @@ import type { AdmissionPlugin } from '../write.ts';
 export function escalationAdmission(check: EscalationCheck): AdmissionPlugin {
   return {
     name: 'RBACEscalation',
-    async validate({ operation, served, identity, object, old }) {
-      if (operation === 'DELETE' || served.resource.group !== 'rbac.authorization.k8s.io') return;
-      await check(identity, object, old);
+    validate({ operation, served, identity, object, old }) {
+      if (operation !== 'DELETE' && served.resource.group === 'rbac.authorization.k8s.io') return check(identity, object, old);
     },
   };
 }

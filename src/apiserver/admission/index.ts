@@ -5,9 +5,12 @@
  * comes last of all, as a claim. So: built-in mutation → mutating policies → mutating webhooks → validation → built-in checks → validating
  * policies → validating webhooks → quota. A plugin with nothing to do returns undefined synchronously.
  */
+import type { Clock } from '#base/clock.ts';
+import type { Authorizer } from '../identity.ts';
 import type { EscalationCheck } from '../rbac-escalation.ts';
 import type { Resources } from '../resources.ts';
 import type { AdmissionPlugin } from '../write.ts';
+import { certificateAdmission } from './certificates.ts';
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
 import { escalationAdmission } from './escalation.ts';
 import { limitRanger } from './limit-ranger.ts';
@@ -21,10 +24,12 @@ import { claimResize } from './storage-objects.ts';
 export interface AdmissionOptions {
   resources: Resources;
   checkEscalation?: EscalationCheck | undefined;
+  authorize: Authorizer;
+  clock: Clock;
 }
 
 /** The plugins in their order. */
-export function createAdmission({ resources, checkEscalation }: AdmissionOptions): AdmissionPlugin[] {
+export function createAdmission({ resources, checkEscalation, authorize, clock }: AdmissionOptions): AdmissionPlugin[] {
   const core = (plural: string) => resources.stored('', 'v1', plural);
   const [pods, claims] = [core('pods'), core('persistentvolumeclaims')];
   const storageClasses = resources.stored('storage.k8s.io', 'v1', 'storageclasses');
@@ -40,6 +45,7 @@ export function createAdmission({ resources, checkEscalation }: AdmissionOptions
     claimResize(claims, storageClasses),
     runtimeClassAdmission(pods, resources.stored('node.k8s.io', 'v1', 'runtimeclasses')),
     defaultIngressClass(ingresses, resources.stored('networking.k8s.io', 'v1', 'ingressclasses')),
+    certificateAdmission({ authorize, clock }),
     ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
   ];
 }
