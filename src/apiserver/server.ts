@@ -116,7 +116,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     store,
     clock,
     claims: [addresses, quotas],
-    admission: createAdmission({ resources, checkEscalation: security.checkEscalation }),
+    admission: createAdmission({ resources, checkEscalation: security.checkEscalation, authorize: security.authorize, clock }),
   });
   quotas.start(writer);
   const sweeper = new EventSweeper({ store, events, clock });
