@@ -175,6 +175,22 @@ test('lists are merged by their keys; the status and the scale have owners of th
   );
 });
 
+test('apply of a scale owns the replicas', async () => {
+  await apply(`${deployments}/scaled`, deployment('scaled', { replicas: 2 }), 'one');
+  const scale = (replicas?: number) => ({ apiVersion: 'autoscaling/v1', kind: 'Scale', metadata: { name: 'scaled' }, spec: { replicas } });
+  const path = `${deployments}/scaled/scale`;
+  const refused = await apply(path, scale(3), 'scaler');
+  assert.deepEqual([refused.status, at(refused.body, 'details.causes.0.field')], [409, '.spec.replicas']);
+  const forced = await apply(path, scale(3), 'scaler', '&force=true');
+  assert.deepEqual([forced.status, at(forced.body, 'spec.replicas')], [200, 3]);
+  const { body } = await cluster.call('GET', `${deployments}/scaled`);
+  assert.deepEqual(fieldsOf(body, 'scaler', 'Apply', 'scale'), { 'f:spec': { 'f:replicas': {} } });
+  const again = await apply(path, scale(3), 'scaler');
+  assert.equal(at(again.body, 'metadata.resourceVersion'), at(body, 'metadata.resourceVersion'));
+  assert.equal((await apply(path, scale(-1), 'scaler')).status, 422);
+  assert.equal((await apply(path, { ...scale(1), kind: 'Deployment' }, 'scaler')).status, 400);
+});
+
 test('what was there before tracking has an owner of its own at the first apply', async () => {
   await cluster.call('POST', maps, configMap('old', { a: '1', b: '1' }));
   await cluster.call('PATCH', `${maps}/old`, { metadata: { managedFields: [] } }, MERGE);

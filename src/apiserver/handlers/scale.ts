@@ -1,7 +1,11 @@
+import { toTime } from '#base/clock.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { checkGvk } from '#kinds/schema.ts';
 import type { Scale } from '#kinds/types.gen.ts';
 import { targetOf } from '../answer.ts';
+import { APPLY, isForced, readConfiguration } from '../apply/apply-patch.ts';
+import { applyScale } from '../apply/apply-scale.ts';
+import { applierOf as applierName } from '../apply/field-manager.ts';
 import { mediaTypeOf } from '../body.ts';
 import { fieldValidationOf, readBodyValue } from '../decode.ts';
 import { applierOf } from '../patch/patch.ts';
@@ -22,6 +26,8 @@ export async function answerScale(context: Context<ResourceRoute>, served: Store
     if (!stored) throw notFound(served.resource, name);
     return shown(toScale(served, fromStored(served, stored.object())));
   }
+  const isApply = verb === 'patch' && mediaTypeOf(context.request.headers['content-type']) === APPLY;
+  if (isApply) return await applyToScale(context, served, writer);
   const change = verb === 'patch' ? await readPatch(context) : await readPut(context);
   const { object } = await writer.update(
     { ...targetOf(context, served), subresource: '' },
@@ -32,17 +38,37 @@ export async function answerScale(context: Context<ResourceRoute>, served: Store
         const asked = wanted.metadata?.resourceVersion;
         if (asked && asked !== current.metadata.resourceVersion) throw conflict(served.resource, name, MODIFIED);
         const replicas = wanted.spec?.replicas ?? 0;
-        if (replicas < 0) {
-          const cause = {
-            field: 'spec.replicas',
-            reason: 'FieldValueInvalid',
-            message: `Invalid value: ${replicas}: must be greater than or equal to 0`,
-          };
-          throw invalid({ group: 'autoscaling', plural: 'scales', kind: 'Scale' }, name, [cause]);
-        }
+        checkReplicas(replicas, name);
         served.kind.scale!.setSpecReplicas(current, replicas);
         if (!asked) current.metadata.resourceVersion = '';
         return { object: current, missing: [] };
+      },
+    },
+  );
+  return shown(toScale(served, fromStored(served, object.object())));
+}
+
+function checkReplicas(replicas: number, name: string): void {
+  if (replicas >= 0) return;
+  const message = `Invalid value: ${replicas}: must be greater than or equal to 0`;
+  throw invalid({ group: 'autoscaling', plural: 'scales', kind: 'Scale' }, name, [
+    { field: 'spec.replicas', reason: 'FieldValueInvalid', message },
+  ]);
+}
+
+/** Server-side apply of a `Scale`. */
+async function applyToScale(context: Context<ResourceRoute>, served: Stored, writer: Writer): Promise<Outcome> {
+  const manager = applierName(context);
+  const force = isForced(context.query);
+  const { config } = readConfiguration(await context.request.readBody(), context.query);
+  const { object } = await writer.update(
+    { ...targetOf(context, served), subresource: '' },
+    {
+      change: (current, nowMs) => {
+        applyScale({ served, manager, subresource: 'scale', now: toTime(nowMs), config, force }, current, toScale(served, current));
+        checkReplicas(served.kind.scale!.specReplicas(current), context.route.name);
+        current.metadata.resourceVersion = config.metadata.resourceVersion ?? '';
+        return { object: current, missing: [], isTracked: true };
       },
     },
   );
