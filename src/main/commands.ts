@@ -1,7 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { createLog, UmiakError } from '#base/index.ts';
 import { addClientCommands } from './client-commands.ts';
-import { type Config, readConfig, settings } from './config.ts';
+import { type Config, pathsOf, readConfig, settings } from './config.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -84,6 +84,16 @@ function createProgram(): Command {
       if (!/^\d{1,5}$/.test(grace)) command.error('error: --grace takes a number of seconds', { exitCode: 2 });
       const { down } = await import('./down.ts');
       await down(await config(), { containers: containers === true, graceMs: Number(grace) * 1000, say });
+    });
+  program
+    .command('store')
+    .description('look after what the cluster keeps')
+    .command('rotate-keys')
+    .description('put a new key before the one that Secrets are encrypted with; the next start of the server writes them all with it')
+    .action(async () => {
+      const { rotateEncryptionKeys } = await import('#pki/encryption-keys.ts');
+      const id = await rotateEncryptionKeys(pathsOf(await config()).encryptionKeys);
+      print(`the new key is ${id}; \`umiak down\` and \`umiak up\` put it to use, containers go on meanwhile\n`);
     });
   addClientCommands(program, config);
   return program;

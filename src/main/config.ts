@@ -228,6 +228,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
   return {
     store: join(dataDir, 'server', 'store.db'),
     pki: join(dataDir, 'pki'),
+    encryptionKeys: join(dataDir, 'pki', 'encryption-keys.json'),
     kubeconfig: join(dataDir, 'kubeconfig'),
     podLogs: join(dataDir, 'pods'),
     volumes: join(dataDir, 'volumes'),

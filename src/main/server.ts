@@ -14,8 +14,9 @@ import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureBridge } from '#net/bridge.ts';
 import { ClusterPki, parseSigningRequest, writeKubeconfig } from '#pki/index.ts';
 import { Scheduler } from '#scheduler/index.ts';
-import { openSqliteStore } from '#store/sqlite-store.ts';
+import type { SqliteStore } from '#store/sqlite-store.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
+import { openEncryptedStore, settleEncryption } from './encryption.ts';
 import { openRole } from './role.ts';
 
 export interface ServerOptions {
@@ -34,7 +35,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   const control = await openRole({ role: 'server', config, clock, log, signal, stack });
   mkdirSync(dirname(paths.store), { recursive: true, mode: 0o755 });
   const [store, pki] = await Promise.all([
-    openSqliteStore({ path: paths.store, clock, log: log.part('store') }),
+    openEncryptedStore({ path: paths.store, keysPath: paths.encryptionKeys, clock, log: log.part('store') }),
     ClusterPki.open({ directory: paths.pki, clock, hosts: [gateway, kubernetesService, config.apiAddress.host, config.nodeName] }),
   ]);
   stack.use(store);
@@ -73,6 +74,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
     garbage.start(),
   ]);
   stack.use(controllers);
+  await settleEncryption(store, paths.encryptionKeys, log.part('store'));
   control.say({ state: 'ready' });
   log.info('the server is ready', { api: joinAddress({ host, port }) });
   // A lost store ends the process unasked, so that it is started again and reads the store anew.
@@ -90,7 +92,7 @@ function signersOf({ authority, tokens }: ClusterPki) {
 
 interface ApiParts {
   config: Config;
-  store: Awaited<ReturnType<typeof openSqliteStore>>;
+  store: SqliteStore;
   pki: ClusterPki;
   clock: Clock;
   log: Log;
