@@ -31,6 +31,7 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
   if (served.kind.refused && verb !== 'get' && verb !== 'list' && verb !== 'watch' && verb !== 'delete' && verb !== 'deletecollection') {
     throw new UmiakError('NotImplemented', served.kind.refused);
   }
+  if (served.kind.deprecation) context.warnings.push(served.kind.deprecation);
   const special = options.handlers.get(`${group ? `${plural}.${group}` : plural}${subresource ? `/${subresource}` : ''}`);
   if (special) return await special(context);
   if (subresource === 'scale' && served.kind.scale && isStored(served)) return await answerScale(context, served, options.writer);

@@ -17,6 +17,7 @@ export class ClusterCache implements AsyncDisposable {
   readonly #byPrefix = new Map<string, ResourceCache>();
   readonly #stop = new AbortController();
   readonly #onFailure: (error: unknown) => void;
+  readonly #joining = new Map<string, WatchBatch[]>();
   #watching: Promise<void> = Promise.resolve();
   #revision = 0;
 
@@ -39,24 +40,55 @@ export class ClusterCache implements AsyncDisposable {
     return this.#revision;
   }
 
+  /** Fills one more cache from the store and has it follow from then on. */
+  async add(cache: ResourceCache): Promise<void> {
+    const { prefix } = cache;
+    const missed: WatchBatch[] = [];
+    this.#joining.set(prefix, missed);
+    try {
+      const at = await this.#read(prefix, (key, value, revision) => cache.load(key, value, revision));
+      cache.loaded(at);
+      this.replace(cache);
+      for (const { events, revision } of missed) this.#applyTo(cache, events, revision);
+    } finally {
+      this.#joining.delete(prefix);
+    }
+  }
+
+  /** Has `cache`, which holds what the present one with its prefix holds, follow in its place. Not while listeners are told of changes. */
+  replace(cache: ResourceCache): void {
+    this.#byPrefix.set(cache.prefix, cache);
+  }
+
+  /** No longer feeds this cache. */
+  remove(cache: ResourceCache): void {
+    if (this.#byPrefix.get(cache.prefix) === cache) this.#byPrefix.delete(cache.prefix);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#watching;
   }
 
-  async #load(): Promise<void> {
+  /** Reads all keys with `prefix` as of one revision, which it gives. */
+  async #read(prefix: string, take: (key: string, value: Uint8Array, revision: number) => void): Promise<number> {
     let from: string | undefined;
     let at: number | undefined;
     do {
-      const page = await this.#store.list(this.#root, {
+      const page = await this.#store.list(prefix, {
         limit: PAGE,
         ...(from !== undefined && { from }),
         ...(at !== undefined && { at }),
       });
-      for (const { key, value, revision } of page.entries) this.#cacheOf(key)?.load(key, value, revision);
+      for (const { key, value, revision } of page.entries) take(key, value, revision);
       at ??= page.revision;
       from = page.next;
     } while (from !== undefined);
+    return at;
+  }
+
+  async #load(): Promise<void> {
+    const at = await this.#read(this.#root, (key, value, revision) => this.#cacheOf(key)?.load(key, value, revision));
     this.#revision = at;
     for (const cache of this.#byPrefix.values()) cache.loaded(at);
   }
@@ -93,7 +125,15 @@ export class ClusterCache implements AsyncDisposable {
   #apply({ events, revision }: WatchBatch): void {
     this.#revision = revision;
     const byCache = this.#sorted(events);
-    for (const cache of this.#byPrefix.values()) cache.apply(byCache.get(cache) ?? NONE, revision);
+    for (const cache of this.#byPrefix.values()) this.#applyTo(cache, byCache.get(cache) ?? NONE, revision);
+    for (const [prefix, missed] of this.#joining) missed.push({ events: events.filter(({ key }) => key.startsWith(prefix)), revision });
+  }
+
+  /** A cache that joined late has been read at a revision that the watch may not have reached yet. */
+  #applyTo(cache: ResourceCache, events: StoreEvent[], revision: number): void {
+    if (revision <= cache.revision) return;
+    const first = events[0];
+    cache.apply(first && first.revision <= cache.revision ? events.filter(event => event.revision > cache.revision) : events, revision);
   }
 
   #sorted(events: StoreEvent[]): Map<ResourceCache, StoreEvent[]> {

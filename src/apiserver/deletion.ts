@@ -22,6 +22,7 @@ type Doomed = KubeObject & {
 /** Decides by grace period, finalizers and propagation. Changes `object`. */
 export function planDeletion(kind: Kind, object: KubeObject, options: DeleteOptions, nowMs: number): DeletionPlan {
   const { metadata } = object;
+  if (!metadata.deletionTimestamp) kind.prepareForDelete?.(object, nowMs);
   const finalizersChanged = setPropagation(object, options.propagationPolicy);
   const graceful = kind.resource.kind === 'Pod' && kind.resource.group === '';
   const grace = graceful ? graceOf(object, options) : 0;

@@ -6,6 +6,7 @@ export class Discovery {
   readonly #resources: Resources;
   readonly #serverAddress: () => string;
   readonly #aggregated = new Map<boolean, object>();
+  #generation = 0;
 
   constructor(resources: Resources, serverAddress: () => string) {
     this.#resources = resources;
@@ -27,6 +28,8 @@ export class Discovery {
   }
 
   #aggregate(isCore: boolean): object {
+    if (this.#generation !== this.#resources.generation) this.#aggregated.delete(false);
+    this.#generation = this.#resources.generation;
     let made = this.#aggregated.get(isCore);
     if (!made) {
       const own = this.#resources.all.filter(({ resource }) => (resource.group === '') === isCore);

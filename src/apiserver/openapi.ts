@@ -6,6 +6,9 @@ import type { Resources, Served } from './resources.ts';
 
 const PATCH = 'io.k8s.apimachinery.pkg.apis.meta.v1.Patch';
 const PATCH_TYPES = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json'];
+const CUSTOM_PATCH_TYPES = ['application/json-patch+json', 'application/merge-patch+json', 'application/apply-patch+yaml'];
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
+const LIST_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta';
 const EXTENSIONS = ['list-type', 'list-map-keys', 'map-type', 'patch-merge-key', 'patch-strategy'] as const;
 /** Path suffix, HTTP method, and the verb that allows it. */
 const OPERATIONS = [
@@ -33,23 +36,31 @@ const V2_OUTCOME: Outcome = {
 
 /** `/openapi/v3`: one document a group version, made from the schema when first asked for. Its address bears a hash, so clients keep it. */
 export class OpenApi {
-  readonly #byRoot: Map<string, Served[]>;
+  readonly #resources: Resources;
   readonly #documents = new Map<string, Buffer>();
+  #roots: { generation: number; byRoot: Map<string, Served[]> } | undefined;
   #hash: string | undefined;
 
   constructor(resources: Resources) {
-    this.#byRoot = Map.groupBy(resources.all, ({ resource: { group, version } }) =>
-      group ? `apis/${group}/${version}` : `api/${version}`,
-    );
+    this.#resources = resources;
+  }
+
+  /** What is served at the moment, by the path of its group version. */
+  get #byRoot(): Map<string, Served[]> {
+    const { generation, all } = this.#resources;
+    if (this.#roots?.generation !== generation) {
+      const byRoot = Map.groupBy(all, ({ resource: { group, version } }) => (group ? `apis/${group}/${version}` : `api/${version}`));
+      this.#roots = { generation, byRoot };
+    }
+    return this.#roots.byRoot;
   }
 
   /** Undefined for other paths. */
   answer(path: string, { query, request }: Context): Outcome | undefined {
     if (path === '/openapi/v2') return request.headers.accept?.includes(V2_PROTOBUF) ? V2_OUTCOME : undefined;
     if (path === '/openapi/v3') {
-      const hash = this.#schemaHash();
       const paths = Object.fromEntries(
-        [...this.#byRoot.keys()].map(root => [root, { serverRelativeURL: `/openapi/v3/${root}?hash=${hash}` }]),
+        [...this.#byRoot].map(([root, served]) => [root, { serverRelativeURL: `/openapi/v3/${root}?hash=${this.#hashOf(served)}` }]),
       );
       return { type: 'value', status: 200, value: { paths } };
     }
@@ -57,16 +68,26 @@ export class OpenApi {
     const root = path.slice('/openapi/v3/'.length);
     const served = this.#byRoot.get(root);
     if (!served) return undefined;
-    const etag = `"${this.#schemaHash()}"`;
+    const etag = `"${this.#hashOf(served)}"`;
     const headers: Record<string, string> = { etag, ...(query.has('hash') && { 'cache-control': 'public, max-age=31536000, immutable' }) };
     if (request.headers['if-none-match'] === etag)
       return { type: 'bytes', status: 304, bytes: Buffer.alloc(0), contentType: 'application/json', headers };
     let document = this.#documents.get(root);
     if (!document) {
       document = Buffer.from(JSON.stringify(toDocument(root, served)));
-      this.#documents.set(root, document);
+      // Those of custom resources are large, many and seldom asked for: made each time.
+      if (!served.some(({ kind }) => kind.openApi)) this.#documents.set(root, document);
     }
     return { type: 'bytes', status: 200, bytes: document, contentType: 'application/json', headers };
+  }
+
+  #hashOf(served: Served[]): string {
+    const revisions = served.flatMap(({ kind }) => kind.openApi?.revision ?? []);
+    if (revisions.length === 0) return this.#schemaHash();
+    return createHash('sha256')
+      .update([this.#schemaHash(), ...revisions].join(' '))
+      .digest('hex')
+      .slice(0, 32);
   }
 
   #schemaHash(): string {
@@ -82,19 +103,27 @@ function toDocument(root: string, served: Served[]): object {
   for (const { resource, kind } of served) {
     const listType = listTypeOf(kind.type);
     for (const name of [kind.type, listType, PATCH]) collect(name, schemas);
+    if (kind.openApi) collectCustom(kind, kind.openApi.schema(), schemas);
     for (const [suffix, method, verb] of OPERATIONS) {
       if (!resource.verbs.includes(verb)) continue;
       const path = `/${root}/${resource.namespaced ? 'namespaces/{namespace}/' : ''}${resource.plural}${suffix}`;
       paths[path] ??= {};
-      paths[path][method] = toOperation(resource, method, verb, verb === 'list' ? listType : kind.type, kind.type);
+      const types = method !== 'patch' ? ['application/json'] : kind.openApi ? CUSTOM_PATCH_TYPES : PATCH_TYPES;
+      paths[path][method] = toOperation(resource, method, verb, verb === 'list' ? listType : kind.type, kind.type, types);
     }
   }
   return { openapi: '3.0.0', info: { title: 'Kubernetes', version: 'v1.36.3' }, paths, components: { schemas } };
 }
 
-function toOperation({ group, version, kind }: Served['resource'], method: string, verb: string, answered: string, sent: string): object {
+function toOperation(
+  { group, version, kind }: Served['resource'],
+  method: string,
+  verb: string,
+  answered: string,
+  sent: string,
+  types: readonly string[],
+): object {
   const isWrite = method === 'post' || method === 'put' || method === 'patch';
-  const types = method === 'patch' ? PATCH_TYPES : ['application/json'];
   const body = refTo(method === 'patch' ? PATCH : sent);
   const parameters = ['pretty', ...(isWrite ? ['dryRun', 'fieldManager', 'fieldValidation'] : method === 'delete' ? ['dryRun'] : [])];
   return {
@@ -104,6 +133,23 @@ function toOperation({ group, version, kind }: Served['resource'], method: strin
     parameters: parameters.map(name => ({ name, in: 'query', schema: { type: 'string' } })),
     ...(isWrite && { requestBody: { content: Object.fromEntries(types.map(type => [type, { schema: body }])) } }),
     responses: { 200: { description: 'OK', content: { 'application/json': { schema: refTo(answered) } } } },
+  };
+}
+
+/** A custom resource's own type, the type of its lists, and what both refer to. */
+function collectCustom({ type, resource: { group, version, kind } }: Served['kind'], schema: object, found: Record<string, object>): void {
+  found[type] = schema;
+  for (const name of [OBJECT_META, LIST_META]) collect(name, found);
+  found[listTypeOf(type)] = {
+    type: 'object',
+    required: ['items'],
+    properties: {
+      apiVersion: { type: 'string' },
+      kind: { type: 'string' },
+      metadata: { allOf: [refTo(LIST_META)] },
+      items: { type: 'array', items: { allOf: [refTo(type)] } },
+    },
+    'x-kubernetes-group-version-kind': [{ group, version, kind: `${kind}List` }],
   };
 }
 

@@ -35,6 +35,7 @@ export class ResourceCache {
   readonly prefix: string;
   readonly #tree = new OrderedTree<StoredObject>();
   readonly #listeners = new Set<ChangeListener>();
+  readonly #onClose = new Set<() => void>();
   readonly #snapshots: ListView[] = [];
   #window: Change[] = [];
   #windowStart = 0;
@@ -149,9 +150,41 @@ export class ResourceCache {
     return window.slice(low);
   }
 
-  listen(listener: ChangeListener): Disposable {
+  /** `closed` is called when the resource is served no longer, or in another form. */
+  listen(listener: ChangeListener, closed?: () => void): Disposable {
     this.#listeners.add(listener);
-    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+    if (closed) this.#onClose.add(closed);
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(listener);
+        if (closed) this.#onClose.delete(closed);
+      },
+    };
+  }
+
+  /** Ends all readers: the resource is served no longer, or in another form. */
+  close(): void {
+    for (const closed of [...this.#onClose]) closed();
+    this.#listeners.clear();
+    this.#onClose.clear();
+  }
+
+  /** The same objects and latest changes under another layout, for a kind whose definition changed. */
+  under(layout: Layout): ResourceCache {
+    const next = new ResourceCache({ layout, prefix: this.prefix });
+    const moved = (object: StoredObject) => object.under(layout);
+    for (const object of this.#tree.range('', '\uffff')) next.#tree.set(object.key, moved(object));
+    next.#window = this.#window.slice(this.#windowStart).map(({ type, object, previous }) => ({
+      type,
+      object: moved(object),
+      previous: previous && moved(previous),
+      encoded: new Map(),
+    }));
+    next.#windowBytes = this.#windowBytes;
+    next.#dropped = this.#dropped;
+    next.#oldest = this.#oldest;
+    next.#revision = this.#revision;
+    return next;
   }
 
   #applyOne({ type, key, value, revision }: StoreEvent): Change | undefined {
@@ -170,11 +203,11 @@ export class ResourceCache {
   #remember(changes: Change[]): void {
     for (const change of changes) {
       this.#window.push(change);
-      this.#windowBytes += change.object.value.length;
+      this.#windowBytes += change.object.size;
     }
     while (this.#window.length - this.#windowStart > WINDOW_LENGTH || this.#windowBytes > WINDOW_BYTES) {
       const dropped = this.#window[this.#windowStart]!;
-      this.#windowBytes -= dropped.object.value.length;
+      this.#windowBytes -= dropped.object.size;
       this.#dropped = dropped.object.revision;
       this.#oldest = Math.max(this.#oldest, this.#dropped);
       this.#windowStart++;

@@ -24,31 +24,78 @@ export function isStored(served: Served): served is Stored {
   return served.cache !== undefined;
 }
 
-/** All that is served, found by the words of a path. */
+/** All that is served, found by the words of a path: the built-in kinds for good, custom ones as they come and go. */
 export class Resources {
-  readonly all: readonly Served[];
-  readonly caches: readonly ResourceCache[];
+  readonly #builtin: readonly Served[];
+  readonly #custom = new Map<string, readonly Served[]>();
+  readonly #caches = new Set<ResourceCache>();
   readonly #byPath = new Map<string, Served>();
-  readonly #groupVersions = new Set<string>();
+  readonly #groupVersions = new Map<string, number>();
+  #all: readonly Served[] | undefined;
+  #generation = 0;
 
   constructor(kinds: readonly Kind[]) {
     const caches = new Map<Kind, ResourceCache>();
-    this.all = kinds.map(kind => {
-      const storedKind = storedKindOf(kind);
-      return {
-        kind,
-        resource: kind.resource,
-        apiVersion: apiVersionOf(kind.resource),
-        cache: kind.resource.verbs.includes('watch') ? cacheFor(storedKind, caches) : undefined,
-        storedKind,
-        conversion: kind.storage,
-      };
-    });
-    this.caches = [...caches.values()];
-    for (const served of this.all) {
-      this.#byPath.set(nameOf(served.resource), served);
-      this.#groupVersions.add(`${served.resource.group}/${served.resource.version}`);
+    this.#builtin = kinds.map(kind => toServed(kind, caches));
+    for (const cache of caches.values()) this.#caches.add(cache);
+    for (const served of this.#builtin) this.#enter(served);
+  }
+
+  /** Everything served at the moment. */
+  get all(): readonly Served[] {
+    this.#all ??= [...this.#builtin, ...[...this.#custom.values()].flat()];
+    return this.#all;
+  }
+
+  /** The caches of what is stored. */
+  get caches(): Iterable<ResourceCache> {
+    return this.#caches;
+  }
+
+  /** Changes whenever something else is served. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Serves these kinds, which share the objects in `cache`, instead of what was served under `name` before. */
+  serve(name: string, kinds: readonly Kind[], cache: ResourceCache): void {
+    this.withdraw(name);
+    const served = kinds.map(kind => ({ ...toServed(kind), cache }));
+    this.#custom.set(name, served);
+    this.#caches.add(cache);
+    for (const each of served) this.#enter(each);
+    this.#changed();
+  }
+
+  /** No longer serves what is served under `name`. The caches' readers are their owner's to end. */
+  withdraw(name: string): void {
+    const served = this.#custom.get(name);
+    if (!served) return;
+    this.#custom.delete(name);
+    for (const each of served) {
+      if (each.cache) this.#caches.delete(each.cache);
+      if (this.#byPath.get(nameOf(each.resource)) !== each) continue;
+      this.#byPath.delete(nameOf(each.resource));
+      const groupVersion = `${each.resource.group}/${each.resource.version}`;
+      const left = (this.#groupVersions.get(groupVersion) ?? 1) - 1;
+      if (left > 0) this.#groupVersions.set(groupVersion, left);
+      else this.#groupVersions.delete(groupVersion);
     }
+    this.#changed();
+  }
+
+  /** Whoever came first stays: a custom resource never hides a built-in one. */
+  #enter(served: Served): void {
+    const name = nameOf(served.resource);
+    if (this.#byPath.has(name)) return;
+    this.#byPath.set(name, served);
+    const groupVersion = `${served.resource.group}/${served.resource.version}`;
+    this.#groupVersions.set(groupVersion, (this.#groupVersions.get(groupVersion) ?? 0) + 1);
+  }
+
+  #changed(): void {
+    this.#all = undefined;
+    this.#generation++;
   }
 
   find(group: string, version: string, plural: string): Served | undefined {
@@ -85,12 +132,28 @@ function nameOf({ group, version, plural }: { group: string; version: string; pl
   return `${group}/${version}/${plural}`;
 }
 
+function toServed(kind: Kind, caches?: Map<Kind, ResourceCache>): Served {
+  const storedKind = storedKindOf(kind);
+  return {
+    kind,
+    resource: kind.resource,
+    apiVersion: apiVersionOf(kind.resource),
+    cache: caches && kind.resource.verbs.includes('watch') ? cacheFor(storedKind, caches) : undefined,
+    storedKind,
+    conversion: kind.storage,
+  };
+}
+
+/** What the keys of a resource's objects begin with. */
+export function prefixOf({ group, plural }: { group: string; plural: string }): string {
+  return `${ROOT}${group || 'core'}/${plural}/`;
+}
+
 function cacheFor(kind: Kind, caches: Map<Kind, ResourceCache>): ResourceCache {
   const known = caches.get(kind);
   if (known) return known;
-  const { group, plural } = kind.resource;
   const layout = new Layout(apiVersionOf(kind.resource), kind.resource.kind, kind.selectableFields ?? {});
-  const cache = new ResourceCache({ layout, prefix: `${ROOT}${group || 'core'}/${plural}/` });
+  const cache = new ResourceCache({ layout, prefix: prefixOf(kind.resource) });
   caches.set(kind, cache);
   return cache;
 }

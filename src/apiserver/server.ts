@@ -9,6 +9,8 @@ import type { Store } from '#store/store.ts';
 import { createAdmission } from './admission/index.ts';
 import { answerResource } from './answer.ts';
 import { ClusterCache } from './cluster-cache.ts';
+import { customResourceAdmission } from './crd/admission.ts';
+import { CustomResources, restoreCustomResources } from './crd/custom-resources.ts';
 import { Discovery } from './discovery.ts';
 import { EventSweeper } from './event-sweeper.ts';
 import { limitInFlight } from './fairness.ts';
@@ -98,6 +100,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   };
 
   const resources = new Resources(options.kinds);
+  await restoreCustomResources(resources, store);
   const cache = await ClusterCache.open({ store, root: ROOT, caches: resources.caches, onFailure });
   const cluster = createReader(resources);
   const security = options.security(cluster);
@@ -116,8 +119,12 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     store,
     clock,
     claims: [addresses, quotas],
-    admission: createAdmission({ resources, checkEscalation: security.checkEscalation, authorize: security.authorize, clock }),
+    admission: [
+      customResourceAdmission(served => customResources.isTerminating(served)),
+      ...createAdmission({ resources, checkEscalation: security.checkEscalation, authorize: security.authorize, clock }),
+    ],
   });
+  const customResources = new CustomResources({ resources, cluster: cache, writer, clock, log: log.part('custom-resources') });
   quotas.start(writer);
   const sweeper = new EventSweeper({ store, events, clock });
 
@@ -172,6 +179,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     serviceAddress: addresses.firstAddress,
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]();
+      await customResources[Symbol.asyncDispose]();
       sweeper[Symbol.dispose]();
       quotas[Symbol.dispose]();
       await addresses[Symbol.asyncDispose]();

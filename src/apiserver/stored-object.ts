@@ -5,16 +5,37 @@ export class StoredObject {
   /** `namespace/name`, or the name alone. */
   readonly key: string;
   readonly layout: Layout;
-  readonly value: Buffer;
   readonly revision: number;
+  #value: Buffer;
+  #isNormal: boolean;
   #projection: Projection | undefined;
   #encoded: Record<string, Buffer> | undefined;
 
   constructor(layout: Layout, key: string, value: Uint8Array, revision: number) {
     this.layout = layout;
     this.key = key;
-    this.value = layout.normalize(value);
+    this.#value = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    this.#isNormal = layout.isNormal(this.#value, revision);
     this.revision = revision;
+  }
+
+  /** The stored text in the layout's form. What was written in another is brought into it when first asked for. */
+  get value(): Buffer {
+    if (!this.#isNormal) {
+      this.#value = this.layout.normalize(this.#value, this.revision);
+      this.#isNormal = true;
+    }
+    return this.#value;
+  }
+
+  /** Bytes that it holds. */
+  get size(): number {
+    return this.#value.length;
+  }
+
+  /** The same object under another layout. */
+  under(layout: Layout): StoredObject {
+    return new StoredObject(layout, this.key, this.#value, this.revision);
   }
 
   /** A fresh parsed copy, the caller's to change. */
@@ -92,12 +113,14 @@ export class Layout {
   readonly kind: string;
   readonly head: Buffer;
   readonly selectableFields: Kind['selectableFields'];
+  readonly #revive: Revive | undefined;
 
-  constructor(apiVersion: string, kind: string, selectableFields: Kind['selectableFields']) {
+  constructor(apiVersion: string, kind: string, selectableFields: Kind['selectableFields'], revive?: Revive) {
     this.apiVersion = apiVersion;
     this.kind = kind;
     this.head = Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":{`);
     this.selectableFields = selectableFields;
+    this.#revive = revive;
   }
 
   /** The text to store. `metadata` has at least a name. */
@@ -107,12 +130,24 @@ export class Layout {
     return Buffer.from(JSON.stringify({ kind: this.kind, apiVersion: this.apiVersion, metadata: meta, ...rest }));
   }
 
-  /** The value as a Buffer with our head, whoever wrote it. */
-  normalize(value: Uint8Array): Buffer {
-    const buffer = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    if (buffer.length > this.head.length && this.head.compare(buffer, 0, this.head.length) === 0) return buffer;
-    return this.encode(JSON.parse(buffer.toString()) as KubeObject);
+  /** True when the text has our head and was written by the rules of today. */
+  isNormal(value: Buffer, revision: number): boolean {
+    const isOurs = value.length > this.head.length && this.head.compare(value, 0, this.head.length) === 0;
+    return isOurs && !(this.#revive && revision > 0 && revision <= this.#revive.before);
   }
+
+  /** The text in our form, whoever wrote it. */
+  normalize(value: Buffer, revision: number): Buffer {
+    const object = JSON.parse(value.toString()) as KubeObject;
+    if (this.#revive && revision <= this.#revive.before) this.#revive.apply(object);
+    return this.encode(object);
+  }
+}
+
+/** How objects written up to revision `before`, by another schema, come to look as today's: pruned and defaulted. */
+export interface Revive {
+  before: number;
+  apply(object: KubeObject): void;
 }
 
 /** What selectors may look at of an object of a kind with these fields. */

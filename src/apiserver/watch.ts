@@ -105,7 +105,10 @@ export class Watch {
     }
     watch.#revision = cache.revision;
     const present = start.from === 'present' ? cache.snapshot() : undefined;
-    watch.#listening = cache.listen((changes, revision) => watch.#receive(changes, revision));
+    watch.#listening = cache.listen(
+      (changes, revision) => watch.#receive(changes, revision),
+      () => watch.#end(),
+    );
     watch.#schedule();
     if (present) void watch.#sendPresent(present.view.range(outcome.selection.from, outcome.selection.to), present.revision, start);
     else {

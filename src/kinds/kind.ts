@@ -1,4 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
+import type { CheckOptions, Checked } from './schema.ts';
 import type { TypeData } from './schema-data.ts';
 import type { ObjectMeta } from './types.gen.ts';
 
@@ -63,12 +64,16 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly type: string;
   /** The type itself, where the generated schema has none: custom resources. */
   readonly schema?: TypeData;
+  /** Instead of the generated schema's check of what clients send: custom resources. See `checkObject`. */
+  check?(value: unknown, options: CheckOptions): Checked<T>;
   /** Fills in what the client left out. Changes `object`, which passed the schema's check. */
   defaults?(object: T): void;
   /** Sets what the server alone decides at creation and clears what it may not get (status). Generic: generation 1, status dropped where there is a status subresource. */
   prepareForCreate?(object: T): void;
   /** The same before an update; generic: status kept from `old`, generation raised when the spec changed. */
   prepareForUpdate?(object: T, old: T): void;
+  /** Before the object is marked as deleted or removed: may add finalizers and conditions. */
+  prepareForDelete?(object: T, nowMs: number): void;
   /** What is wrong with a name; absent: it must be a DNS subdomain. */
   checkName?(name: string): string[];
   validate?(object: T): FieldCause[];
@@ -97,6 +102,10 @@ export interface Kind<T extends KubeObject = KubeObject> {
   readonly virtual?: boolean;
   /** Refused with 501 and this sentence: it would store a rule that nobody enforces yet. */
   readonly refused?: string;
+  /** Every request to it is answered with this `Warning:`. */
+  readonly deprecation?: string;
+  /** What OpenAPI v3 publishes of a kind that is not in the generated schema; `revision` changes with it. */
+  readonly openApi?: { readonly revision: string; schema(): object };
   /** Accepted with this `Warning:`: nothing acts on it yet. */
   readonly unattended?: string;
 }

@@ -38,6 +38,7 @@ export interface MergeInfo {
  * @throws `BadRequest` for a wrong type anywhere, another apiVersion or kind, or (with `Strict`) unknown fields
  */
 export function checkObject<T extends KubeObject>(kind: Kind<T>, value: unknown, options: CheckOptions = {}): Checked<T> {
+  if (kind.check) return kind.check(value, options);
   const { group, version, kind: name } = kind.resource;
   return checkGvk<T>({ group, version, kind: name }, value, options);
 }
@@ -57,6 +58,33 @@ export function checkGvk<T>(
   const problems = [...strictErrors, ...check.unknown];
   if (fieldValidation === 'Strict' && problems.length > 0) check.refuse(`strict decoding error: ${problems.join(', ')}`);
   return { object: value as T, warnings: fieldValidation === 'Warn' ? problems : [], missing: check.missing };
+}
+
+/**
+ * What all kinds share of a custom resource: apiVersion, kind and metadata are checked as above; the rest is the definition's.
+ * Gives the sentences about unknown fields in metadata. @throws `BadRequest`
+ */
+export function checkResource({ group, version, kind }: { group: string; version: string; kind: string }, value: unknown): string[] {
+  const check: Check = new Check({ kind, version, type: OBJECT_META });
+  if (!isObject(value)) check.wrongType(value, kind);
+  completeGvk(value, apiVersionOf({ group, version }), kind);
+  if (typeof value.apiVersion !== 'string' || typeof value.kind !== 'string') check.refuse('apiVersion and kind must be strings');
+  value.metadata ??= {};
+  return checkMetadata(value, check);
+}
+
+/** Checks the metadata of a resource within a resource: wrong types are refused, unknown fields dropped and told of. @throws `BadRequest` */
+export function checkEmbeddedMetadata(value: Record<string, unknown>, { version, kind }: { version: string; kind: string }): string[] {
+  return value.metadata === undefined ? [] : checkMetadata(value, new Check({ kind, version, type: OBJECT_META }));
+}
+
+const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';
+
+function checkMetadata(value: Record<string, unknown>, check: Check): string[] {
+  check.path.push('metadata');
+  value.metadata = planOf(OBJECT_META)(value.metadata, check);
+  checkFreeJson(value, check);
+  return check.unknown;
 }
 
 function completeGvk(value: Record<string, unknown>, apiVersion: string, kind: string): void {

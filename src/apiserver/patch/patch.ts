@@ -17,6 +17,7 @@ export async function patchOf(context: Context<ResourceRoute>, served: Stored): 
   const type = mediaTypeOf(request.headers['content-type']);
   if (type === APPLY) return await applyOf(context, served);
   refuseForce(context);
+  if (type === STRATEGIC && served.kind.check) throw unsupportedPatch('application/json-patch+json, application/merge-patch+json');
   const bytes = await request.readBody();
   const apply = applierOf(type, served.kind.type, bytes);
   let warned = false;
@@ -49,16 +50,20 @@ export function applierOf(type: string, schemaType: string, bytes: Buffer): (cur
       objectIn(bytes);
       return current => applyMergePatch(current, parseBody(bytes, 'json'));
     }
-    case 'application/strategic-merge-patch+json': {
+    case STRATEGIC: {
       objectIn(bytes);
       return current => applyStrategicMergePatch(schemaType, current, parseBody(bytes, 'json'));
     }
     default:
-      throw new UmiakError(
-        'UnsupportedMediaType',
-        'the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml',
-      );
+      throw unsupportedPatch(`application/json-patch+json, application/merge-patch+json, ${STRATEGIC}`);
   }
+}
+
+const STRATEGIC = 'application/strategic-merge-patch+json';
+
+function unsupportedPatch(accepted: string): UmiakError {
+  const why = `the body of the request was in an unknown format - accepted media types include: ${accepted}, ${APPLY}`;
+  return new UmiakError('UnsupportedMediaType', why);
 }
 
 /** @throws `Invalid` for `force` where nothing is applied */

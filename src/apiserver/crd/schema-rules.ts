@@ -1,0 +1,64 @@
+import { type FieldCause, UmiakError } from '#base/errors.ts';
+import { type CrdSchema, isJsonObject, type JsonObject } from '#kinds/crd-schema.ts';
+import { toTypeData } from '#kinds/crd-type-data.ts';
+import type { KubeObject } from '#kinds/kind.ts';
+import { type Checked, checkResource, type FieldValidation } from '#kinds/schema.ts';
+import type { TypeData } from '#kinds/schema-data.ts';
+import { prune } from './prune.ts';
+import { toPublishedSchema } from './published-schema.ts';
+import { type Validator, validatorOf } from './validator.ts';
+
+/** A kind that has no schema keeps everything. */
+const ANYTHING: CrdSchema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+
+interface Gvk {
+  group: string;
+  version: string;
+  kind: string;
+}
+
+/** What one version's schema demands of objects. It is read and compiled when the first object comes. */
+export class SchemaRules {
+  readonly #read: () => CrdSchema | undefined;
+  #schema: CrdSchema | undefined;
+  #typeData: TypeData | undefined;
+  #validator: Validator | undefined;
+
+  constructor(read: () => CrdSchema | undefined) {
+    this.#read = read;
+  }
+
+  get schema(): CrdSchema {
+    this.#schema ??= this.#read() ?? ANYTHING;
+    return this.#schema;
+  }
+
+  get typeData(): TypeData {
+    this.#typeData ??= toTypeData(this.schema);
+    return this.#typeData;
+  }
+
+  /** Takes a decoded JSON value for an object: types of the common fields checked, unknown fields dropped. @throws `BadRequest` */
+  check<T>(gvk: Gvk, value: unknown, fieldValidation: FieldValidation, strictErrors: readonly string[]): Checked<T> {
+    const unknown = checkResource(gvk, value);
+    const dropped = prune(value as JsonObject, this.schema);
+    const problems = [...strictErrors, ...unknown, ...dropped.map(path => `unknown field "${path}"`)];
+    if (fieldValidation === 'Strict' && problems.length > 0) {
+      const { kind, version } = gvk;
+      const list = problems.join(', ');
+      throw new UmiakError('BadRequest', `${kind} in version "${version}" cannot be handled as a ${kind}: strict decoding error: ${list}`);
+    }
+    return { object: value as T, warnings: fieldValidation === 'Warn' ? problems : [], missing: [] };
+  }
+
+  /** All that is wrong with an object by the schema; what it shares with `old` is not judged again. */
+  validate(object: KubeObject, old?: KubeObject): FieldCause[] {
+    this.#validator ??= validatorOf(this.schema);
+    return isJsonObject(object) ? this.#validator(object, old) : [];
+  }
+
+  /** The type as OpenAPI v3 shows it. */
+  published(gvk: Gvk): object {
+    return toPublishedSchema(this.#schema ?? this.#read(), gvk);
+  }
+}
