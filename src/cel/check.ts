@@ -1,4 +1,5 @@
-import { OPTIONAL_ELEMENT, STRUCT } from './desugar.ts';
+import { checkPattern, constant, hasDyn, optionalElement, pathOf } from './check-parts.ts';
+import { STRUCT } from './desugar.ts';
 import { CompileError } from './errors.ts';
 import { expandMacro } from './macros.ts';
 import type { Entry, Item, Node } from './nodes.ts';
@@ -6,10 +7,8 @@ import { type FunctionTable, NAMESPACES, type Overload } from './overload.ts';
 import type { Parsed, Syntax } from './parse.ts';
 import {
   BOOL,
-  BYTES,
   type CelField,
   type CelType,
-  DOUBLE,
   DYN,
   formatType,
   INT,
@@ -17,14 +16,12 @@ import {
   joinTypes,
   listOf,
   mapOf,
-  NULL,
   type ObjectType,
   optionalOf,
   substitute,
   TYPE,
-  UINT,
 } from './types.ts';
-import { type CelValue, TypeValue, Uint } from './values.ts';
+import { TypeValue } from './values.ts';
 
 /** What an expression may refer to. */
 export interface Environment {
@@ -53,6 +50,8 @@ export class Checker {
   readonly #parsed: Parsed;
   /** Root variables that the expression reads. */
   readonly roots = new Set<string>();
+  /** Above zero inside `.format([…])`, whose list may mix types. */
+  #mixing = 0;
   /** Local variables in use at once. */
   slots = 0;
 
@@ -129,6 +128,7 @@ export class Checker {
       const applied = isMember ? `${types[0]}.(${types.slice(1).join(', ')})` : `(${types.join(', ')})`;
       throw new CompileError(`found no matching overload for '${name}' applied to '${applied}'`, at);
     }
+    checkPattern(name, args);
     return { op: 'call', name, overloads: fitting, isSure: isSure && fitting.length === 1, args, type: result, at };
   }
 
@@ -166,6 +166,7 @@ export class Checker {
     const path = pathOf(syntax);
     if (path === 'google.protobuf.Timestamp' || path === 'google.protobuf.Duration')
       return { op: 'const', value: new TypeValue(path), type: TYPE, at: this.at(syntax) };
+    if (path !== undefined && Object.hasOwn(this.#environment.variables, path)) return this.#identifier(path, scope, this.at(syntax));
     const dot = this.#parsed.toSource(this.#parsed.text.lastIndexOf('.', syntax.pos - 1));
     return this.select(this.check(operand, scope), field, dot, { isOptional: syntax.op === '.?' });
   }
@@ -230,7 +231,10 @@ export class Checker {
     }
     const macro = expandMacro(this, name, receiver, args, scope, at);
     if (macro) return macro;
-    const nodes = [this.check(receiver, scope), ...args.map(arg => this.check(arg, scope))];
+    const nodes = [this.check(receiver, scope)];
+    if (name === 'format') this.#mixing++;
+    for (const arg of args) nodes.push(this.check(arg, scope));
+    if (name === 'format') this.#mixing--;
     const overloads = this.#functions(`.${name}`);
     if (overloads.length === 0) throw new CompileError(`undeclared reference to '${name}' (in container '')`, at);
     return this.call(name, overloads, nodes, at);
@@ -353,7 +357,7 @@ export class Checker {
   }
 
   #join(a: CelType, b: CelType, at: number): CelType {
-    const joined = joinTypes(a, b);
+    const joined = joinTypes(a, b) ?? (this.#mixing > 0 ? DYN : undefined);
     if (!joined) throw new CompileError(`expected type '${formatType(a)}' but found '${formatType(b)}'`, at);
     return joined;
   }
@@ -362,49 +366,5 @@ export class Checker {
   #parenthesis(from: number): number {
     const found = this.#parsed.text.indexOf('(', from);
     return this.#parsed.toSource(found < 0 ? from : found);
-  }
-}
-
-function constant(value: unknown, at: number): Node {
-  const make = (value: CelValue, type: CelType): Node => ({ op: 'const', value, type, at });
-  switch (typeof value) {
-    case 'bigint':
-      if (value > 2n ** 63n - 1n || value < -(2n ** 63n)) throw new CompileError('Syntax error: invalid int literal', at);
-      return make(value, INT);
-    case 'number':
-      return make(value, DOUBLE);
-    case 'string':
-      return make(value, { kind: 'string', maxSize: value.length });
-    case 'boolean':
-      return make(value, BOOL);
-  }
-  if (value === null) return make(null, NULL);
-  if (value instanceof Uint8Array) return make(value, { ...BYTES, maxSize: value.length } as CelType);
-  return make(new Uint(BigInt((value as { value: bigint }).value)), UINT);
-}
-
-/** The written-out path `a.b.c`, undefined for anything else. */
-export function pathOf(syntax: Syntax): string | undefined {
-  if (syntax.op === 'id') return syntax.args;
-  if (syntax.op !== '.') return undefined;
-  const rest = pathOf(syntax.args[0]);
-  return rest === undefined ? undefined : `${rest}.${syntax.args[1]}`;
-}
-
-function optionalElement(syntax: Syntax): Syntax | undefined {
-  return syntax.op === 'rcall' && syntax.args[0] === OPTIONAL_ELEMENT ? syntax.args[2][0] : undefined;
-}
-
-function hasDyn(type: CelType): boolean {
-  switch (type.kind) {
-    case 'dyn':
-      return true;
-    case 'list':
-    case 'optional':
-      return hasDyn(type.element);
-    case 'map':
-      return hasDyn(type.key) || hasDyn(type.value);
-    default:
-      return false;
   }
 }

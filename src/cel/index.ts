@@ -9,6 +9,15 @@
  */
 export { Budget, type BudgetOptions } from './budget.ts';
 export { formatError } from './errors.ts';
+export {
+  type AccessAnswer,
+  type AccessQuestion,
+  type AskAccess,
+  AUTHORIZER,
+  authorizerValue,
+  RESOURCE_CHECK,
+  resourceCheckValue,
+} from './libraries/authorizer.ts';
 export { escapeField } from './names.ts';
 export { type CompileOptions, type CompileResult, compile, type EvaluateResult, type Program } from './program.ts';
 export { type CelSchema, typeOfSchema } from './schema-type.ts';
@@ -32,4 +41,4 @@ export {
   STRING,
   TIMESTAMP,
 } from './types.ts';
-export { toJson } from './values.ts';
+export { type CelValue, toJson } from './values.ts';
