@@ -591,6 +591,37 @@ describe('pods: what a manifest says is what runs', () => {
     return { output, code };
   };
 
+  test('an ephemeral container looks into the processes of a running one, and a resize reaches its control group', async () => {
+    await cluster.apply(JSON.stringify(pod('looked-at', [shell(FOREVER, { resources: { limits: { memory: '64Mi', cpu: '100m' } } })])));
+    await cluster.kubectl('wait', '--for=condition=Ready', 'pod/looked-at', '--timeout=60s');
+    const debugged = await cluster.tryKubectl(
+      ...['debug', 'looked-at', '--image=busybox:test', '--image-pull-policy=IfNotPresent', '--target=main', '--container=look'],
+      ...['--', 'sh', '-c', 'ps; exit 3'],
+    );
+    assert.equal(debugged.code, 0, debugged.stderr);
+    const statusOf = async () =>
+      (JSON.parse(await cluster.kubectl('get', 'pod', 'looked-at', '-o', 'json')) as Pod).status?.ephemeralContainerStatuses?.[0];
+    const ended = await until('the look to end', async () => (await statusOf())?.state?.terminated);
+    assert.equal(ended.exitCode, 3);
+    assert.match(await cluster.kubectl('logs', 'looked-at', '-c', 'look'), /sleep 100000/);
+
+    const limits = { resources: { limits: { memory: '96Mi', cpu: '200m' }, requests: { memory: '96Mi', cpu: '200m' } } };
+    const patch = JSON.stringify({ spec: { containers: [{ name: 'main', ...limits }] } });
+    await cluster.kubectl('patch', 'pod', 'looked-at', '--subresource', 'resize', '-p', patch);
+    await cluster.kubectl(
+      'wait',
+      '--for=jsonpath={.status.containerStatuses[0].resources.limits.memory}=96Mi',
+      'pod/looked-at',
+      '--timeout=60s',
+    );
+    const { containerStatuses } = (JSON.parse(await cluster.kubectl('get', 'pod', 'looked-at', '-o', 'json')) as Pod).status ?? {};
+    assert.equal(containerStatuses?.[0]?.restartCount, 0);
+    assert.match(
+      await inPod('looked-at', 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true'),
+      /100663296/,
+    );
+  });
+
   test('a followed log ends when its reader goes, and the kubelet keeps nothing of it', async () => {
     const child = spawn(join(import.meta.dirname, '../.bin/kubectl'), ['logs', '-f', 'living'], {
       env: { ...process.env, KUBECONFIG: cluster.kubeconfig },

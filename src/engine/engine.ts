@@ -9,6 +9,8 @@ export interface SandboxConfig {
   owner: Owner;
   metadata: { name: string; namespace: string; uid: string; attempt: number };
   hostname?: string;
+  /** Its full name in /etc/hosts, before the host name. */
+  fqdn?: string;
   /** `pod`: an address from the pool; `host`: the machine's network; `none`: loopback only. */
   network: 'pod' | 'host' | 'none';
   /** `pod`: all containers share one PID namespace (runs a pause process); `container`: each its own (default). */
@@ -109,6 +111,8 @@ export interface ContainerConfig {
   stdinOnce?: boolean;
   tty?: boolean;
   stopSignal?: string;
+  /** A running container of the same sandbox whose PID namespace this one joins. */
+  pidOf?: string;
 }
 
 export type ContainerState = 'created' | 'running' | 'exited';

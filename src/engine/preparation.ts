@@ -1,9 +1,11 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
 import { umountInThread } from '#linux/mount.ts';
 import { readBelow } from '#linux/open-below.ts';
 import { readDevice, readHostDevices } from './devices.ts';
+import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
 import { type HostFacts, planOciSpec } from './oci-spec.ts';
 import { ensureMountPoints, mountOverlay } from './overlay.ts';
@@ -85,7 +87,7 @@ export class Preparation {
       host: this.#host,
       rootfs,
       cgroupsPath: record.cgroupPath,
-      namespaces: { ...namespacesOf(sandbox), ...this.#pidNamespace(sandbox) },
+      namespaces: { ...namespacesOf(sandbox), ...this.#pidNamespace(sandbox, config) },
       files: record.isPause ? {} : this.#files(sandbox.id),
       devices: security.privileged
         ? readHostDevices()
@@ -112,10 +114,13 @@ export class Preparation {
     await ensureMountPoints(target);
   }
 
-  /** A pod's shared one, if it has one. */
-  #pidNamespace({ pauseId }: SandboxRecord): { pid?: string } {
-    const pause = pauseId === undefined ? undefined : this.#ledger.container(pauseId);
-    return pause?.init ? { pid: `/proc/${pause.init.pid}/ns/pid` } : {};
+  /** The one of the container that is to be looked into, or the pod's shared one, if it has one. */
+  #pidNamespace({ id, pauseId }: SandboxRecord, { pidOf }: ContainerConfig): { pid?: string } {
+    const target = pidOf ?? pauseId;
+    const found = target === undefined ? undefined : this.#ledger.container(target);
+    if (pidOf !== undefined && (found?.phase !== 'running' || found.config.sandboxId !== id))
+      throw new UmiakError('Conflict', `pidOf: container ${pidOf} does not run in this sandbox`);
+    return found?.init ? { pid: `/proc/${found.init.pid}/ns/pid` } : {};
   }
 
   #files(sandboxId: string): { hosts?: string; hostname?: string; resolvConf?: string; shm?: string } {

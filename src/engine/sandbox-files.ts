@@ -5,10 +5,12 @@ import type { SandboxConfig } from './engine.ts';
 /** `/etc/hosts` of a pod. Pure. */
 export function planHosts({
   hostname,
+  fqdn,
   address,
   aliases = [],
 }: {
   hostname: string;
+  fqdn?: string | undefined;
   address?: string | undefined;
   aliases?: SandboxConfig['hostAliases'];
 }): string {
@@ -19,7 +21,7 @@ export function planHosts({
     'ff00::\tip6-mcastprefix',
     'ff02::1\tip6-allnodes',
     'ff02::2\tip6-allrouters',
-    ...(address !== undefined ? [`${address}\t${hostname}`] : []),
+    ...(address !== undefined ? [`${address}\t${fqdn && fqdn !== hostname ? `${fqdn}\t` : ''}${hostname}`] : []),
     ...(aliases ?? []).map(({ ip, hostnames }) => `${ip}\t${hostnames.join('\t')}`),
     '',
   ].join('\n');
@@ -40,7 +42,7 @@ export async function writeSandboxFiles(directory: string, config: SandboxConfig
   const hostname = sandboxHostname(config);
   const write = (name: string, content: string) => writeFile(`${directory}/${name}`, content, { mode: 0o644 });
   await Promise.all([
-    write('hosts', planHosts({ hostname, address, aliases: config.hostAliases })),
+    write('hosts', planHosts({ hostname, fqdn: config.fqdn, address, aliases: config.hostAliases })),
     write('hostname', `${hostname}\n`),
     ...(config.dns ? [write('resolv.conf', planResolvConf(config.dns))] : []),
   ]);

@@ -55,6 +55,10 @@ export class LocalContainerPlanner implements ContainerPlanner {
     const seccompDirectory = this.#options.seccompDirectory ?? join(dirname(podDirectory), 'seccomp');
     return planContainerConfig(request, environment, mounts, { facts, seccompDirectory });
   }
+
+  resources(pod: Pod, container: ContainerSpec): Resources {
+    return planResources(pod, container, this.#options.facts);
+  }
 }
 
 /** Where a container's last words lie on the machine. */

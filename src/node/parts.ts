@@ -1,8 +1,8 @@
 import { UmiakError } from '#base/index.ts';
-import type { ContainerConfig, Sandbox } from '#engine/engine.ts';
+import type { ContainerConfig, Resources, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 
-/** A container of a pod's spec: init, sidecar (an init container that is always restarted) or main. */
+/** A container of a pod's spec: init, sidecar (an init container that is always restarted), main or ephemeral. */
 export type ContainerSpec = Pod['spec']['containers'][number];
 
 /** What the volume keeper gives for one volume of a pod. */
@@ -39,6 +39,8 @@ export interface ContainerPlanner {
     imageUser?: string | undefined;
     attempt: number;
   }): Promise<ContainerConfig>;
+  /** What its control group is to say. */
+  resources(pod: Pod, container: ContainerSpec): Resources;
 }
 
 export type ProbeKind = 'startup' | 'liveness' | 'readiness';

@@ -16,6 +16,11 @@ const cases: [string, Parameters<typeof planAdmission>[0], string | undefined][]
   ['one too much of memory', { pod: asking({ memory: '2Gi' }), others: [], allocatable: node }, 'OutOfmemory'],
   ['one too many', { pod: podOf(), others: [podOf(), podOf(), podOf()], allocatable: node }, 'OutOfpods'],
   ['what the node does not count', { pod: asking({ 'example.com/gpu': '1' }), others: [], allocatable: node }, undefined],
+  [
+    'a profile that would not be applied',
+    { pod: podOf({ securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } }), others: [], allocatable: node },
+    'AppArmor',
+  ],
   ['a port that is free', { pod: port(80), others: [port(81)], allocatable: node }, undefined],
   ['a port that is taken', { pod: port(80), others: [port(80)], allocatable: node }, 'NodePorts'],
   ['its other protocol', { pod: port(80), others: [port(80, undefined, 'UDP')], allocatable: node }, undefined],

@@ -1,5 +1,6 @@
 import type { Pod } from '#kinds/pod.ts';
 import { type Amounts, amountsOf, hostPortsOf, podRequests } from '#kinds/pod-resources.ts';
+import { allContainersOf } from './plan-pod.ts';
 
 /** Why a pod can't run here, as its status says it. */
 export interface Rejection {
@@ -21,6 +22,8 @@ export interface AdmissionPicture {
  * for affinity, which the scheduler alone judges. Pure.
  */
 export function planAdmission({ pod, others, allocatable }: AdmissionPicture): Rejection | undefined {
+  if (wantsAppArmor(pod))
+    return { reason: 'AppArmor', message: 'Pod was rejected: Cannot enforce AppArmor: this node does not apply profiles yet' };
   const capacity = amountsOf(allocatable);
   const used = others.map(({ spec }) => podRequests(spec));
   const requested: Amounts = { ...podRequests(pod.spec), pods: 1 };
@@ -38,6 +41,11 @@ export function planAdmission({ pod, others, allocatable }: AdmissionPicture): R
       message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
     };
   return undefined;
+}
+
+function wantsAppArmor(pod: Pod): boolean {
+  const contexts = [pod.spec.securityContext, ...allContainersOf(pod).map(({ securityContext }) => securityContext)];
+  return contexts.some(context => context?.appArmorProfile !== undefined && context.appArmorProfile.type !== 'Unconfined');
 }
 
 function clashes({ spec }: Pod, others: readonly Pod[]): boolean {

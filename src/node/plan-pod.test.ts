@@ -20,6 +20,8 @@ function inWords(action: PodAction): string {
       return `${action.message}${action.graceSeconds === undefined ? '' : ` (${action.graceSeconds} s)`}`;
     case 'stop-containers':
       return action.do;
+    case 'resize':
+      return `resize ${action.containerId} ${JSON.stringify(action.resources)}`;
     case 'remove':
       return `remove ${action.containerId}`;
     default:
@@ -226,4 +228,27 @@ describe('a pod that was given up', () => {
     for (const phase of ['Failed', 'Succeeded'] as const)
       assert.deepEqual(told(pictureOf(podOf({}, { status: { phase } }), [], { sandboxes: [] })), [phase]);
   });
+});
+
+describe('a living pod is changed', () => {
+  const up = instance('main', 'running');
+  const ephemeral = { containers: [{ name: 'main', image: 'i' }], ephemeralContainers: [{ name: 'look', image: 'e' }] };
+  const sized = { ...up, config: { ...up.config, resources: { cpuShares: 2, memoryLimitBytes: 100 } } };
+  const policy = (restartPolicy: string) =>
+    podOf({ containers: [{ name: 'main', image: 'i', resizePolicy: [{ resourceName: 'memory', restartPolicy }] }] });
+  const wanting = (pod: PodPicture['pod'], memoryLimitBytes: number) =>
+    pictureOf(pod, [sized], { resources: () => ({ cpuShares: 2, memoryLimitBytes }) });
+  const cases: [string, PodPicture, string[]][] = [
+    ['an ephemeral container waits for the pod to have begun', pictureOf(podOf(ephemeral)), ['Pending', 'start main/0 in s0']],
+    ['and starts beside what runs', pictureOf(podOf(ephemeral), [up]), ['Running', 'start look/0 in s0']],
+    ['once', pictureOf(podOf(ephemeral), [up, ended('look', 1)]), ['Running']],
+    ['nothing to resize', wanting(policy('NotRequired'), 100), ['Running']],
+    ['a limit of what runs', wanting(policy('NotRequired'), 200), [`Running`, 'resize main-0 {"cpuShares":2,"memoryLimitBytes":200}']],
+    [
+      'a limit that asks for a restart',
+      wanting(policy('RestartContainer'), 200),
+      ['Running', 'Container main resize requires restart, will be restarted'],
+    ],
+  ];
+  for (const [name, picture, expected] of cases) test(name, () => assert.deepEqual(told(picture), expected));
 });

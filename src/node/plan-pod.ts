@@ -1,4 +1,4 @@
-import type { Container, Sandbox } from '#engine/engine.ts';
+import type { Container, Resources, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { ContainerSpec } from './parts.ts';
 
@@ -13,6 +13,8 @@ export interface PodPicture {
   /** Verdict of a running container's startup probe, once its postStart hook is over; undefined: none yet. */
   startupPassed: (containerId: string) => boolean | undefined;
   livenessFailed: (containerId: string) => boolean;
+  /** What a container's control group is to say now. */
+  resources?: (container: ContainerSpec) => Resources;
   /** The node has given it up (`DeadlineExceeded`, rejected): it ends as Failed. */
   isGivenUp?: boolean;
 }
@@ -27,6 +29,8 @@ export type PodAction =
   | { do: 'start'; container: ContainerSpec; sandboxId: string; attempt: number; replaces?: string }
   /** `message` is for people; `graceSeconds` where it is not the pod's own. */
   | { do: 'kill'; containerId: string; name: string; message: string; graceSeconds?: number }
+  /** Its limits were changed while it runs. */
+  | { do: 'resize'; containerId: string; resources: Resources }
   /** Ends all that runs: main containers, then sidecars in reverse order. */
   | { do: 'stop-containers' }
   /** An older dead instance, kept by nothing any more. */
@@ -85,6 +89,8 @@ function planContainers(picture: PodPicture, sandbox: Sandbox, actions: PodActio
     return finish(picture, actions, backingOff);
   }
   for (const container of pod.spec.containers) run(container, restartPolicyOf(pod));
+  // Those that people add to look into a pod run once.
+  if (isInitialized) for (const container of ephemeralContainersOf(pod)) run(container, 'Never');
   return finish(picture, actions, backingOff);
 }
 
@@ -107,8 +113,8 @@ function planContainer(
   const isHere = last?.config.sandboxId === sandbox.id;
   const start = { do: 'start' as const, container, sandboxId: sandbox.id };
   if (last?.state === 'running') {
-    const kill = isHere && planKill(picture, container, last, policy);
-    if (kill) actions.push(kill);
+    const change = isHere && (planKill(picture, container, last, policy) ?? planResize(picture, container, last));
+    if (change) actions.push(change);
     return;
   }
   if (last?.state === 'created') {
@@ -138,6 +144,24 @@ function planKill(picture: PodPicture, container: ContainerSpec, { id, config }:
   if (picture.startupPassed(id) === false) return kill('failed startup probe', startupProbe?.terminationGracePeriodSeconds);
   if (picture.livenessFailed(id)) return kill('failed liveness probe', livenessProbe?.terminationGracePeriodSeconds);
   return undefined;
+}
+
+const SIZES = { cpu: ['cpuShares', 'cpuQuotaUs'], memory: ['memoryLimitBytes'] } as const;
+
+/** A running container whose requests or limits were changed gets them at once, or a new instance where its policy asks for one. */
+function planResize({ resources }: PodPicture, container: ContainerSpec, { id, config }: Container): PodAction | undefined {
+  const wanted = resources?.(container);
+  if (!wanted) return undefined;
+  const changed = (['cpu', 'memory'] as const).filter(resource =>
+    SIZES[resource].some(key => wanted[key] !== undefined && wanted[key] !== config.resources?.[key]),
+  );
+  if (changed.length === 0) return undefined;
+  const { name, resizePolicy = [] } = container;
+  const restarts = resizePolicy.some(
+    ({ resourceName, restartPolicy }) => restartPolicy === 'RestartContainer' && changed.some(resource => resource === resourceName),
+  );
+  if (!restarts) return { do: 'resize', containerId: id, resources: wanted };
+  return { do: 'kill', containerId: id, name, message: `Container ${name} resize requires restart, will be restarted` };
 }
 
 function mayRestart(container: Container, policy: RestartPolicy): boolean {
@@ -204,9 +228,14 @@ function removeOldSandboxes({ sandboxes, containers }: PodPicture): PodAction[] 
     .map(({ id }) => ({ do: 'remove-sandbox' as const, sandboxId: id }));
 }
 
-/** Init containers first, as the spec has them. */
-export function allContainersOf({ spec }: Pod): ContainerSpec[] {
-  return [...(spec.initContainers ?? []), ...spec.containers];
+/** Init containers first, as the spec has them, ephemeral ones last. */
+export function allContainersOf(pod: Pod): ContainerSpec[] {
+  return [...(pod.spec.initContainers ?? []), ...pod.spec.containers, ...ephemeralContainersOf(pod)];
+}
+
+/** They have all that containers have, though less may be set. */
+export function ephemeralContainersOf({ spec }: Pod): (ContainerSpec & { targetContainerName?: string | undefined })[] {
+  return spec.ephemeralContainers ?? [];
 }
 
 /** An init container that is always restarted and stays up beside the main ones. */

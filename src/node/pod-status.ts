@@ -1,8 +1,8 @@
 import { toTime } from '#base/index.ts';
-import type { Container, Sandbox } from '#engine/engine.ts';
+import type { Container, Resources, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { ContainerSpec } from './parts.ts';
-import { instancesOf, isSidecar, type PodPlan } from './plan-pod.ts';
+import { ephemeralContainersOf, instancesOf, isSidecar, type PodPlan } from './plan-pod.ts';
 
 type Status = NonNullable<Pod['status']>;
 type ContainerStatus = NonNullable<Status['containerStatuses']>[number];
@@ -20,6 +20,8 @@ export interface StatusPicture {
   phase: PodPlan['phase'];
   sandbox: Sandbox | undefined;
   containers: readonly Container[];
+  /** What a container's control group is to say now. */
+  resources?: (container: ContainerSpec) => Resources;
   waiting: ReadonlyMap<string, Waiting>;
   backingOff: ReadonlyMap<string, number>;
   started: (containerId: string) => boolean;
@@ -42,6 +44,11 @@ export function podStatus(picture: StatusPicture): Status {
   const { pod, sandbox, hostAddress, nowMs, failure, said } = picture;
   const containerStatuses = pod.spec.containers.map(container => containerStatus(picture, container, false));
   const initContainerStatuses = (pod.spec.initContainers ?? []).map(container => containerStatus(picture, container, true));
+  const ephemeralContainerStatuses = ephemeralContainersOf(pod).map(container => ({
+    ...containerStatus(picture, container, false),
+    ready: false,
+    started: false,
+  }));
   const address = pod.spec.hostNetwork ? hostAddress : sandbox?.address;
   const { phase, isHeldBack } = shownPhase(picture);
   return {
@@ -54,7 +61,13 @@ export function podStatus(picture: StatusPicture): Status {
     ...(address ? { podIP: address, podIPs: [{ ip: address }] } : {}),
     startTime: pod.status?.startTime ?? said?.startTime ?? toTime(nowMs),
     // A pod that was turned away has no containers that could be waiting; tools then show why it was.
-    ...(wasTurnedAway(picture) ? {} : { containerStatuses, ...(initContainerStatuses.length > 0 ? { initContainerStatuses } : {}) }),
+    ...(wasTurnedAway(picture)
+      ? {}
+      : {
+          containerStatuses,
+          ...(initContainerStatuses.length > 0 ? { initContainerStatuses } : {}),
+          ...(ephemeralContainerStatuses.length > 0 ? { ephemeralContainerStatuses } : {}),
+        }),
   };
 }
 
@@ -79,7 +92,8 @@ function wasTurnedAway({ pod, sandbox, failure }: StatusPicture): boolean {
 
 /** What the API was last told of a container. */
 function toldOf({ status }: Pod, name: string): ContainerStatus | undefined {
-  return [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].find(each => each.name === name);
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = status ?? {};
+  return [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find(each => each.name === name);
 }
 
 function containerStatus(picture: StatusPicture, container: ContainerSpec, init: boolean): ContainerStatus {
@@ -101,6 +115,25 @@ function containerStatus(picture: StatusPicture, container: ContainerSpec, init:
     ready,
     started: running && picture.started(here.id),
     restartCount: here?.config.metadata.attempt ?? 0,
+    ...sizes(picture, container, here, told),
+  };
+}
+
+/** What a running container has of what its spec asks for; while a resize is under way, what it had. */
+function sizes(
+  { resources }: StatusPicture,
+  container: ContainerSpec,
+  here: Container | undefined,
+  told: ContainerStatus | undefined,
+): Pick<ContainerStatus, 'resources' | 'allocatedResources'> {
+  if (!container.resources || here?.state !== 'running' || !resources) return {};
+  const [wanted, has] = [resources(container), here.config.resources];
+  const isSo =
+    wanted.cpuShares === has?.cpuShares && wanted.cpuQuotaUs === has?.cpuQuotaUs && wanted.memoryLimitBytes === has?.memoryLimitBytes;
+  const { requests, limits } = isSo ? container.resources : (told?.resources ?? {});
+  return {
+    ...(requests ? { allocatedResources: requests } : {}),
+    resources: { ...(limits ? { limits } : {}), ...(requests ? { requests } : {}) },
   };
 }
 

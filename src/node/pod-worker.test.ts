@@ -164,6 +164,7 @@ beforeEach(() => {
         metadata: { name: container.name, attempt },
         image: 'i',
       }),
+      resources: () => ({}),
     },
     sandboxes: new SandboxPlanner({ clusterDns: '', clusterDomain: 'c', hostDns: dns, podLogDirectory: '/nonexistent/umiak-test' }),
     prober: {

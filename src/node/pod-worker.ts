@@ -13,7 +13,9 @@ import {
   type VolumeKeeper,
 } from './parts.ts';
 import {
+  allContainersOf,
   BACKOFF_COUNT,
+  ephemeralContainersOf,
   instancesOf,
   isSidecar,
   nextBackoffCount,
@@ -182,6 +184,7 @@ export class PodWorker {
       nowMs: clock.now(),
       startupPassed: (id: string) => prober.verdict(id, 'startup'),
       livenessFailed: (id: string) => prober.verdict(id, 'liveness') === false,
+      resources: container => this.#parts.planner.resources(pod, container),
       isGivenUp: this.#failure !== undefined,
     };
   }
@@ -283,6 +286,9 @@ export class PodWorker {
       case 'kill':
         this.#kill(pod, action);
         return undefined;
+      case 'resize':
+        await engine.updateResources(action.containerId, action.resources);
+        return undefined;
       case 'stop-containers':
         this.#stopInBackground(pod);
         return undefined;
@@ -347,6 +353,8 @@ export class PodWorker {
       [BACKOFF_COUNT]: String(nextBackoffCount(this.#containers(), container.name)),
       [SPEC_IMAGE]: container.image ?? '',
     };
+    const target = this.#targetOf(pod, container);
+    if (target) config.pidOf = target;
     const created = await stage('create', engine.createContainer(config));
     events.normal(pod, 'Created', `Created container: ${container.name}`);
     const started = await stage('run', engine.startContainer(created.id));
@@ -362,6 +370,13 @@ export class PodWorker {
       const message = `Container ${container.name} failed its postStart hook`;
       this.#kill(pod, { do: 'kill', containerId: started.id, name: container.name, message });
     }
+  }
+
+  /** The container whose processes an ephemeral one is to see. */
+  #targetOf(pod: Pod, { name }: ContainerSpec): string | undefined {
+    const { targetContainerName } = ephemeralContainersOf(pod).find(each => each.name === name) ?? {};
+    if (!targetContainerName) return undefined;
+    return instancesOf(this.#containers(), targetContainerName).find(({ state }) => state === 'running')?.id;
   }
 
   /** What can't start shows why, and is tried again later. */
@@ -459,7 +474,7 @@ export class PodWorker {
   }
 
   async #noteLastWords(pod: Pod): Promise<void> {
-    for (const container of [...(pod.spec.initContainers ?? []), ...pod.spec.containers])
+    for (const container of allContainersOf(pod))
       for (const instance of instancesOf(this.#containers(), container.name)) {
         if (instance.state !== 'exited' || this.#lastWords.has(instance.id)) continue;
         this.#lastWords.set(instance.id, (await this.#parts.hooks.terminationMessage(pod, container, instance)) ?? '');
@@ -474,6 +489,7 @@ export class PodWorker {
       phase,
       sandbox: this.#sandboxes()[0],
       containers: this.#containers(),
+      resources: container => this.#parts.planner.resources(pod, container),
       waiting: this.#waiting,
       backingOff,
       started: id => isUp(id) && prober.verdict(id, 'startup') === true,
@@ -500,8 +516,8 @@ function endOf({ spec, status }: Pod, containers: readonly Container[]): 'Succee
   return spec.containers.every(({ name }) => instancesOf(containers, name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
 }
 
-function specOf({ spec }: Pod, name: string): ContainerSpec | undefined {
-  return [...(spec.initContainers ?? []), ...spec.containers].find(container => container.name === name);
+function specOf(pod: Pod, name: string): ContainerSpec | undefined {
+  return allContainersOf(pod).find(container => container.name === name);
 }
 
 /** Where on the way to running a container something failed. */

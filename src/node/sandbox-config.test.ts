@@ -76,6 +76,22 @@ describe('a sandbox', () => {
     assert.equal(plan({ ...spec, hostNetwork: true }).ports, undefined, "there they are the machine's already");
   });
 
+  test('a pod of a subdomain has a full name, which may be its host name', () => {
+    const { hostname, fqdn } = plan({ hostname: 'a', subdomain: 'sub' });
+    assert.deepEqual([hostname, fqdn], ['a', 'a.sub.default.svc.cluster.local']);
+    assert.equal(plan({ hostname: 'a', subdomain: 'sub', setHostnameAsFQDN: true }).hostname, 'a.sub.default.svc.cluster.local');
+    assert.equal(plan({ setHostnameAsFQDN: true }).hostname, 'p');
+    assert.throws(() => plan({ hostname: 'a'.repeat(63), subdomain: 'sub', setHostnameAsFQDN: true }), {
+      reason: 'Invalid',
+      message: /64 characters is the max/,
+    });
+  });
+
+  test('what would be less isolated than it asks to be is refused', () => {
+    assert.throws(() => plan({ hostUsers: false }), { reason: 'Invalid', message: /hostUsers/ });
+    assert.equal(plan({ hostUsers: true }).network, 'pod');
+  });
+
   test('long names are cut to what a host name may be', () => {
     const name = `${'a'.repeat(62)}.b`;
     assert.equal(hostnameOf(podOf({}, { metadata: { name } })), 'a'.repeat(62));

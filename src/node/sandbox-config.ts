@@ -1,3 +1,4 @@
+import { UmiakError } from '#base/errors.ts';
 import type { PublishedPort, SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { isSidecar } from './plan-pod.ts';
@@ -12,6 +13,9 @@ export interface SandboxPlannerOptions {
   podLogDirectory: string;
 }
 
+/** Linux's own bound. */
+const MOST_HOSTNAME_CHARACTERS = 64;
+
 /** Turns a pod's spec into its sandbox. Pure. */
 export class SandboxPlanner {
   readonly #options: SandboxPlannerOptions;
@@ -23,11 +27,14 @@ export class SandboxPlanner {
   plan(pod: Pod, attempt: number): SandboxConfig {
     const { metadata, spec } = pod;
     const namespace = metadata.namespace ?? 'default';
+    refuseWhatIsNotThere(pod);
+    const fqdn = fqdnOf(pod, this.#options.clusterDomain);
     const sysctls = Object.fromEntries((spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name, value]));
     return {
       owner: 'node',
       metadata: { name: metadata.name, namespace, uid: metadata.uid, attempt },
-      hostname: hostnameOf(pod),
+      hostname: spec.setHostnameAsFQDN && fqdn ? checkHostname(fqdn) : hostnameOf(pod),
+      ...(fqdn ? { fqdn } : {}),
       network: spec.hostNetwork ? 'host' : 'pod',
       pid: spec.hostPID ? 'host' : spec.shareProcessNamespace ? 'pod' : 'container',
       ipc: spec.hostIPC ? 'host' : 'pod',
@@ -75,6 +82,27 @@ export class SandboxPlanner {
 /** `spec.hostname`, or the pod's name, cut to what a host name may be long. */
 export function hostnameOf({ metadata, spec }: Pod): string {
   return (spec.hostname || metadata.name).slice(0, 63).replace(/[-.]+$/, '');
+}
+
+/** `HOSTNAME.SUBDOMAIN.NAMESPACE.svc.DOMAIN` of a pod that names its subdomain. */
+function fqdnOf(pod: Pod, clusterDomain: string): string | undefined {
+  const { subdomain } = pod.spec;
+  return subdomain ? `${hostnameOf(pod)}.${subdomain}.${pod.metadata.namespace ?? 'default'}.svc.${clusterDomain}` : undefined;
+}
+
+/** @throws `Invalid` for one that the kernel does not take */
+function checkHostname(fqdn: string): string {
+  if (fqdn.length <= MOST_HOSTNAME_CHARACTERS) return fqdn;
+  throw new UmiakError(
+    'Invalid',
+    `failed to construct FQDN from pod hostname and cluster domain, FQDN ${fqdn} is too long (${MOST_HOSTNAME_CHARACTERS} characters is the max, ${fqdn.length} characters requested)`,
+  );
+}
+
+/** @throws `Invalid` for what would be less isolated than it asks to be */
+function refuseWhatIsNotThere({ spec }: Pod): void {
+  if (spec.hostUsers === false)
+    throw new UmiakError('Invalid', 'spec.hostUsers: false: user namespaces for pods are not supported on this node yet');
 }
 
 /** `burstable/pod<uid>`, `besteffort/pod<uid>`, `pod<uid>`: the kubelet's tree by quality of service. */
