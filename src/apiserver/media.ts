@@ -28,7 +28,7 @@ const remembered = new Map<string, Media | undefined>();
 /** What a route has to offer. */
 export function offerOf(route: Route): Offer {
   if (route.type === 'path') return { isFixed: !/^\/apis?(\/|$)/.test(route.path) };
-  return { isCustom: route.served.kind.schema !== undefined, isStream: route.verb === 'watch', isFixed: CONNECTED.has(route.subresource) };
+  return { isCustom: route.served.kind.openApi !== undefined, isStream: route.verb === 'watch', isFixed: CONNECTED.has(route.subresource) };
 }
 
 /** Chooses the best form of the `Accept` header that can be had. @throws `NotAcceptable` */
