@@ -32,6 +32,7 @@ import type { Context, Outcome, PathRoute, ResourceRoute } from './request.ts';
 import { cacheKeyOf, Resources, ROOT } from './resources.ts';
 import { createServe } from './serve.ts';
 import { ServiceAddresses } from './service-addresses.ts';
+import { connectAdmission, Webhooks } from './webhooks/index.ts';
 import { Writer } from './writer.ts';
 
 /** Who may do what: made from a view of the cluster's objects, which it follows. */
@@ -115,13 +116,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     clock,
     onFailure: error => log.warn('the status of quotas can not be written', { error }),
   });
+  const webhooks = new Webhooks(resources);
   const writer = new Writer({
     store,
     clock,
     claims: [addresses, quotas],
     admission: [
       customResourceAdmission(served => customResources.isTerminating(served)),
-      ...createAdmission({ resources, checkEscalation: security.checkEscalation, authorize: security.authorize, clock }),
+      ...createAdmission({ resources, checkEscalation: security.checkEscalation, webhooks, authorize: security.authorize, clock }),
     ],
   });
   const customResources = new CustomResources({ resources, cluster: cache, writer, clock, log: log.part('custom-resources') });
@@ -162,7 +164,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       ['pods/eviction', evictionHandler(pods, writer)],
       ...(security.issueToken ? [['serviceaccounts/token', tokenHandler(resources, security.issueToken)] as const] : []),
       ...reviewHandlers(security),
-      ...(nodeConnector ? createNodeProxy({ connector: nodeConnector, getPod, authorize: security.authorize }) : []),
+      ...connectAdmission(
+        nodeConnector ? createNodeProxy({ connector: nodeConnector, getPod, authorize: security.authorize }) : [],
+        attributes => webhooks.admit(attributes),
+      ),
     ]);
   }
 
@@ -182,6 +187,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       await customResources[Symbol.asyncDispose]();
       sweeper[Symbol.dispose]();
       quotas[Symbol.dispose]();
+      webhooks[Symbol.dispose]();
       await addresses[Symbol.asyncDispose]();
       await cache[Symbol.asyncDispose]();
     },

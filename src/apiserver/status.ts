@@ -56,8 +56,19 @@ export class ExpiredContinue extends UmiakError {
   }
 }
 
+/** A whole Status that somebody else gave, passed on as it is: a webhook's. */
+export class StatusError extends UmiakError {
+  readonly status: Status & { code: number };
+
+  constructor(status: Status & { code: number }) {
+    super('Forbidden', status.message ?? '');
+    this.status = status;
+  }
+}
+
 /** The edge's one mapper from whatever was thrown to what a client reads. Unknown errors say nothing of their insides. */
 export function toStatus(error: unknown): Status & { code: number } {
+  if (error instanceof StatusError) return error.status;
   if (!isUmiakError(error)) return failure('InternalError', 'Internal error occurred: the server failed to answer this request');
   const status = failure(error.reason, error.hint ? `${error.message}: ${error.hint}` : error.message, error.details);
   if (error instanceof ExpiredContinue) status.metadata.continue = error.continueToken;

@@ -1,6 +1,7 @@
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
+import { defaultWebhook, validateWebhooks } from './webhook-validation.ts';
 
 /** How objects are changed on their way in. */
 export const MutatingAdmissionPolicy: Kind<types.MutatingAdmissionPolicy> = defineKind<types.MutatingAdmissionPolicy>(
@@ -19,7 +20,16 @@ export type MutatingAdmissionPolicyBinding = types.MutatingAdmissionPolicyBindin
 /** Who else changes objects on their way in. */
 export const MutatingWebhookConfiguration: Kind<types.MutatingWebhookConfiguration> = defineKind<types.MutatingWebhookConfiguration>(
   'admissionregistration.k8s.io/v1/MutatingWebhookConfiguration',
-  { refused: 'admission webhooks are not enforced yet, so none is stored' },
+  {
+    defaults({ webhooks = [] }) {
+      for (const webhook of webhooks) {
+        defaultWebhook(webhook);
+        webhook.reinvocationPolicy ??= 'Never';
+      }
+    },
+    validate: ({ webhooks }) => validateWebhooks(webhooks, true),
+    cells: { Webhooks: ({ webhooks }) => webhooks?.length ?? 0 },
+  },
 );
 export type MutatingWebhookConfiguration = types.MutatingWebhookConfiguration;
 
@@ -40,6 +50,12 @@ export type ValidatingAdmissionPolicyBinding = types.ValidatingAdmissionPolicyBi
 /** Who else refuses objects. */
 export const ValidatingWebhookConfiguration: Kind<types.ValidatingWebhookConfiguration> = defineKind<types.ValidatingWebhookConfiguration>(
   'admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration',
-  { refused: 'admission webhooks are not enforced yet, so none is stored' },
+  {
+    defaults({ webhooks = [] }) {
+      for (const webhook of webhooks) defaultWebhook(webhook);
+    },
+    validate: ({ webhooks }) => validateWebhooks(webhooks, false),
+    cells: { Webhooks: ({ webhooks }) => webhooks?.length ?? 0 },
+  },
 );
 export type ValidatingWebhookConfiguration = types.ValidatingWebhookConfiguration;

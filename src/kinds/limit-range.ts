@@ -42,6 +42,8 @@ function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
   }
   if (type === 'PersistentVolumeClaim' && min.storage === undefined && max.storage === undefined)
     causes.push(required(`${path}.limits`, 'either minimum or maximum storage value is required, but neither was provided'));
+  for (const field of ['max', 'min', 'default', 'defaultRequest', 'maxLimitRequestRatio'] as const)
+    for (const key of Object.keys(item[field] ?? {})) causes.push(...validateResourceName(key, `${path}.${field}[${key}]`));
   const { default: limit = {}, defaultRequest: request = {} } = type === 'Pod' ? {} : item;
   const ordered: [
     low: types.LimitRangeItem['min'],
@@ -57,7 +59,7 @@ function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
     [limit, max, 'default', (low, high) => `default value ${low} is greater than max value ${high}`],
   ];
   for (const [low = {}, high = {}, field, say] of ordered) {
-    for (const key of Object.keys(low).filter(key => key in high)) {
+    for (const key of Object.keys(low).filter(key => Object.hasOwn(high, key))) {
       const [a, b] = [low[key]!, high[key]!];
       if (compareQuantities(a, b) > 0) causes.push(invalid(`${path}.${field}[${key}]`, item[field as 'min']?.[key], say(a, b)));
     }
@@ -65,12 +67,20 @@ function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
   for (const [key, most] of Object.entries(ratio)) {
     const at = `${path}.maxLimitRequestRatio[${key}]`;
     if (compareQuantities(most, 1) < 0) causes.push(invalid(at, most, `ratio ${most} is less than 1`));
-    if (min[key] === undefined || max[key] === undefined) continue;
-    const widest = quantityMilliValue(max[key]) / quantityMilliValue(min[key]);
+    if (!Object.hasOwn(min, key) || !Object.hasOwn(max, key)) continue;
+    const widest = quantityMilliValue(max[key]!) / quantityMilliValue(min[key]!);
     if (quantityMilliValue(most) / 1000 > widest)
       causes.push(invalid(at, most, `ratio ${most} is greater than max/min = ${widest.toFixed(6)}`));
   }
   return causes;
+}
+
+const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage', 'storage']);
+
+function validateResourceName(name: string, field: string): FieldCause[] {
+  const causes = checkQualifiedName(name).map(why => invalid(field, name, why));
+  const isStandard = name.includes('/') || STANDARD.has(name) || name.startsWith('hugepages-');
+  return causes.length > 0 || isStandard ? causes : [invalid(field, name, 'must be a standard resource for containers')];
 }
 
 type Shown = string | number;

@@ -9,6 +9,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Authorizer } from '../identity.ts';
 import type { EscalationCheck } from '../rbac-escalation.ts';
 import type { Resources } from '../resources.ts';
+import { checkedExpressions, type Webhooks } from '../webhooks/index.ts';
 import type { AdmissionPlugin } from '../write.ts';
 import { certificateAdmission } from './certificates.ts';
 import { defaultIngressClass, defaultStorageClass } from './default-classes.ts';
@@ -24,18 +25,20 @@ import { claimResize } from './storage-objects.ts';
 export interface AdmissionOptions {
   resources: Resources;
   checkEscalation?: EscalationCheck | undefined;
+  webhooks: Webhooks;
   authorize: Authorizer;
   clock: Clock;
 }
 
 /** The plugins in their order. */
-export function createAdmission({ resources, checkEscalation, authorize, clock }: AdmissionOptions): AdmissionPlugin[] {
+export function createAdmission({ resources, checkEscalation, webhooks, authorize, clock }: AdmissionOptions): AdmissionPlugin[] {
   const core = (plural: string) => resources.stored('', 'v1', plural);
   const [pods, claims] = [core('pods'), core('persistentvolumeclaims')];
   const storageClasses = resources.stored('storage.k8s.io', 'v1', 'storageclasses');
   const ingresses = resources.stored('networking.k8s.io', 'v1', 'ingresses');
-  return [
-    namespaceLifecycle(core('namespaces')),
+  const registered = (plural: string) => resources.stored('admissionregistration.k8s.io', 'v1', plural);
+  /** What looks once more at what webhooks changed: each leaves its own work as it is. */
+  const mutating = [
     limitRanger(core('limitranges'), pods, claims),
     serviceAccountAdmission(pods, core('serviceaccounts')),
     nodeRestriction(pods, core('nodes')),
@@ -46,6 +49,13 @@ export function createAdmission({ resources, checkEscalation, authorize, clock }
     runtimeClassAdmission(pods, resources.stored('node.k8s.io', 'v1', 'runtimeclasses')),
     defaultIngressClass(ingresses, resources.stored('networking.k8s.io', 'v1', 'ingressclasses')),
     certificateAdmission({ authorize, clock }),
+  ];
+  return [
+    namespaceLifecycle(core('namespaces')),
+    ...mutating,
+    webhooks.mutating(mutating),
     ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
+    checkedExpressions(registered('mutatingwebhookconfigurations'), registered('validatingwebhookconfigurations')),
+    webhooks.validating(),
   ];
 }
