@@ -5,7 +5,7 @@ import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { validateCreate, validateStatusUpdate, validateUpdate } from '#kinds/validate-object.ts';
 import type { CommitResult, Condition, Store } from '#store/store.ts';
-import { settleTimes } from './apply/managed-fields.ts';
+import { setManagedFields, settleTimes } from './apply/managed-fields.ts';
 import { trackUpdate } from './apply/ownership.ts';
 import type { Decoded } from './decode.ts';
 import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
@@ -175,7 +175,7 @@ export class Writer {
   #track({ served, owner, subresource }: Target, before: KubeObject | undefined, sent: KubeObject): void {
     const isTracked = owner && subresource !== 'binding';
     const now = timeOf(this.#clock.now());
-    setOwners(sent, isTracked ? trackUpdate({ served, ...owner, now }, before, sent) : before?.metadata.managedFields);
+    setManagedFields(sent, isTracked ? trackUpdate({ served, ...owner, now }, before, sent) : before?.metadata.managedFields);
   }
 
   async #mutate(write: Write): Promise<void> {
@@ -196,7 +196,7 @@ export class Writer {
     const { served, subresource, object } = write;
     if (subresource) {
       write.object = prepareSubresource(subresource, served, object, old);
-      setOwners(write.object, object.metadata.managedFields);
+      setManagedFields(write.object, object.metadata.managedFields);
       return;
     }
     prepareMetadataForUpdate(served, object, old);
@@ -285,11 +285,6 @@ export class Writer {
 }
 
 type Failed = CommitResult & { ok: false; failed: Condition };
-
-function setOwners({ metadata }: KubeObject, managedFields: KubeObject['metadata']['managedFields']): void {
-  if (managedFields) metadata.managedFields = managedFields;
-  else delete metadata.managedFields;
-}
 
 function toStored(served: Stored, object: KubeObject): KubeObject {
   return served.conversion ? served.conversion.toStored(object) : object;

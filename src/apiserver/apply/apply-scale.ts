@@ -4,7 +4,7 @@ import { badRequest } from '../status.ts';
 import { compare, isObject } from './compare.ts';
 import { applyConflict } from './conflicts.ts';
 import { type FieldSet, intersection, isEmpty } from './field-set.ts';
-import { disown, type Entry, isSame, readEntries, writeEntries } from './managed-fields.ts';
+import { disown, type Entry, isSame, readEntries, setManagedFields, writeEntries } from './managed-fields.ts';
 import type { Writing } from './ownership.ts';
 import { rootShapeOf } from './shape.ts';
 
@@ -38,9 +38,7 @@ export function applyScale({ served, manager, now, config, force }: ScaleApplica
   if (isChanged) scale.setSpecReplicas(object, replicas);
   else if (last) own.time = last.time;
   const left = isChanged ? disown(others, () => fields) : others;
-  const managedFields = writeEntries(replicas === undefined ? left : [...left, own]);
-  if (managedFields) object.metadata.managedFields = managedFields;
-  else delete object.metadata.managedFields;
+  setManagedFields(object, writeEntries(replicas === undefined ? left : [...left, own]));
 
   /** Where the object has its replicas, found by changing them. */
   function replicasFields(current: KubeObject): FieldSet {

@@ -4,7 +4,7 @@ import { applyConflict } from './conflicts.ts';
 import { difference, type FieldSet, intersection, isEmpty, isEqual, isSubset, union } from './field-set.ts';
 import { fieldsOfLastApplied } from './last-applied.ts';
 import { leavesOf, withStructs } from './leaves.ts';
-import { disown, type Entry, isSame, readEntries, writeEntries } from './managed-fields.ts';
+import { disown, type Entry, isSame, readEntries, setManagedFields, writeEntries } from './managed-fields.ts';
 import { merge, removeItems } from './merge.ts';
 import { Differences, type Writing } from './ownership.ts';
 import { rootShapeOf, type Shape } from './shape.ts';
@@ -20,6 +20,8 @@ export interface Application extends Writing {
 
 /** Owns what was there before ownership was tracked. */
 const BEFORE = 'before-first-apply';
+/** Holds what nobody owns: the name. */
+const ALWAYS_THERE: FieldSet = { 'f:metadata': {} };
 
 /**
  * The object that an apply makes of the live one, with its `managedFields`: the configuration merged over it, and without what the
@@ -39,7 +41,7 @@ export function planApply(application: Application, live: KubeObject | undefined
   };
   if (!live) {
     const object = complete(config);
-    object.metadata.managedFields = writeEntries([own])!;
+    setManagedFields(object, writeEntries([own]));
     return object;
   }
   const entries = entriesOf(live, shape, application);
@@ -55,8 +57,7 @@ export function planApply(application: Application, live: KubeObject | undefined
   const left = disown(others, ({ apiVersion }) => differences.touchedAt(apiVersion));
   // The time says when the manager last made a difference.
   if (last && isEmpty(changed) && isEmpty(removed) && isEqual(last.fields, own.fields)) own.time = last.time;
-  const managedFields = writeEntries([...left, own]);
-  if (managedFields) object.metadata.managedFields = managedFields;
+  setManagedFields(object, writeEntries([...left, own]));
   return object;
 }
 
@@ -70,8 +71,8 @@ function entriesOf(live: KubeObject, shape: Shape, { served, now }: Application)
 /** `merged` without what was applied the last time and is not owned by any of the `entries` now. */
 function prune(shape: Shape, merged: object, last: FieldSet, entries: readonly Entry[]): object {
   if (isSubset(last, entries[0]!.fields)) return merged;
-  const lost = withStructs(shape, last);
-  const owned = withStructs(shape, entries.map(({ fields }) => fields).reduce(union));
+  const lost = difference(withStructs(shape, last), ALWAYS_THERE);
+  const owned = union(withStructs(shape, entries.map(({ fields }) => fields).reduce(union)), ALWAYS_THERE);
   const present = leavesWithStructs(shape, merged);
   const without = (items: FieldSet): object => (removeItems(shape, merged, items) as object | undefined) ?? {};
   // Removing an item takes all that is in it: what somebody owns there comes back, and then what nobody applied the last time.

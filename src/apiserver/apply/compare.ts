@@ -1,5 +1,5 @@
 import { jsonEqual } from '#kinds/json-equal.ts';
-import { asMember, type FieldSet, isEmpty } from './field-set.ts';
+import { type FieldSet, isEmpty } from './field-set.ts';
 import { fieldElement, keyElement, valueElement } from './path-element.ts';
 import { FREE, type List, type Shape, type Struct } from './shape.ts';
 
@@ -30,16 +30,16 @@ function compareValues(shape: Shape, before: unknown, after: unknown): Found {
   if (after === undefined) return { changed: undefined, removed: wholeOf(shape, before) };
   switch (shape.is) {
     case 'struct':
-      return isObject(before) && isObject(after) ? compareStructs(shape, before, after) : compareLeaves(before, after);
+      return isObject(before) && isObject(after) ? compareStructs(shape, before, after) : compareOdd(shape, before, after);
     case 'map':
-      return isObject(before) && isObject(after) ? compareMaps(shape.values, before, after) : compareLeaves(before, after);
+      return isObject(before) && isObject(after) ? compareMaps(shape.values, before, after) : compareOdd(shape, before, after);
     case 'free':
       return compareFree(before, after);
     case 'list':
     case 'set': {
       const left = itemsOf(shape, before);
       const right = itemsOf(shape, after);
-      if (!left || !right) return compareLeaves(before, after);
+      if (!left || !right) return compareOdd(shape, before, after);
       return compareItems(shape.is === 'list' ? shape.items : FREE, left, right);
     }
     case 'leaf':
@@ -59,8 +59,7 @@ function compareStructs(shape: Struct, before: Json, after: Json): Found {
     if (now === then) continue;
     const member = shape.field(name);
     if (member === null) continue;
-    const instead = now === undefined && member?.isAlwaysThere ? emptyLike(then) : now;
-    found = add(found, member?.element ?? fieldElement(name), compareValues(member?.shape ?? FREE, then, instead));
+    found = add(found, member?.element ?? fieldElement(name), compareValues(member?.shape ?? FREE, then, now));
   }
   for (const name in after) {
     if (Object.hasOwn(before, name)) continue;
@@ -90,16 +89,14 @@ function compareMaps(values: Shape, before: Json, after: Json): Found {
 }
 
 function compareFree(before: unknown, after: unknown): Found {
-  if (isObject(before) && isObject(after)) return compareMaps(FREE, before, after);
-  if (!isObject(before) && !isObject(after)) return compareLeaves(before, after);
-  // What was below goes or comes with the change of the value's kind.
-  const added = isObject(after) ? belowOf(after) : undefined;
-  return { changed: added ? asMember(added) : {}, removed: isObject(before) ? belowOf(before) : undefined };
+  return isObject(before) && isObject(after) ? compareMaps(FREE, before, after) : compareOdd(FREE, before, after);
 }
 
-function belowOf(value: Json): FieldSet | undefined {
-  const { '.': _self, ...below } = wholeOf(FREE, value);
-  return isEmpty(below) ? undefined : below;
+/** Values of two kinds, or lists whose items can't be told apart: a change of the whole, with which goes or comes what is below. */
+function compareOdd(shape: Shape, before: unknown, after: unknown): Found {
+  if (jsonEqual(before, after)) return undefined;
+  const { '.': _self, ...removed } = wholeOf(shape, before);
+  return { changed: wholeOf(shape, after), removed: isEmpty(removed) ? undefined : removed };
 }
 
 function compareItems(items: Shape, before: Map<string, unknown>, after: Map<string, unknown>): Found {

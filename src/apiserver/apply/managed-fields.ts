@@ -97,6 +97,12 @@ export function writeEntries(entries: Entry[]): ManagedFieldsEntry[] | undefined
   }));
 }
 
+/** Lets the object bear the entries, or none. Changes `object`. */
+export function setManagedFields({ metadata }: KubeObject, managedFields: ManagedFieldsEntry[] | undefined): void {
+  if (managedFields) metadata.managedFields = managedFields;
+  else delete metadata.managedFields;
+}
+
 function compareEntries(a: Entry, b: Entry): number {
   return (
     byText(a.operation, b.operation) ||
