@@ -1,5 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
-import { formatQuantity, parseQuantity } from '#base/quantity.ts';
+import { parseQuantity } from '#base/quantity.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
@@ -120,9 +120,10 @@ function canScope(scope: string, name: string): boolean {
 }
 
 function amountsText(status: types.ResourceQuotaStatus | undefined, isShown: (name: string) => boolean): string {
-  return Object.entries(status?.hard ?? {})
+  const { hard = {}, used = {} } = status ?? {};
+  return Object.entries(hard)
     .filter(([name]) => isShown(name))
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, hard]) => `${name}: ${formatQuantity(parseQuantity(status?.used?.[name] ?? 0))}/${hard}`)
+    .map(([name, most]) => `${name}: ${Object.hasOwn(used, name) ? used[name] : 0}/${most}`)
     .join(', ');
 }
