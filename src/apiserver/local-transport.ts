@@ -32,8 +32,9 @@ export function createLocalTransport(handle: Handle, identity: Identity): Transp
     async watch({ path, signal, receive }): Promise<void> {
       if (signal.aborted) return;
       let outcome: Outcome;
+      let context: Context;
       try {
-        ({ outcome } = await handle(toApiRequest({ method: 'GET', path, signal }, identity)));
+        ({ outcome, context } = await handle(toApiRequest({ method: 'GET', path, signal }, identity)));
       } catch (error) {
         const status = toStatus(error);
         throw fromStatus(status, status.code);
@@ -50,6 +51,7 @@ export function createLocalTransport(handle: Handle, identity: Identity): Transp
         if (signal.aborted) stop();
         else signal.addEventListener('abort', stop, { once: true });
       });
+      context.ended?.();
     },
   };
 }

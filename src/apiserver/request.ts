@@ -58,6 +58,8 @@ export interface Context<R extends Route = Route> {
   impersonator?: Identity;
   /** For the audit log: what the steps found, under Kubernetes' keys. Present only while something records them. */
   annotations?: Record<string, string>;
+  /** To be called once a watch or a stream has ended. */
+  ended?: () => void;
   /** Sentences for `Warning:` headers. */
   readonly warnings: string[];
 }

@@ -41,6 +41,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
   async function answer(reply: Reply, request: ApiRequest, outcome: Outcome, context: Context): Promise<void> {
     const warning = warningHeader(context.warnings);
     if (outcome.type === 'upgrade') return outcome.abandon();
+    if (context.ended) reply.onClose(context.ended);
     if (outcome.type === 'watch') {
       reply.head(200, { 'content-type': context.media.contentType, ...UNCACHED, ...warning });
       const watch = Watch.start(outcome, new HttpWatchSink(outcome.served, context, reply, () => clock.now()));

@@ -1,7 +1,9 @@
 /**
  * What is written down about requests: the record, where it goes, and which requests are recorded at which level.
  *
- * The shape is `audit.k8s.io/v1` Event. Today there is the level `None` alone: the request pipeline has its place for a sink, and
- * nothing is recorded. Sinks must not throw and must not hold a request up.
+ * The shapes are those of `audit.k8s.io/v1`: `record.ts` is its Event, `policy.ts` reads its Policy, `file-sink.ts` keeps records as
+ * JSON lines. Without a policy nothing is recorded and no request pays for it. Sinks must not throw and must not hold a request up.
  */
-export * from './audit.ts';
+export * from './file-sink.ts';
+export * from './policy.ts';
+export * from './record.ts';

@@ -23,6 +23,8 @@ export interface Config {
   /** Names the DNS servers that are asked for names outside the cluster, and what pods with `dnsPolicy: Default` see. */
   resolvConf: string;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** File with an `audit.k8s.io/v1` Policy; empty: no request is written down. */
+  auditPolicy: string;
 }
 
 /** One setting: its flag, its variable, its default. The flag wins over the variable, the variable over the file. */
@@ -83,6 +85,13 @@ export const settings: readonly Setting[] = [
   { key: 'runtime', flag: '--runtime', variable: 'UMIAK_RUNTIME', fallback: 'crun', about: 'OCI runtime: crun or runc' },
   { key: 'logLevel', flag: '--log-level', variable: 'UMIAK_LOG_LEVEL', fallback: 'info', about: 'debug, info, warn or error' },
   {
+    key: 'auditPolicy',
+    flag: '--audit-policy',
+    variable: 'UMIAK_AUDIT_POLICY',
+    fallback: '',
+    about: 'file with an audit.k8s.io/v1 Policy: requests are written to logs/audit.log as it says',
+  },
+  {
     key: 'insecureRegistries',
     flag: '--insecure-registries',
     variable: 'UMIAK_INSECURE_REGISTRIES',
@@ -125,6 +134,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
     resolvConf: resolve(value('resolvConf')),
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
+    auditPolicy: value('auditPolicy') && resolve(value('auditPolicy')),
   };
   check(config);
   return config;
@@ -145,6 +155,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
     UMIAK_LOG_LEVEL: config.logLevel,
+    UMIAK_AUDIT_POLICY: config.auditPolicy,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
     UMIAK_RESOLV_CONF: config.resolvConf,
   };
@@ -233,6 +244,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     podLogs: join(dataDir, 'pods'),
     volumes: join(dataDir, 'volumes'),
     logs: join(dataDir, 'logs'),
+    audit: join(dataDir, 'logs', 'audit.log'),
     dockerSocket: join(runDir, 'docker.sock'),
     lock: (role: Role) => join(runDir, `${role}.pid`),
     control: (role: Role) => join(runDir, `${role}.sock`),

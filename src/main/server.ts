@@ -15,6 +15,7 @@ import { ensureBridge } from '#net/bridge.ts';
 import { ClusterPki, parseSigningRequest, writeKubeconfig } from '#pki/index.ts';
 import { Scheduler } from '#scheduler/index.ts';
 import type { SqliteStore } from '#store/sqlite-store.ts';
+import { openAudit } from './audit.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { openEncryptedStore, settleEncryption } from './encryption.ts';
 import { openRole } from './role.ts';
@@ -114,6 +115,7 @@ async function startApi({ config, store, pki, clock, log, stack, onFailure }: Ap
       client: pki.kubeletClient,
     }),
   );
+  const audit = await openAudit({ policyPath: config.auditPolicy, path: pathsOf(config).audit, clock, log: log.part('audit'), stack });
   const server = await startApiServer({
     store,
     kinds: builtinKinds,
@@ -121,6 +123,7 @@ async function startApi({ config, store, pki, clock, log, stack, onFailure }: Ap
     tls: { cert: pki.apiServer.certificate, key: pki.apiServer.key },
     addresses: [{ address: config.apiAddress.host, port: config.apiAddress.port }],
     nodeConnector: connector,
+    ...(audit && { audit }),
     serviceCidr: config.serviceCidr,
     nodePortRange: config.nodePortRange,
     onFailure,
