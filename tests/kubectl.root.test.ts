@@ -316,10 +316,18 @@ describe('what people type into kubectl', () => {
     const made = file('dry.yaml', deployment().replace('name: web,', 'name: dry,'));
     assert.equal(await kubectl('apply', '--dry-run=server', '-f', made), 'deployment.apps/dry created (server dry run)\n');
     assert.match(await refused('get', 'deploy', 'dry'), /NotFound/);
+    // Held by a finalizer until kubectl is seen waiting for it.
+    await kubectl('-n', 'shop', 'patch', 'cm', 'one', '-p', '{"metadata":{"finalizers":["umiak.test/held"]}}');
+    await kubectl('-n', 'shop', 'delete', 'cm', 'one', '--wait=false');
+    const watches = async () =>
+      Number(
+        /apiserver_longrunning_requests\{[^}]*resource="configmaps"[^}]*\} (\d+)/.exec(await kubectl('get', '--raw', '/metrics'))?.[1] ?? 0,
+      );
+    const watchedBefore = await watches();
     const waiting = kubectl('-n', 'shop', 'wait', '--for=delete', 'cm/one', '--timeout=30s');
-    await kubectl('-n', 'shop', 'delete', 'cm', 'one');
-    // What is gone before it looks is gone all the same, and said with nothing.
-    assert.match(await waiting, /^(configmap\/one condition met\n)?$/);
+    await until('kubectl to wait', async () => (await watches()) > watchedBefore);
+    await kubectl('-n', 'shop', 'patch', 'cm', 'one', '-p', '{"metadata":{"finalizers":null}}');
+    assert.equal(await waiting, 'configmap/one condition met\n');
     assert.match(await refused('wait', '--for=condition=Ready=False', 'node', node, '--timeout=1s'), /timed out waiting for the condition/);
     assert.match(await kubectl('delete', 'namespace', 'shop'), /^namespace "shop" deleted/);
     assert.match(await refused('-n', 'shop', 'create', 'configmap', 'late'), /namespaces "shop" not found/);

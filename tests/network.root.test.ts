@@ -278,7 +278,7 @@ describe('the network, from inside pods and from the machine', () => {
     assert.ok(counts.one > 0 && counts.two > 0, `${counts.one} by the old, ${counts.two} by the new`);
   });
 
-  test('a killed agent is missed by DNS for less than 1.5 s, and Services go on', async t => {
+  test('a killed agent is missed by DNS for a moment, and Services go on', async t => {
     const resolver = new Resolver({ timeout: 100, tries: 1 });
     resolver.setServers([gateway()]);
     const expected = await resolver.resolve4('web.default.svc.cluster.local');
@@ -314,7 +314,7 @@ describe('the network, from inside pods and from the machine', () => {
     );
     t.diagnostic(`DNS was gone for ${longest.toFixed(0)} ms`);
     assert.deepEqual(wrong, []);
-    // The promise is 1.5 s on a machine that does nothing else; what this machine does meanwhile is not the agent's.
+    // Half a second to a second on a machine that does nothing else; what this one does meanwhile is not the agent's.
     assert.ok(longest < 5_000, `${longest.toFixed(0)} ms`);
     await until(
       'hostPorts too',

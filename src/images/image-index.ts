@@ -26,13 +26,16 @@ export class ImageIndex {
   readonly #entries = new Map<string, IndexEntry>();
   /** Changes run one after another, so that memory and disk agree on who was last. */
   #last: Promise<unknown> = Promise.resolve();
+  readonly #onChange: () => void;
 
-  private constructor(dir: string) {
+  private constructor(dir: string, onChange: () => void) {
     this.#dir = dir;
+    this.#onChange = onChange;
   }
 
-  static async open(dir: string): Promise<ImageIndex> {
-    const index = new ImageIndex(dir);
+  /** `onChange` is called after each change of a name. */
+  static async open(dir: string, onChange: () => void = () => {}): Promise<ImageIndex> {
+    const index = new ImageIndex(dir, onChange);
     await mkdir(dir, { recursive: true });
     for (const file of await readdir(dir)) {
       const path = join(dir, file);
@@ -65,6 +68,7 @@ export class ImageIndex {
       await rename(`${path}.new`, path);
       await syncDirectory(this.#dir);
       this.#entries.set(entry.name, entry);
+      this.#onChange();
     });
   }
 
@@ -74,6 +78,7 @@ export class ImageIndex {
       await rm(this.#pathOf(name)).catch(absent);
       await syncDirectory(this.#dir);
       this.#entries.delete(name);
+      this.#onChange();
     });
   }
 

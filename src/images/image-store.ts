@@ -22,6 +22,8 @@ export interface ImageStoreOptions {
   /** Whether a container needs the image; its layers then stay, whatever is removed. */
   isInUse?: (imageId: Digest) => boolean;
   workers?: UnpackWorkersOptions;
+  /** Called after each change of a name: an image came, went or is called otherwise. */
+  onChange?: () => void;
   /** For tests of a reboot. */
   bootId?: string;
 }

@@ -34,7 +34,7 @@ export async function openImages(options: ImageStoreOptions): Promise<ImageStore
   const workers = new UnpackWorkers(options.workers);
   try {
     const content = await ContentStore.open(join(options.dataDir, 'content'));
-    const index = await ImageIndex.open(join(options.dataDir, 'images'));
+    const index = await ImageIndex.open(join(options.dataDir, 'images'), options.onChange);
     const layers = await LayerStore.open({
       dir: join(options.dataDir, 'layers'),
       workers,

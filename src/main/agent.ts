@@ -84,6 +84,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const bridge = await ensureBridge({ instance, podCidr, serviceCidr, kernel });
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
   let engine: LocalEngine | undefined;
+  const imageChanges = new Set<() => void>();
   const images = stack.use(
     await openImages({
       dataDir,
@@ -92,6 +93,9 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
       ...bootId,
       isInUse: id => engine?.usesImage(id) ?? true,
+      onChange: () => {
+        for (const tell of imageChanges) tell();
+      },
     }),
   );
   engine = stack.use(
@@ -113,7 +117,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('engine'),
     }),
   );
-  return { kernel, bridge, networks, images, engine };
+  return { kernel, bridge, networks, images, imageChanges, engine };
 }
 
 interface JoinParts extends Parts {
@@ -122,7 +126,7 @@ interface JoinParts extends Parts {
 
 /** What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. */
 async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
-  const { engine, images, bridge } = machine;
+  const { engine, images, imageChanges, bridge } = machine;
   const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
   const paths = pathsOf(config);
   const { kubernetesService } = derivedAddresses(config);
@@ -230,6 +234,10 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       log: log.part('node'),
     }),
   );
+  imageChanges.add(() => {
+    registration.imagesChanged();
+    agent?.imagesChanged();
+  });
   const kubelet = stack.use(
     await startKubeletServer({
       address: hostAddress,

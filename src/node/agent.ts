@@ -94,6 +94,11 @@ export class PodAgent implements AsyncDisposable {
     this.touch(uid);
   }
 
+  /** Images came or went: pods that wait for one look again. */
+  imagesChanged(): void {
+    for (const [uid, worker] of this.#workers) if (worker.waitsForImage) this.retry(uid);
+  }
+
   /** The pods of this node, as the API has them; shared, don't change them. */
   pods(): Pod[] {
     return this.#pods.list();

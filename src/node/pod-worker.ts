@@ -124,6 +124,11 @@ export class PodWorker {
     return this.#sandboxes().length > 0;
   }
 
+  /** A container could not start for want of its image. */
+  get waitsForImage(): boolean {
+    return [...this.#waiting.values()].some(({ reason }) => IMAGE_REASONS.has(reason));
+  }
+
   get isGivenUp(): boolean {
     return this.#failure !== undefined;
   }
@@ -503,6 +508,8 @@ export class PodWorker {
     statuses.put(pod, status);
   }
 }
+
+const IMAGE_REASONS: ReadonlySet<string> = new Set<ImageError['waiting']>(['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull']);
 
 const FAILED_AT = { image: 'ErrImagePull', config: 'CreateContainerConfigError', create: 'CreateContainerError', run: 'RunContainerError' };
 
