@@ -275,6 +275,26 @@ test('pods: token volume, binding once, graceful deletion, eviction', async () =
   assert.equal((await cluster.call('GET', `${path}/p`)).status, 404, 'a pod that no node runs goes at once');
 });
 
+test('a pod whose tolerations are replaced keeps those it was given; ephemeral containers and resizes are new generations', async () => {
+  await namespace('generations');
+  const path = '/api/v1/namespaces/generations/pods';
+  await post(path, POD);
+  const read = async () => (await cluster.call('GET', `${path}/p`)).body as { spec: Record<string, unknown> };
+  const pod = await read();
+  pod.spec.tolerations = [{ key: 'own', operator: 'Exists', effect: 'NoSchedule' }];
+  const updated = await cluster.call('PUT', `${path}/p`, pod);
+  assert.equal(updated.status, 200, updated.text);
+  assert.deepEqual(
+    (at(updated.body, 'spec.tolerations') as { key: string }[]).map(({ key }) => key),
+    ['own', 'node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'],
+  );
+  assert.equal(at(updated.body, 'metadata.generation'), 2);
+  const debug = { spec: { ephemeralContainers: [{ name: 'debugger', image: 'x' }] } };
+  const strategic = { 'content-type': 'application/strategic-merge-patch+json' };
+  const debugged = await cluster.call('PATCH', `${path}/p/ephemeralcontainers`, debug, strategic);
+  assert.equal(at(debugged.body, 'metadata.generation'), 3, debugged.text);
+});
+
 test('finalizers hold an object until they are gone; preconditions guard it', async () => {
   const made = await post(MAPS, { metadata: { name: 'held', finalizers: ['example.com/x'] } });
   const wrong = await cluster.call('DELETE', `${MAPS}/held`, { preconditions: { uid: 'other' } });

@@ -29,6 +29,8 @@ export interface Target {
   owner?: { manager: string; subresource: string };
   dryRun: boolean;
   warnings: string[];
+  /** For the audit log; absent while nobody writes one. */
+  annotations?: Record<string, string> | undefined;
 }
 
 export interface UpdateOptions {
@@ -166,9 +168,23 @@ export class Writer {
   }
 
   #begin(operation: Write['operation'], target: Target, object: KubeObject, old: KubeObject | undefined): Write {
-    const { served, namespace, subresource, identity, dryRun, warnings } = target;
+    const { served, namespace, subresource, identity, dryRun, warnings, annotations } = target;
     const name = object.metadata.name ?? target.name;
-    return { operation, served, namespace, name, subresource, identity, dryRun, warnings, object, old, conditions: [], writes: [] };
+    return {
+      operation,
+      served,
+      namespace,
+      name,
+      subresource,
+      identity,
+      dryRun,
+      warnings,
+      annotations,
+      object,
+      old,
+      conditions: [],
+      writes: [],
+    };
   }
 
   /** Says who owns what of the object that a client sent. */
@@ -197,6 +213,7 @@ export class Writer {
     if (subresource) {
       write.object = prepareSubresource(subresource, served, object, old);
       setManagedFields(write.object, object.metadata.managedFields);
+      if (CHANGE_SPEC.has(subresource)) countGeneration(served, write.object, old);
       return;
     }
     prepareMetadataForUpdate(served, object, old);
@@ -299,6 +316,9 @@ function isReadyToGo({ storedKind }: Stored, object: KubeObject, old: KubeObject
 function refuse({ served, object }: Write, causes: FieldCause[]): void {
   if (causes.length > 0) throw invalid(served.resource, object.metadata.name ?? '', causes);
 }
+
+/** What is written through them is a new generation of the object. */
+const CHANGE_SPEC: ReadonlySet<string> = new Set(['ephemeralcontainers', 'resize']);
 
 /** Judged in the version the client wrote, so that the fields are named as it knows them. */
 function updateCauses({ served, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {

@@ -7,12 +7,12 @@ import type { AdmissionPlugin } from '../write.ts';
 const TOLERATION_SECONDS = 300;
 const LOST_NODE_TAINTS = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'];
 
-/** Lets pods stay five minutes on a node that is not ready or out of reach. */
+/** Lets pods stay five minutes on a node that is not ready or out of reach; whoever replaces a pod's tolerations does not lose that. */
 export function defaultTolerations(pods: Stored): AdmissionPlugin {
   return {
     name: 'DefaultTolerationSeconds',
     mutate(write) {
-      if (write.operation !== 'CREATE' || write.served.cache !== pods.cache) return;
+      if (write.operation === 'DELETE' || write.subresource || write.served.cache !== pods.cache) return;
       const { spec } = write.object as Pod;
       const missing = LOST_NODE_TAINTS.filter(taint => !spec.tolerations?.some(toleration => tolerates(toleration, taint)));
       if (missing.length === 0) return;
