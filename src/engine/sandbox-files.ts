@@ -1,20 +1,30 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { hostname as hostHostname } from 'node:os';
 import type { SandboxConfig } from './engine.ts';
 
-/** `/etc/hosts` of a pod. Pure. */
+/** Tools and people know by the first line that what they write into the file will not stay. */
+const MANAGED = '# Kubernetes-managed hosts file.';
+const MANAGED_HOST = '# Kubernetes-managed hosts file (host network).';
+
+/** `/etc/hosts` of a pod: its own names, or in the machine's network the machine's. Pure. */
 export function planHosts({
   hostname,
   fqdn,
   address,
   aliases = [],
+  ofHost,
 }: {
   hostname: string;
   fqdn?: string | undefined;
   address?: string | undefined;
   aliases?: SandboxConfig['hostAliases'];
+  /** The machine's own file, for a pod in its network. */
+  ofHost?: string | undefined;
 }): string {
+  const added = aliases.map(({ ip, hostnames }) => `${ip}\t${hostnames.join('\t')}`);
+  if (ofHost !== undefined) return [MANAGED_HOST, ofHost.trimEnd(), ...added, ''].join('\n');
   return [
+    MANAGED,
     '127.0.0.1\tlocalhost',
     '::1\tlocalhost ip6-localhost ip6-loopback',
     'fe00::\tip6-localnet',
@@ -22,7 +32,7 @@ export function planHosts({
     'ff02::1\tip6-allnodes',
     'ff02::2\tip6-allrouters',
     ...(address !== undefined ? [`${address}\t${fqdn && fqdn !== hostname ? `${fqdn}\t` : ''}${hostname}`] : []),
-    ...(aliases ?? []).map(({ ip, hostnames }) => `${ip}\t${hostnames.join('\t')}`),
+    ...added,
     '',
   ].join('\n');
 }
@@ -40,9 +50,10 @@ export function planResolvConf({ servers, searches, options }: NonNullable<Sandb
 /** Writes the files that are bound into every container of a sandbox. */
 export async function writeSandboxFiles(directory: string, config: SandboxConfig, address: string | undefined): Promise<void> {
   const hostname = sandboxHostname(config);
+  const ofHost = config.network === 'host' ? await readFile('/etc/hosts', 'utf8').catch(() => '') : undefined;
   const write = (name: string, content: string) => writeFile(`${directory}/${name}`, content, { mode: 0o644 });
   await Promise.all([
-    write('hosts', planHosts({ hostname, fqdn: config.fqdn, address, aliases: config.hostAliases })),
+    write('hosts', planHosts({ hostname, fqdn: config.fqdn, address, aliases: config.hostAliases, ofHost })),
     write('hostname', `${hostname}\n`),
     ...(config.dns ? [write('resolv.conf', planResolvConf(config.dns))] : []),
   ]);
