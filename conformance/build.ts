@@ -11,6 +11,7 @@ const module = join(root, 'conformance');
 /** What the specs and the images need that is written in Go: the file it becomes and the package it is, all from one module. */
 const PROGRAMS = {
   agnhost: 'k8s.io/kubernetes/test/images/agnhost',
+  sh: './sh',
   nnp: 'k8s.io/kubernetes/test/images/nonewprivs',
   'e2e.test': 'k8s.io/kubernetes/test/e2e',
 } as const;

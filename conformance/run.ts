@@ -1,11 +1,11 @@
 /**
  * `make conformance`: runs Kubernetes' own `[Conformance]` specs against an instance started for them.
  *
- *   make conformance [AREA=node,network] [FOCUS='ConfigMap'] [SKIP='…'] [LIST=1] [LIMIT=600] [PARALLEL=1]
+ *   make conformance [AREA=node,network] [FOCUS='ConfigMap'] [SKIP='…'] [LIST=1] [LIMIT=600] [PARALLEL=1] [RESULTS=results]
  *
  * The suite's program and the images' programs are built from the published Go module, once; everything made is in `.cache/conformance`.
  * Each spec runs in a process of its own: one that crashes or hangs costs only itself. Results by area are printed, and what did not pass
- * stands in `.cache/conformance/results/failures.txt` beside each spec's log. Ends with 1 when a spec failed.
+ * stands in `.cache/conformance/$RESULTS/failures.txt` beside each spec's log. Ends with 1 when a spec failed.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import { formatFailures, formatSummary, type Result } from './report.ts';
 import { chooseSpecs, type Spec } from './specs.ts';
 import { listImages, listSpecs, runSpec, type SuiteOptions } from './suite.ts';
 
-const { FOCUS, SKIP, AREA, LIST, LIMIT = '600', PARALLEL = '1' } = process.env;
+const { FOCUS, SKIP, AREA, LIST, LIMIT = '600', PARALLEL = '1', RESULTS = 'results' } = process.env;
 const { program, version } = await buildSuite();
 const all = await listSpecs(program);
 const chosen = chooseSpecs(all, { focus: FOCUS, skip: SKIP, area: AREA });
@@ -26,7 +26,7 @@ if (LIST) for (const { name } of chosen) console.log(name);
 else process.exitCode = (await runSpecs(chosen)).some(({ state }) => state === 'failed') ? 1 : 0;
 
 async function runSpecs(specs: readonly Spec[]): Promise<Result[]> {
-  const directory = join(cache, 'results');
+  const directory = join(cache, RESULTS);
   rmSync(directory, { recursive: true, force: true });
   await using cluster = await TestCluster.up();
   await serveImages(cluster, await listImages(program));
