@@ -12,6 +12,7 @@ import { clusterRoleAggregationController } from './cluster-role-aggregation.ts'
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
+import { jobController } from './job.ts';
 import { namespaceController } from './namespace.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
 import { replicaSetController } from './replica-set.ts';
@@ -48,6 +49,7 @@ export function coreControllers({ caPem, signSecretToken, certificateSigner, ...
     replicationControllerController,
     statefulSetController,
     daemonSetController,
+    jobController,
     endpointSliceController,
     nodeLifecycleController(nodeLifecycle),
   ];

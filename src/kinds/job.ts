@@ -12,7 +12,6 @@ const JOB_NAME = 'batch.kubernetes.io/job-name';
 
 /** Pods that run until enough of them have succeeded. */
 export const Job: Kind<types.Job> = defineKind<types.Job>('batch/v1/Job', {
-  unattended: 'no controller runs Jobs yet',
   defaults: ({ spec }) => defaultJobSpec(spec),
   prepareForCreate({ spec, metadata }) {
     if (spec.manualSelector || !metadata.uid) return;
@@ -46,6 +45,11 @@ export const Job: Kind<types.Job> = defineKind<types.Job>('batch/v1/Job', {
   selectableFields: { 'status.successful': ({ status }) => String(status?.succeeded ?? 0) },
 });
 export type Job = types.Job;
+
+/** True when it has Complete or Failed. */
+export function isJobFinished({ status }: types.Job): boolean {
+  return status?.conditions?.some(one => (one.type === 'Complete' || one.type === 'Failed') && one.status === 'True') === true;
+}
 
 /** Fills in a Job's spec. */
 export function defaultJobSpec(spec: types.JobSpec): void {
