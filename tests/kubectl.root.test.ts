@@ -374,9 +374,7 @@ describe('what people type into kubectl', () => {
     );
   });
 
-  test('what is not there yet says so: server-side apply, 501 for rules nobody enforces, warnings, top', async () => {
-    const config = file('ssa.yaml', 'apiVersion: v1\nkind: ConfigMap\nmetadata: { name: ssa }\n');
-    assert.match(await refused('apply', '--server-side', '-f', config), /server-side apply/i);
+  test('what is not there yet says so: 501 for rules nobody enforces, warnings, top', async () => {
     for (const manifest of [
       'apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: { name: xs.x.test }\nspec: { group: x.test, scope: Namespaced, names: { plural: xs, kind: X }, versions: [] }\n',
     ]) {

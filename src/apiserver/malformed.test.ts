@@ -70,6 +70,7 @@ class Nonsense {
             'application/merge-patch+json',
             'application/strategic-merge-patch+json',
             'application/apply-patch+yaml',
+            'application/apply-patch+yaml',
             'text/x',
           ])
         : this.pick([
@@ -81,7 +82,11 @@ class Nonsense {
             'image/png',
             'application/json; charset=utf-8',
           ]);
-    return { method, path, headers, body: this.body(headers['content-type'], kind) };
+    const isApply = headers['content-type'].includes('apply');
+    const owner = isApply
+      ? `${path.includes('?') ? '&' : '?'}${this.pick(['fieldManager=f', 'fieldManager=g&force=true', 'fieldManager=%00', 'force=x'])}`
+      : '';
+    return { method, path: path + owner, headers, body: this.body(headers['content-type'], kind) };
   }
 
   path(method: string, { resource }: Kind): string {
@@ -160,6 +165,8 @@ class Nonsense {
       '/kind',
       '/__proto__/x',
       '/metadata/resourceVersion',
+      '/metadata/managedFields',
+      '/metadata/managedFields/0/fieldsV1',
       '/data/a',
       '/spec/replicas',
     ];
