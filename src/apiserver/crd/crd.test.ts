@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { at, openWatch, startTestCluster, type TestCluster } from '../test-cluster.ts';
-import { crontabs, establish } from './testing.ts';
+import { crontabs } from './test-definitions.ts';
+import { establish } from './testing.ts';
 
 let cluster: TestCluster;
 before(async () => {

@@ -1,11 +1,12 @@
 import { type FieldCause, UmiakError } from '#base/errors.ts';
-import { type CrdSchema, isJsonObject, type JsonObject } from '#kinds/crd-schema.ts';
+import type { CrdSchema, JsonObject } from '#kinds/crd-schema.ts';
 import { toTypeData } from '#kinds/crd-type-data.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { type Checked, checkResource, type FieldValidation } from '#kinds/schema.ts';
 import type { TypeData } from '#kinds/schema-data.ts';
 import { prune } from './prune.ts';
 import { toPublishedSchema } from './published-schema.ts';
+import { type Rules, rulesOf } from './rules.ts';
 import { type Validator, validatorOf } from './validator.ts';
 
 /** A kind that has no schema keeps everything. */
@@ -23,6 +24,8 @@ export class SchemaRules {
   #schema: CrdSchema | undefined;
   #typeData: TypeData | undefined;
   #validator: Validator | undefined;
+  /** Null until they have been looked for. */
+  #rules: Rules | undefined | null = null;
 
   constructor(read: () => CrdSchema | undefined) {
     this.#read = read;
@@ -54,7 +57,10 @@ export class SchemaRules {
   /** All that is wrong with an object by the schema; what it shares with `old` is not judged again. */
   validate(object: KubeObject, old?: KubeObject): FieldCause[] {
     this.#validator ??= validatorOf(this.schema);
-    return isJsonObject(object) ? this.#validator(object, old) : [];
+    const causes = this.#validator(object, old);
+    if (causes.length > 0) return causes; // rules may rely on types
+    if (this.#rules === null) this.#rules = rulesOf(this.schema);
+    return this.#rules?.(object, old) ?? [];
   }
 
   /** The type as OpenAPI v3 shows it. */

@@ -3,9 +3,9 @@ import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { invalid, notSupported, tooLong, tooMany } from '#kinds/field-errors.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import { formatPath } from '#kinds/schema.ts';
+import { patternOf } from './expressions.ts';
 import { fieldAt, type Path } from './field-path.ts';
 import { formatCheckOf } from './formats.ts';
-import { patternOf } from './pattern.ts';
 
 /** Looks at one value and adds what is wrong with it. */
 export type Check = (value: unknown, path: Path, causes: FieldCause[]) => void;

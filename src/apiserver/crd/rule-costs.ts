@@ -1,0 +1,116 @@
+import type { FieldCause } from '#base/errors.ts';
+import type { CelType } from '#cel/index.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
+import { forbidden, invalid, notSupported, required } from '#kinds/field-errors.ts';
+import { fieldNamesOf } from './json-path.ts';
+import { type CompiledRule, compileRules, hasRules } from './rule-programs.ts';
+
+/** What one rule may be estimated to cost, over all the values it may be asked of; and all rules of a schema together. */
+const MOST_RULE_COST = 10_000_000;
+const MOST_TOTAL_COST = 100_000_000;
+const REASONS = ['FieldValueInvalid', 'FieldValueForbidden', 'FieldValueRequired', 'FieldValueDuplicate'];
+const ADVICE = 'try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared';
+
+/** Where a schema stands, as far as its rules are concerned. */
+interface Place {
+  at: string;
+  /** How many values of the schema there can be in one object. */
+  cardinality: number;
+  /** Set where an element can't be told from others: nothing is known of what stood there before. */
+  unordered: string | undefined;
+  isRoot: boolean;
+}
+
+interface Cost {
+  field: string;
+  cost: number;
+}
+
+/** What is wrong with the rules of a schema: they don't compile, or cost too much. */
+export function ruleCauses(schema: CrdSchema, at: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  const costs: Cost[] = [];
+  visit(schema, { at, cardinality: 1, unordered: undefined, isRoot: true }, causes, costs);
+  const total = costs.reduce((sum, { cost }) => sum + cost, 0);
+  if (total <= MOST_TOTAL_COST) return causes;
+  for (const { field, cost } of costs)
+    if (cost > MOST_TOTAL_COST / 100)
+      causes.push(
+        forbidden(field, 'contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema'),
+      );
+  const factor = factorOf(total, MOST_TOTAL_COST);
+  causes.push(
+    forbidden(
+      at,
+      `x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factor} (${ADVICE})`,
+    ),
+  );
+  return causes;
+}
+
+function visit(schema: CrdSchema, place: Place, causes: FieldCause[], costs: Cost[]): void {
+  if (!hasRules(schema)) return;
+  const { at, cardinality } = place;
+  const { type, rules } = compileRules(schema, place.isRoot || schema['x-kubernetes-embedded-resource'] === true);
+  rules.forEach((rule, i) => void judge(rule, { ...place, at: `${at}.x-kubernetes-validations[${i}]` }, causes, costs));
+  const below = { cardinality, unordered: place.unordered, isRoot: false };
+  for (const [key, child] of Object.entries(schema.properties ?? {}))
+    visit(child, { ...below, at: `${at}.properties[${key}]` }, causes, costs);
+  const many = { ...below, cardinality: Math.min(Number.MAX_SAFE_INTEGER, cardinality * mostIn(type)) };
+  if (schema.items) {
+    const isTold = schema['x-kubernetes-list-type'] === 'map';
+    visit(schema.items, { ...many, at: `${at}.items`, unordered: isTold ? many.unordered : at }, causes, costs);
+  }
+  if (typeof schema.additionalProperties === 'object')
+    visit(schema.additionalProperties, { ...many, at: `${at}.additionalProperties` }, causes, costs);
+}
+
+function mostIn(type: CelType): number {
+  return type.maxSize ?? Number.MAX_SAFE_INTEGER;
+}
+
+function judge(compiled: CompiledRule, { at, cardinality, unordered }: Place, causes: FieldCause[], costs: Cost[]): void {
+  const { rule, program, message, isTransition } = compiled;
+  causes.push(...formCauses(compiled, at));
+  if (rule.rule.trim() === '') return;
+  if (!program.ok) causes.push(invalid(`${at}.rule`, rule.rule, `compilation failed: ${program.error}`));
+  else {
+    if (isTransition && unordered !== undefined)
+      causes.push(
+        invalid(`${at}.rule`, rule.rule, `oldSelf cannot be used on the uncorrelatable portion of the schema within ${unordered}`),
+      );
+    price(`${at}.rule`, 'rule', program.program.estimateCost() * cardinality);
+  }
+  if (!message) return;
+  if (!message.ok)
+    causes.push(invalid(`${at}.messageExpression`, rule.messageExpression, `messageExpression compilation failed: ${message.error}`));
+  else price(`${at}.messageExpression`, 'messageExpression', message.program.estimateCost() * cardinality);
+
+  function price(field: string, what: string, cost: number): void {
+    costs.push({ field, cost });
+    if (cost > MOST_RULE_COST)
+      causes.push(forbidden(field, `estimated ${what} cost exceeds budget by factor of ${factorOf(cost, MOST_RULE_COST)} (${ADVICE})`));
+  }
+}
+
+function formCauses({ rule: { rule, message, reason, fieldPath, optionalOldSelf }, isTransition }: CompiledRule, at: string): FieldCause[] {
+  const causes: FieldCause[] = [];
+  if (rule.trim() === '') causes.push(required(`${at}.rule`, 'rule is not specified'));
+  if (message !== undefined && message !== '' && message.trim() === '')
+    causes.push(invalid(`${at}.message`, message, 'message must be non-empty if specified'));
+  else if (message?.trim().includes('\n')) causes.push(invalid(`${at}.message`, message, 'message must not contain line breaks'));
+  else if (!message && rule.trim().includes('\n'))
+    causes.push(required(`${at}.message`, 'message must be specified if rule contains line breaks'));
+  if (reason && !REASONS.includes(reason)) causes.push(notSupported(`${at}.reason`, reason, REASONS));
+  if (fieldPath !== undefined && !fieldNamesOf(fieldPath))
+    causes.push(invalid(`${at}.fieldPath`, fieldPath, 'fieldPath must be a valid path'));
+  if (optionalOldSelf && !isTransition)
+    causes.push(invalid(`${at}.optionalOldSelf`, true, 'may not be set if oldSelf is not used in rule'));
+  return causes;
+}
+
+function factorOf(cost: number, most: number): string {
+  const factor = cost / most;
+  if (factor > 100) return 'more than 100x';
+  return factor < 1.5 ? `${factor.toFixed(6)}x` : `${factor.toFixed(1)}x`;
+}

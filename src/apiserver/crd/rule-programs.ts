@@ -1,0 +1,54 @@
+import type { CelType, CompileResult, Program } from '#cel/index.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
+import type { ValidationRule } from '#kinds/types.gen.ts';
+import { expressions } from './expressions.ts';
+
+/** The rules that stand at one place of a schema, with the type of what they see. */
+export interface RulesHere {
+  type: CelType;
+  rules: CompiledRule[];
+}
+
+/** One rule of `x-kubernetes-validations`, or why it is none. */
+export interface CompiledRule {
+  rule: ValidationRule;
+  program: CompileResult;
+  /** Absent without a messageExpression. */
+  message: CompileResult | undefined;
+  /** It speaks of what stood there before. */
+  isTransition: boolean;
+}
+
+/** Compiles what stands in `x-kubernetes-validations` of this schema. */
+export function compileRules(schema: CrdSchema, isResource: boolean): RulesHere {
+  const { cel } = expressions();
+  const type = cel.typeOfSchema(schema as Parameters<typeof cel.typeOfSchema>[0], { isResource });
+  const rules = (schema['x-kubernetes-validations'] ?? []).map(rule => {
+    const oldSelf = rule.optionalOldSelf ? cel.optionalOf(type) : type;
+    const variables = { self: type, oldSelf };
+    const program = cel.compile(rule.rule, { variables, results: [cel.BOOL] });
+    const message = rule.messageExpression ? cel.compile(rule.messageExpression, { variables, results: [cel.STRING] }) : undefined;
+    return { rule, program, message, isTransition: usesOldSelf(program) };
+  });
+  return { type, rules };
+}
+
+function usesOldSelf(result: CompileResult): boolean {
+  return result.ok && (result.program as Program).variables.has('oldSelf');
+}
+
+const withRules = new WeakMap<CrdSchema, boolean>();
+
+/** Whether there are rules in this schema or below. */
+export function hasRules(schema: CrdSchema): boolean {
+  const known = withRules.get(schema);
+  if (known !== undefined) return known;
+  const { properties = {}, items, additionalProperties } = schema;
+  const found =
+    (schema['x-kubernetes-validations']?.length ?? 0) > 0 ||
+    Object.values(properties).some(hasRules) ||
+    (items !== undefined && hasRules(items)) ||
+    (typeof additionalProperties === 'object' && hasRules(additionalProperties));
+  withRules.set(schema, found);
+  return found;
+}

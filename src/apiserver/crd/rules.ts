@@ -1,0 +1,168 @@
+import type { FieldCause } from '#base/errors.ts';
+import type { Budget, CelType, CelValue } from '#cel/index.ts';
+import { type CrdSchema, isJsonObject } from '#kinds/crd-schema.ts';
+import { duplicate, forbidden, invalid, required } from '#kinds/field-errors.ts';
+import { jsonEqual } from '#kinds/json-equal.ts';
+import type { ValidationRule } from '#kinds/types.gen.ts';
+import { expressions } from './expressions.ts';
+import { fieldAt, type Path } from './field-path.ts';
+import { fieldNamesOf } from './json-path.ts';
+import { keyOfElement } from './list-types.ts';
+import { type CompiledRule, compileRules, hasRules, type RulesHere } from './rule-programs.ts';
+
+/** All rules of a schema, judged on a value; `old` is what it replaces. */
+export type Rules = (value: unknown, old?: unknown) => FieldCause[];
+
+/** What stood at the same place before; absent where nothing did or where that can't be told. */
+interface Before {
+  old: unknown;
+}
+
+/** One judgement under way. */
+interface Judgement {
+  causes: FieldCause[];
+  budget: Budget;
+  /** The budget is spent: no further rule is looked at. */
+  isOver: boolean;
+}
+
+/** Compiles a schema's rules; undefined when it has none. What a value shares with `old` is not judged again. */
+export function rulesOf(schema: CrdSchema): Rules | undefined {
+  if (!hasRules(schema)) return undefined;
+  const root = new RuleNode(schema, true);
+  return (value, old) => {
+    const judgement: Judgement = { causes: [], budget: new (expressions().cel.Budget)(), isOver: false };
+    root.judge(value, old === undefined ? undefined : { old }, [], judgement);
+    return judgement.causes;
+  };
+}
+
+class RuleNode {
+  readonly #schema: CrdSchema;
+  readonly #isRoot: boolean;
+  readonly #children = new Map<string, RuleNode | undefined>();
+  #here: RulesHere | undefined;
+
+  constructor(schema: CrdSchema, isRoot = false) {
+    this.#schema = schema;
+    this.#isRoot = isRoot;
+  }
+
+  judge(value: unknown, before: Before | undefined, path: Path, judgement: Judgement): void {
+    if (judgement.isOver || value === null || value === undefined) return;
+    if (before && jsonEqual(value, before.old)) return; // as it was: let in by the rules of its day
+    if (this.#schema['x-kubernetes-validations']?.length) this.#judgeHere(value, before, path, judgement);
+    if (Array.isArray(value)) this.#judgeList(value, before, path, judgement);
+    else if (isJsonObject(value)) {
+      const old = before && isJsonObject(before.old) ? before.old : undefined;
+      for (const key in value) {
+        const child = this.#childAt(key);
+        if (!child) continue;
+        path.push(key);
+        child.judge(value[key], old && Object.hasOwn(old, key) ? { old: old[key] } : undefined, path, judgement);
+        path.pop();
+      }
+    }
+  }
+
+  #judgeHere(value: unknown, before: Before | undefined, path: Path, judgement: Judgement): void {
+    this.#here ??= compileRules(this.#schema, this.#isRoot || this.#schema['x-kubernetes-embedded-resource'] === true);
+    for (const rule of this.#here.rules) {
+      if (rule.isTransition && !before && !rule.rule.optionalOldSelf) continue;
+      judgeRule(rule, { value, before, path, type: this.#schema.type ?? '', celType: this.#here.type }, judgement);
+      if (judgement.isOver) return;
+    }
+  }
+
+  #judgeList(list: unknown[], before: Before | undefined, path: Path, judgement: Judgement): void {
+    const child = this.#nodeFor('[]', this.#schema.items);
+    if (!child) return;
+    const keys = this.#schema['x-kubernetes-list-type'] === 'map' ? this.#schema['x-kubernetes-list-map-keys'] : undefined;
+    const olds =
+      keys && before && Array.isArray(before.old) ? new Map(before.old.map(item => [keyOfElement(item, keys), item])) : undefined;
+    list.forEach((item, i) => {
+      const old = olds?.get(keyOfElement(item, keys));
+      path.push(i);
+      child.judge(item, old === undefined ? undefined : { old }, path, judgement);
+      path.pop();
+    });
+  }
+
+  #childAt(key: string): RuleNode | undefined {
+    const { properties, additionalProperties } = this.#schema;
+    if (properties && Object.hasOwn(properties, key)) return this.#nodeFor(`.${key}`, properties[key]);
+    return typeof additionalProperties === 'object' ? this.#nodeFor('{}', additionalProperties) : undefined;
+  }
+
+  #nodeFor(name: string, schema: CrdSchema | undefined): RuleNode | undefined {
+    if (!schema) return undefined;
+    if (!this.#children.has(name)) this.#children.set(name, hasRules(schema) ? new RuleNode(schema) : undefined);
+    return this.#children.get(name);
+  }
+}
+
+interface Subject {
+  value: unknown;
+  before: Before | undefined;
+  path: Path;
+  type: string;
+  celType: CelType;
+}
+
+function optionally(before: Before | undefined, type: CelType): CelValue {
+  const { Optional, toValue } = expressions().values;
+  return before ? Optional.of(toValue(before.old, type)) : Optional.NONE;
+}
+
+function judgeRule({ rule, program, message }: CompiledRule, { value, before, path, type, celType }: Subject, judgement: Judgement): void {
+  const { causes, budget } = judgement;
+  if (!program.ok) {
+    causes.push(invalid(fieldAt(path), type, `rule compile error: compilation failed: ${program.error}`));
+    return;
+  }
+  const oldSelf = rule.optionalOldSelf ? optionally(before, celType) : before?.old;
+  const variables = { self: value, oldSelf };
+  const result = program.program.evaluate(variables, budget);
+  if (result.error !== undefined) {
+    judgement.isOver = result.isBudget;
+    causes.push(invalid(fieldAt(path), type, failureOf(rule, result, budget)));
+    return;
+  }
+  if (result.value === true) return;
+  const at = fieldAt([...path, ...(rule.fieldPath ? (fieldNamesOf(rule.fieldPath) ?? []) : [])]);
+  const made = message?.ok ? message.program.evaluate(variables, budget) : undefined;
+  const text = typeof made?.value === 'string' ? made.value.trim() : '';
+  const isUsable = text !== '' && !text.includes('\n') && Buffer.byteLength(text) <= 5120;
+  causes.push(toCause(rule, at, value, isUsable ? text : messageOf(rule)));
+}
+
+function failureOf(rule: ValidationRule, { error, isBudget }: { error: string; isBudget: boolean }, budget: Budget): string {
+  if (!isBudget) return `${error} evaluating rule: ${nameOf(rule)}`;
+  return budget.remaining > 0
+    ? `call cost exceeds limit for rule: ${nameOf(rule)}. No further validation rules will be run`
+    : 'validation failed due to running out of cost budget, no further validation rules will be run';
+}
+
+function nameOf({ rule, message }: ValidationRule): string {
+  return (message || rule).trim();
+}
+
+function messageOf({ rule, message }: ValidationRule): string {
+  return message ? message.trim() : `failed rule: ${rule.trim()}`;
+}
+
+/** Whole objects and lists are not repeated in messages. */
+function toCause({ reason }: ValidationRule, field: string, value: unknown, why: string): FieldCause {
+  switch (reason) {
+    case 'FieldValueForbidden':
+      return forbidden(field, why);
+    case 'FieldValueRequired':
+      return required(field, why);
+    case 'FieldValueDuplicate':
+      return duplicate(field, value);
+    default:
+      return typeof value === 'object'
+        ? { reason: 'FieldValueInvalid', message: `Invalid value: ${why}`, field }
+        : invalid(field, value, why);
+  }
+}
