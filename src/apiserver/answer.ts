@@ -68,10 +68,10 @@ function noComponents({ route: { name, served } }: Context<ResourceRoute>): Outc
 
 /** Whose write the request is. */
 export function targetOf(context: Context<ResourceRoute>, served: Stored): Target {
-  const { route, identity, query, warnings } = context;
+  const { route, identity, query, warnings, annotations } = context;
   const { namespace, name, subresource } = route;
   const owner = { manager: fieldManagerOf(context), subresource };
-  return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings };
+  return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings, annotations };
 }
 
 function get({ route: { namespace, name } }: Context<ResourceRoute>, served: Stored): Outcome {

@@ -14,6 +14,8 @@ export interface Write {
   readonly dryRun: boolean;
   /** Sentences for `Warning:` headers. */
   readonly warnings: string[];
+  /** For the audit log, under Kubernetes' keys; absent while nobody writes one. */
+  readonly annotations?: Record<string, string> | undefined;
   object: KubeObject;
   readonly old: KubeObject | undefined;
   /** What else must hold when this is committed, and what is written with it. */

@@ -1,10 +1,23 @@
+import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
-import type { Pod } from '#kinds/types.gen.ts';
+import type { Node, Pod } from '#kinds/types.gen.ts';
 import type { Stored } from '../resources.ts';
 import { forbidden } from '../status.ts';
 import type { AdmissionPlugin, Write } from '../write.ts';
 
 const PREFIX = 'system:node:';
+const NODE_LABELS = new Set([
+  'kubernetes.io/hostname',
+  'kubernetes.io/os',
+  'kubernetes.io/arch',
+  'beta.kubernetes.io/os',
+  'beta.kubernetes.io/arch',
+  'beta.kubernetes.io/instance-type',
+  'topology.kubernetes.io/region',
+  'topology.kubernetes.io/zone',
+  'failure-domain.beta.kubernetes.io/region',
+  'failure-domain.beta.kubernetes.io/zone',
+]);
 
 /** A node's agent changes its own Node and its own pods, and nobody else's. */
 export function nodeRestriction(pods: Stored, nodes: Stored): AdmissionPlugin {
@@ -13,10 +26,11 @@ export function nodeRestriction(pods: Stored, nodes: Stored): AdmissionPlugin {
     validate(write) {
       const node = nodeOf(write);
       if (node === undefined) return;
-      if (write.served.cache === nodes.cache && write.name !== node)
-        throw forbidden(nodes.resource, write.name, `node "${node}" is not allowed to modify node "${write.name}"`);
+      if (write.served.cache === nodes.cache) checkNode(write, node, nodes);
       if (write.served.cache === pods.cache) checkPod(write, node, pods);
       const { resource } = write.served;
+      if (resource.plural === 'csinodes' && write.name !== node)
+        throw forbidden(resource, write.name, 'can only access CSINode with the same name as the requesting node');
       if (resource.plural === 'leases' && write.namespace === 'kube-node-lease' && write.name !== node) {
         throw forbidden(resource, write.name, `can only access node lease with the same name as the requesting node`);
       }
@@ -28,6 +42,29 @@ function nodeOf({ identity }: Write): string | undefined {
   return identity.groups.includes('system:nodes') && identity.name.startsWith(PREFIX) ? identity.name.slice(PREFIX.length) : undefined;
 }
 
+function checkNode({ name, operation, subresource, object, old }: Write, node: string, nodes: Stored): void {
+  const refuse = (why: string) => forbidden(nodes.resource, name, `node "${node}" is not allowed to ${why}`);
+  if (name !== node) throw refuse(`modify node "${name}"`);
+  if (operation === 'DELETE') return;
+  const labels = changedLabels(object.metadata.labels, old?.metadata.labels).filter(label => !mayLabel(label));
+  if (labels.length > 0) throw refuse(`${old ? 'modify labels' : 'set the following labels'}: ${labels.sort().join(', ')}`);
+  if (old && !subresource && !jsonEqual((object as Node).spec?.taints ?? [], (old as Node).spec?.taints ?? []))
+    throw refuse('modify taints');
+}
+
+function changedLabels(now: Record<string, string> = {}, before: Record<string, string> = {}): string[] {
+  return [...new Set([...Object.keys(now), ...Object.keys(before)])].filter(key => now[key] !== before[key]);
+}
+
+/** Of Kubernetes' own labels a node sets those that say what it is; `node-restriction.kubernetes.io/` is kept from it. */
+function mayLabel(label: string): boolean {
+  const prefix = label.includes('/') ? label.slice(0, label.indexOf('/')) : '';
+  const within = (domain: string) => prefix === domain || prefix.endsWith(`.${domain}`);
+  if (within('node-restriction.kubernetes.io')) return false;
+  if (!within('kubernetes.io') && !within('k8s.io')) return true;
+  return NODE_LABELS.has(label) || within('kubelet.kubernetes.io') || within('node.kubernetes.io');
+}
+
 function checkPod(write: Write, node: string, pods: Stored): void {
   const nodeName = ((write.old ?? write.object) as Pod).spec.nodeName;
   if (nodeName !== node)
@@ -36,12 +73,29 @@ function checkPod(write: Write, node: string, pods: Stored): void {
       write.name,
       `node "${node}" can only ${write.operation.toLowerCase()} pods with spec.nodeName set to itself`,
     );
-  if (write.operation === 'CREATE' && !isMirror(write.object))
-    throw forbidden(
-      pods.resource,
-      write.name,
-      `pod does not have "kubernetes.io/config.mirror" annotation, node "${node}" can only create mirror pods`,
-    );
+  const refuse = (why: string) => forbidden(pods.resource, write.name, why);
+  if (write.operation === 'CREATE') {
+    if (!isMirror(write.object))
+      throw refuse(`pod does not have "kubernetes.io/config.mirror" annotation, node "${node}" can only create mirror pods`);
+    const reference = referenceOf(write.object as Pod);
+    if (reference) throw refuse(`node "${node}" can not create pods that reference ${reference}`);
+  }
+  if (write.subresource === 'status' && changedLabels(write.object.metadata.labels, write.old?.metadata.labels).length > 0)
+    throw refuse(`node "${node}" cannot update labels through pod status`);
+}
+
+/** What of the API a mirror pod names although it may not. */
+function referenceOf({ spec }: Pod): string | undefined {
+  if (spec.serviceAccountName) return 'a service account';
+  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const env = containers.flatMap(each => each.env ?? []).map(({ valueFrom }) => valueFrom);
+  const envFrom = containers.flatMap(each => each.envFrom ?? []);
+  const volumes = spec.volumes ?? [];
+  if (volumes.some(each => each.secret || each.projected?.sources?.some(({ secret }) => secret))) return 'secrets';
+  if (env.some(from => from?.secretKeyRef) || envFrom.some(from => from.secretRef) || spec.imagePullSecrets?.length) return 'secrets';
+  if (volumes.some(each => each.configMap || each.projected?.sources?.some(({ configMap }) => configMap))) return 'configmaps';
+  if (env.some(from => from?.configMapKeyRef) || envFrom.some(from => from.configMapRef)) return 'configmaps';
+  return volumes.some(each => each.persistentVolumeClaim || each.ephemeral) ? 'persistentvolumeclaims' : undefined;
 }
 
 function isMirror({ metadata }: KubeObject): boolean {

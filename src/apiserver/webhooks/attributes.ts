@@ -31,7 +31,7 @@ export interface AdmissionAttributes {
 
 /** A write in the webhooks' words. */
 export function attributesOf(write: Write): AdmissionAttributes {
-  const { operation, served, subresource, namespace, name, identity, dryRun, warnings } = write;
+  const { operation, served, subresource, namespace, name, identity, dryRun, warnings, annotations } = write;
   const shown = (of: Served, object: KubeObject | undefined) => (object ? withGvk(of.kind, fromStored(of, object)) : null);
   return {
     operation,
@@ -42,6 +42,7 @@ export function attributesOf(write: Write): AdmissionAttributes {
     identity,
     dryRun,
     warnings,
+    annotations,
     object: of => (operation === 'DELETE' ? null : shown(of, write.object)),
     old: of => (operation === 'CREATE' ? null : shown(of, write.old)),
   };
