@@ -18,6 +18,7 @@ import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { defaultTolerations, podPriority } from './pod-defaults.ts';
+import { type PodSecurityOptions, podSecurity } from './pod-security/index.ts';
 import { runtimeClassAdmission } from './runtime-class.ts';
 import { serviceAccountAdmission } from './service-account.ts';
 import { claimResize } from './storage-objects.ts';
@@ -26,12 +27,20 @@ export interface AdmissionOptions {
   resources: Resources;
   checkEscalation?: EscalationCheck | undefined;
   webhooks: Webhooks;
+  podSecurity?: PodSecurityOptions | undefined;
   authorize: Authorizer;
   clock: Clock;
 }
 
 /** The plugins in their order. */
-export function createAdmission({ resources, checkEscalation, webhooks, authorize, clock }: AdmissionOptions): AdmissionPlugin[] {
+export function createAdmission({
+  resources,
+  checkEscalation,
+  webhooks,
+  podSecurity: podSecurityOptions,
+  authorize,
+  clock,
+}: AdmissionOptions): AdmissionPlugin[] {
   const core = (plural: string) => resources.stored('', 'v1', plural);
   const [pods, claims] = [core('pods'), core('persistentvolumeclaims')];
   const storageClasses = resources.stored('storage.k8s.io', 'v1', 'storageclasses');
@@ -56,6 +65,7 @@ export function createAdmission({ resources, checkEscalation, webhooks, authoriz
     webhooks.mutating(mutating),
     ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
     checkedExpressions(registered('mutatingwebhookconfigurations'), registered('validatingwebhookconfigurations')),
+    podSecurity(resources, podSecurityOptions),
     webhooks.validating(),
   ];
 }
