@@ -26,6 +26,7 @@ import { createNodeProxy } from './node-proxy.ts';
 import { OpenApi } from './openapi.ts';
 import { answerPath, type Documents } from './paths.ts';
 import { createPipeline, type Step } from './pipeline.ts';
+import { Policies } from './policies/index.ts';
 import { ResourceQuotas } from './quota/resource-quotas.ts';
 import type { EscalationCheck } from './rbac-escalation.ts';
 import type { Context, Outcome, PathRoute, ResourceRoute } from './request.ts';
@@ -117,13 +118,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     onFailure: error => log.warn('the status of quotas can not be written', { error }),
   });
   const webhooks = new Webhooks(resources);
+  const policies = new Policies({ resources, authorize: security.authorize });
   const writer = new Writer({
     store,
     clock,
     claims: [addresses, quotas],
     admission: [
       customResourceAdmission(served => customResources.isTerminating(served)),
-      ...createAdmission({ resources, checkEscalation: security.checkEscalation, webhooks, authorize: security.authorize, clock }),
+      ...createAdmission({ resources, checkEscalation: security.checkEscalation, webhooks, policies, authorize: security.authorize, clock }),
     ],
   });
   const customResources = new CustomResources({ resources, cluster: cache, writer, clock, log: log.part('custom-resources') });
@@ -166,7 +168,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       ...reviewHandlers(security),
       ...connectAdmission(
         nodeConnector ? createNodeProxy({ connector: nodeConnector, getPod, authorize: security.authorize }) : [],
-        attributes => webhooks.admit(attributes),
+        attributes => {
+          const judged = policies.admit(attributes);
+          return judged ? judged.then(() => webhooks.admit(attributes)) : webhooks.admit(attributes);
+        },
       ),
     ]);
   }
@@ -187,6 +192,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       await customResources[Symbol.asyncDispose]();
       sweeper[Symbol.dispose]();
       quotas[Symbol.dispose]();
+      policies[Symbol.dispose]();
       webhooks[Symbol.dispose]();
       await addresses[Symbol.asyncDispose]();
       await cache[Symbol.asyncDispose]();

@@ -8,7 +8,7 @@
  * Not here: where an expression stands and what its outcome means (the callers'), equality of `x-kubernetes-list-type` sets and maps.
  */
 export { Budget, type BudgetOptions } from './budget.ts';
-export { formatError } from './errors.ts';
+export { CelError, formatError } from './errors.ts';
 export {
   type AccessAnswer,
   type AccessQuestion,

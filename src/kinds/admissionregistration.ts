@@ -1,3 +1,10 @@
+import {
+  defaultBinding,
+  defaultPolicy,
+  validateBinding,
+  validateMutatingPolicy,
+  validateValidatingPolicy,
+} from './admission-policy-validation.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
@@ -6,14 +13,25 @@ import { defaultWebhook, validateWebhooks } from './webhook-validation.ts';
 /** How objects are changed on their way in. */
 export const MutatingAdmissionPolicy: Kind<types.MutatingAdmissionPolicy> = defineKind<types.MutatingAdmissionPolicy>(
   'admissionregistration.k8s.io/v1/MutatingAdmissionPolicy',
-  { refused: 'admission policies are not enforced yet, so none is stored' },
+  {
+    defaults: ({ spec }) => defaultPolicy(spec),
+    validate: ({ spec }) => validateMutatingPolicy(spec),
+    cells: {
+      Mutations: ({ spec }) => spec.mutations?.length ?? 0,
+      ParamKind: ({ spec }) => (spec.paramKind ? `${spec.paramKind.apiVersion}/${spec.paramKind.kind}` : '<unset>'),
+    },
+  },
 );
 export type MutatingAdmissionPolicy = types.MutatingAdmissionPolicy;
 
 /** Where a mutating policy holds. */
 export const MutatingAdmissionPolicyBinding: Kind<types.MutatingAdmissionPolicyBinding> = defineKind<types.MutatingAdmissionPolicyBinding>(
   'admissionregistration.k8s.io/v1/MutatingAdmissionPolicyBinding',
-  { refused: 'admission policies are not enforced yet, so none is stored' },
+  {
+    defaults: ({ spec }) => defaultBinding(spec),
+    validate: ({ spec }) => validateBinding(spec, false),
+    cells: { PolicyName: ({ spec }) => spec.policyName, ParamRef: ({ spec }) => paramRefCell(spec.paramRef) },
+  },
 );
 export type MutatingAdmissionPolicyBinding = types.MutatingAdmissionPolicyBinding;
 
@@ -36,14 +54,23 @@ export type MutatingWebhookConfiguration = types.MutatingWebhookConfiguration;
 /** Which objects are refused. */
 export const ValidatingAdmissionPolicy: Kind<types.ValidatingAdmissionPolicy> = defineKind<types.ValidatingAdmissionPolicy>(
   'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy',
-  { refused: 'admission policies are not enforced yet, so none is stored' },
+  {
+    defaults: ({ spec }) => defaultPolicy(spec),
+    validate: ({ spec }) => validateValidatingPolicy(spec),
+    cells: {
+      Validations: ({ spec }) => spec.validations?.length ?? 0,
+      ParamKind: ({ spec }) => (spec.paramKind ? `${spec.paramKind.apiVersion}/${spec.paramKind.kind}` : '<unset>'),
+    },
+  },
 );
 export type ValidatingAdmissionPolicy = types.ValidatingAdmissionPolicy;
 
 /** Where a validating policy holds. */
 export const ValidatingAdmissionPolicyBinding: Kind<types.ValidatingAdmissionPolicyBinding> =
   defineKind<types.ValidatingAdmissionPolicyBinding>('admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding', {
-    refused: 'admission policies are not enforced yet, so none is stored',
+    defaults: ({ spec }) => defaultBinding(spec),
+    validate: ({ spec }) => validateBinding(spec, true),
+    cells: { PolicyName: ({ spec }) => spec.policyName, ParamRef: ({ spec }) => paramRefCell(spec.paramRef) },
   });
 export type ValidatingAdmissionPolicyBinding = types.ValidatingAdmissionPolicyBinding;
 
@@ -59,3 +86,9 @@ export const ValidatingWebhookConfiguration: Kind<types.ValidatingWebhookConfigu
   },
 );
 export type ValidatingWebhookConfiguration = types.ValidatingWebhookConfiguration;
+
+function paramRefCell(ref: types.ParamRef | undefined): string {
+  if (!ref) return '<unset>';
+  if (ref.name) return ref.namespace ? `${ref.namespace}/${ref.name}` : ref.name;
+  return ref.namespace ? `${ref.namespace}/<selector>` : '<selector>';
+}

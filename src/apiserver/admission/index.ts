@@ -7,6 +7,7 @@
  */
 import type { Clock } from '#base/clock.ts';
 import type { Authorizer } from '../identity.ts';
+import type { Policies } from '../policies/index.ts';
 import type { EscalationCheck } from '../rbac-escalation.ts';
 import type { Resources } from '../resources.ts';
 import { checkedExpressions, type Webhooks } from '../webhooks/index.ts';
@@ -27,6 +28,7 @@ export interface AdmissionOptions {
   resources: Resources;
   checkEscalation?: EscalationCheck | undefined;
   webhooks: Webhooks;
+  policies: Policies;
   podSecurity?: PodSecurityOptions | undefined;
   authorize: Authorizer;
   clock: Clock;
@@ -37,6 +39,7 @@ export function createAdmission({
   resources,
   checkEscalation,
   webhooks,
+  policies,
   podSecurity: podSecurityOptions,
   authorize,
   clock,
@@ -62,10 +65,13 @@ export function createAdmission({
   return [
     namespaceLifecycle(core('namespaces')),
     ...mutating,
+    policies.mutating(),
     webhooks.mutating(mutating),
     ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
     checkedExpressions(registered('mutatingwebhookconfigurations'), registered('validatingwebhookconfigurations')),
     podSecurity(resources, podSecurityOptions),
+    policies.checked(),
+    policies.validating(),
     webhooks.validating(),
   ];
 }

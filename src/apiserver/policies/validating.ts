@@ -1,0 +1,135 @@
+import { messageOf, type Reason, UmiakError } from '#base/errors.ts';
+import { forbidden } from '../status.ts';
+import type { AdmissionAttributes } from '../webhooks/attributes.ts';
+import type { CompiledExpression } from './environment.ts';
+import { Evaluation, type Subject } from './evaluation.ts';
+import type { Binding, Policy } from './policy.ts';
+
+/** What a policy found wrong with a request. */
+export interface Finding {
+  message: string;
+  reason: Reason;
+  /** Index of the validation, undefined when it is not one. */
+  index?: number;
+}
+
+/** All that a policy says about one request and one parameter. */
+export interface Findings {
+  findings: Finding[];
+  annotations: Record<string, string>;
+}
+
+const MOST_MESSAGE = 5 * 1024;
+const MOST_ANNOTATION = 10 * 1024;
+
+/** True when the policy's conditions want the request judged. @throws Error when one fails and none says no */
+export function conditionsHold(compiled: readonly CompiledExpression[], evaluation: Evaluation): boolean {
+  const errors: string[] = [];
+  for (const condition of compiled) {
+    if (condition.sort !== 'condition') continue;
+    try {
+      if (evaluation.run(condition) !== true) return false;
+    } catch (error) {
+      errors.push(messageOf(error));
+    }
+  }
+  if (errors.length > 0) throw new Error(errors.join(', '));
+  return true;
+}
+
+/** Evaluates a validating policy. What can't be evaluated is a finding, unless the policy ignores failures. */
+export function judge({ spec }: Policy, compiled: readonly CompiledExpression[], subject: Subject): Findings {
+  const evaluation = new Evaluation(subject, compiled);
+  const result: Findings = { findings: [], annotations: {} };
+  const failed = (error: unknown, index?: number) => {
+    if (spec.failurePolicy === 'Ignore') return;
+    result.findings.push({ message: messageOf(error), reason: 'Invalid', ...(index !== undefined && { index }) });
+  };
+  try {
+    if (!conditionsHold(compiled, evaluation)) return result;
+  } catch (error) {
+    failed(error);
+    return result;
+  }
+  const messages = new Map(compiled.filter(({ sort }) => sort === 'message').map(each => [each.field, each]));
+  const validations = compiled.filter(({ sort }) => sort === 'validation');
+  spec.validations?.forEach(({ message, reason, expression }, i) => {
+    try {
+      if (evaluation.run(validations[i] as CompiledExpression) === true) return;
+      const told = tell(messages.get(`spec.validations[${i}].messageExpression`), evaluation);
+      result.findings.push({
+        message: told ?? (message?.trim() || `failed expression: ${expression.trim()}`),
+        reason: (reason ?? 'Invalid') as Reason,
+        index: i,
+      });
+    } catch (error) {
+      failed(error, i);
+    }
+  });
+  const annotations = compiled.filter(({ sort }) => sort === 'annotation');
+  spec.auditAnnotations?.forEach(({ key }, i) => {
+    try {
+      const value = evaluation.run(annotations[i] as CompiledExpression);
+      if (typeof value === 'string' && value !== '') result.annotations[key] = value.slice(0, MOST_ANNOTATION);
+    } catch (error) {
+      failed(error);
+    }
+  });
+  return result;
+}
+
+/** What a `messageExpression` says; undefined when it fails, or says nothing on one line. */
+function tell(expression: CompiledExpression | undefined, evaluation: Evaluation): string | undefined {
+  if (!expression) return undefined;
+  try {
+    const text = evaluation.run(expression);
+    const trimmed = typeof text === 'string' ? text.trim() : '';
+    return trimmed !== '' && trimmed.length <= MOST_MESSAGE && !trimmed.includes('\n') ? trimmed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Does what a binding wants done about findings. Gives the refusal, if it comes to one. */
+export function enforce(
+  { metadata: { name } }: Policy,
+  { metadata, spec: { validationActions = [] } }: Binding,
+  { findings, annotations }: Findings,
+  attributes: AdmissionAttributes,
+): UmiakError | undefined {
+  for (const [key, value] of Object.entries(annotations)) annotate(attributes, `${name}/${key}`, value);
+  let refusal: UmiakError | undefined;
+  for (const { message, reason } of findings) {
+    if (validationActions.includes('Warn'))
+      attributes.warnings.push(`Validation failed for ValidatingAdmissionPolicy '${name}' with binding '${metadata.name}': ${message}`);
+    if (validationActions.includes('Deny'))
+      refusal ??= denial(
+        attributes,
+        `ValidatingAdmissionPolicy '${name}' with binding '${metadata.name}' denied request: ${message}`,
+        reason,
+      );
+  }
+  if (findings.length > 0 && validationActions.includes('Audit')) {
+    const failures = findings.map(({ message, index }) => ({
+      message,
+      policy: name,
+      binding: metadata.name,
+      ...(index !== undefined && { expressionIndex: index }),
+      validationActions,
+    }));
+    const key = 'validation.policy.admission.k8s.io/validation_failure';
+    const before = attributes.annotations?.[key];
+    annotate(attributes, key, JSON.stringify([...(before ? (JSON.parse(before) as unknown[]) : []), ...failures]));
+  }
+  return refusal;
+}
+
+/** The refusal that clients read. */
+export function denial({ served, name }: AdmissionAttributes, message: string, reason: Reason): UmiakError {
+  const base = forbidden(served.resource, name, message);
+  return new UmiakError(reason, base.message, { details: { ...base.details, causes: [{ reason: '', message, field: '' }] } });
+}
+
+function annotate({ annotations }: AdmissionAttributes, key: string, value: string): void {
+  if (annotations) annotations[key] = value;
+}
