@@ -234,6 +234,8 @@ export class Informer<T extends KubeObject> implements AsyncDisposable {
   }
 
   #project(whole: T): T {
+    // Who owns which field is a third of an object, and nobody who watches asks for it.
+    if (whole.metadata.managedFields) whole.metadata.managedFields = undefined;
     if (!this.#projections) return whole;
     const parts = this.#projections.map(project => project(whole));
     if (parts.length === 1 && parts[0]) return parts[0];
