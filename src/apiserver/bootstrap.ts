@@ -6,6 +6,7 @@ import { Namespace } from '#kinds/namespace.ts';
 import { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '#kinds/rbac.ts';
 import { PriorityClass } from '#kinds/scheduling.ts';
 import { Service } from '#kinds/service.ts';
+import { applyBootstrapFlows } from './flow-control/apply-flows.ts';
 import { applyBootstrapRoles, type PolicyWriter } from './rbac-bootstrap.ts';
 
 export interface BootstrapOptions {
@@ -18,7 +19,7 @@ export interface BootstrapOptions {
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
-/** Makes what every cluster has: its namespaces, priority classes, roles, and the `kubernetes` Service. May be called at each start. */
+/** Makes what every cluster has: its namespaces, priority classes, roles, flow schemas, and the `kubernetes` Service. May be called at each start. */
 export async function bootstrapCluster(options: BootstrapOptions): Promise<void> {
   const { client } = options;
   await Promise.all(NAMESPACES.map(name => ensure(client, Namespace, { metadata: { name } } as Draft<Namespace>)));
@@ -26,6 +27,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<void>
     ensure(client, PriorityClass, criticalClass('system-cluster-critical', 2_000_000_000, 'cluster')),
     ensure(client, PriorityClass, criticalClass('system-node-critical', 2_000_001_000, 'node')),
     applyBootstrapRoles(policyWriter(client)),
+    applyBootstrapFlows(client),
     ensureKubernetesService(options),
   ]);
 }

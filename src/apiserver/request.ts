@@ -17,6 +17,8 @@ export interface ApiRequest {
   readonly remoteAddress?: string | undefined;
   /** Set by callers in the same process, who need no credentials. */
   readonly identity?: Identity | undefined;
+  /** What the answer says besides, whatever it is. */
+  extraHeaders?: Record<string, string>;
   /** The whole body. @throws `RequestEntityTooLarge` */
   readBody(): Promise<Buffer>;
   /** Aborts when the caller has gone. */

@@ -39,7 +39,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
   };
 
   async function answer(reply: Reply, request: ApiRequest, outcome: Outcome, context: Context): Promise<void> {
-    const warning = warningHeader(context.warnings);
+    const warning = { ...request.extraHeaders, ...warningHeader(context.warnings) };
     if (outcome.type === 'upgrade') return outcome.abandon();
     if (context.ended) reply.onClose(context.ended);
     if (outcome.type === 'watch') {
@@ -56,7 +56,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
       return reply.end();
     }
     const whole = Buffer.isBuffer(body) ? body : undefined;
-    if (wantsGzip(request, whole?.length))
+    if (!headers?.['content-encoding'] && wantsGzip(request, whole?.length))
       return await send(
         reply,
         status,
@@ -77,7 +77,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
     const { encoding, contentType } = mediaOfError(request.headers.accept);
     const body = toBytes(status, encoding);
     try {
-      reply.head(status.code, { ...refusalHeaders(status), 'content-type': contentType, 'content-length': body.length });
+      reply.head(status.code, { ...refusalHeaders(status), ...request.extraHeaders, 'content-type': contentType, 'content-length': body.length });
       reply.end(body);
     } catch {
       reply.destroy(); // the answer had begun: all that can be said is that it is not whole

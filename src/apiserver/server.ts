@@ -13,7 +13,7 @@ import { customResourceAdmission } from './crd/admission.ts';
 import { CustomResources, restoreCustomResources } from './crd/custom-resources.ts';
 import { Discovery } from './discovery.ts';
 import { EventSweeper } from './event-sweeper.ts';
-import { limitInFlight } from './fairness.ts';
+import { FlowControl, OBSERVED_FLOWS } from './flow-control/flow-control.ts';
 import { bindingHandler, evictionHandler } from './handlers/pods.ts';
 import { reviewHandlers } from './handlers/reviews.ts';
 import { tokenHandler } from './handlers/tokens.ts';
@@ -26,7 +26,7 @@ import { createNodeProxy } from './node-proxy.ts';
 import { OpenApi } from './openapi.ts';
 import { answerPath, type Documents } from './paths.ts';
 import { createPipeline, type Step } from './pipeline.ts';
-import { Policies } from './policies/index.ts';
+import { Policies, PolicyStatuses } from './policies/index.ts';
 import { ResourceQuotas } from './quota/resource-quotas.ts';
 import type { EscalationCheck } from './rbac-escalation.ts';
 import type { Context, Outcome, PathRoute, ResourceRoute } from './request.ts';
@@ -73,7 +73,10 @@ export interface ApiServerOptions {
   clock?: Clock;
   log?: Log;
   audit?: Step;
+  /** Instead of the cluster's own FlowSchemas. */
   fairness?: Step;
+  /** Requests served at the same time, over all priority levels. */
+  seats?: number;
   /** The store's watch broke: the server says so at `/livez`, tells nothing new any more and should be started anew. */
   onFailure?: (error: unknown) => void;
 }
@@ -107,6 +110,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const cluster = createReader(resources);
   const security = options.security(cluster);
   observe(resources, security);
+  const flows = new FlowControl({ clock, ...(options.seats && { seats: options.seats }) });
+  observe(resources, { observe: flows.observe.bind(flows), observed: OBSERVED_FLOWS });
 
   const core = (plural: string) => resources.stored('', 'v1', plural);
   const [pods, services, events] = [core('pods'), core('services'), core('events')];
@@ -129,6 +134,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ],
   });
   const customResources = new CustomResources({ resources, cluster: cache, writer, clock, log: log.part('custom-resources') });
+  const onStatusFailure = (error: unknown) => log.warn('the status of an admission policy can not be written', { error });
+  const policyStatuses = new PolicyStatuses({ resources, writer, onFailure: onStatusFailure });
   quotas.start(writer);
   const sweeper = new EventSweeper({ store, events, clock });
 
@@ -149,7 +156,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     authenticate: security.authenticate,
     authorize: security.authorize,
     ...(options.audit && { audit: options.audit }),
-    fairness: options.fairness ?? limitInFlight(),
+    fairness: options.fairness ?? flows.step,
     answer: async context =>
       context.route.type === 'resource'
         ? await answerResource(context as Context<ResourceRoute>, { store, writer, handlers })
@@ -192,6 +199,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       await customResources[Symbol.asyncDispose]();
       sweeper[Symbol.dispose]();
       quotas[Symbol.dispose]();
+      await policyStatuses[Symbol.asyncDispose]();
       policies[Symbol.dispose]();
       webhooks[Symbol.dispose]();
       await addresses[Symbol.asyncDispose]();
@@ -208,7 +216,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 }
 
 /** Shows the security's eyes what is there, and then every change. */
-function observe(resources: Resources, { observe: show, observed = [] }: Security): void {
+function observe(resources: Resources, { observe: show, observed = [] }: Pick<Security, 'observe' | 'observed'>): void {
   if (!show) return;
   for (const { resource, cache, conversion } of resources.all) {
     if (!cache || conversion || !observed.includes(`${resource.group}/${resource.plural}`)) continue;

@@ -9,9 +9,11 @@ import type { Controller } from '#client/index.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { type CertificateSigner, certificateController } from './certificates.ts';
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
+import { cronJobController } from './cron-job.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
+import { flowSchemaController } from './flow-schema.ts';
 import { jobController } from './job.ts';
 import { namespaceController } from './namespace.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
@@ -22,7 +24,9 @@ import { serviceAccountController } from './service-account.ts';
 import { type SignSecretToken, serviceAccountTokenController } from './service-account-token.ts';
 import { statefulSetController } from './stateful-set.ts';
 import { tokenCleanerController } from './token-cleaner.ts';
+import { ttlAfterFinishedController } from './ttl-after-finished.ts';
 
+export { CustomKinds } from './custom-kinds.ts';
 export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './garbage-collector.ts';
 
 export interface CoreControllersOptions extends NodeLifecycleOptions {
@@ -30,26 +34,31 @@ export interface CoreControllersOptions extends NodeLifecycleOptions {
   caPem: string;
   /** Signs the tokens of Secrets that ask for one; absent: they stay empty. */
   signSecretToken?: SignSecretToken;
+  /** Kinds that come and go; absent: none do. */
+  customKinds?: CustomKinds;
   /** Signs certificate requests; absent: they stay as they are. */
   certificateSigner?: CertificateSigner;
 }
 
 /** The controllers in the order in which they start. */
-export function coreControllers({ caPem, signSecretToken, certificateSigner, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
+export function coreControllers({ caPem, signSecretToken, certificateSigner, customKinds, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
   return [
     serviceAccountController,
     rootCaController(caPem),
     clusterRoleAggregationController,
     ...(signSecretToken ? [serviceAccountTokenController({ caPem, sign: signSecretToken })] : []),
     tokenCleanerController,
+    flowSchemaController,
     ...(certificateSigner ? [certificateController(certificateSigner)] : []),
-    namespaceController(builtinKinds),
+    namespaceController(builtinKinds, customKinds),
     deploymentController,
     replicaSetController,
     replicationControllerController,
     statefulSetController,
     daemonSetController,
     jobController,
+    cronJobController,
+    ttlAfterFinishedController,
     endpointSliceController,
     nodeLifecycleController(nodeLifecycle),
   ];
