@@ -1,15 +1,13 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { envelopeOf, fieldHead, protobufPlanOf, TAIL, toMessage } from './protobuf/envelope.ts';
 import { listMetadata, shownObject } from './render.ts';
 import type { Context, ListOutcome } from './request.ts';
+import { inSlices } from './slices.ts';
 import type { StoredObject } from './stored-object.ts';
 import { messageOf } from './stored-protobuf.ts';
 import { toPartial, toTable } from './table.ts';
 
 /** Bytes of a piece of a streamed list. */
 const PIECE = 256 << 10;
-/** Others wait no longer than this for a list that has to be made object by object. */
-const SLICE_MS = 4;
 const PARTIAL = 'meta.k8s.io/v1';
 
 /** A list's bytes in pieces: JSON as it is stored is copied, everything else is made in slices between which others get their turn. */
@@ -101,15 +99,4 @@ async function* protobufPieces(
     bytes = 0;
   }
   yield Buffer.concat([...waiting, TAIL]);
-}
-
-/** The items; the event loop turns between slices of them. */
-async function* inSlices<T>(items: Iterable<T>): AsyncGenerator<T> {
-  let began = performance.now();
-  for (const item of items) {
-    yield item;
-    if (performance.now() - began < SLICE_MS) continue;
-    await nextTurn();
-    began = performance.now();
-  }
 }

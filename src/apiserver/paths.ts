@@ -40,7 +40,10 @@ export interface PathOptions {
 }
 
 /** Answers what is no resource: discovery, OpenAPI, version, health, metrics. @throws `NotFound`, `MethodNotAllowed` */
-export function answerPath(context: Context<PathRoute>, { discovery, openApi, metrics, health, documents }: PathOptions): Outcome {
+export function answerPath(
+  context: Context<PathRoute>,
+  { discovery, openApi, metrics, health, documents }: PathOptions,
+): Outcome | Promise<Outcome> {
   const { path, verb } = context.route;
   if (verb !== 'get' && verb !== 'head')
     throw new UmiakError('MethodNotAllowed', 'the server does not allow this method on the requested resource');

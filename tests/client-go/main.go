@@ -64,6 +64,21 @@ func discovered(client kubernetes.Interface) {
 	lists, err := client.Discovery().ServerPreferredResources()
 	check(err, "discovery")
 	expect(len(lists) > 10, "groups", len(lists))
+	document, err := client.Discovery().OpenAPISchema()
+	check(err, "OpenAPI v2")
+	expect(len(document.GetDefinitions().GetAdditionalProperties()) > 500, "definitions", len(document.GetDefinitions().GetAdditionalProperties()))
+	for _, path := range document.GetPaths().GetPath() {
+		if path.Name != "/api/v1/namespaces/{namespace}/pods/{name}" {
+			continue
+		}
+		patch := path.Value.GetPatch()
+		expect(len(patch.Consumes) == 4 && patch.OperationId == "patchCoreV1NamespacedPod", "patch", patch)
+		expect(patch.Parameters[0].GetParameter().GetBodyParameter().GetSchema().XRef == "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.Patch", "body", patch.Parameters[0])
+		expect(patch.Parameters[1].GetParameter().GetNonBodyParameter().GetQueryParameterSubSchema().Name == "dryRun", "parameter", patch.Parameters[1])
+		expect(patch.Responses.ResponseCode[0].Value.GetResponse().GetSchema().GetSchema().XRef == "#/definitions/io.k8s.api.core.v1.Pod", "answer", patch.Responses)
+		return
+	}
+	expect(false, "a path for pods", "none")
 }
 
 func configMaps(ctx context.Context, client kubernetes.Interface) {
