@@ -5,15 +5,25 @@ import { forbidden, validateEnum, validateImmutable } from './validation.ts';
 
 const HIGHEST_OF_USERS = 1_000_000_000;
 
+/** The classes that every cluster has. */
+const SYSTEM_CLASSES = new Map([
+  ['system-cluster-critical', 2_000_000_000],
+  ['system-node-critical', 2_000_001_000],
+]);
+
 /** How much more some pods matter than others. */
 export const PriorityClass: Kind<types.PriorityClass> = defineKind<types.PriorityClass>('scheduling.k8s.io/v1/PriorityClass', {
   defaults(priorityClass) {
     priorityClass.value ??= 0;
     priorityClass.preemptionPolicy ??= 'PreemptLowerPriority';
   },
-  validate({ metadata, value = 0, preemptionPolicy }) {
+  validate({ metadata, value = 0, globalDefault = false, preemptionPolicy }) {
     const causes = validateEnum(preemptionPolicy, ['Never', 'PreemptLowerPriority'], 'preemptionPolicy', true);
-    if (value > HIGHEST_OF_USERS && !metadata.name.startsWith('system-'))
+    if (metadata.name?.startsWith('system-')) {
+      const why = notOfSystem(metadata.name, value, globalDefault);
+      const reserved = "priority class names with 'system-' prefix are reserved for system use only";
+      if (why) causes.push(forbidden('metadata.name', `${reserved}. error: ${why}`));
+    } else if (value > HIGHEST_OF_USERS)
       causes.push(forbidden('value', `maximum allowed value of a user defined priority is ${HIGHEST_OF_USERS}`));
     return causes;
   },
@@ -28,3 +38,11 @@ export const PriorityClass: Kind<types.PriorityClass> = defineKind<types.Priorit
   },
 });
 export type PriorityClass = types.PriorityClass;
+
+/** Why a class is none of the system's own; undefined: it is. */
+function notOfSystem(name: string, value: number, globalDefault: boolean): string | undefined {
+  const wanted = SYSTEM_CLASSES.get(name);
+  if (wanted === undefined) return `${name} is not a known system priority class`;
+  if (value !== wanted) return `value of ${name} PriorityClass must be ${wanted}`;
+  return globalDefault ? `globalDefault of ${name} PriorityClass must be false` : undefined;
+}
