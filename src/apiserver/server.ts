@@ -130,7 +130,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     claims: [addresses, quotas],
     admission: [
       customResourceAdmission(served => customResources.isTerminating(served)),
-      ...createAdmission({ resources, checkEscalation: security.checkEscalation, webhooks, policies, authorize: security.authorize, clock }),
+      ...createAdmission({
+        resources,
+        checkEscalation: security.checkEscalation,
+        webhooks,
+        policies,
+        authorize: security.authorize,
+        clock,
+      }),
     ],
   });
   const customResources = new CustomResources({ resources, cluster: cache, writer, clock, log: log.part('custom-resources') });

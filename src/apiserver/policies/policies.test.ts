@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Answer, at, startTestCluster, type TestCluster } from '../test-cluster.ts';
+import { type Answer, at, openWatch, startTestCluster, type TestCluster } from '../test-cluster.ts';
 
 const API = '/apis/admissionregistration.k8s.io/v1';
 const CONFIG_MAPS = { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['configmaps'] };
@@ -314,4 +314,33 @@ test('lists with keys are merged by them, and what does not fit is refused', asy
       assert.match((await deployment('atomic', 1)).text, /may not mutate atomic arrays, maps or structs: .spec.selector/);
     },
   );
+});
+
+test('the status tells what is doubtful about expressions for the kinds that rules name', async () => {
+  const spec = {
+    matchConstraints: { resourceRules: [DEPLOYMENTS] },
+    validations: [
+      { expression: "object.spec.replicas > '1'" },
+      { expression: 'object.spec.typo == 1' },
+      { expression: "object.metadata.namespace != '' && object.spec.template.spec.containers.all(c, c.image != '')" },
+    ],
+  };
+  try {
+    ok(await create('validating', 'doubtful', spec));
+    await using watch = await openWatch(cluster, `${API}/validatingadmissionpolicies?watch=true&fieldSelector=metadata.name=doubtful`);
+    const frames = await watch.until(({ object }) => at(object, 'status.observedGeneration') === 1);
+    const policy = frames.at(-1)?.object;
+    const warnings = at(policy, 'status.typeChecking.expressionWarnings') as { fieldRef: string; warning: string }[];
+    assert.deepEqual(
+      warnings.map(({ fieldRef }) => fieldRef),
+      ['spec.validations[0].expression', 'spec.validations[1].expression'],
+    );
+    assert.match(
+      warnings[0]?.warning ?? '',
+      /^apps\/v1, Kind=Deployment: ERROR: <input>:1:22: found no matching overload for '_>_' applied to '\(int, string\)'/,
+    );
+    assert.match(warnings[1]?.warning ?? '', /undefined field 'typo'/);
+  } finally {
+    await cluster.call('DELETE', `${API}/validatingadmissionpolicies/doubtful`);
+  }
 });
