@@ -6,7 +6,7 @@
 import { startTestCluster, type TestCluster } from '#apiserver/test-cluster.ts';
 import { type Clock, isUmiakError, type Log, silentLog, systemClock, toTime, UmiakError } from '#base/index.ts';
 import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
-import { type CoreControllersOptions, coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
+import { type CoreControllersOptions, CustomKinds, coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
 import { ConfigMap } from '#kinds/config-map.ts';
 import { Deployment } from '#kinds/deployment.ts';
 import { EndpointSlice } from '#kinds/endpoint-slice.ts';
@@ -139,10 +139,10 @@ export class ControlPlane implements AsyncDisposable {
     });
     const informers = stack.use(new Informers({ client, clock, log }));
     const scheduler = stack.use(new Scheduler({ client, informers, clock, log: log.part('scheduler') }));
-    const garbage = stack.use(
-      new GarbageCollector({ client, informers, kinds: ownableKinds(builtinKinds), clock, log: log.part('garbage-collector') }),
-    );
-    const options: CoreControllersOptions = { caPem: 'the authority', ...(graceMs === undefined ? {} : { graceMs }) };
+    const customKinds = stack.use(new CustomKinds({ client, informers, clock, log: log.part('custom-kinds') }));
+    const kinds = ownableKinds(builtinKinds);
+    const garbage = stack.use(new GarbageCollector({ client, informers, kinds, customKinds, clock, log: log.part('garbage-collector') }));
+    const options: CoreControllersOptions = { caPem: 'the authority', customKinds, ...(graceMs === undefined ? {} : { graceMs }) };
     stack.use(await runControllers({ client, informers, controllers: coreControllers(options), clock, log }));
     await Promise.all([scheduler.start(), garbage.start()]);
     this.#running = stack.move();

@@ -30,6 +30,8 @@ export interface Controller<T extends KubeObject = KubeObject> {
   /** Kinds whose objects bear a controlling owner reference to the watched kind. */
   owns?: readonly Kind[];
   alsoWatches?: readonly AlsoWatches[];
+  /** What tells of keys besides the watches: called once they are complete, until disposed. */
+  hears?(add: (key: Key) => void): Disposable;
   /** Keys worked on at the same time; default 4. */
   concurrency?: number;
   /** Level-based: brings the world to what the object of `key` asks for, from whatever state. A throw means again with back-off. */
@@ -157,6 +159,7 @@ class ControllerRun implements AsyncDisposable {
     this.#subscribe(watches, ({ metadata }) => [metadata]);
     for (const kind of owns) this.#subscribe(kind, object => this.#ownersOf(object));
     for (const also of alsoWatches) this.#subscribe(also.kind, object => also.keysOf(object, this.#context));
+    this.#subscriptions.use(this.#controller.hears?.(key => this.#queue.add(keyText(key))));
   }
 
   #subscribe(kind: Kind, keysOf: (object: KubeObject) => Key[]): void {

@@ -1,8 +1,9 @@
 import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
-import { type Client, type Informer, Informers, WorkQueue } from '#client/index.ts';
+import { type Change, type Client, type Informer, Informers, WorkQueue } from '#client/index.ts';
 import { apiVersionOf, type Kind, type KubeObject } from '#kinds/kind.ts';
 import { kindOf } from '#kinds/registry.ts';
 import { ignoreAbsent } from './absence.ts';
+import type { CustomKinds } from './custom-kinds.ts';
 import { type GraphNode, type Owner, OwnerGraph } from './owner-graph.ts';
 import { ownershipOnly } from './ownership-only.ts';
 
@@ -13,6 +14,8 @@ export interface GarbageCollectorOptions {
   client: Client;
   /** All kinds whose objects may own or be owned. */
   kinds: readonly Kind[];
+  /** Kinds that come and go; theirs to end who made them. */
+  customKinds?: CustomKinds;
   clock: Clock;
   log: Log;
   /** Shared with other parts of the process, and theirs to end; absent: its own. */
@@ -53,17 +56,16 @@ export class GarbageCollector implements AsyncDisposable {
 
   /** Resolves when the whole graph is known; nothing is collected before that. */
   async start(): Promise<void> {
-    await Promise.all(this.#informers.map(informer => informer.start()));
+    const { customKinds } = this.#options;
+    await Promise.all([...this.#informers.map(informer => informer.start()), customKinds?.start()]);
     for (const informer of this.#informers)
-      this.#owned.use(
-        informer.subscribe(
-          ({ object, previous }) => {
-            const touched = object ? this.#graph.put(informer.kind, object) : previous ? this.#graph.remove(previous.metadata.uid) : [];
-            for (const uid of touched) this.#queue.add(uid);
-          },
-          { replay: true },
-        ),
-      );
+      this.#owned.use(informer.subscribe(change => this.#take(informer.kind, change), { replay: true }));
+    if (customKinds) this.#owned.use(customKinds.subscribe((kind, change) => this.#take(kind, change)));
+  }
+
+  #take(kind: Kind, { object, previous }: Change<KubeObject>): void {
+    const touched = object ? this.#graph.put(kind, object) : previous ? this.#graph.remove(previous.metadata.uid) : [];
+    for (const uid of touched) this.#queue.add(uid);
   }
 
   async #attend(uid: string): Promise<undefined> {
@@ -122,7 +124,7 @@ export class GarbageCollector implements AsyncDisposable {
    * served nothing can be said, so it counts as there.
    */
   async #exists(node: GraphNode, owner: Owner): Promise<boolean> {
-    const kind = kindOf(owner.apiVersion, owner.kind);
+    const kind = kindOf(owner.apiVersion, owner.kind) ?? this.#options.customKinds?.find(owner.apiVersion, owner.kind);
     if (!kind) return true;
     if (kind.resource.namespaced && !node.key.namespace) return false;
     const namespace = kind.resource.namespaced ? node.key.namespace : undefined;

@@ -10,6 +10,7 @@ import { builtinKinds } from '#kinds/registry.ts';
 import { type CertificateSigner, certificateController } from './certificates.ts';
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { cronJobController } from './cron-job.ts';
+import type { CustomKinds } from './custom-kinds.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
@@ -41,7 +42,13 @@ export interface CoreControllersOptions extends NodeLifecycleOptions {
 }
 
 /** The controllers in the order in which they start. */
-export function coreControllers({ caPem, signSecretToken, certificateSigner, customKinds, ...nodeLifecycle }: CoreControllersOptions): Controller[] {
+export function coreControllers({
+  caPem,
+  signSecretToken,
+  certificateSigner,
+  customKinds,
+  ...nodeLifecycle
+}: CoreControllersOptions): Controller[] {
   return [
     serviceAccountController,
     rootCaController(caPem),

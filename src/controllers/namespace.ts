@@ -3,6 +3,7 @@ import { alsoWatch, type Controller, defineController, done, type Outcome, type 
 import type { Key, Kind, KubeObject } from '#kinds/kind.ts';
 import { Namespace } from '#kinds/namespace.ts';
 import { ignoreAbsent } from './absence.ts';
+import type { CustomKinds } from './custom-kinds.ts';
 import { ownershipOnly } from './ownership-only.ts';
 import { isSameStatus, setCondition } from './status.ts';
 
@@ -10,7 +11,7 @@ import { isSameStatus, setCondition } from './status.ts';
 const AGAIN_MS = 15_000;
 
 /** Empties a namespace that is being deleted, kind by kind, and lets it go once nothing is left. */
-export function namespaceController(kinds: readonly Kind[]): Controller<Namespace> {
+export function namespaceController(kinds: readonly Kind[], customKinds?: CustomKinds): Controller<Namespace> {
   const contents = kinds.filter(
     ({ resource, refused, storage }) => resource.namespaced && !refused && !storage && resource.verbs.includes('deletecollection'),
   );
@@ -20,10 +21,16 @@ export function namespaceController(kinds: readonly Kind[]): Controller<Namespac
     name: 'namespace-controller',
     watches: Namespace,
     alsoWatches: awaited.map(kind => alsoWatch(kind, ifTerminating, ownershipOnly)),
+    hears: add =>
+      customKinds?.subscribe((_kind, { object, previous }) => {
+        const { namespace } = (object ?? previous)?.metadata ?? {};
+        if (namespace && (!object || object.metadata.deletionTimestamp)) add({ name: namespace });
+      }) ?? NOTHING,
     async reconcile({ name }, context) {
       const namespace = await context.client.get(Namespace, { name });
       if (!namespace?.metadata.deletionTimestamp || !namespace.spec.finalizers?.includes('kubernetes')) return done;
-      const left = await empty(name, { awaited, contents }, context);
+      await customKinds?.start();
+      const left = await empty(name, { awaited, contents, customKinds }, context);
       await writeStatus(namespace, left, context);
       if (left.length > 0) return { againInMs: AGAIN_MS };
       return finalize(namespace, context);
@@ -41,7 +48,11 @@ interface Contents {
   awaited: readonly Kind[];
   /** … and all there are. */
   contents: readonly Kind[];
+  /** Those that come and go. */
+  customKinds: CustomKinds | undefined;
 }
+
+const NOTHING: Disposable = { [Symbol.dispose]: () => undefined };
 
 interface Left {
   kind: Kind;
@@ -53,23 +64,35 @@ interface Left {
  * Asks for the deletion of everything in the namespace; returns what is still there. The pictures tell while they show something;
  * when they show nothing any more the API itself is asked, kind by kind.
  */
-async function empty(namespace: string, { awaited, contents }: Contents, { client }: Reconciling): Promise<Left[]> {
-  const shown = awaited.map(kind => ({ kind, items: client.cached(kind).list(namespace) })).filter(({ items }) => items.length > 0);
+async function empty(namespace: string, { awaited, contents, customKinds }: Contents, { client }: Reconciling): Promise<Left[]> {
+  const builtin = awaited.map(kind => ({ kind, items: client.cached(kind).list(namespace) }));
+  const shown = [...builtin, ...(customKinds?.list(namespace) ?? [])].filter(({ items }) => items.length > 0);
   const deleteAll = (kind: Kind) => client.deleteCollection(kind, { namespace }, { propagationPolicy: 'Background' });
   if (shown.length > 0) {
     const alive = shown.filter(({ items }) => items.some(({ metadata }) => !metadata.deletionTimestamp));
-    await Promise.all(alive.map(({ kind }) => deleteAll(kind)));
+    await Promise.all(alive.map(({ kind }) => ignoreAbsent(deleteAll(kind))));
     return shown.map(toLeft);
   }
+  const custom = customKinds?.kinds.filter(({ resource }) => resource.namespaced) ?? [];
   const left = await Promise.all(
-    contents.map(async kind => {
-      if ((await client.list(kind, { namespace })).items.length === 0) return [];
-      await deleteAll(kind);
-      const { items } = await client.list(kind, { namespace });
+    [...contents, ...custom].map(async kind => {
+      if ((await listAll(kind)).length === 0) return [];
+      await ignoreAbsent(deleteAll(kind));
+      const items = await listAll(kind);
       return items.length > 0 ? [toLeft({ kind, items })] : [];
     }),
   );
   return left.flat();
+
+  /** Nothing of a custom kind that is served no longer. */
+  async function listAll(kind: Kind): Promise<KubeObject[]> {
+    try {
+      return (await client.list(kind, { namespace })).items;
+    } catch (error) {
+      if (isUmiakError(error, 'NotFound')) return [];
+      throw error;
+    }
+  }
 }
 
 function toLeft({ kind, items }: { kind: Kind; items: KubeObject[] }): Left {

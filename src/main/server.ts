@@ -7,7 +7,7 @@ import { createSecurity } from '#apiserver/security.ts';
 import { type ApiServer, startApiServer } from '#apiserver/server.ts';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
-import { coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
+import { CustomKinds, coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
 import type { Node } from '#kinds/node.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
@@ -61,13 +61,14 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   control.say({ details: { api: joinAddress({ host, port }) } });
   const scheduler = stack.use(new Scheduler({ client: schedulerClient, informers, clock, log: log.part('scheduler') }));
   const kinds = ownableKinds(builtinKinds);
-  const garbage = stack.use(new GarbageCollector({ client, informers, kinds, clock, log: log.part('garbage-collector') }));
+  const customKinds = stack.use(new CustomKinds({ client, informers, clock, log: log.part('custom-kinds') }));
+  const garbage = stack.use(new GarbageCollector({ client, informers, kinds, customKinds, clock, log: log.part('garbage-collector') }));
   const caPem = pki.authority.certificate;
   const [controllers] = await Promise.all([
     runControllers({
       client,
       informers,
-      controllers: coreControllers({ caPem, ...signersOf(pki) }),
+      controllers: coreControllers({ caPem, customKinds, ...signersOf(pki) }),
       clock,
       log: log.part('controllers'),
     }),
