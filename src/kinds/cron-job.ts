@@ -11,7 +11,6 @@ import { checkDnsSubdomain, invalid, required, validateEnum, validateNonNegative
 const CRON_JOB_NAME = 52;
 /** Jobs by the clock. */
 export const CronJob: Kind<types.CronJob> = defineKind<types.CronJob>('batch/v1/CronJob', {
-  unattended: 'no controller runs CronJobs yet',
   checkName: name => (name.length > CRON_JOB_NAME ? [`must be no more than ${CRON_JOB_NAME} characters`] : checkDnsSubdomain(name)),
   defaults({ spec }) {
     spec.concurrencyPolicy ||= 'Allow';
