@@ -11,7 +11,6 @@ import { type CertificateSigner, certificateController } from './certificates.ts
 import { clusterRoleAggregationController } from './cluster-role-aggregation.ts';
 import { cronJobController } from './cron-job.ts';
 import type { CustomKinds } from './custom-kinds.ts';
-import { cronJobController } from './cron-job.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
@@ -25,7 +24,6 @@ import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
 import { type SignSecretToken, serviceAccountTokenController } from './service-account-token.ts';
 import { statefulSetController } from './stateful-set.ts';
-import { ttlAfterFinishedController } from './ttl-after-finished.ts';
 import { tokenCleanerController } from './token-cleaner.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
 
@@ -66,8 +64,6 @@ export function coreControllers({
     statefulSetController,
     daemonSetController,
     jobController,
-    cronJobController,
-    ttlAfterFinishedController,
     cronJobController,
     ttlAfterFinishedController,
     endpointSliceController,
