@@ -6,6 +6,7 @@
  * The suite's program and the images' programs are built from the published Go module, once; everything made is in `.cache/conformance`.
  * Each spec runs in a process of its own: one that crashes or hangs costs only itself. Results by area are printed, and what did not pass
  * stands in `.cache/conformance/$RESULTS/failures.txt` beside each spec's log. Ends with 1 when a spec failed.
+ * Interrupted, it ends what runs, takes its instance down and prints what there is.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +19,8 @@ import { chooseSpecs, type Spec } from './specs.ts';
 import { listImages, listSpecs, runSpec, type SuiteOptions } from './suite.ts';
 
 const { FOCUS, SKIP, AREA, LIST, LIMIT = '600', PARALLEL = '1', RESULTS = 'results' } = process.env;
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
 const { program, version } = await buildSuite();
 const all = await listSpecs(program);
 const chosen = chooseSpecs(all, { focus: FOCUS, skip: SKIP, area: AREA });
@@ -36,11 +39,14 @@ async function runSpecs(specs: readonly Spec[]): Promise<Result[]> {
     kubectl: join(root, '.bin/kubectl'),
     directory,
     limitSeconds: Number(LIMIT),
+    signal: stop.signal,
   };
   const results: Result[] = [];
   const work = async (queue: Spec[]) => {
     for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) {
-      const result = await runSpec(spec, specs.indexOf(spec) + 1, options);
+      const result: Result = stop.signal.aborted
+        ? { spec, state: 'not run', seconds: 0, reason: 'stopped before' }
+        : await runSpec(spec, specs.indexOf(spec) + 1, options);
       results.push(result);
       tell(result, results.length, specs.length);
       writeFileSync(join(directory, 'failures.txt'), formatFailures(results));

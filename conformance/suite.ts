@@ -18,6 +18,8 @@ export interface SuiteOptions {
   directory: string;
   /** How long one spec may take. */
   limitSeconds: number;
+  /** Ends what runs. */
+  signal: AbortSignal;
 }
 
 /** Every conformance spec the program knows. */
@@ -35,7 +37,7 @@ export async function listImages(program: string): Promise<string[]> {
  * `<directory>/<number>.log`.
  */
 export async function runSpec(spec: Spec, number: number, options: SuiteOptions): Promise<Result> {
-  const { program, kubeconfig, kubectl, directory, limitSeconds } = options;
+  const { program, kubeconfig, kubectl, directory, limitSeconds, signal } = options;
   mkdirSync(directory, { recursive: true });
   const report = join(directory, `${number}.json`);
   rmSync(report, { force: true });
@@ -54,7 +56,12 @@ export async function runSpec(spec: Spec, number: number, options: SuiteOptions)
     '--ginkgo.v',
   ];
   const began = performance.now();
-  const how = await runLogged(program, args, join(directory, `${number}.log`), (limitSeconds + GRACE_SECONDS) * 1000);
+  const how = await runLogged(
+    program,
+    args,
+    join(directory, `${number}.log`),
+    AbortSignal.any([signal, AbortSignal.timeout((limitSeconds + GRACE_SECONDS) * 1000)]),
+  );
   const seconds = (performance.now() - began) / 1000;
   const result = existsSync(report) ? readGinkgoReport(spec, readFileSync(report, 'utf8')) : undefined;
   rmSync(report, { force: true });
@@ -67,11 +74,13 @@ export async function runSpec(spec: Spec, number: number, options: SuiteOptions)
   };
 }
 
-/** Runs behind the cluster; killed with all it started when it does not end in time. Returns how it ended. */
-async function runLogged(program: string, args: string[], log: string, limitMs: number): Promise<string> {
+/** Runs behind the cluster; killed with all it started when the signal says so. Returns how it ended. */
+async function runLogged(program: string, args: string[], log: string, signal: AbortSignal): Promise<string> {
   const file = createWriteStream(log);
   const child = spawn('nice', ['-n', '10', program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
-  const deadline = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'), limitMs);
+  const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end, { once: true });
   child.stdout.pipe(file, { end: false });
   child.stderr.pipe(file, { end: false });
   try {
@@ -80,7 +89,7 @@ async function runLogged(program: string, args: string[], log: string, limitMs: 
       child.once('close', (code, signal) => resolve(signal ? `signal ${signal}` : `exit ${code}`));
     });
   } finally {
-    clearTimeout(deadline);
+    signal.removeEventListener('abort', end);
     file.end();
   }
 }
