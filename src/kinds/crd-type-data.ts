@@ -11,12 +11,19 @@ export function toTypeData(schema: CrdSchema | undefined): TypeData {
     kind: { type: 'string' },
     metadata: { ref: OBJECT_META },
   };
-  return { fields, ...(schema?.required && { required: schema.required }) };
+  return { fields, ...openness(schema), ...(schema?.required && { required: schema.required }) };
+}
+
+/** Whether fields that the schema does not name are kept. */
+function openness(schema: CrdSchema | undefined): Pick<TypeData, 'x-kubernetes-preserve-unknown-fields'> {
+  const isOpen = !schema || schema['x-kubernetes-preserve-unknown-fields'] === true || schema.additionalProperties === true;
+  return isOpen ? { 'x-kubernetes-preserve-unknown-fields': true } : {};
 }
 
 function fieldsIn(schema: CrdSchema | undefined): Record<string, Field> {
   const fields: Record<string, Field> = {};
-  for (const [key, value] of Object.entries(schema?.properties ?? {})) fields[key] = toField(value);
+  for (const [key, value] of Object.entries(schema?.properties ?? {}))
+    fields[key] = { ...toField(value), ...(value.default !== undefined && { default: value.default }) };
   return fields;
 }
 
@@ -36,7 +43,7 @@ function toField(schema: CrdSchema): Field {
     }
     case 'object': {
       const mapType = schema['x-kubernetes-map-type'] as Field['map-type'];
-      const shape = mapType ? { 'map-type': mapType } : {};
+      const shape = { ...(mapType && { 'map-type': mapType }), ...openness(schema) };
       if (typeof additionalProperties === 'object') return { type: 'map', values: toField(additionalProperties), ...shape };
       if (schema['x-kubernetes-embedded-resource']) return { type: 'object', fields: toTypeData(schema).fields ?? {}, ...shape };
       return { type: 'object', ...(schema.properties && { fields: fieldsIn(schema) }), ...shape };

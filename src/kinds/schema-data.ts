@@ -16,6 +16,8 @@ export interface Field {
   'list-type'?: 'atomic' | 'map' | 'set';
   'list-map-keys'?: string[];
   'map-type'?: 'atomic' | 'granular';
+  /** Of an object with `fields`: it may have others. */
+  'x-kubernetes-preserve-unknown-fields'?: boolean;
   'patch-merge-key'?: string;
   'patch-strategy'?: string;
 }
@@ -29,6 +31,7 @@ export interface TypeData {
   type?: 'string' | 'object' | 'int-or-string';
   format?: string;
   'map-type'?: 'atomic' | 'granular';
+  'x-kubernetes-preserve-unknown-fields'?: boolean;
 }
 
 export interface SchemaData {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { definition } from '../crd/test-definitions.ts';
+import { establish } from '../crd/testing.ts';
 import { at, startTestCluster, type TestCluster } from '../test-cluster.ts';
 
 let cluster: TestCluster;
@@ -208,4 +210,76 @@ test('at most ten updaters are told apart', async () => {
   const names = owners(body)!;
   assert.equal(names.length, 10);
   assert.ok(names.includes('ancient-changes Update') && names.includes('m13 Update'), names.join());
+});
+
+test('custom resources: lists by their schema, several versions, unknown fields', async () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      spec: {
+        type: 'object',
+        properties: {
+          replicas: { type: 'integer' },
+          ports: {
+            type: 'array',
+            'x-kubernetes-list-type': 'map',
+            'x-kubernetes-list-map-keys': ['port', 'protocol'],
+            items: {
+              type: 'object',
+              required: ['port'],
+              properties: { port: { type: 'integer' }, protocol: { type: 'string', default: 'TCP' }, name: { type: 'string' } },
+            },
+          },
+          open: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true, properties: { known: { type: 'string' } } },
+        },
+      },
+      status: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+    },
+  };
+  const crd = definition('apply.example.com', schema, { subresources: { status: {} } });
+  crd.spec.versions.push({ ...crd.spec.versions[0], name: 'v1beta1', storage: false });
+  await establish(cluster, crd);
+  const path = (version: string) => `/apis/apply.example.com/${version}/namespaces/default/crontabs/x`;
+  const custom = (spec: object, version = 'v1') => ({
+    apiVersion: `apply.example.com/${version}`,
+    kind: 'CronTab',
+    metadata: { name: 'x', finalizers: version === 'v1' ? ['example.com/one'] : [] },
+    spec,
+  });
+  const made = await apply(path('v1'), custom({ replicas: 1, ports: [{ port: 80, name: 'x' }] }), 'one');
+  assert.equal(made.status, 201, made.text);
+  assert.deepEqual(fieldsOf(made.body, 'one', 'Apply'), {
+    'f:metadata': { 'f:finalizers': { 'v:"example.com/one"': {} } },
+    'f:spec': { 'f:ports': { 'k:{"port":80,"protocol":"TCP"}': { '.': {}, 'f:name': {}, 'f:port': {} } }, 'f:replicas': {} },
+  });
+  const taken = await apply(path('v1'), custom({ ports: [{ port: 80, name: 'y' }] }), 'two');
+  assert.deepEqual([taken.status, (at(taken.body, 'details.causes') as object[]).length], [409, 1]);
+  const added = await apply(path('v1'), custom({ ports: [{ port: 8080, name: 'y' }], open: { any: { thing: [1] } } }), 'two');
+  assert.equal((at(added.body, 'spec.ports') as object[]).length, 2);
+  const beta = await apply(path('v1beta1'), custom({ replicas: 2, ports: [{ port: 80, name: 'x' }] }, 'v1beta1'), 'one');
+  assert.deepEqual([beta.status, at(beta.body, 'spec.replicas'), at(beta.body, 'metadata.finalizers')], [200, 2, ['example.com/one']]);
+  assert.deepEqual(owners(beta.body)?.sort(), ['one Apply', 'two Apply']);
+  const unknown = await apply(path('v1'), { ...custom({ nope: 1 }), metadata: { name: 'x', nor: 1 } }, 'one');
+  assert.match(
+    String(at(unknown.body, 'message')),
+    /\.metadata\.nor: field not declared in schema\n.*\.spec\.nope: field not declared in schema/,
+  );
+  const status = await apply(`${path('v1')}/status`, { ...custom({}), metadata: { name: 'x' }, status: { ready: true } }, 'three');
+  assert.deepEqual([at(status.body, 'status.ready'), owners(status.body)?.length], [true, 3]);
+});
+
+test('YAML that is nearly JSON, and keys that stand twice', async () => {
+  const nearly = await apply(
+    `${maps}/nearly`,
+    `{\n\t"apiVersion": "v1",\n\t"kind": "ConfigMap",\n\t"metadata": {\n\t\t"name": "nearly",\n\t}\n}`,
+    'me',
+  );
+  assert.equal(nearly.status, 201, nearly.text);
+  const twice = await apply(
+    `${maps}/twice`,
+    '\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: twice\n  name: again\n',
+    'me',
+    '&fieldValidation=Strict',
+  );
+  assert.match(String(at(twice.body, 'message')), /line 6: key "name" already set in map/);
 });

@@ -1,5 +1,5 @@
 import { toTime } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { duplicateFields, parseBody } from '../body.ts';
 import { type Decoded, toObject } from '../decode.ts';
@@ -84,12 +84,32 @@ export function readConfiguration(bytes: Buffer, query: URLSearchParams): { conf
 }
 
 function parseApplied(bytes: Buffer, isJson: boolean): unknown {
-  if (!isJson) return parseBody(bytes, 'yaml');
-  try {
-    return parseBody(bytes, 'json');
-  } catch {
-    return parseBody(bytes, 'yaml'); // YAML's braces are more forgiving
+  if (isJson) {
+    try {
+      return parseBody(bytes, 'json');
+    } catch {
+      // YAML's braces are more forgiving: a comma may stand before the end.
+    }
   }
+  try {
+    return parseBody(bytes, 'yaml');
+  } catch (error) {
+    throw duplicateKey(bytes, messageOf(error)) ?? error;
+  }
+}
+
+/** A key that stands twice, in the words that clients look for. */
+function duplicateKey(bytes: Buffer, message: string): UmiakError | undefined {
+  const [, line, column] = /Map keys must be unique at line (\d+), column (\d+)/.exec(message) ?? [];
+  if (!line || !column) return undefined;
+  const text =
+    bytes
+      .toString()
+      .split('\n')
+      [Number(line) - 1]?.slice(Number(column) - 1) ?? '';
+  const [, key = ''] = /^["']?([^"':,}\]]{1,253})/.exec(text) ?? [];
+  const place = `line ${line}: key ${JSON.stringify(key)} already set in map`;
+  return badRequest(`error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  ${place}`);
 }
 
 function checkConfiguration(config: KubeObject, served: Stored, { namespace, name, subresource }: ResourceRoute): void {
@@ -101,8 +121,6 @@ function checkConfiguration(config: KubeObject, served: Stored, { namespace, nam
     );
   if (config.metadata.managedFields) throw badRequest('metadata.managedFields must be nil');
   delete config.metadata.managedFields;
-  // Custom resources are pruned to their schema elsewhere, and may be free to hold more.
-  if (served.kind.schema) return;
   const problems = problemsOf(rootShapeOf(served.kind, subresource), config);
   if (problems.length === 0) return;
   const list = problems.length === 1 ? problems[0] : ['errors:', ...problems.slice(0, 20).map(problem => `  ${problem}`)].join('\n');

@@ -73,9 +73,9 @@ export function problemsOf(shape: Shape, value: unknown, path: string[] = [], pr
     }
     for (const [name, inner] of Object.entries(value)) {
       const member = shape.is === 'struct' ? shape.field(name) : undefined;
-      if (shape.is === 'struct' && member === undefined)
-        problems.push(`${pathText([...path, fieldElement(name)])}: field not declared in schema`);
-      else if (member !== null) at(fieldElement(name), member?.shape ?? (shape as { values: Shape }).values, inner);
+      const isUnknown = shape.is === 'struct' && member === undefined;
+      if (isUnknown && !shape.isOpen) problems.push(`${pathText([...path, fieldElement(name)])}: field not declared in schema`);
+      else if (member !== null) at(fieldElement(name), member?.shape ?? (shape.is === 'map' ? shape.values : FREE), inner);
     }
     return problems;
   }

@@ -27,6 +27,8 @@ export interface List {
 }
 export interface Struct {
   readonly is: 'struct';
+  /** May have fields that the schema doesn't know. */
+  readonly isOpen: boolean;
   /** Undefined for a name the schema doesn't know, null for a field that nobody owns. */
   field(name: string): Member | null | undefined;
 }
@@ -91,6 +93,7 @@ function compileRoot(kind: Kind, subresource: string): Shape {
   const whole = structOf(type, isTyped);
   return {
     is: 'struct',
+    isOpen: whole.isOpen,
     field(name) {
       if (name === 'apiVersion' || name === 'kind') return null;
       if (name !== 'metadata') return isOwned(name) ? whole.field(name) : null;
@@ -103,7 +106,7 @@ function compileRoot(kind: Kind, subresource: string): Shape {
 }
 
 function only(struct: Struct, names: { has(name: string): boolean }): Struct {
-  return { is: 'struct', field: name => (names.has(name) ? struct.field(name) : null) };
+  return { ...struct, field: name => (names.has(name) ? struct.field(name) : null) };
 }
 
 const byName = new Map<string, Shape>();
@@ -112,7 +115,7 @@ function shapeOf(field: Field, isTyped: boolean): Shape {
   if (field['map-type'] === 'atomic') return LEAF;
   const fields = fieldsOf(field);
   if (fields) {
-    if (!field.ref) return structOf({ fields }, isTyped);
+    if (!field.ref) return structOf({ ...field, fields } as TypeData, isTyped);
     const type = schemaData().types[field.ref]!;
     if (type['map-type'] === 'atomic' && field['map-type'] !== 'granular') return LEAF;
     const shape = byName.get(field.ref) ?? structOf(type, true);
@@ -147,10 +150,12 @@ function listOf(field: Field, isTyped: boolean): Shape {
 }
 
 /** Members are made when first asked for: most fields of most kinds are never used, and types may hold themselves. */
-function structOf({ fields = {}, required = [] }: TypeData, isTyped: boolean): Struct {
+function structOf(type: TypeData, isTyped: boolean): Struct {
+  const { fields = {}, required = [] } = type;
   const members = new Map<string, Member | undefined>();
   return {
     is: 'struct',
+    isOpen: type['x-kubernetes-preserve-unknown-fields'] === true,
     field(name) {
       let member = members.get(name);
       if (member === undefined && !members.has(name)) {
