@@ -90,6 +90,8 @@ export interface ApiServer extends AsyncDisposable {
   /** The client's way in without a network, as `identity`. */
   local(identity: Identity): Transport;
   readonly cluster: ClusterReader;
+  /** Resolves when all custom resources are served as their definitions say now. */
+  settled(): Promise<void>;
   /** The `kubernetes` Service's address. */
   readonly serviceAddress: string;
 }
@@ -200,6 +202,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     setCertificate: secure => http.setCertificate(secure),
     local: identity => createLocalTransport(handle, identity),
     cluster,
+    settled: () => customResources.settled(),
     serviceAddress: addresses.firstAddress,
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]();
