@@ -50,6 +50,12 @@ export class HttpsTransport implements Transport, AsyncDisposable {
     };
   }
 
+  /** New connections show this certificate; those under way end with what they carry. */
+  setClientCertificate({ cert, key }: { cert: string; key: string }): void {
+    Object.assign(this.#base, { cert, key });
+    for (const sockets of Object.values(this.#requests.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
+
   /** @throws `Timeout`, `ServiceUnavailable`, and what `signal` was aborted with. */
   async request({ method, path, body, contentType = 'application/json', signal }: TransportRequest): Promise<TransportResponse> {
     const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));

@@ -26,7 +26,7 @@ import {
   startKubeletServer,
   untilAnswering,
 } from '#node/index.ts';
-import { ClusterPki } from '#pki/index.ts';
+import { CertificateKeeper, ClusterPki } from '#pki/index.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { whenState } from './control-socket.ts';
 import { openRole } from './role.ts';
@@ -136,7 +136,8 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
     clock,
     hosts: [bridge.gateway, kubernetesService, config.apiAddress.host, nodeName],
   });
-  const credentials = await pki.node(nodeName, [hostAddress, bridge.gateway, '127.0.0.1']);
+  const issue = () => pki.node(nodeName, [hostAddress, bridge.gateway, '127.0.0.1']);
+  const credentials = await issue();
   const transport = stack.use(
     new HttpsTransport({
       server: `https://${joinAddress(config.apiAddress)}`,
@@ -247,6 +248,19 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       pods: agent,
       engine,
       log: log.part('kubelet'),
+    }),
+  );
+  stack.use(
+    new CertificateKeeper({
+      clock,
+      log: log.part('certificates'),
+      pairs: Object.values(credentials),
+      async renew() {
+        const fresh = await issue();
+        transport.setClientCertificate({ cert: fresh.client.certificate, key: fresh.client.key });
+        kubelet.setCertificate(fresh.server);
+        return Object.values(fresh);
+      },
     }),
   );
   await Promise.all([network.start(), services.start(), registration.start({ kubeletPort: kubelet.port })]);

@@ -12,13 +12,14 @@ import type { Node } from '#kinds/node.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureBridge } from '#net/bridge.ts';
-import { ClusterPki, parseSigningRequest, writeKubeconfig } from '#pki/index.ts';
+import { ClusterPki, parseSigningRequest } from '#pki/index.ts';
 import { Scheduler } from '#scheduler/index.ts';
 import type { SqliteStore } from '#store/sqlite-store.ts';
 import { openAudit } from './audit.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { openEncryptedStore, settleEncryption } from './encryption.ts';
 import { openRole } from './role.ts';
+import { keepServerCertificates, writeAdminKubeconfig } from './server-certificates.ts';
 
 export interface ServerOptions {
   config: Config;
@@ -35,21 +36,22 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   await using stack = new AsyncDisposableStack();
   const control = await openRole({ role: 'server', config, clock, log, signal, stack });
   mkdirSync(dirname(paths.store), { recursive: true, mode: 0o755 });
+  const hosts = [gateway, kubernetesService, config.apiAddress.host, config.nodeName];
+  const openPki = () => ClusterPki.open({ directory: paths.pki, clock, hosts });
   const [store, pki] = await Promise.all([
     openEncryptedStore({ path: paths.store, keysPath: paths.encryptionKeys, clock, log: log.part('store') }),
-    ClusterPki.open({ directory: paths.pki, clock, hosts: [gateway, kubernetesService, config.apiAddress.host, config.nodeName] }),
+    openPki(),
   ]);
   stack.use(store);
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {});
-  const server = await startApi({ config, store, pki, clock, log, stack, onFailure: error => broken.reject(error) });
+  const server = await startApi({ config, store, pki, openPki, clock, log, stack, onFailure: error => broken.reject(error) });
   stack.use(server);
   const kernel = new KernelChangeJournal({ holder: config.name });
   await ensureBridge({ instance: config.name, podCidr: config.podCidr, serviceCidr: config.serviceCidr, kernel });
   await server.addListener(gateway, server.listeners[0]?.port ?? config.apiAddress.port);
   const { host, port } = { host: config.apiAddress.host, port: server.listeners[0]?.port ?? config.apiAddress.port };
-  const user = { name: 'kubernetes-admin', ...pki.admin };
-  await writeKubeconfig(paths.kubeconfig, { server: `https://${joinAddress({ host, port })}`, authority: pki.authority.certificate, user });
+  await writeAdminKubeconfig(config, server, pki);
 
   const clientOf = (identity: Identity): Client => createClient(server.local(identity));
   const controller = (name: string): Identity => ({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] });
@@ -96,13 +98,14 @@ interface ApiParts {
   config: Config;
   store: SqliteStore;
   pki: ClusterPki;
+  openPki: () => Promise<ClusterPki>;
   clock: Clock;
   log: Log;
   stack: AsyncDisposableStack;
   onFailure: (error: unknown) => void;
 }
 
-async function startApi({ config, store, pki, clock, log, stack, onFailure }: ApiParts): Promise<ApiServer> {
+async function startApi({ config, store, pki, openPki, clock, log, stack, onFailure }: ApiParts): Promise<ApiServer> {
   const { promise, resolve } = Promise.withResolvers<ApiServer>();
   const connector = stack.use(
     new DirectNodeConnector({
@@ -131,6 +134,8 @@ async function startApi({ config, store, pki, clock, log, stack, onFailure }: Ap
     clock,
     log: log.part('apiserver'),
   });
+  const keeping = { config, pki, reopen: openPki, server, connector, clock, log: log.part('certificates') };
+  stack.use(keepServerCertificates(keeping));
   resolve(server);
   return server;
 }

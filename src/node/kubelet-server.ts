@@ -10,11 +10,14 @@ import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError 
 import type { Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { type CertificatePair, isApiServerClient, isClientCertificate, subjectOf } from '#pki/index.ts';
+import { openSpdyChannels, SPDY_CHANNEL_PROTOCOLS } from '#wire/spdy/channels.ts';
+import { acceptSpdy, acceptSpdyTunnel, isSpdy } from '#wire/spdy/upgrade.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
 import { acceptChannels } from '#wire/websocket-channels.ts';
 import { chooseLogs, chooseRunning, isTrue, readLogQuery } from './kubelet-logs.ts';
+import { PORT_FORWARD_PROTOCOLS, servePortForward } from './kubelet-port-forward.ts';
 import { containersOf, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
-import { serveSession } from './kubelet-streams.ts';
+import { serveSession, streamsOf } from './kubelet-streams.ts';
 
 export interface KubeletServerOptions {
   address: string;
@@ -27,13 +30,15 @@ export interface KubeletServerOptions {
   nodeName?: string;
   /** The pods of this node. */
   pods: { pods(): Pod[]; pod(namespace: string, name: string): Pod | undefined };
-  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'exec' | 'attach' | 'logs' | 'stats'>;
+  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'exec' | 'attach' | 'dial' | 'logs' | 'stats'>;
   clock?: Clock;
   log: Log;
 }
 
 export interface KubeletServer extends AsyncDisposable {
   readonly port: number;
+  /** New connections get this certificate. */
+  setCertificate(tls: CertificatePair): void;
 }
 
 /** Longer than the API server keeps an idle connection, so that it is never ours that closes one it is about to use. */
@@ -67,6 +72,7 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
   await listen(server, address, port);
   return {
     port: (server.address() as AddressInfo).port,
+    setCertificate: fresh => server.setSecureContext({ cert: fresh.certificate, key: fresh.key, ca: authority }),
     async [Symbol.asyncDispose]() {
       const closed = new Promise(resolve => server.close(resolve));
       for (const socket of sockets) socket.destroy();
@@ -126,8 +132,7 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
   const asked = parse(request);
   const { verb, path, pathname } = asked;
   const { pods, engine, clock = systemClock, nodeName = hostname() } = options;
-  if (verb === 'portForward') throw noPortForward();
-  if (verb === 'exec' || verb === 'attach') throw new UmiakError('BadRequest', 'Upgrade request required');
+  if (verb === 'exec' || verb === 'attach' || verb === 'portForward') throw new UmiakError('BadRequest', 'Upgrade request required');
   if (request.method !== 'GET' && request.method !== 'HEAD')
     throw new UmiakError('MethodNotAllowed', `the node's API has no ${request.method} ${pathname}`);
   switch ([verb, ...(verb === 'containerLogs' ? [] : path)].join('/')) {
@@ -184,19 +189,37 @@ function findPod(pods: KubeletServerOptions['pods'], [namespace = '', name = '']
   return pod;
 }
 
-/** exec and attach, over WebSocket channels. */
-async function upgrade({ pods, engine }: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+/** exec, attach and port-forward, over WebSocket or SPDY. */
+async function upgrade(options: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   admit(request);
   const { verb, path, query, pathname } = parse(request);
-  if (verb === 'portForward') throw noPortForward();
+  if (verb === 'portForward') return await forwardPorts(options, path, request, socket, head);
   if (verb !== 'exec' && verb !== 'attach') throw new UmiakError('NotFound', `the node's API has no ${pathname} to upgrade`);
+  const { pods, engine, clock } = options;
   const [, , container = ''] = path;
   const choose = () => chooseRunning(containersOf(engine, findPod(pods, path)), container);
-  await serveSession(engine, verb, choose, query, await acceptChannels(request, socket, head));
+  if (!isSpdy(request)) return await serveSession(engine, verb, choose, query, await acceptChannels(request, socket, head));
+  acceptSpdy(request, socket, SPDY_CHANNEL_PROTOCOLS);
+  await serveSession(engine, verb, choose, query, await openSpdyChannels(socket, head, streamsOf(query), clock));
 }
 
-function noPortForward(): UmiakError {
-  return new UmiakError('NotImplemented', 'port-forward is not there yet: reach the pod by its address, or by a Service of type NodePort');
+async function forwardPorts(
+  { pods, engine, clock }: KubeletServerOptions,
+  path: readonly string[],
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const { uid } = findPod(pods, path).metadata;
+  const dial = async (port: number) => {
+    const sandbox = engine.sandboxes({ owner: 'node' }).find(({ state, config }) => state === 'ready' && config.metadata.uid === uid);
+    if (!sandbox) throw new UmiakError('NotFound', 'the pod does not run here');
+    return await engine.dial(sandbox.id, port);
+  };
+  if (!isSpdy(request))
+    return await servePortForward(dial, await acceptSpdyTunnel(request, socket, head, PORT_FORWARD_PROTOCOLS), Buffer.alloc(0), clock);
+  acceptSpdy(request, socket, PORT_FORWARD_PROTOCOLS);
+  await servePortForward(dial, socket, head, clock);
 }
 
 function fail(response: ServerResponse, error: unknown, log: Log): void {

@@ -31,9 +31,8 @@ export function planIssue(
     return 'it cannot be read';
   }
   if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return 'another authority issued it';
-  const [from, to] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
-  if (now < from) return 'it is not valid yet';
-  if (to - now < (to - from) / 3) return 'less than a third of its life is left';
+  if (now < certificate.validFromDate.getTime()) return 'it is not valid yet';
+  if (now >= renewalMomentOf(certificate)) return 'less than a third of its life is left';
   const { CN, O } = subjectOf(certificate);
   if (CN !== request.commonName || !sameSet(O, request.organizations ?? [])) return 'the subject changed';
   if (!sameSet(hostsOf(certificate), canonicalHosts(request.hosts ?? []))) return 'the host names changed';
@@ -45,6 +44,12 @@ export function planIssue(
   )
     return 'the usages changed';
   return undefined;
+}
+
+/** From when on a third of the certificate's life is left and it is issued anew; milliseconds since the epoch. */
+export function renewalMomentOf({ validFromDate, validToDate }: X509Certificate): number {
+  const [from, to] = [validFromDate.getTime(), validToDate.getTime()];
+  return Math.ceil(to - (to - from) / 3) + 1;
 }
 
 /** Common name and organizations of a certificate's subject. */

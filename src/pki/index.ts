@@ -10,6 +10,7 @@
  * It does not revoke certificates: a client certificate is good until it expires, as in Kubernetes.
  */
 export * from './ca.ts';
+export * from './certificate-keeper.ts';
 export { isClientCertificate, subjectOf } from './certificate-request.ts';
 export * from './cluster-pki.ts';
 export * from './kubeconfig.ts';
