@@ -344,12 +344,14 @@ test('status and spec are written apart, and generation counts the spec', async 
   const withStatus = (
     await cluster.call('PUT', `${path}/d/status`, {
       ...made,
+      metadata: { ...(at(made, 'metadata') as object), annotations: { said: 'too' } },
       spec: { ...(at(made, 'spec') as object), replicas: 7 },
       status: { replicas: 3 },
     })
   ).body;
   assert.equal(at(withStatus, 'spec.replicas'), 1);
   assert.equal(at(withStatus, 'status.replicas'), 3);
+  assert.equal(at(withStatus, 'metadata.annotations.said'), 'too', 'labels and annotations come along');
   assert.equal(at(withStatus, 'metadata.generation'), 1);
   const scaled = await cluster.call('PATCH', `${path}/d/scale`, { spec: { replicas: 4 } }, MERGE);
   assert.equal(at(scaled.body, 'spec.replicas'), 4, scaled.text);

@@ -4,8 +4,16 @@ import type { Stored } from './resources.ts';
 type Loose = KubeObject & Record<string, unknown>;
 type PodLike = KubeObject & { spec: { ephemeralContainers?: unknown[]; containers: { name: string; resources?: unknown }[] } };
 
-/** Kinds whose status writers also keep labels and annotations (the node agent does). */
-const STATUS_MAY_LABEL = new Set(['Node', 'Pod']);
+/** Kinds of which `status` writes the status alone; with the others labels and annotations come along, as upstream has it. */
+const STATUS_IS_ALONE = new Set([
+  'CustomResourceDefinition',
+  'FlowSchema',
+  'PriorityLevelConfiguration',
+  'ResourceClaim',
+  'ServiceCIDR',
+  'ValidatingAdmissionPolicy',
+  'VolumeAttachment',
+]);
 
 /** The object that an update through a subresource makes: all of `old` but for what that subresource is for. */
 export function prepareSubresource(subresource: string, { storedKind }: Stored, object: KubeObject, old: KubeObject): KubeObject {
@@ -13,7 +21,7 @@ export function prepareSubresource(subresource: string, { storedKind }: Stored, 
   switch (subresource) {
     case 'status': {
       result.status = (object as Loose).status;
-      if (STATUS_MAY_LABEL.has(storedKind.resource.kind)) {
+      if (!storedKind.openApi && !STATUS_IS_ALONE.has(storedKind.resource.kind)) {
         setOrDelete(result.metadata, 'labels', object.metadata.labels);
         setOrDelete(result.metadata, 'annotations', object.metadata.annotations);
       }
@@ -30,6 +38,8 @@ export function prepareSubresource(subresource: string, { storedKind }: Stored, 
     case 'approval': {
       const conditions = ((object as Loose).status as { conditions?: unknown[] } | undefined)?.conditions;
       result.status = { ...(result.status as object), conditions };
+      setOrDelete(result.metadata, 'labels', object.metadata.labels);
+      setOrDelete(result.metadata, 'annotations', object.metadata.annotations);
       return result;
     }
     case 'ephemeralcontainers':
