@@ -1,5 +1,6 @@
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import type { Store } from '#store/store.ts';
+import { checkListOptions, parseCount, parseRevision, tooLargeRevision } from './list-options.ts';
 import type { Context, ListOutcome, ResourceRoute } from './request.ts';
 import type { ListView } from './resource-cache.ts';
 import type { Stored } from './resources.ts';
@@ -17,9 +18,10 @@ interface Position {
 export async function list({ route, query }: Context<ResourceRoute>, served: Stored, store: Store): Promise<ListOutcome> {
   const selection = parseSelection(served, route.namespace, query);
   const limit = parseCount(query, 'limit');
-  const { at, start } = planRead(query, limit);
+  const { at, atLeast = 0, start } = planRead(query, limit);
   const { cache } = served;
-  if (at !== undefined && at > cache.revision) throw tooLargeRevision(at, cache.revision);
+  const newest = at ?? atLeast;
+  if (newest > cache.revision) throw tooLargeRevision(newest, cache.revision);
   const from = start ?? selection.from;
 
   const kept = at === undefined ? cache.snapshot({ keep: limit > 0 && cache.now.size > limit }) : cache.snapshotAt(at);
@@ -27,26 +29,19 @@ export async function list({ route, query }: Context<ResourceRoute>, served: Sto
   return await readStore(served, store, selection, from, limit, at!, start !== undefined);
 }
 
-/** Which revision is to be read (absent: the newest) and from which key on. */
-function planRead(query: URLSearchParams, limit: number): { at?: number; start?: string } {
+/** Which revision is to be read (absent: the newest, which must be no older than `atLeast`) and from which key on. */
+function planRead(query: URLSearchParams, limit: number): { at?: number; atLeast?: number; start?: string } {
   const token = query.get('continue') ?? '';
   const version = query.get('resourceVersion') ?? '';
   const match = query.get('resourceVersionMatch') ?? '';
-  if (query.has('sendInitialEvents')) throw invalidOption('sendInitialEvents', 'sendInitialEvents is forbidden for list', 'Forbidden');
-  if (match && match !== 'Exact' && match !== 'NotOlderThan')
-    throw invalidOption('resourceVersionMatch', `supported values: "Exact", "NotOlderThan", ""`, 'Unsupported value');
+  checkListOptions(query);
   if (token) {
-    if (match) throw invalidOption('resourceVersionMatch', 'resourceVersionMatch is forbidden when continue is provided', 'Forbidden');
     if (version !== '' && version !== '0') throw badRequest('specifying resource version is not allowed when using continue');
     const { revision, start } = decodeContinue(token);
     return revision < 0 ? { start } : { at: revision, start };
   }
   const revision = parseRevision(version);
-  if (match && version === '')
-    throw invalidOption('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided', 'Forbidden');
-  if (match === 'Exact' && revision === 0)
-    throw invalidOption('resourceVersionMatch', 'resourceVersionMatch "Exact" is forbidden for resourceVersion "0"', 'Forbidden');
-  return match === 'Exact' || (match === '' && limit > 0 && revision > 0) ? { at: revision } : {};
+  return match === 'Exact' || (match === '' && limit > 0 && revision > 0) ? { at: revision } : { atLeast: revision };
 }
 
 function readView(served: Stored, { view, revision }: ListView, selection: Selection, from: string, limit: number): ListOutcome {
@@ -121,35 +116,4 @@ function decodeContinue(token: string): Position {
     // said below
   }
   throw badRequest('continue key is not valid: it is not a token that this server gave');
-}
-
-/** A `resourceVersion` parameter as a number; empty is 0. @throws `BadRequest` */
-export function parseRevision(text: string): number {
-  if (text === '') return 0;
-  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version "${text.slice(0, 40)}": it must be a whole number`);
-  return Number(text);
-}
-
-function parseCount(query: URLSearchParams, name: string): number {
-  const text = query.get(name) ?? '';
-  if (text === '') return 0;
-  if (!/^-?\d{1,15}$/.test(text)) throw badRequest(`${name}: "${text.slice(0, 40)}" is no whole number`);
-  return Math.max(0, Number(text));
-}
-
-/** A revision that has not been yet: after a restore from a backup clients may know more than we do, and must start over. */
-export function tooLargeRevision(asked: number, current: number): UmiakError {
-  return new UmiakError('Timeout', `Too large resource version: ${asked}, current: ${current}`, {
-    details: { retryAfterSeconds: 1, causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' }] },
-  });
-}
-
-/** An option of list or watch that can't be. */
-export function invalidOption(field: string, why: string, type: 'Forbidden' | 'Unsupported value' | 'Invalid value'): UmiakError {
-  const reason = { Forbidden: 'FieldValueForbidden', 'Unsupported value': 'FieldValueNotSupported', 'Invalid value': 'FieldValueInvalid' }[
-    type
-  ];
-  return new UmiakError('Invalid', `ListOptions.meta.k8s.io "" is invalid: ${field}: ${type}: ${why}`, {
-    details: { group: 'meta.k8s.io', kind: 'ListOptions', causes: [{ reason, message: `${type}: ${why}`, field }] },
-  });
 }

@@ -1,13 +1,8 @@
+import { type FieldRequirement, matchesFields, parseFieldSelector } from '#base/field-selector.ts';
 import { type LabelRequirement, matchesLabels, parseLabelSelector } from '#base/label-selector.ts';
 import { fromStored, type Served } from './resources.ts';
 import { badRequest } from './status.ts';
 import { type Projection, projectionOf, type StoredObject } from './stored-object.ts';
-
-interface FieldRequirement {
-  field: string;
-  value: string;
-  equal: boolean;
-}
 
 /** Which objects a list or a watch is about. */
 export interface Selection {
@@ -29,10 +24,11 @@ const END = '\uffff';
 /** Reads `labelSelector` and `fieldSelector`. @throws `BadRequest` for what can't be parsed or selected by. */
 export function parseSelection(served: Served, namespace: string, query: URLSearchParams, name = ''): Selection {
   const labels = parseLabelSelector(query.get('labelSelector') ?? '');
-  const fields = parseFieldSelector(served, query.get('fieldSelector') ?? '');
-  if (name) fields.push({ field: 'metadata.name', value: name, equal: true });
+  const fields = parseFieldSelector(query.get('fieldSelector') ?? '');
+  for (const { field } of fields) checkField(served, field);
+  if (name) fields.push({ field: 'metadata.name', operator: '=', value: name });
   const prefix = namespace ? `${namespace}/` : '';
-  const only = fields.find(({ field, equal }) => field === 'metadata.name' && equal);
+  const only = fields.find(({ field, operator }) => field === 'metadata.name' && operator === '=');
   const project =
     served.conversion && ((object: StoredObject) => projectionOf(fromStored(served, object.object()), served.kind.selectableFields));
   const selection = { namespace, from: prefix, to: prefix ? `${namespace}0` : END, labels, fields, project };
@@ -49,23 +45,14 @@ export function selects(selection: Selection, object: StoredObject): boolean {
   if (selection.isWhole) return true;
   const { labels, fields } = selection.project ? selection.project(object) : object.projection;
   if (!matchesLabels(selection.labels, labels)) return false;
-  return selection.fields.every(({ field, value, equal }) => (fields[field] === value) === equal);
+  return matchesFields(selection.fields, field => fields[field] ?? '');
 }
 
-function parseFieldSelector(served: Served, text: string): FieldRequirement[] {
-  if (text.trim() === '') return [];
-  return splitEscaped(text).map(term => {
-    const match = /^\s*([^=!\s]+)\s*(==|=|!=)\s*((?:[^\\=,]|\\.)*)$/s.exec(term);
-    if (!match) throw badRequest(`invalid selector: '${text.slice(0, 200)}'; can't understand '${term.slice(0, 100)}'`);
-    const field = match[1]!;
-    const known =
-      field === 'metadata.name' || (field === 'metadata.namespace' && served.resource.namespaced) || served.kind.selectableFields?.[field];
-    if (!known) throw badRequest(`field label not supported: ${field.slice(0, 100)}`);
-    return { field, equal: match[2] !== '!=', value: match[3]!.trim().replaceAll(/\\(.)/gs, '$1') };
-  });
-}
-
-/** Splits at commas that no backslash stands before. */
-function splitEscaped(text: string): string[] {
-  return text.match(/(?:[^,\\]|\\.)+/gs) ?? [text];
+/** Kinds with fields of their own to select by say so otherwise than those with none, as upstream has it. */
+function checkField({ kind: { selectableFields }, resource }: Served, field: string): void {
+  if (field === 'metadata.name' || selectableFields?.[field]) return;
+  if (field === 'metadata.namespace' && (resource.namespaced || !selectableFields)) return;
+  const shown = field.slice(0, 100);
+  if (selectableFields && Object.keys(selectableFields).length > 0) throw badRequest(`field label not supported: ${shown}`);
+  throw badRequest(`${JSON.stringify(shown)} is not a known field selector: only "metadata.name", "metadata.namespace"`);
 }

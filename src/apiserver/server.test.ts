@@ -163,7 +163,9 @@ test('selectors choose by label and field', async () => {
   assert.deepEqual(await names('labelSelector=tier%3Dx&limit=1'), ['a']);
   const unknown = await cluster.call('GET', `${path}?fieldSelector=spec.x%3D1`);
   assert.equal(unknown.status, 400);
-  assert.equal(at(unknown.body, 'message'), 'field label not supported: spec.x');
+  assert.equal(at(unknown.body, 'message'), '"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"');
+  const ofPods = await cluster.call('GET', '/api/v1/pods?fieldSelector=spec.x%3D1');
+  assert.equal(at(ofPods.body, 'message'), 'field label not supported: spec.x');
 });
 
 test('a watch shows what is there and then what happens, with the deletion at its own revision', async () => {
@@ -224,8 +226,9 @@ test('sendInitialEvents ends what was there with a marked bookmark', async () =>
   assert.equal((at(frames.at(-1)!.object, 'metadata.annotations') as Record<string, string>)['k8s.io/initial-events-end'], 'true');
   for (const query of [
     'sendInitialEvents=true',
-    'sendInitialEvents=true&resourceVersionMatch=NotOlderThan',
+    'sendInitialEvents=false',
     'sendInitialEvents=true&resourceVersionMatch=Exact',
+    'resourceVersionMatch=NotOlderThan&resourceVersion=1',
   ]) {
     assert.equal((await cluster.call('GET', `/api/v1/namespaces?watch=1&${query}`)).status, 422);
   }

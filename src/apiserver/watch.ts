@@ -1,4 +1,4 @@
-import { invalidOption, parseRevision, tooLargeRevision } from './list.ts';
+import { checkWatchOptions, initialEventsOf, parseRevision, tooLargeRevision } from './list-options.ts';
 import type { Context, ResourceRoute, WatchOutcome, WatchStart } from './request.ts';
 import type { Change } from './resource-cache.ts';
 import type { Stored } from './resources.ts';
@@ -40,32 +40,20 @@ const BOOKMARK_EVERY_MS = 60_000;
 /** Reads what kind of watch is wanted. @throws `Invalid`, `BadRequest`, `Timeout` */
 export function planWatch({ route, query }: Context<ResourceRoute>, served: Stored): WatchOutcome {
   const selection = parseSelection(served, route.namespace, query, route.name);
-  const version = query.get('resourceVersion') ?? '';
-  const match = query.get('resourceVersionMatch') ?? '';
-  const bookmarks = isTrue(query.get('allowWatchBookmarks'));
-  const revision = parseRevision(version);
+  checkWatchOptions(query);
   if (query.get('continue')) throw badRequest('continue is not allowed for a watch');
-  const initial = query.get('sendInitialEvents');
-  let start: WatchStart;
-  if (initial !== null) {
-    if (match !== 'NotOlderThan')
-      throw invalidOption('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan', 'Forbidden');
-    if (isTrue(initial) && !bookmarks)
-      throw invalidOption('sendInitialEvents', 'sendInitialEvents requires allowWatchBookmarks', 'Forbidden');
-    if (revision > served.cache.revision) throw tooLargeRevision(revision, served.cache.revision);
-    if (isTrue(initial)) start = { from: 'present', marked: true };
-    else start = revision === 0 ? { from: 'now' } : { from: 'revision', revision };
-  } else {
-    if (match)
-      throw invalidOption(
-        'resourceVersionMatch',
-        'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided',
-        'Forbidden',
-      );
-    if (revision > served.cache.revision) throw tooLargeRevision(revision, served.cache.revision);
-    start = revision === 0 ? { from: 'present', marked: false } : { from: 'revision', revision };
-  }
+  const bookmarks = isTrue(query.get('allowWatchBookmarks'));
+  const revision = parseRevision(query.get('resourceVersion') ?? '');
+  if (revision > served.cache.revision) throw tooLargeRevision(revision, served.cache.revision);
+  const start = startOf(initialEventsOf(query), revision, bookmarks);
   return { type: 'watch', served, selection, start, bookmarks, timeoutMs: timeoutOf(query) };
+}
+
+/** Where a watch begins. What is there comes first unless the client knows it (by its revision) or does not want it. */
+export function startOf(initial: boolean | undefined, revision: number, bookmarks: boolean): WatchStart {
+  if (initial) return { from: 'present', marked: bookmarks };
+  if (revision > 0) return { from: 'revision', revision };
+  return initial === undefined ? { from: 'present', marked: false } : { from: 'now' };
 }
 
 /** Thirty to sixty minutes when the client names none, so that not all come back at once. */
