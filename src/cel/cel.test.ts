@@ -271,3 +271,44 @@ function errorOf(expression: string): string {
   const compiled = compile(expression, { variables: types });
   return compiled.ok ? '' : compiled.error;
 }
+
+test('hostile expressions end soon', () => {
+  const l = Array.from({ length: 1_000 }, (_, at) => at);
+  const d = { l, s: l.map(() => `${'a'.repeat(50)}b`), big: 'x'.repeat(100_000) };
+  const hostile = [
+    'd.l.all(a, d.l.all(b, d.l.all(c, c >= 0)))',
+    'd.l.map(a, d.l.map(b, a + b)).size() > 0',
+    'd.s.all(a, a.matches("^(a|aa)+$"))',
+    'd.l.map(a, d.big.matches("(x+x+)+y"))',
+    'd.l.map(a, d.big.replace("x", "yyyy"))',
+    'd.l.map(a, d.big.split(""))',
+    'd.big.matches("(x?){300}x{300}[yz]")',
+    'd.l.map(a, sets.contains(d.l, d.l))',
+    'd.l.map(a, d.l + d.l + d.l + d.l)',
+    'd.l.map(a, d.l.sort().reverse())',
+    `d.big${'.replace("x", "xxxxxxxxxxxxxxxx")'.repeat(20)}`,
+  ];
+  for (const expression of hostile) {
+    const compiled = compile(expression, { variables: { d: DYN } });
+    assert.ok(compiled.ok, expression);
+    const began = performance.now();
+    compiled.program.evaluate({ d }, new Budget());
+    assert.ok(performance.now() - began < 3_000, expression);
+  }
+});
+
+test('message literals and optional elements keep the offsets of what the author wrote', () => {
+  const structs = () => objectOf('A', {});
+  const table: [expression: string, offset: RegExp][] = [
+    ['A{b: nope}', /<input>:1:6: undeclared reference to 'nope'/],
+    ['A{b: A{c: 1}, d: [?nope]}', /<input>:1:20: undeclared reference to 'nope'/],
+    ['{?"a": d.?b, "c": nope}', /<input>:1:19: undeclared reference to 'nope'/],
+    ['\'A{b: 1}\' == "{?" ? nope : 1', /<input>:1:21: undeclared reference to 'nope'/],
+  ];
+  for (const [expression, expected] of table) {
+    const compiled = compile(expression, { variables: types, structs });
+    assert.match(compiled.ok ? 'ok' : compiled.error, expected, expression);
+  }
+  assert.deepEqual(run('[?d.?namespace, d.a.b.size() > 1 ? "x" : "y"]'), ['ns', 'x']);
+  assert.deepEqual(run('{?"k": true ? optional.of(1) : optional.none(), "m": [1, ?optional.of(2)].size()}'), { k: 1, m: 2 });
+});

@@ -10,8 +10,12 @@ interface Parts {
   step: Run;
 }
 
+/** What is done with an element, given its index or key; true ends the loop. */
+type Visit = (at: CelValue) => boolean | undefined;
+
 /** A comprehension as a closure. `all` and `exists` end as soon as one element decides, and a decisive one hides the others' failures. */
 export function runLoop(loop: Loop, parts: Parts): Run {
+  const { step } = parts;
   switch (loop.macro) {
     case 'all':
       return quantify(loop, parts, false);
@@ -20,19 +24,28 @@ export function runLoop(loop: Loop, parts: Parts): Run {
     case 'existsOne':
       return frame => {
         let count = 0;
-        for (const _ of each(loop, parts, frame)) if (bool(parts.step(frame))) count++;
+        walk(loop, parts, frame, () => {
+          if (bool(step(frame))) count++;
+          return false;
+        });
         return count === 1;
       };
     case 'list':
       return frame => {
         const items: CelValue[] = [];
-        for (const _ of each(loop, parts, frame)) items.push(parts.step(frame));
+        walk(loop, parts, frame, () => {
+          items.push(step(frame));
+          return false;
+        });
         return new ValueList(items);
       };
     case 'mapValues':
       return frame => {
         const entries: [CelValue, CelValue][] = [];
-        for (const key of each(loop, parts, frame)) entries.push([key, parts.step(frame)]);
+        walk(loop, parts, frame, key => {
+          entries.push([key, step(frame)]);
+          return false;
+        });
         return new ValueMap(entries);
       };
     case 'mapEntries':
@@ -41,16 +54,20 @@ export function runLoop(loop: Loop, parts: Parts): Run {
 }
 
 function quantify(loop: Loop, parts: Parts, decisive: boolean): Run {
+  const { step } = parts;
   return frame => {
     let failure: unknown;
-    for (const _ of each(loop, parts, frame)) {
+    let isDecided = false;
+    walk(loop, parts, frame, () => {
       try {
-        if (bool(parts.step(frame)) === decisive) return decisive;
+        isDecided = bool(step(frame)) === decisive;
       } catch (error) {
         if (error instanceof BudgetExceeded) throw error;
         failure ??= error;
       }
-    }
+      return isDecided;
+    });
+    if (isDecided) return decisive;
     if (failure !== undefined) throw failure;
     return !decisive;
   };
@@ -59,7 +76,7 @@ function quantify(loop: Loop, parts: Parts, decisive: boolean): Run {
 function mapEntries(loop: Loop, parts: Parts, frame: Frame): CelValue {
   const entries: [CelValue, CelValue][] = [];
   const seen = new Set<CelValue>();
-  for (const _ of each(loop, parts, frame)) {
+  walk(loop, parts, frame, () => {
     const made = parts.step(frame);
     if (!(made instanceof CelMap)) throw new CelError('no such overload');
     for (const key of made.keys()) {
@@ -67,31 +84,33 @@ function mapEntries(loop: Loop, parts: Parts, frame: Frame): CelValue {
       seen.add(key);
       entries.push([key, made.get(key) as CelValue]);
     }
-  }
+    return false;
+  });
   return new ValueMap(entries);
 }
 
-/** Sets the variables for each element that passes the filter; gives the index or key. */
-function* each(loop: Loop, { range, filter }: Parts, frame: Frame): Generator<CelValue> {
+/** Sets the variables for each element in turn, and visits those that pass the filter. */
+function walk(loop: Loop, { range, filter }: Parts, frame: Frame, visit: Visit): void {
   const over = range(frame);
   const { first, second } = loop;
   const { locals, budget } = frame;
   if (over instanceof CelList) {
     for (let index = 0; index < over.length; index++) {
       budget.charge(2);
-      if (second === undefined) locals[first] = over.at(index);
+      const item = over.at(index);
+      if (second === undefined) locals[first] = item;
       else {
         locals[first] = BigInt(index);
-        locals[second] = over.at(index);
+        locals[second] = item;
       }
-      if (!filter || bool(filter(frame))) yield second === undefined ? BigInt(index) : (locals[first] as CelValue);
+      if ((!filter || bool(filter(frame))) && visit(second === undefined ? null : (locals[first] as CelValue))) return;
     }
   } else if (over instanceof CelMap) {
     for (const key of over.keys()) {
       budget.charge(2);
       locals[first] = key;
       if (second !== undefined) locals[second] = over.get(key) as CelValue;
-      if (!filter || bool(filter(frame))) yield key;
+      if ((!filter || bool(filter(frame))) && visit(key)) return;
     }
   } else throw new CelError('no such overload');
 }

@@ -1,6 +1,6 @@
 import { CelError } from './errors.ts';
 import { Duration, Timestamp } from './time.ts';
-import { CelList, CelMap, type CelValue, OpaqueValue, Optional, TypeValue, Uint, ValueList } from './values.ts';
+import { CelList, CelMap, type CelValue, JoinedList, OpaqueValue, Optional, TypeValue, Uint } from './values.ts';
 
 const MAX = 2n ** 63n - 1n;
 const MIN = -(2n ** 63n);
@@ -54,7 +54,7 @@ export function add(a: CelValue, b: CelValue): CelValue | undefined {
   if (typeof a === 'bigint' && typeof b === 'bigint') return int(a + b);
   if (typeof a === 'number' && typeof b === 'number') return a + b;
   if (typeof a === 'string' && typeof b === 'string') return a + b;
-  if (a instanceof CelList && b instanceof CelList) return a.length === 0 ? b : b.length === 0 ? a : new ValueList([...a, ...b]);
+  if (a instanceof CelList && b instanceof CelList) return a.length === 0 ? b : b.length === 0 ? a : new JoinedList(a, b);
   if (a instanceof Uint && b instanceof Uint) return uint(a.value + b.value);
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.concat([a, b]);
   if (a instanceof Duration && b instanceof Duration) return new Duration(a.nanos + b.nanos);

@@ -86,6 +86,23 @@ export class ValueList extends CelList {
   }
 }
 
+/** Two lists as one, without copying. */
+export class JoinedList extends CelList {
+  readonly #left: CelList;
+  readonly #right: CelList;
+  readonly length: number;
+  constructor(left: CelList, right: CelList) {
+    super();
+    this.#left = left;
+    this.#right = right;
+    this.length = left.length + right.length;
+  }
+  at(index: number): CelValue {
+    const { length } = this.#left;
+    return index < length ? this.#left.at(index) : this.#right.at(index - length);
+  }
+}
+
 /** A list over JSON: elements are wrapped as they are read. */
 export class JsonList extends CelList {
   readonly raw: readonly unknown[];

@@ -1,10 +1,12 @@
 import { RE2JS } from 're2js';
-import { CelError } from '../errors.ts';
+import { BudgetExceeded, CelError } from '../errors.ts';
 import { define, type Overload, same, scanRegex } from '../overload.ts';
 import { ValueList } from '../values.ts';
 
 const CACHED_PATTERNS = 1_024;
 const LONGEST_PATTERN = 16_384;
+/** Characters times instructions of one match: about half a second, which nothing can interrupt. */
+const MOST_STEPS = 20_000_000;
 const patterns = new Map<string, RE2JS>();
 
 /** A pattern in RE2's syntax: matching takes time linear in the text. @throws CelError */
@@ -23,14 +25,21 @@ export function regex(pattern: string): RE2JS {
   return compiled;
 }
 
+/** Searches a text. @throws BudgetExceeded before it begins what would take too long */
+function matcherOf(text: string, pattern: string) {
+  const compiled = regex(pattern);
+  if (text.length * compiled.programSize() > MOST_STEPS) throw new BudgetExceeded('operation cancelled: actual cost limit exceeded');
+  return compiled.matcher(text);
+}
+
 function findAll(text: string, pattern: string, most: number): ValueList {
-  const matcher = regex(pattern).matcher(text);
+  const matcher = matcherOf(text, pattern);
   const found: string[] = [];
   while (found.length !== most && matcher.find()) found.push(matcher.group() ?? '');
   return new ValueList(found);
 }
 
-const matches = (text: string, pattern: string) => regex(pattern).matcher(text).find();
+const matches = (text: string, pattern: string) => matcherOf(text, pattern).find();
 
 /** `matches`, `find` and `findAll`. */
 export const regexes: readonly Overload[] = [

@@ -45,8 +45,9 @@ function substring(text: string, from: bigint, to?: bigint): string {
 
 function replace(text: string, old: string, by: string, most = -1n): string {
   if (text.length * Math.max(1, by.length) > 8_388_608) throw new CelError('replaced text too large');
-  if (most < 0n) return text.replaceAll(old, () => by);
+  if (old === '') return text.replaceAll('', () => by);
   const parts = text.split(old);
+  if (most < 0n) return parts.join(by);
   const count = Number(most);
   if (parts.length <= count + 1) return parts.join(by);
   return `${parts.slice(0, count + 1).join(by)}${old}${parts.slice(count + 1).join(old)}`;
