@@ -8,7 +8,8 @@
  * - writing: `decode.ts`, `patch/`, `object-metadata.ts`, `deletion.ts`, `admission/`, `service-addresses.ts`
  * - answering: `media.ts`, `render.ts`, `table.ts`, `watch-http.ts`; `discovery.ts`, `openapi.ts`, `paths.ts`, `metrics.ts`
  * - wires: `http-server.ts` (one TLS port), `http-messages.ts`, `serve.ts`, `local-transport.ts` (the client's way in the same process), `node-proxy.ts`
- * - who may: `authn.ts`, `authz.ts`, `rbac.ts`, `node-authorizer.ts`, joined by `security.ts`
+ * - who may: `authn.ts` with `authn/`, `authz.ts`, `rbac.ts`, `node-authorizer.ts`, joined by `security.ts`
+ * - whose turn it is: `flow-control/`; what is written down: `audit-step.ts`
  * - `server.ts` puts it together: `startApiServer`; `bootstrap.ts` makes what every cluster has
  *
  * Invariants: readers and watchers see only what is durable; a writer sees what it wrote; a request's refusal is a `Status` with
