@@ -591,6 +591,42 @@ describe('pods: what a manifest says is what runs', () => {
     return { output, code };
   };
 
+  for (const [how, env] of [
+    ['SPDY inside a WebSocket', {}],
+    ['raw SPDY', { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false', KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' }],
+  ] as const) {
+    test(`port-forward reaches what listens on the pod's own loopback, exec works: by ${how}`, async () => {
+      const name = how.replaceAll(/\W/g, '').toLowerCase();
+      const script = 'mkdir /www; head -c 3000000 /dev/zero >/www/zeros; httpd -f -p 127.0.0.1:8080 -h /www';
+      await cluster.apply(JSON.stringify(pod(name, [shell(script, { readinessProbe: exec('test -s /www/zeros') })])));
+      await cluster.kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s');
+      const forward = spawn(join(import.meta.dirname, '../.bin/kubectl'), ['port-forward', `pod/${name}`, ':8080', ':9'], {
+        env: { ...process.env, ...env, KUBECONFIG: cluster.kubeconfig },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      try {
+        let said = '';
+        for (const stream of [forward.stdout, forward.stderr]) stream.setEncoding('utf8').on('data', chunk => (said += chunk));
+        const port = (inside: number) => new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${inside}\n`).exec(said)?.[1];
+        await until('both ports to be open', () => port(8080) !== undefined && port(9) !== undefined).catch(() => assert.fail(said));
+        const sizes = await Promise.all(
+          Array.from({ length: 5 }, async () => (await (await fetch(`http://127.0.0.1:${port(8080)}/zeros`)).arrayBuffer()).byteLength),
+        );
+        assert.deepEqual(sizes, [3_000_000, 3_000_000, 3_000_000, 3_000_000, 3_000_000]);
+        await assert.rejects(fetch(`http://127.0.0.1:${port(9)}/`));
+        await until('the reason', () => /error forwarding port 9 to pod/.test(said)).catch(() => assert.fail(said));
+      } finally {
+        forward.kill('SIGKILL');
+      }
+      const data = randomBytes(1 << 20).toString('base64');
+      Object.assign(cluster.env, env);
+      const echoed = await cluster.tryKubectlWith(data, 'exec', '-i', name, '--', 'sh', '-c', 'cat; echo done >&2; exit 7');
+      for (const key of Object.keys(env)) delete cluster.env[key];
+      assert.deepEqual([echoed.code, sha256(echoed.stdout)], [7, sha256(data)]);
+      assert.match(echoed.stderr, /^done/);
+    });
+  }
+
   test('an ephemeral container looks into the processes of a running one, and a resize reaches its control group', async () => {
     await cluster.apply(JSON.stringify(pod('looked-at', [shell(FOREVER, { resources: { limits: { memory: '64Mi', cpu: '100m' } } })])));
     await cluster.kubectl('wait', '--for=condition=Ready', 'pod/looked-at', '--timeout=60s');

@@ -32,6 +32,12 @@ export function planAttach(pod: Pod, query: URLSearchParams): NodeCall {
   return toCall('attach', running(pod), container, readStreams(query));
 }
 
+/** `/portForward/…`: the ports are named by the streams. @throws `BadRequest` */
+export function planPortForward(pod: Pod): NodeCall {
+  const { namespace = '', name } = running(pod).metadata;
+  return { node: pod.spec.nodeName ?? '', pod: name, path: `/portForward/${[namespace, name].map(encodeURIComponent).join('/')}` };
+}
+
 /** The container meant. @throws `BadRequest`, naming what there is to choose from */
 export function chooseContainer(pod: Pod, wanted: string | null): string {
   const { containers, initContainers = [], ephemeralContainers = [] } = pod.spec;

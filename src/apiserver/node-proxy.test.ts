@@ -208,7 +208,7 @@ test('what nodes and pods can’t give is said as Kubernetes says it', async () 
     ['/pods/liar/log', 503, /error dialing backend.*other.*is not in the cert/],
     ['/pods/new/log', 200, /^$/],
     ['/pods/x/exec?command=sh&stdout=1', 400, /Upgrade request required/],
-    ['/pods/x/portforward', 501, /not implemented/],
+    ['/pods/x/portforward', 400, /Upgrade request required/],
   ];
   for (const [path, status, body] of cases) {
     const response = await get(path);
@@ -260,12 +260,12 @@ test('a session that either side breaks off is over for both, and nothing stays 
   assert.equal(front.connectionCount, 0);
 });
 
-test('SPDY is refused last, after the reason that counts', async () => {
+test('what is neither WebSocket nor SPDY is refused last, after the reason that counts', async () => {
   const upgrade = async (path: string) => {
-    const response = await get(path, { method: 'POST', headers: { connection: 'Upgrade', upgrade: 'SPDY/3.1' } });
+    const response = await get(path, { method: 'POST', headers: { connection: 'Upgrade', upgrade: 'h2c' } });
     return `${response.statusCode} ${JSON.parse(Buffer.concat(await response.toArray()).toString()).message}`;
   };
-  assert.match(await upgrade('/pods/x/exec?command=sh&stdout=1'), /^400 unable to upgrade: this server speaks WebSocket/);
+  assert.match(await upgrade('/pods/x/exec?command=sh&stdout=1'), /^400 unable to upgrade: this server speaks WebSocket and SPDY/);
   assert.match(await upgrade('/pods/gone/exec?command=sh&stdout=1'), /^404 pods "gone" not found/);
   assert.match(await upgrade('/pods/x/exec?command=sh&stdout=1&container=b'), /^400 container b is not valid/);
 });

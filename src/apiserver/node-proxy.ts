@@ -7,7 +7,7 @@ import { splice } from '#wire/splice.ts';
 import { responseHead } from '#wire/upgrade.ts';
 import type { Attributes, Authorizer, Identity } from './identity.ts';
 import type { NodeConnector } from './node-connector.ts';
-import { type NodeCall, planAttach, planExec, planLogs } from './node-proxy-plan.ts';
+import { type NodeCall, planAttach, planExec, planLogs, planPortForward } from './node-proxy-plan.ts';
 
 /** What the proxy looks at of a request; the pipeline's Context has it. */
 export interface NodeProxyContext {
@@ -63,7 +63,7 @@ export function createNodeProxy({ connector, getPod, authorize }: NodeProxyOptio
       const call = plan(podOf(context), context.query);
       // A WebSocket comes by GET, but what it does is more than reading.
       await requireCreate(authorize, identity, route);
-      checkWebSocket(request.headers);
+      checkUpgrade(request.headers);
       return await openSession(connector, call, request);
     };
   };
@@ -72,15 +72,7 @@ export function createNodeProxy({ connector, getPod, authorize }: NodeProxyOptio
     ['pods/log', async context => await openLogs(connector, planLogs(podOf(context), context.query), context.request.signal)],
     ['pods/exec', session(planExec)],
     ['pods/attach', session(planAttach)],
-    [
-      'pods/portforward',
-      async context => {
-        podOf(context);
-        throw new UmiakError('NotImplemented', 'port-forward is not implemented yet', {
-          hint: 'Reach the pod by its address from this machine, or by a Service of type NodePort.',
-        });
-      },
-    ],
+    ['pods/portforward', session(planPortForward)],
     ['nodes/proxy', async context => await passRequest(connector, context)],
   ]);
 }
@@ -141,29 +133,25 @@ async function requireCreate(authorize: Authorizer, identity: Identity, { namesp
 }
 
 /** Comes last, so that kubectl, which falls back to SPDY after any refusal, reads the true reason of the first. */
-function checkWebSocket({ upgrade }: IncomingHttpHeaders): void {
+function checkUpgrade({ upgrade }: IncomingHttpHeaders): void {
   if (upgrade === undefined) throw new UmiakError('BadRequest', 'Upgrade request required');
-  if (upgrade.toLowerCase() === 'websocket') return;
-  throw new UmiakError(
-    'BadRequest',
-    `unable to upgrade: this server speaks WebSocket (v5.channel.k8s.io, v4.channel.k8s.io), not ${upgrade}`,
-    {
-      hint: 'Use kubectl 1.30 or newer.',
-    },
-  );
+  if (UPGRADES.has(upgrade.toLowerCase())) return;
+  throw new UmiakError('BadRequest', `unable to upgrade: this server speaks WebSocket and SPDY/3.1, not ${upgrade}`);
 }
 
+const UPGRADES: ReadonlySet<string> = new Set(['websocket', 'spdy/3.1']);
 /** What of the client's handshake the node is to see: nothing of who the client is. */
+const PASSED = ['upgrade', 'sec-websocket-version', 'sec-websocket-key', 'x-stream-protocol-version'] as const;
+
 function handshakeHeaders(headers: IncomingHttpHeaders): Record<string, string> {
   const protocols = headers['sec-websocket-protocol']
     ?.split(',')
     .map(protocol => protocol.trim())
     .filter(protocol => !protocol.startsWith('base64url.bearer.authorization.k8s.io.'));
+  const passed = PASSED.flatMap(name => (headers[name] === undefined ? [] : [[name, [headers[name]].flat().join(', ')] as const]));
   return {
     connection: 'Upgrade',
-    upgrade: 'websocket',
-    'sec-websocket-version': headers['sec-websocket-version'] ?? '',
-    'sec-websocket-key': headers['sec-websocket-key'] ?? '',
+    ...Object.fromEntries(passed),
     ...(protocols?.length && { 'sec-websocket-protocol': protocols.join(', ') }),
   };
 }

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 
 /** Who made a sandbox or container and may act on it: our node agent, the docker face, or a foreign CRI client. */
 export type Owner = 'node' | 'docker' | 'cri';
@@ -212,6 +212,8 @@ export interface Engine extends AsyncDisposable {
   container(id: string): Container | undefined;
 
   exec(id: string, options: ExecOptions): Promise<ExecSession>;
+  /** Connects to a port on the loopback of a ready sandbox. @throws `ServiceUnavailable` when nobody listens there */
+  dial(sandboxId: string, port: number): Promise<Duplex>;
   /** Runs to the end, output bounded to `maxBytes` (default 16 KiB). @throws `Timeout` after `timeoutMs`, the process killed. */
   execSync(id: string, options: { command: string[]; timeoutMs: number; maxBytes?: number }): Promise<{ exitCode: number; output: string }>;
   attach(id: string, options: { stdin?: boolean }): Promise<StreamSession>;

@@ -1,8 +1,10 @@
 import { mkdirSync } from 'node:fs';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
+import { connectInside } from '#linux/connect-inside.ts';
 import { lockFileWhenFree } from '#linux/lock.ts';
 import { AttachQueue } from './attach-queue.ts';
 import { EngineCgroups } from './cgroups.ts';
@@ -28,7 +30,7 @@ import { readBootId, readHostFacts } from './host-facts.ts';
 import { Ledger } from './ledger.ts';
 import { EnginePaths } from './paths.ts';
 import type { ImageSource, SandboxNetworks } from './ports.ts';
-import { Preparation } from './preparation.ts';
+import { namespacesOf, Preparation } from './preparation.ts';
 import { type ContainerRecord, toContainer, toSandbox } from './records.ts';
 import { recover } from './recover.ts';
 import { OciRuntimes } from './runtime.ts';
@@ -227,6 +229,12 @@ export class LocalEngine implements Engine {
   }
 
   /** A container that is not started yet is attached at its start, before it writes anything. */
+  async dial(sandboxId: string, port: number): Promise<Duplex> {
+    const record = this.#ledger.sandbox(sandboxId);
+    if (record?.phase !== 'ready') throw new UmiakError('NotFound', `sandbox ${sandboxId} is not ready`);
+    return await connectInside(namespacesOf(record).network ?? '/proc/thread-self/ns/net', port);
+  }
+
   async attach(id: string, options: { stdin?: boolean } = {}): Promise<StreamSession> {
     return this.#streams.attach(id, options);
   }

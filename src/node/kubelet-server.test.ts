@@ -59,6 +59,7 @@ describe("the node's HTTPS API", () => {
       return exec(options);
     },
     attach: async () => ({ stdout: attached, resize: () => {}, close: () => void attachClosed++ }),
+    dial: () => Promise.reject(new UmiakError('ServiceUnavailable', 'nobody listens')),
     logs: (id, options = {}) => {
       asked.logs.push([id, options]);
       return log();
@@ -164,7 +165,7 @@ describe("the node's HTTPS API", () => {
       ['/containerLogs/shop/web/waits', 400, /^container "waits" in pod "web" is waiting to start: ContainerCreating$/],
       ['/containerLogs/shop/web/ended?previous=true', 400, /^previous terminated container "ended" in pod "web" not found$/],
       ['/containerLogs/shop/web/main?tailLines=x', 400, /^tailLines: "x"/],
-      ['/portForward/shop/web', 501, /^port-forward is not there yet/],
+      ['/portForward/shop/web', 400, /^Upgrade request required$/],
       ['/exec/shop/web/main?command=id', 400, /^Upgrade request required$/, 'POST'],
       ['/healthz', 405, /no DELETE/, 'DELETE'],
       ['/nothing', 404, /no \/nothing/],
@@ -254,7 +255,8 @@ describe("the node's HTTPS API", () => {
   });
 
   test('upgrades of what has none', async () => {
-    await assert.rejects(dial('/portForward/shop/web'), { reason: 'NotImplemented', message: /^port-forward is not there yet/ });
+    await assert.rejects(dial('/portForward/shop/web'), { reason: 'BadRequest', message: /SPDY\/3\.1\+portforward\.k8s\.io/ });
+    await assert.rejects(dial('/portForward/shop/gone'), { reason: 'NotFound' });
     await assert.rejects(dial('/containerLogs/shop/web/main'), { reason: 'NotFound' });
   });
 

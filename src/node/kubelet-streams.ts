@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isUmiakError, messageOf } from '#base/index.ts';
 import type { Container, Engine, StreamSession } from '#engine/engine.ts';
+import type { StreamType } from '#wire/spdy/channels.ts';
 import { type Channels, type StreamStatus, type TerminalSize, toExitStatus, toFailureStatus } from '#wire/websocket-channels.ts';
 import { isTrue } from './kubelet-logs.ts';
 
@@ -22,6 +23,19 @@ function readWanted(query: URLSearchParams): Wanted {
     boolean,
   ];
   return { stdin, stdout, stderr, tty };
+}
+
+/** The streams that a SPDY client opens for a session. */
+export function streamsOf(query: URLSearchParams): StreamType[] {
+  const { stdin, stdout, stderr, tty } = readWanted(query);
+  const wanted: [StreamType, boolean][] = [
+    ['error', true],
+    ['stdin', stdin],
+    ['stdout', stdout],
+    ['stderr', stderr],
+    ['resize', tty],
+  ];
+  return wanted.flatMap(([type, on]) => (on ? [type] : []));
 }
 
 /**

@@ -9,6 +9,9 @@ import { CHANNEL, ChannelMux, MAX_MESSAGE_BYTES } from './channel-mux.ts';
 export const CHANNEL_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const;
 export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number];
 
+/** The same session as streams of a SPDY connection. */
+export type SpdyProtocol = 'v4.channel.k8s.io (SPDY/3.1)';
+
 export interface TerminalSize {
   width: number;
   height: number;
@@ -26,7 +29,7 @@ export interface StreamStatus {
 
 /** One exec or attach session, the server's side. */
 export interface Channels {
-  protocol: ChannelProtocol;
+  protocol: ChannelProtocol | SpdyProtocol;
   /** Ends when the client says so (v5) or is gone. */
   stdin: Readable;
   stdout: Writable;
@@ -139,7 +142,8 @@ function toChannels(protocol: ChannelProtocol, mux: ChannelMux, sizes: Latest<Te
   };
 }
 
-function parseSize(payload: Buffer): TerminalSize | undefined {
+/** A size as clients write it; undefined for nonsense. */
+export function parseSize(payload: Buffer | string): TerminalSize | undefined {
   try {
     const { Width, Height } = JSON.parse(payload.toString()) as { Width?: unknown; Height?: unknown };
     const sides = [Width, Height].every(side => Number.isInteger(side) && (side as number) > 0 && (side as number) < 65_536);
@@ -150,7 +154,7 @@ function parseSize(payload: Buffer): TerminalSize | undefined {
 }
 
 /** Hands on the newest value to one reader at a time. */
-class Latest<T> implements AsyncIterable<T> {
+export class Latest<T> implements AsyncIterable<T> {
   #value: T | undefined;
   #ended = false;
   #wake: () => void = () => {};
