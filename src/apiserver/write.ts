@@ -16,11 +16,24 @@ export interface Write {
   readonly warnings: string[];
   /** For the audit log, under Kubernetes' keys; absent while nobody writes one. */
   readonly annotations?: Record<string, string> | undefined;
+  /** What admission is shown instead; absent: the object itself. */
+  readonly admittedAs?: AdmittedAs | undefined;
   object: KubeObject;
   readonly old: KubeObject | undefined;
   /** What else must hold when this is committed, and what is written with it. */
   readonly conditions: Condition[];
   readonly writes: StoreWrite[];
+}
+
+/** A subresource whose objects are not the objects that are written: a `Scale`, a `Binding`, an `Eviction`. */
+export interface AdmittedAs {
+  readonly operation?: Write['operation'];
+  readonly subresource: string;
+  readonly kind: { group: string; version: string; kind: string };
+  /** What stands for an object in the stored version. */
+  show(object: KubeObject): KubeObject;
+  /** Takes over into the object what admission made of it; absent: it can't be changed. */
+  take?(object: KubeObject, shown: KubeObject): void;
 }
 
 /** Looks at a write before it is committed: `mutate` may change the object, `validate` only refuse it. */

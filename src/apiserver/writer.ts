@@ -15,7 +15,7 @@ import { cacheKeyOf, fromStored, type Stored } from './resources.ts';
 import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
 import { StoredObject } from './stored-object.ts';
 import { prepareSubresource } from './subresources.ts';
-import type { AdmissionPlugin, Claims, Write } from './write.ts';
+import type { AdmissionPlugin, AdmittedAs, Claims, Write } from './write.ts';
 
 /** Whose write it is, to which object. */
 export interface Target {
@@ -31,6 +31,8 @@ export interface Target {
   warnings: string[];
   /** For the audit log; absent while nobody writes one. */
   annotations?: Record<string, string> | undefined;
+  /** What admission is shown instead of the object. */
+  admittedAs?: AdmittedAs;
 }
 
 export interface UpdateOptions {
@@ -168,7 +170,7 @@ export class Writer {
   }
 
   #begin(operation: Write['operation'], target: Target, object: KubeObject, old: KubeObject | undefined): Write {
-    const { served, namespace, subresource, identity, dryRun, warnings, annotations } = target;
+    const { served, namespace, subresource, identity, dryRun, warnings, annotations, admittedAs } = target;
     const name = object.metadata.name ?? target.name;
     return {
       operation,
@@ -180,6 +182,7 @@ export class Writer {
       dryRun,
       warnings,
       annotations,
+      admittedAs,
       object,
       old,
       conditions: [],

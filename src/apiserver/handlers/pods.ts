@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock.ts';
 import { toTime } from '#base/clock.ts';
+import type { KubeObject } from '#kinds/kind.ts';
 import { checkGvk } from '#kinds/schema.ts';
 import type { Binding, Eviction, Pod } from '#kinds/types.gen.ts';
 import { targetOf } from '../answer.ts';
@@ -8,15 +9,24 @@ import { toDeleteOptions } from '../delete-options.ts';
 import type { Context, Outcome, ResourceRoute } from '../request.ts';
 import type { Stored } from '../resources.ts';
 import { badRequest, conflict } from '../status.ts';
+import type { AdmittedAs } from '../write.ts';
 import type { Writer } from '../writer.ts';
 
 type Handler = (context: Context<ResourceRoute>) => Promise<Outcome>;
+
+const BINDING = { group: '', version: 'v1', kind: 'Binding' };
+const EVICTION = { group: 'policy', version: 'v1', kind: 'Eviction' };
+
+/** Admission sees what was posted to the subresource. */
+function inserted(subresource: string, kind: AdmittedAs['kind'], object: object): AdmittedAs {
+  return { operation: 'CREATE', subresource, kind, show: () => object as KubeObject };
+}
 
 /** `pods/x/binding` and `bindings`: gives a pod to a node, once. */
 export function bindingHandler(pods: Stored, writer: Writer, clock: Clock): Handler {
   return async context => {
     const { value, duplicates } = await readBodyValue(context);
-    const { object: binding } = checkGvk<Binding>({ group: '', version: 'v1', kind: 'Binding' }, value, {
+    const { object: binding } = checkGvk<Binding>(BINDING, value, {
       fieldValidation: fieldValidationOf(context.query),
       strictErrors: duplicates,
     });
@@ -26,7 +36,7 @@ export function bindingHandler(pods: Stored, writer: Writer, clock: Clock): Hand
     if (!node) throw badRequest('target.name: Required value');
     if (binding.target.kind && binding.target.kind !== 'Node')
       throw badRequest(`target.kind: Unsupported value: "${binding.target.kind}": supported values: "Node"`);
-    const target = { ...targetOf(context, pods), name, subresource: 'binding' };
+    const target = { ...targetOf(context, pods), name, subresource: 'binding', admittedAs: inserted('binding', BINDING, binding) };
     await writer.update(target, {
       change: current => {
         const pod = current as Pod;
@@ -57,13 +67,14 @@ function bind(pod: Pod, node: string, binding: Binding, now: string): void {
 export function evictionHandler(pods: Stored, writer: Writer): Handler {
   return async context => {
     const { value, duplicates } = await readBodyValue(context);
-    const { object: eviction } = checkGvk<Eviction>({ group: 'policy', version: 'v1', kind: 'Eviction' }, value, {
+    const { object: eviction } = checkGvk<Eviction>(EVICTION, value, {
       fieldValidation: fieldValidationOf(context.query),
       strictErrors: duplicates,
     });
     const { options, dryRun } = toDeleteOptions(eviction.deleteOptions ?? {}, false);
     const target = targetOf(context, pods);
-    await writer.delete({ ...target, dryRun: target.dryRun || dryRun, subresource: '' }, options);
+    const admittedAs = inserted('eviction', EVICTION, eviction);
+    await writer.delete({ ...target, dryRun: target.dryRun || dryRun, subresource: '', admittedAs }, options);
     return success(201);
   };
 }

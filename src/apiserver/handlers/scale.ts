@@ -12,6 +12,7 @@ import { applierOf } from '../patch/patch.ts';
 import type { Context, Outcome, ResourceRoute } from '../request.ts';
 import { cacheKeyOf, fromStored, type Stored } from '../resources.ts';
 import { badRequest, conflict, invalid, MODIFIED, notFound } from '../status.ts';
+import type { AdmittedAs } from '../write.ts';
 import type { Writer } from '../writer.ts';
 
 const SCALE = { group: 'autoscaling', version: 'v1', kind: 'Scale' };
@@ -30,7 +31,7 @@ export async function answerScale(context: Context<ResourceRoute>, served: Store
   if (isApply) return await applyToScale(context, served, writer);
   const change = verb === 'patch' ? await readPatch(context) : await readPut(context);
   const { object } = await writer.update(
-    { ...targetOf(context, served), subresource: '' },
+    { ...targetOf(context, served), subresource: '', admittedAs: asScale(served) },
     {
       change: current => {
         const before = toScale(served, current);
@@ -48,6 +49,16 @@ export async function answerScale(context: Context<ResourceRoute>, served: Store
   return shown(toScale(served, fromStored(served, object.object())));
 }
 
+/** Admission sees the `Scale`. */
+function asScale(served: Stored): AdmittedAs {
+  return {
+    subresource: 'scale',
+    kind: SCALE,
+    show: object => toScale(served, fromStored(served, object)) as unknown as KubeObject,
+    take: (object, shown) => served.storedKind.scale!.setSpecReplicas(object, (shown as unknown as Scale).spec?.replicas ?? 0),
+  };
+}
+
 function checkReplicas(replicas: number, name: string): void {
   if (replicas >= 0) return;
   const message = `Invalid value: ${replicas}: must be greater than or equal to 0`;
@@ -62,7 +73,7 @@ async function applyToScale(context: Context<ResourceRoute>, served: Stored, wri
   const force = isForced(context.query);
   const { config } = readConfiguration(await context.request.readBody(), context.query);
   const { object } = await writer.update(
-    { ...targetOf(context, served), subresource: '' },
+    { ...targetOf(context, served), subresource: '', admittedAs: asScale(served) },
     {
       change: (current, nowMs) => {
         applyScale({ served, manager, subresource: 'scale', now: toTime(nowMs), config, force }, current, toScale(served, current));

@@ -31,8 +31,12 @@ export interface AdmissionAttributes {
 
 /** A write in the webhooks' words. */
 export function attributesOf(write: Write): AdmissionAttributes {
-  const { operation, served, subresource, namespace, name, identity, dryRun, warnings, annotations } = write;
-  const shown = (of: Served, object: KubeObject | undefined) => (object ? withGvk(of.kind, fromStored(of, object)) : null);
+  const { served, namespace, name, identity, dryRun, warnings, annotations, admittedAs } = write;
+  const { operation, subresource } = { operation: write.operation, subresource: write.subresource, ...admittedAs };
+  const shown = (of: Served, object: KubeObject | undefined) => {
+    if (!object) return null;
+    return admittedAs ? admittedAs.show(object) : withGvk(of.kind, fromStored(of, object));
+  };
   return {
     operation,
     served,
@@ -43,6 +47,7 @@ export function attributesOf(write: Write): AdmissionAttributes {
     dryRun,
     warnings,
     annotations,
+    ...(admittedAs && { kind: admittedAs.kind }),
     object: of => (operation === 'DELETE' ? null : shown(of, write.object)),
     old: of => (operation === 'CREATE' ? null : shown(of, write.old)),
   };

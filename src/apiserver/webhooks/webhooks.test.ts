@@ -287,3 +287,36 @@ test('connections are kept', async () => {
   for (let i = 0; i < 20; i++) await cluster.call('POST', MAPS, map(`kept-${i}`));
   assert.ok(webhook.connections - before <= 1, `${webhook.connections - before} new connections`);
 });
+
+test('scale, binding and eviction are shown as what they are', async () => {
+  await cluster.call('POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } });
+  const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+  const sets = '/apis/apps/v1/namespaces/default/replicasets';
+  await cluster.call('POST', sets, { metadata: { name: 'r' }, spec: { replicas: 1, selector: { matchLabels: { a: 'b' } }, template } });
+  await cluster.call('POST', '/api/v1/namespaces/default/pods', { metadata: { name: 'p' }, spec: template.spec });
+
+  webhook.on('/scaled', () => patchOf({ op: 'replace', path: '/spec/replicas', value: 3 }));
+  webhook.on('/seen', ({ operation }) => ({ allowed: operation !== 'CREATE', status: { message: 'not now' } }));
+  await register('mutating', 'scaled', hook('/scaled', { rules: [rule(['*/scale'])] }));
+  await register('validating', 'seen', hook('/seen', { rules: [rule(['replicasets/scale', 'pods/binding', 'pods/eviction'])] }));
+  const scaled = await cluster.call('PATCH', `${sets}/r/scale`, { spec: { replicas: 9 } }, MERGE);
+  assert.equal(at(scaled.body, 'spec.replicas'), 3, scaled.text);
+  const { request } = webhook.requests.at(-1)!;
+  assert.deepEqual(
+    [request.kind, request.resource.resource, request.subResource, at(request.object, 'kind'), at(request.oldObject, 'spec.replicas')],
+    [{ group: 'autoscaling', version: 'v1', kind: 'Scale' }, 'replicasets', 'scale', 'Scale', 1],
+  );
+  const binding = await cluster.call('POST', '/api/v1/namespaces/default/pods/p/binding', {
+    metadata: { name: 'p' },
+    target: { name: 'n' },
+  });
+  assert.match(message(binding), /denied the request: not now/);
+  assert.equal(at(webhook.requests.at(-1)!.request.object, 'target.name'), 'n');
+  const eviction = await cluster.call('POST', '/api/v1/namespaces/default/pods/p/eviction', {
+    apiVersion: 'policy/v1',
+    kind: 'Eviction',
+    metadata: { name: 'p' },
+  });
+  assert.match(message(eviction), /denied the request: not now/);
+  assert.deepEqual(webhook.requests.at(-1)!.request.kind, { group: 'policy', version: 'v1', kind: 'Eviction' });
+});

@@ -5,7 +5,7 @@ import { checkObject } from '#kinds/schema.ts';
 import { applyJsonPatch } from '../patch/json-patch.ts';
 import { fromStored, type Resources, type Served } from '../resources.ts';
 import { invalid } from '../status.ts';
-import type { AdmissionPlugin, Write } from '../write.ts';
+import type { AdmissionPlugin, AdmittedAs, Write } from '../write.ts';
 import { type AdmissionAttributes, attributesOf } from './attributes.ts';
 import { Configurations } from './configurations.ts';
 import { Dispatcher, type Match } from './dispatcher.ts';
@@ -71,11 +71,7 @@ export class Webhooks implements Disposable {
     return (async () => {
       for (const match of matches) {
         const patch = await this.#dispatcher.ask(match, attributes);
-        if (patch?.length)
-          throw new UmiakError(
-            'InternalError',
-            `Internal error occurred: admission webhook "${match.hook.name}" attempted to modify the object, which is not supported for this operation`,
-          );
+        if (patch?.length) throw unsupported(match.hook.name);
       }
     })();
   }
@@ -113,6 +109,7 @@ export class Webhooks implements Disposable {
     const patch = await this.#dispatcher.ask(match, attributesOf(write));
     if (!patch?.length) return false;
     const { served, hook } = match;
+    if (write.admittedAs) return takeOver(write, write.admittedAs, hook.name, patch);
     const before = fromStored(served, write.object);
     const patched = readPatched(served, hook.name, structuredClone(before), patch);
     const { object, missing } = patched;
@@ -121,6 +118,19 @@ export class Webhooks implements Disposable {
     write.object = served.conversion ? served.conversion.toStored(object) : object;
     return true;
   }
+}
+
+/** Patches what stands for the object, and takes over what came of it. */
+function takeOver({ object }: Write, { show, take }: AdmittedAs, hook: string, patch: unknown[]): boolean {
+  if (!take) throw unsupported(hook);
+  const before = show(object);
+  take(object, applyJsonPatch(structuredClone(before), patch) as KubeObject);
+  return !jsonEqual(show(object), before);
+}
+
+function unsupported(hook: string): UmiakError {
+  const why = `admission webhook "${hook}" attempted to modify the object, which is not supported for this operation`;
+  return new UmiakError('InternalError', `Internal error occurred: ${why}`);
 }
 
 /** The object with the patch, as if a client had sent it. */
