@@ -219,6 +219,9 @@ test('cost is charged per call and for all calls, and nothing absorbs its end', 
 
 test('a text that is too long or too deep is refused', () => {
   assert.match(errorOf('1 + '.repeat(40_000)), /expression code point size exceeds limit/);
+  assert.match(errorOf(`${'1 + '.repeat(5_000)}1`), /recursion limit/);
+  assert.match(errorOf(`self${'.name'.repeat(5_000)}`), /Syntax error/);
+  assert.equal(errorOf(Array(200).fill('self.replicas > 1').join(' && ')), '');
   assert.match(errorOf('('.repeat(5_000)), /Syntax error/);
   assert.match(errorOf(`${'['.repeat(500)}1${']'.repeat(500)}`), /Syntax error/);
   assert.match(errorOf(`${'!'.repeat(60_000)}true`), /recursion limit|overload|Syntax error/);

@@ -42,6 +42,8 @@ export interface Scope {
 const TYPE_NAMES = new Map(
   ['bool', 'int', 'uint', 'double', 'string', 'bytes', 'list', 'map', 'type', 'null_type', 'optional_type'].map(name => [name, name]),
 );
+/** Operations within operations; also the longest chain `a + b + c`. */
+const MOST_DEPTH = 1_000;
 const BINARY = new Set(['==', '!=', '<', '<=', '>', '>=', '+', '-', '*', '/', '%']);
 
 /** Gives every part of an expression its type. @throws CompileError at the first part that has none */
@@ -50,6 +52,7 @@ export class Checker {
   readonly #parsed: Parsed;
   /** Root variables that the expression reads. */
   readonly roots = new Set<string>();
+  #depth = 0;
   /** Above zero inside `.format([…])`, whose list may mix types. */
   #mixing = 0;
   /** Local variables in use at once. */
@@ -61,6 +64,13 @@ export class Checker {
   }
 
   check(syntax: Syntax, scope: Scope | undefined): Node {
+    if (++this.#depth > MOST_DEPTH) throw new CompileError(`Syntax error: expression recursion limit exceeded: ${MOST_DEPTH}`, 0);
+    const node = this.#check(syntax, scope);
+    this.#depth--;
+    return node;
+  }
+
+  #check(syntax: Syntax, scope: Scope | undefined): Node {
     const at = this.#parsed.toSource(syntax.pos);
     switch (syntax.op) {
       case 'value':

@@ -26,8 +26,10 @@ export type CompileResult = { ok: true; program: Program } | { ok: false; error:
 export type EvaluateResult = { value: CelValue; error?: undefined } | { value?: undefined; error: string; isBudget: boolean };
 
 const CACHED_PROGRAMS = 4_096;
+const CACHED_CHARACTERS = 2_000_000;
 const cache = new Map<string, CompileResult>();
 const identities = new WeakMap<object, number>();
+let cachedCharacters = 0;
 let lastIdentity = 0;
 
 /** Checks and compiles an expression; the same text with the same types gives the same program while the cache holds it. */
@@ -41,7 +43,12 @@ export function compile(expression: string, options: CompileOptions): CompileRes
   }
   const result = compileNow(expression, options);
   cache.set(key, result);
-  if (cache.size > CACHED_PROGRAMS) cache.delete(cache.keys().next().value as string);
+  cachedCharacters += key.length;
+  for (const oldest of cache.keys()) {
+    if (cache.size <= CACHED_PROGRAMS && cachedCharacters <= CACHED_CHARACTERS) break;
+    cache.delete(oldest);
+    cachedCharacters -= oldest.length;
+  }
   return result;
 }
 
