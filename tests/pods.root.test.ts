@@ -627,6 +627,34 @@ describe('pods: what a manifest says is what runs', () => {
     });
   }
 
+  test('pods/proxy and services/proxy hand requests on', async () => {
+    const script = 'mkdir -p /www/dir; echo hello >/www/dir/index.html; httpd -f -p 8080 -h /www';
+    const ports = [{ name: 'web', containerPort: 8080 }];
+    await cluster.apply(JSON.stringify(pod('proxied', [shell(script, { ports, readinessProbe: exec('test -s /www/dir/index.html') })])));
+    const servicePorts = [{ name: 'front', port: 81, targetPort: 'web' }];
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'proxied' },
+      spec: { selector: { app: 'proxied' }, ports: servicePorts },
+    };
+    await cluster.apply(JSON.stringify(service));
+    await cluster.kubectl('wait', '--for=condition=Ready', 'pod/proxied', '--timeout=60s');
+    const get = (path: string) => cluster.tryKubectl('get', '--raw', `/api/v1/namespaces/default/${path}`);
+    for (const path of ['pods/proxied/proxy/dir/', 'pods/proxied:8080/proxy/dir/', 'pods/http:proxied:web/proxy/dir/index.html'])
+      assert.equal((await get(path)).stdout, 'hello\n', path);
+    await until('an endpoint', async () => (await get('services/proxied/proxy/dir/')).code === 0);
+    for (const path of ['services/proxied:81/proxy/dir/', 'services/http:proxied:front/proxy/dir/', 'services/proxied/proxy/dir'])
+      assert.equal((await get(path)).stdout, 'hello\n', path);
+    for (const [path, why] of [
+      ['pods/gone/proxy/', /pods "gone" not found/],
+      ['pods/proxied:9/proxy/', /error trying to reach service/],
+      ['services/proxied:9/proxy/', /no service port/],
+      ['services/a:b:c:d/proxy/', /invalid pod or service name/],
+    ] as const)
+      assert.match((await get(path)).stderr, why, path);
+  });
+
   test('an ephemeral container looks into the processes of a running one, and a resize reaches its control group', async () => {
     await cluster.apply(JSON.stringify(pod('looked-at', [shell(FOREVER, { resources: { limits: { memory: '64Mi', cpu: '100m' } } })])));
     await cluster.kubectl('wait', '--for=condition=Ready', 'pod/looked-at', '--timeout=60s');

@@ -4,7 +4,7 @@ import { messageOf } from '#base/errors.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import type { Transport } from '#client/transport.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
-import type { Pod } from '#kinds/types.gen.ts';
+import type { Pod, Service } from '#kinds/types.gen.ts';
 import type { Store } from '#store/store.ts';
 import { createAdmission } from './admission/index.ts';
 import { answerResource } from './answer.ts';
@@ -17,6 +17,7 @@ import { FlowControl, OBSERVED_FLOWS } from './flow-control/flow-control.ts';
 import { bindingHandler, evictionHandler } from './handlers/pods.ts';
 import { reviewHandlers } from './handlers/reviews.ts';
 import { tokenHandler } from './handlers/tokens.ts';
+import { HttpProxy } from './http-proxy.ts';
 import { HttpServer } from './http-server.ts';
 import type { Authenticator, Authorizer, Identity, RulesOf, TokenIssuer, TokenReviewer } from './identity.ts';
 import { createLocalTransport } from './local-transport.ts';
@@ -34,6 +35,8 @@ import { cacheKeyOf, Resources, ROOT } from './resources.ts';
 import { createServe } from './serve.ts';
 import { ServiceAddresses } from './service-addresses.ts';
 import { connectAdmission, Webhooks } from './webhooks/index.ts';
+import { serviceResolver } from './webhooks/service-endpoints.ts';
+import { WebhookCaller } from './webhooks/webhook-caller.ts';
 import { Writer } from './writer.ts';
 
 /** Who may do what: made from a view of the cluster's objects, which it follows. */
@@ -107,7 +110,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   };
 
   const resources = new Resources(options.kinds);
-  await restoreCustomResources(resources, store);
+  const conversions = new WebhookCaller(serviceResolver(resources));
+  await restoreCustomResources(resources, store, conversions);
   const cache = await ClusterCache.open({ store, root: ROOT, caches: resources.caches, onFailure });
   const cluster = createReader(resources);
   const security = options.security(cluster);
@@ -142,7 +146,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       }),
     ],
   });
-  const customResources = new CustomResources({ resources, cluster: cache, writer, clock, log: log.part('custom-resources') });
+  const customResources = new CustomResources({
+    resources,
+    cluster: cache,
+    writer,
+    caller: conversions,
+    clock,
+    log: log.part('custom-resources'),
+  });
   const onStatusFailure = (error: unknown) => log.warn('the status of an admission policy can not be written', { error });
   const policyStatuses = new PolicyStatuses({ resources, writer, onFailure: onStatusFailure });
   quotas.start(writer);
@@ -156,8 +167,15 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ['umiak_store_revision', 'The newest durable revision.', store.revision],
     ['umiak_store_compacted_revision', 'The oldest revision that can be read.', store.compactedRevision],
     ['process_resident_memory_bytes', 'Memory of this process.', process.memoryUsage.rss()],
+    ...flows.gauges(),
   ]);
   const health = [{ name: 'store', check: () => failure }];
+  const getPod = (namespace: string, name: string) => pods.cache.get(cacheKeyOf(namespace, name))?.object<Pod>();
+  const httpProxy = new HttpProxy({
+    getPod,
+    getService: (namespace, name) => services.cache.get(cacheKeyOf(namespace, name))?.object<Service>(),
+    resolveService: serviceResolver(resources),
+  });
   const handlers = collectHandlers();
 
   const handle = createPipeline({
@@ -174,7 +192,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const http = new HttpServer({ tls: options.tls, ...createServe({ handle, clock, log, metrics }) });
 
   function collectHandlers(): Map<string, (context: Context<ResourceRoute>) => Promise<Outcome>> {
-    const getPod = (namespace: string, name: string) => pods.cache.get(cacheKeyOf(namespace, name))?.object<Pod>();
     const bind = bindingHandler(pods, writer, clock);
     return new Map([
       ['pods/binding', bind],
@@ -183,7 +200,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       ...(security.issueToken ? [['serviceaccounts/token', tokenHandler(resources, security.issueToken)] as const] : []),
       ...reviewHandlers(security),
       ...connectAdmission(
-        nodeConnector ? createNodeProxy({ connector: nodeConnector, getPod, authorize: security.authorize }) : [],
+        [
+          ...httpProxy.handlers(),
+          ...(nodeConnector ? createNodeProxy({ connector: nodeConnector, getPod, authorize: security.authorize }) : []),
+        ],
         attributes => {
           const judged = policies.admit(attributes);
           return judged ? judged.then(() => webhooks.admit(attributes)) : webhooks.admit(attributes);
@@ -207,6 +227,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async [Symbol.asyncDispose]() {
       await http[Symbol.asyncDispose]();
       await customResources[Symbol.asyncDispose]();
+      conversions[Symbol.dispose]();
+      httpProxy[Symbol.dispose]();
       sweeper[Symbol.dispose]();
       quotas[Symbol.dispose]();
       await policyStatuses[Symbol.asyncDispose]();

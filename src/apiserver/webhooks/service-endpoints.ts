@@ -7,8 +7,8 @@ export interface Address {
   port: number;
 }
 
-/** Finds an address for a Service's port. @throws Error in the words of upstream's resolver */
-export type ServiceResolver = (namespace: string, name: string, port: number) => Address;
+/** Finds an address for a Service's port: by number, by name, or its only one for ''. @throws Error in the words of upstream's resolver */
+export type ServiceResolver = (namespace: string, name: string, port: number | string) => Address;
 
 /** Takes a ready endpoint of the Service, at random; a Service without any that has a cluster address is tried there. */
 export function serviceResolver(resources: Resources, random: () => number = Math.random): ServiceResolver {
@@ -18,9 +18,10 @@ export function serviceResolver(resources: Resources, random: () => number = Mat
     const service = services.cache.get(cacheKeyOf(namespace, name))?.object<Service>();
     if (!service) throw new Error(`service "${name}" not found`);
     const { spec } = service;
-    if (spec.type === 'ExternalName') return { host: spec.externalName ?? '', port };
-    const wanted = spec.ports?.find(each => each.port === port);
-    if (!wanted) throw new Error(`no service port ${port} found for service "${name}"`);
+    if (spec.type === 'ExternalName') return { host: spec.externalName ?? '', port: Number(port) || 80 };
+    const ports = spec.ports ?? [];
+    const wanted = port === '' && ports.length === 1 ? ports[0] : ports.find(each => each.port === Number(port) || each.name === port);
+    if (!wanted) throw new Error(`no service port ${JSON.stringify(port)} found for service "${name}"`);
     const found: Address[] = [];
     for (const stored of slices.cache.now.range(`${namespace}/`, `${namespace}0`)) {
       if (stored.projection.labels?.['kubernetes.io/service-name'] !== name) continue;
