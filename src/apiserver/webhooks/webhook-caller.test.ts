@@ -7,7 +7,7 @@ import { toTarget, WebhookCaller } from './webhook-caller.ts';
 test("a Service's certificate is verified for its name in the cluster, wherever its endpoint is", async () => {
   await using webhook = await startTestWebhook();
   webhook.on('/x', () => ({ allowed: true }));
-  const asked: [string, string, number][] = [];
+  const asked: [string, string, number | string][] = [];
   using caller = new WebhookCaller((...service) => {
     asked.push(service);
     return { host: '127.0.0.1', port: webhook.port };
