@@ -344,6 +344,10 @@ test('status and spec are written apart, and generation counts the spec', async 
   })) as object;
   assert.equal(at(made, 'metadata.generation'), 1);
   assert.equal(at(made, 'status.replicas'), undefined);
+  const add = [{ op: 'add', path: '/status/replicas', value: 2 }];
+  const added = await cluster.call('PATCH', `${path}/d/status`, add, { 'content-type': 'application/json-patch+json' });
+  assert.equal(at(added.body, 'status.replicas'), 2, added.text);
+  Object.assign(at(made, 'metadata') as object, at(added.body, 'metadata'));
   const withStatus = (
     await cluster.call('PUT', `${path}/d/status`, {
       ...made,

@@ -3,6 +3,7 @@ import type { KubeObject } from '#kinds/kind.ts';
 import { APPLY, applyOf } from '../apply/apply-patch.ts';
 import { mediaTypeOf, parseBody } from '../body.ts';
 import { type Decoded, toObject } from '../decode.ts';
+import { hasStatusSubresource } from '../object-metadata.ts';
 import type { Context, ResourceRoute } from '../request.ts';
 import type { Stored } from '../resources.ts';
 import { badRequest } from '../status.ts';
@@ -20,12 +21,16 @@ export async function patchOf(context: Context<ResourceRoute>, served: Stored): 
   if (type === STRATEGIC && served.kind.check) throw unsupportedPatch('application/json-patch+json, application/merge-patch+json');
   const bytes = await request.readBody();
   const apply = applierOf(type, served.kind.type, bytes);
+  // Upstream's objects show a status even when it is empty, and patches are written for that.
+  const showsStatus = type === JSON_PATCH && !served.storedKind.openApi && hasStatusSubresource(served);
   let warned = false;
   const change = (current: KubeObject): Decoded => {
     const before = context.warnings.length;
     const revision = current.metadata.resourceVersion;
     const { managedFields } = current.metadata;
-    const patched = apply(current) as KubeObject;
+    if (showsStatus) (current as { status?: unknown }).status ??= {};
+    const patched = apply(current) as KubeObject & { status?: object };
+    if (showsStatus && patched?.status && Object.keys(patched.status).length === 0) delete patched.status;
     // Ours, and large: checked only when the patch brings others.
     const isKept = managedFields !== undefined && patched?.metadata?.managedFields === managedFields;
     if (isKept) delete patched.metadata.managedFields;
@@ -44,7 +49,7 @@ export async function patchOf(context: Context<ResourceRoute>, served: Stored): 
 /** What applies the patch in `bytes` to an object of the schema type `schemaType`. It may change what it is given. @throws `BadRequest`, `UnsupportedMediaType` */
 export function applierOf(type: string, schemaType: string, bytes: Buffer): (current: unknown) => unknown {
   switch (type) {
-    case 'application/json-patch+json':
+    case JSON_PATCH:
       return current => applyJsonPatch(current, parseBody(bytes, 'json'));
     case 'application/merge-patch+json': {
       objectIn(bytes);
@@ -59,6 +64,7 @@ export function applierOf(type: string, schemaType: string, bytes: Buffer): (cur
   }
 }
 
+const JSON_PATCH = 'application/json-patch+json';
 const STRATEGIC = 'application/strategic-merge-patch+json';
 
 function unsupportedPatch(accepted: string): UmiakError {
