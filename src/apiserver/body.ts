@@ -1,12 +1,11 @@
 import { parseDocument } from 'yaml';
 import { messageOf, UmiakError } from '#base/errors.ts';
+import { checkDepth, MOST_DEPTH, parseJson } from './json-text.ts';
 import { parseProtobuf } from './protobuf/envelope.ts';
 import { badRequest } from './status.ts';
 
 /** The largest body that is read: upstream's limit. */
 export const MOST_BODY_BYTES = 3 << 20;
-/** Nesting beyond this is nobody's object, and a danger to everything recursive. */
-const MOST_DEPTH = 500;
 /** YAML aliases may not blow a small text up to more than this. */
 const MOST_ALIASES = 100;
 
@@ -34,13 +33,7 @@ export function mediaTypeOf(contentType: string | undefined): string {
 export function parseBody(bytes: Buffer, type: BodyType): unknown {
   if (type === 'yaml') return parseYaml(bytes);
   if (type === 'protobuf') return parseProtobuf(bytes);
-  if (bytes.length === 0) throw badRequest('the request needs a body');
-  checkDepth(bytes);
-  try {
-    return JSON.parse(bytes.toString());
-  } catch (error) {
-    throw badRequest(`couldn't parse the body as JSON: ${messageOf(error)}`);
-  }
+  return parseJson(bytes);
 }
 
 function parseYaml(bytes: Buffer): unknown {
@@ -61,31 +54,6 @@ function parseYaml(bytes: Buffer): unknown {
   } catch (error) {
     throw badRequest(`couldn't parse the body as YAML: ${messageOf(error).split('\n', 1)[0]}`);
   }
-}
-
-/** Counts brackets outside strings. A body that has few of them can't be deep. */
-function checkDepth(bytes: Buffer): void {
-  if (!hasMoreThan(MOST_DEPTH, bytes)) return;
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i];
-    if (inString) {
-      if (byte === 0x5c) i++;
-      else if (byte === 0x22) inString = false;
-    } else if (byte === 0x22) inString = true;
-    else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > MOST_DEPTH) throw badRequest(`the body is nested more than ${MOST_DEPTH} levels deep`);
-    } else if (byte === 0x7d || byte === 0x5d) depth--;
-  }
-}
-
-function hasMoreThan(most: number, bytes: Buffer): boolean {
-  let count = 0;
-  for (const bracket of [0x7b, 0x5b]) {
-    for (let at = bytes.indexOf(bracket); at >= 0; at = bytes.indexOf(bracket, at + 1)) if (++count > most) return true;
-  }
-  return false;
 }
 
 /** YAML nests by indentation too (also `- - - -`): no line may begin deeper than the bound. */

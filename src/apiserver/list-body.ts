@@ -1,6 +1,6 @@
 import { envelopeOf, fieldHead, protobufPlanOf, TAIL, toMessage } from './protobuf/envelope.ts';
-import { listMetadata, shownObject } from './render.ts';
 import type { Context, ListOutcome } from './request.ts';
+import { listMetadata, shownObject } from './shown.ts';
 import { inSlices } from './slices.ts';
 import type { StoredObject } from './stored-object.ts';
 import { messageOf } from './stored-protobuf.ts';

@@ -3,9 +3,10 @@ import { UmiakError } from '#base/errors.ts';
 import { fromStatus } from '#client/status-error.ts';
 import type { WatchFrame as ClientFrame, Transport, TransportRequest, TransportResponse } from '#client/transport.ts';
 import type { Identity } from './identity.ts';
-import { shownObject, toValue } from './render.ts';
+import { toValue } from './render.ts';
 import type { ApiRequest, Context, Outcome } from './request.ts';
 import type { Served } from './resources.ts';
+import { shownObject } from './shown.ts';
 import { toStatus } from './status.ts';
 import { Watch, type WatchFrame, type WatchSink } from './watch.ts';
 

@@ -42,9 +42,10 @@ for (const [header, offer, form] of [
     const { encoding, as, contentType } = negotiate(header, offer);
     assert.equal(`${encoding} ${as} ${contentType}`, form);
   });
-test('custom resources have no protobuf form, streams none in YAML', () => {
+test('custom resources have no protobuf form, streams none in YAML, reviews no rows', () => {
   assert.throws(() => negotiate('application/vnd.kubernetes.protobuf', { isCustom: true }), { reason: 'NotAcceptable' });
   assert.throws(() => negotiate('application/yaml', { isStream: true }), { reason: 'NotAcceptable' });
+  assert.throws(() => negotiate('application/json;as=Table;v=v1;g=meta.k8s.io', { isBare: true }), { reason: 'NotAcceptable' });
 });
 test('a refusal has the form that was asked for, or JSON', () => {
   const forms: [string | undefined, string][] = [

@@ -15,6 +15,8 @@ export interface Offer {
   isStream?: boolean;
   /** Paths that have one form and give it to whoever asks: health, metrics, proxied answers. */
   isFixed?: boolean;
+  /** Reviews and the like are neither rows nor have they metadata. */
+  isBare?: boolean;
 }
 
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
@@ -28,13 +30,19 @@ const remembered = new Map<string, Media | undefined>();
 /** What a route has to offer. */
 export function offerOf(route: Route): Offer {
   if (route.type === 'path') return { isFixed: !/^\/apis?(\/|$)/.test(route.path) };
-  return { isCustom: route.served.kind.openApi !== undefined, isStream: route.verb === 'watch', isFixed: CONNECTED.has(route.subresource) };
+  const { served, verb, subresource } = route;
+  return {
+    isCustom: served.kind.openApi !== undefined,
+    isStream: verb === 'watch',
+    isFixed: CONNECTED.has(subresource),
+    isBare: !served.resource.verbs.includes('list'),
+  };
 }
 
 /** Chooses the best form of the `Accept` header that can be had. @throws `NotAcceptable` */
 export function negotiate(accept: string | undefined, offer: Offer = {}): Media {
   if (!accept) return PLAIN;
-  const key = `${offer.isCustom ? 'c' : ''}${offer.isStream ? 's' : ''} ${accept}`;
+  const key = `${offer.isCustom ? 'c' : ''}${offer.isStream ? 's' : ''}${offer.isBare ? 'b' : ''} ${accept}`;
   if (!remembered.has(key)) {
     if (remembered.size > 500) remembered.clear();
     remembered.set(key, choose(accept, offer));
@@ -68,7 +76,7 @@ function choose(accept: string, offer: Offer): Media | undefined {
   return undefined;
 }
 
-function mediaFor(type: string, parameters: Map<string, string | undefined>, { isCustom, isStream }: Offer): Media | undefined {
+function mediaFor(type: string, parameters: Map<string, string | undefined>, { isCustom, isStream, isBare }: Offer): Media | undefined {
   const plain = encodingFor(type);
   if (!plain || (isStream && plain.encoding === 'yaml')) return undefined;
   const as = parameters.get('as');
@@ -80,7 +88,7 @@ function mediaFor(type: string, parameters: Map<string, string | undefined>, { i
     return group === 'apidiscovery.k8s.io' && version === 'v2' && encoding !== 'yaml'
       ? { encoding, as: 'discovery', contentType: plain.contentType + AGGREGATED }
       : undefined;
-  if (group !== 'meta.k8s.io' || version !== 'v1' || (as === 'Table' && encoding === 'protobuf')) return undefined;
+  if (isBare || group !== 'meta.k8s.io' || version !== 'v1' || (as === 'Table' && encoding === 'protobuf')) return undefined;
   if (as === 'Table') return { encoding, as: 'table', contentType };
   return as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList' ? { encoding, as: 'partial', contentType } : undefined;
 }

@@ -2,9 +2,9 @@ import { stringify } from 'yaml';
 import type { KubeObject } from '#kinds/kind.ts';
 import { listBody } from './list-body.ts';
 import { toProtobuf } from './protobuf/envelope.ts';
-import type { Context, ListOutcome, Outcome } from './request.ts';
-import { fromStored, type Served } from './resources.ts';
-import type { StoredObject } from './stored-object.ts';
+import type { Context, Outcome } from './request.ts';
+import type { Served } from './resources.ts';
+import { listMetadata, shownObject } from './shown.ts';
 import { protobufOf } from './stored-protobuf.ts';
 import { toPartial, toTable } from './table.ts';
 
@@ -71,20 +71,4 @@ export function toValue(
   if (as === 'table')
     return { ...toTable(served, [object], includeObject, nowMs), metadata: { resourceVersion: object.metadata.resourceVersion } };
   return as === 'partial' ? toPartial(object) : object;
-}
-
-/** The object in the served version; without a resourceVersion when it was never stored. */
-export function shownObject(served: Served, stored: StoredObject): KubeObject {
-  const object = fromStored(served, stored.object());
-  if (stored.revision === 0) Reflect.deleteProperty(object.metadata, 'resourceVersion');
-  return object;
-}
-
-/** A list's own metadata. */
-export function listMetadata({ revision, continueToken, remaining }: ListOutcome): object {
-  return {
-    resourceVersion: String(revision),
-    ...(continueToken !== undefined && { continue: continueToken }),
-    ...(remaining !== undefined && { remainingItemCount: remaining }),
-  };
 }

@@ -1,7 +1,7 @@
 import { envelopeOf, protobufPlanOf, TAIL, toMessage } from './protobuf/envelope.ts';
 import { wrapMessage } from './protobuf/watch-event.ts';
-import { shownObject } from './render.ts';
 import type { Served } from './resources.ts';
+import { shownObject } from './shown.ts';
 import type { StoredObject } from './stored-object.ts';
 
 /** A stored object's protobuf message in the served version, made once. Its kind has one. */

@@ -1,9 +1,9 @@
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Reply } from './http-messages.ts';
 import { toWatchFrame } from './protobuf/watch-event.ts';
-import { shownObject } from './render.ts';
 import type { Context } from './request.ts';
 import type { Served } from './resources.ts';
+import { shownObject } from './shown.ts';
 import type { StoredObject } from './stored-object.ts';
 import { watchFrameOf } from './stored-protobuf.ts';
 import { toPartial, toTable } from './table.ts';

@@ -2,7 +2,7 @@ import { UmiakError } from '#base/errors.ts';
 import { typeNameOf } from '#kinds/schema-data.ts';
 import { ProtobufReader } from '#wire/protobuf-reader.ts';
 import { ProtobufWriter } from '#wire/protobuf-writer.ts';
-import { parseBody } from '../body.ts';
+import { parseJson } from '../json-text.ts';
 import { readMessage } from './decode.ts';
 import { writeMessage } from './encode.ts';
 import { type MessagePlan, messagePlan } from './plan.ts';
@@ -26,7 +26,7 @@ export function parseProtobuf(bytes: Buffer): unknown {
   const envelope = readMessage(new ProtobufReader(bytes, 4), messagePlan(UNKNOWN)!, 0) as Unknown;
   const { apiVersion = '', kind = '' } = envelope.typeMeta ?? {};
   const raw = Buffer.from(envelope.raw ?? '', 'base64');
-  if (envelope.contentType?.startsWith('application/json')) return parseBody(raw, 'json');
+  if (envelope.contentType?.startsWith('application/json')) return parseJson(raw);
   const plan = protobufPlanOf(apiVersion, kind);
   if (!plan) throw new UmiakError('UnsupportedMediaType', `${apiVersion} ${kind} has no protobuf form here; send it as application/json`);
   return { apiVersion, kind, ...(readMessage(new ProtobufReader(raw), plan, 0) as object) };

@@ -1,7 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import type { ProtobufReader } from '#wire/protobuf-reader.ts';
 import type { ProtobufWriter } from '#wire/protobuf-writer.ts';
-import { parseBody } from '../body.ts';
+import { parseJson } from '../json-text.ts';
 import { readMessage } from './decode.ts';
 import { writeMessage } from './encode.ts';
 import { messagePlan } from './plan.ts';
@@ -150,7 +150,7 @@ function jsonForm(empty: unknown): Form {
         if (reader.number === 1) bytes = reader.bytes();
         else reader.skip();
       }
-      return bytes?.length ? parseBody(bytes, 'json') : empty;
+      return bytes?.length ? parseJson(bytes) : empty;
     },
   };
 }
