@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
+import { WebSocket } from 'ws';
 import { ManualClock } from '#base/clock.ts';
 import type { Pod } from '#kinds/types.gen.ts';
 import { ClusterPki } from '#pki/cluster-pki.ts';
@@ -191,6 +192,24 @@ test('who stops reading logs stops the node, and leaves nothing behind', async (
   await once(response, 'readable');
   response.destroy();
   await over.promise;
+});
+
+test('a log comes in messages to who asks by WebSocket', async () => {
+  serveLogs = (_request, response) => void response.write('one ', () => response.end('two'));
+  for (const [protocol, decode] of [
+    ['binary.k8s.io', String],
+    ['base64.binary.k8s.io', (text: unknown) => Buffer.from(String(text), 'base64').toString()],
+  ] as const) {
+    const socket = new WebSocket(`wss://127.0.0.1:${port}/pods/x/log`, [protocol], { ca: pki.authority.certificate });
+    let seen = '';
+    socket.on('message', (data, isBinary) => {
+      assert.equal(isBinary, protocol === 'binary.k8s.io');
+      seen += decode(data);
+    });
+    await once(socket, 'close');
+    assert.deepEqual([seen, socket.protocol], ['one two', protocol]);
+  }
+  await untilNodeIdle();
 });
 
 test('a node that breaks off breaks the answer, too', async () => {

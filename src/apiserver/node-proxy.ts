@@ -5,6 +5,8 @@ import { UmiakError } from '#base/errors.ts';
 import type { Pod } from '#kinds/types.gen.ts';
 import { splice } from '#wire/splice.ts';
 import { responseHead } from '#wire/upgrade.ts';
+import { sendInWebSocket } from '#wire/websocket-reader.ts';
+import { parseProxyName } from './http-proxy-plan.ts';
 import type { Attributes, Authorizer, Identity } from './identity.ts';
 import type { NodeConnector } from './node-connector.ts';
 import { type NodeCall, planAttach, planExec, planLogs, planPortForward } from './node-proxy-plan.ts';
@@ -69,7 +71,13 @@ export function createNodeProxy({ connector, getPod, authorize }: NodeProxyOptio
   };
 
   return new Map<string, NodeProxyHandler>([
-    ['pods/log', async context => await openLogs(connector, planLogs(podOf(context), context.query), context.request.signal)],
+    [
+      'pods/log',
+      async context => {
+        const logs = await openLogs(connector, planLogs(podOf(context), context.query), context.request.signal);
+        return context.request.headers.upgrade?.toLowerCase() === 'websocket' ? toMessages(context.request.headers, logs.body) : logs;
+      },
+    ],
     ['pods/exec', session(planExec)],
     ['pods/attach', session(planAttach)],
     ['pods/portforward', session(planPortForward)],
@@ -82,6 +90,15 @@ async function openLogs(connector: NodeConnector, call: NodeCall | undefined, si
   const { status, body } = await connector.request(call.node, { method: 'GET', path: call.path, signal });
   if (status !== 200) throw await refusalOf(status, body, call);
   return { type: 'stream', status, headers: { 'content-type': 'text/plain' }, body: body as Readable };
+}
+
+/** A log for a client that reads by WebSocket. */
+function toMessages(headers: IncomingHttpHeaders, body: Readable): UpgradeOutcome {
+  return {
+    type: 'upgrade',
+    accept: (socket, head) => sendInWebSocket(headers, socket, head, body),
+    abandon: () => body.destroy(),
+  };
 }
 
 async function openSession(connector: NodeConnector, call: NodeCall, request: NodeProxyContext['request']): Promise<UpgradeOutcome> {
@@ -110,7 +127,9 @@ async function passRequest(connector: NodeConnector, { request, query, route }: 
   if (request.headers.upgrade) throw new UmiakError('NotImplemented', 'upgrades through nodes/proxy are not implemented yet');
   const search = query.size ? `?${query}` : '';
   const sent = await request.readBody();
-  const { status, headers, body } = await connector.request(route.name, {
+  // The port may be named, as upstream's clients do; a node has but one that is asked this way.
+  const { name } = parseProxyName(route.name);
+  const { status, headers, body } = await connector.request(name, {
     method: request.method,
     path: `/${route.rest}${search}`,
     headers: request.headers['content-type'] ? { 'content-type': request.headers['content-type'] } : {},

@@ -21,7 +21,7 @@ const TAG_BYTES = 16;
 
 /** Values under a prefix encrypted with AES-256-GCM; for `TransformerConfig`. */
 export function aesGcm(options: AesGcmOptions): TransformerModule {
-  return { module: import.meta.url, options };
+  return { module: new URL('./aes-gcm.ts', import.meta.url).href, options };
 }
 
 /**

@@ -51,7 +51,8 @@ test('chooses the best protocol both speak', () => {
   const cases: [string | undefined, string | undefined][] = [
     ['v4.channel.k8s.io, v5.channel.k8s.io', 'v5.channel.k8s.io'],
     ['v4.channel.k8s.io', 'v4.channel.k8s.io'],
-    ['channel.k8s.io,base64.channel.k8s.io', undefined],
+    ['channel.k8s.io,base64.channel.k8s.io', 'channel.k8s.io'],
+    ['base64.channel.k8s.io', undefined],
     [undefined, undefined],
   ];
   for (const [offered, chosen] of cases) assert.equal(chooseProtocol(offered), chosen);
@@ -86,6 +87,22 @@ test('v4 has no end of input, only the end of the connection', async () => {
   client.close();
   assert.equal(await ended.promise, 'v4.channel.k8s.io abc');
   assert.equal(await client.status, undefined);
+});
+
+test('the oldest protocol tells of success by the end alone, of failure in words', async () => {
+  const messages = async (exitCode: number) => {
+    session = async ({ stdout, sendStatus }) => {
+      stdout.write('out');
+      await sendStatus(toExitStatus(exitCode));
+    };
+    const socket = new WebSocket(url.replace('http', 'ws'), ['channel.k8s.io']);
+    const seen: string[] = [];
+    socket.on('message', (data: Buffer) => data.length > 1 && seen.push(`${data[0]} ${data.subarray(1)}`));
+    await once(socket, 'close');
+    return seen;
+  };
+  assert.deepEqual(await messages(0), ['1 out']);
+  assert.match((await messages(3)).join(), /^1 out,3 command terminated with non-zero exit code/);
 });
 
 test('terminal sizes arrive, the latest wins, nonsense is ignored', async () => {

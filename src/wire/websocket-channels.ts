@@ -5,8 +5,8 @@ import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { CHANNEL, ChannelMux, MAX_MESSAGE_BYTES } from './channel-mux.ts';
 
-/** Spoken here, best first. */
-export const CHANNEL_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const;
+/** Spoken here, best first. The oldest has no status: what fails is told in words, an exit code not at all. */
+export const CHANNEL_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'channel.k8s.io'] as const;
 export type ChannelProtocol = (typeof CHANNEL_PROTOCOLS)[number];
 
 /** The same session as streams of a SPDY connection. */
@@ -136,7 +136,8 @@ function toChannels(protocol: ChannelProtocol, mux: ChannelMux, sizes: Latest<Te
       const open = [stdout, stderr].filter(stream => !stream.destroyed);
       const ended = open.map(stream => new Promise<void>(resolve => void stream.end(() => resolve())));
       await Promise.race([Promise.all(ended), mux.closed]);
-      await mux.send(CHANNEL.error, JSON.stringify(status)).catch(() => {});
+      const told = protocol === 'channel.k8s.io' ? (status.status === 'Success' ? '' : (status.message ?? '')) : JSON.stringify(status);
+      if (told) await mux.send(CHANNEL.error, told).catch(() => {});
       mux.close();
     },
   };
