@@ -1,11 +1,13 @@
+import type { FieldCause } from '#base/errors.ts';
 import { containerImages, containerNames, orNone, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import { ageOf } from './duration.ts';
-import { validateJobSpec } from './job.ts';
+import { validateJobSpec } from './job-validation.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
+import { isTimeZone, parseSchedule } from './schedule.ts';
 import type * as types from './types.gen.ts';
-import { checkDnsSubdomain, invalid, required, validateEnum, validateNonNegative } from './validation.ts';
+import { checkDnsSubdomain, invalid, notSupported, required, validateEnum, validateNonNegative } from './validation.ts';
 
 /** Upstream adds eleven characters to a CronJob's name for its Jobs. */
 const CRON_JOB_NAME = 52;
@@ -20,14 +22,11 @@ export const CronJob: Kind<types.CronJob> = defineKind<types.CronJob>('batch/v1/
     defaultPodSpec(spec.jobTemplate.spec.template.spec);
   },
   validate: ({ spec }) => [
-    ...(spec.schedule
-      ? isSchedule(spec.schedule)
-        ? []
-        : [invalid('spec.schedule', spec.schedule, 'expected exactly 5 fields')]
-      : [required('spec.schedule')]),
+    ...validateSchedule(spec.schedule),
+    ...validateTimeZone(spec.timeZone),
     ...validateEnum(spec.concurrencyPolicy, ['Allow', 'Forbid', 'Replace'], 'spec.concurrencyPolicy', true),
     ...validateNonNegative(spec, ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit'], 'spec'),
-    ...validateJobSpec(spec.jobTemplate.spec, 'spec.jobTemplate.spec'),
+    ...validateTemplate(spec.jobTemplate.spec, 'spec.jobTemplate.spec'),
   ],
   cells: {
     Schedule: ({ spec }) => spec.schedule,
@@ -42,7 +41,26 @@ export const CronJob: Kind<types.CronJob> = defineKind<types.CronJob>('batch/v1/
 });
 export type CronJob = types.CronJob;
 
-function isSchedule(text: string): boolean {
-  const fields = text.replace(/^(?:TZ|CRON_TZ)=\S+\s+/, '').trim();
-  return /^@(?:yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)$/.test(fields) || fields.split(/\s+/).length === 5;
+function validateSchedule(schedule: string): FieldCause[] {
+  if (!schedule) return [required('spec.schedule')];
+  if (/TZ/.test(schedule)) return [invalid('spec.schedule', schedule, 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead')];
+  const { problem } = parseSchedule(schedule);
+  return problem ? [invalid('spec.schedule', schedule, problem)] : [];
+}
+
+function validateTimeZone(timeZone: string | undefined): FieldCause[] {
+  if (timeZone === undefined) return [];
+  const wrong = (why: string) => [invalid('spec.timeZone', timeZone, why)];
+  if (timeZone === '') return wrong('timeZone must be nil or non-empty string');
+  if (timeZone.toLowerCase() === 'local')
+    return wrong('timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones');
+  return isTimeZone(timeZone) ? [] : wrong(`unknown time zone ${timeZone}`);
+}
+
+/** The Jobs' selectors are the server's. */
+function validateTemplate(spec: types.JobSpec, path: string): FieldCause[] {
+  const causes = validateJobSpec(spec, path);
+  if (spec.selector) causes.push(invalid(`${path}.selector`, spec.selector, '`selector` will be auto-generated'));
+  if (spec.manualSelector) causes.push(notSupported(`${path}.manualSelector`, true, ['nil', 'false']));
+  return causes;
 }

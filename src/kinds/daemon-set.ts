@@ -1,11 +1,26 @@
+import type { FieldCause } from '#base/errors.ts';
 import { containerImages, containerNames, labelsText, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
-import { validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
-import { validateSelectorOfTemplate } from './workload.ts';
+import { invalid, jsonEqual, required, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
+import { isZero, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
+
+/** How often the template has changed: a word of former versions that tools still read. */
+const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation';
+const STATUS_COUNTS = [
+  'currentNumberScheduled',
+  'numberMisscheduled',
+  'desiredNumberScheduled',
+  'numberReady',
+  'observedGeneration',
+  'updatedNumberScheduled',
+  'numberAvailable',
+  'numberUnavailable',
+  'collisionCount',
+] as const;
 
 /** One pod on every node that fits. */
 export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('apps/v1/DaemonSet', {
@@ -20,14 +35,23 @@ export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('app
     }
     defaultPodSpec(spec.template.spec);
   },
+  prepareForCreate({ metadata }) {
+    metadata.annotations = { ...metadata.annotations, [TEMPLATE_GENERATION]: '1' };
+  },
+  prepareForUpdate({ metadata, spec }, old) {
+    const before = Number(old.metadata.annotations?.[TEMPLATE_GENERATION] ?? 0) || 0;
+    const generation = jsonEqual(spec.template, old.spec.template) ? before : before + 1;
+    if (generation > 0) metadata.annotations = { ...metadata.annotations, [TEMPLATE_GENERATION]: String(generation) };
+  },
   validate: ({ spec }) => [
-    ...validateSelectorOfTemplate(spec.selector, spec.template),
+    ...validateSelectorOfTemplate(spec.selector, spec.template, 'spec', 'daemonset'),
     ...validatePodTemplate(spec.template, 'spec.template'),
-    ...validateEnum(spec.template.spec.restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'),
+    ...validateEndlessPod(spec.template.spec, 'spec.template.spec', 'DaemonSet'),
     ...validateNonNegative(spec, ['minReadySeconds', 'revisionHistoryLimit'], 'spec'),
-    ...validateEnum(spec.updateStrategy?.type, ['OnDelete', 'RollingUpdate'], 'spec.updateStrategy.type'),
+    ...validateStrategy(spec.updateStrategy ?? {}, 'spec.updateStrategy'),
   ],
   validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
+  validateStatusUpdate: ({ status }) => (status ? validateNonNegative(status, STATUS_COUNTS, 'status') : []),
   cells: {
     Desired: ({ status }) => status?.desiredNumberScheduled ?? 0,
     Current: ({ status }) => status?.currentNumberScheduled ?? 0,
@@ -41,3 +65,18 @@ export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('app
   },
 });
 export type DaemonSet = types.DaemonSet;
+
+function validateStrategy({ type, rollingUpdate }: types.DaemonSetUpdateStrategy, path: string): FieldCause[] {
+  if (type !== 'RollingUpdate') return validateEnum(type, ['RollingUpdate', 'OnDelete'], `${path}.type`);
+  if (!rollingUpdate) return [required(`${path}.rollingUpdate`)];
+  const { maxUnavailable, maxSurge } = rollingUpdate;
+  const at = `${path}.rollingUpdate`;
+  const causes = [
+    ...validateCountOrPercent(maxUnavailable, `${at}.maxUnavailable`, 100),
+    ...validateCountOrPercent(maxSurge, `${at}.maxSurge`, 100),
+  ];
+  if (!isZero(maxUnavailable) && !isZero(maxSurge))
+    causes.push(invalid(`${at}.maxSurge`, maxSurge, 'may not be set when maxUnavailable is non-zero'));
+  if (isZero(maxUnavailable) && isZero(maxSurge)) causes.push(required(`${at}.maxUnavailable`, 'cannot be 0 when maxSurge is 0'));
+  return causes;
+}

@@ -6,7 +6,7 @@ import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
 import { forbidden, invalid, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
-import { percentOrCount, validateSelectorOfTemplate, validateSurge } from './workload.ts';
+import { percentOrCount, validateEndlessPod, validateSelectorOfTemplate, validateSurge } from './workload.ts';
 
 /** Keeps a number of like pods running and replaces them step by step when their template changes. */
 export const Deployment: Kind<types.Deployment> = defineKind<types.Deployment>('apps/v1/Deployment', {
@@ -26,10 +26,7 @@ export const Deployment: Kind<types.Deployment> = defineKind<types.Deployment>('
   validate({ spec }) {
     const causes = validateNonNegative(spec, ['replicas', 'minReadySeconds', 'revisionHistoryLimit', 'progressDeadlineSeconds'], 'spec');
     causes.push(...validateSelectorOfTemplate(spec.selector, spec.template), ...validatePodTemplate(spec.template, 'spec.template'));
-    const { restartPolicy, activeDeadlineSeconds } = spec.template.spec;
-    causes.push(...validateEnum(restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'));
-    if (activeDeadlineSeconds !== undefined)
-      causes.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in Deployment is not Supported'));
+    causes.push(...validateEndlessPod(spec.template.spec, 'spec.template.spec', 'Deployment'));
     causes.push(...validateEnum(spec.strategy?.type, ['Recreate', 'RollingUpdate'], 'spec.strategy.type'));
     if (spec.strategy?.type === 'Recreate') {
       if (spec.strategy.rollingUpdate)

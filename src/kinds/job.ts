@@ -1,11 +1,11 @@
 import { containerImages, containerNames, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import { humanDuration } from './duration.ts';
+import { validateJobSelector, validateJobSpec, validateJobUpdate } from './job-validation.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
-import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
-import { validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
+import { checkDnsLabel, invalid, validateNonNegative } from './validation.ts';
 
 const CONTROLLER_UID = 'batch.kubernetes.io/controller-uid';
 const JOB_NAME = 'batch.kubernetes.io/job-name';
@@ -16,16 +16,19 @@ export const Job: Kind<types.Job> = defineKind<types.Job>('batch/v1/Job', {
   prepareForCreate({ spec, metadata }) {
     if (spec.manualSelector || !metadata.uid) return;
     spec.template.metadata ??= {};
-    const labels = { [CONTROLLER_UID]: metadata.uid, [JOB_NAME]: metadata.name, 'controller-uid': metadata.uid, 'job-name': metadata.name };
-    spec.template.metadata.labels = { ...spec.template.metadata.labels, ...labels };
-    spec.selector ??= { matchLabels: { [CONTROLLER_UID]: metadata.uid } };
+    spec.template.metadata.labels = { ...spec.template.metadata.labels, ...generatedLabels(metadata) };
+    spec.selector ??= {};
+    spec.selector.matchLabels = { [CONTROLLER_UID]: metadata.uid, ...spec.selector.matchLabels };
   },
-  validate: ({ spec }) => validateJobSpec(spec, 'spec'),
-  validateUpdate: ({ spec }, old) => [
-    ...validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
-    ...validateImmutable(spec.completionMode, old.spec.completionMode, 'spec.completionMode'),
-    ...(old.spec.suspend ? [] : validateImmutable(spec.template, old.spec.template, 'spec.template')),
-  ],
+  validate: job => [...validateJobSelector(job, generatedLabels(job.metadata)), ...validateJobSpec(job.spec, 'spec')],
+  validateCreate({ metadata: { name }, spec: { completionMode, completions = 0 } }) {
+    const longest = `${name}-${completions - 1}`;
+    if (completionMode !== 'Indexed' || completions === 0 || checkDnsLabel(longest).length === 0) return [];
+    return [invalid('metadata.name', name, `will not able to create pod with invalid DNS label: ${longest}`)];
+  },
+  validateUpdate: validateJobUpdate,
+  validateStatusUpdate: ({ status = {} }) =>
+    validateNonNegative(status, ['active', 'succeeded', 'failed', 'ready', 'terminating'], 'status'),
   cells: {
     Status: jobStatus,
     Completions: ({ spec, status }) => {
@@ -59,18 +62,12 @@ export function defaultJobSpec(spec: types.JobSpec): void {
   spec.completionMode ||= 'NonIndexed';
   spec.suspend ??= false;
   spec.podReplacementPolicy ||= spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed';
+  for (const { onPodConditions = [] } of spec.podFailurePolicy?.rules ?? []) for (const one of onPodConditions) one.status ||= 'True';
   defaultPodSpec(spec.template.spec);
 }
 
-/** A Job's spec, alone or in a CronJob's template. */
-export function validateJobSpec(spec: types.JobSpec, path: string) {
-  const counts = ['parallelism', 'completions', 'activeDeadlineSeconds', 'backoffLimit', 'ttlSecondsAfterFinished'] as const;
-  return [
-    ...validateNonNegative(spec, counts, path),
-    ...validateEnum(spec.completionMode, ['Indexed', 'NonIndexed'], `${path}.completionMode`),
-    ...validatePodTemplate(spec.template, `${path}.template`),
-    ...validateEnum(spec.template.spec.restartPolicy, ['Never', 'OnFailure'], `${path}.template.spec.restartPolicy`),
-  ];
+function generatedLabels({ uid, name }: types.ObjectMeta): Record<string, string> {
+  return { [CONTROLLER_UID]: uid, [JOB_NAME]: name, 'controller-uid': uid, 'job-name': name };
 }
 
 function jobStatus({ metadata, spec, status }: types.Job): string {

@@ -6,8 +6,8 @@ import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
-import { forbidden, invalid, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
-import { requireTemplate, validateSelectorOfTemplate } from './workload.ts';
+import { invalid, validateImmutable, validateNonNegative } from './validation.ts';
+import { requireTemplate, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
 
 /** Keeps a number of like pods running. */
 export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('apps/v1/ReplicaSet', {
@@ -20,10 +20,7 @@ export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('
     causes.push(...requireTemplate(spec.template, 'spec.template'));
     if (!spec.template) return causes;
     causes.push(...validateSelectorOfTemplate(spec.selector, spec.template), ...validatePodTemplate(spec.template, 'spec.template'));
-    const { restartPolicy, activeDeadlineSeconds } = spec.template.spec;
-    causes.push(...validateEnum(restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'));
-    if (activeDeadlineSeconds !== undefined)
-      causes.push(forbidden('spec.template.spec.activeDeadlineSeconds', 'activeDeadlineSeconds in ReplicaSet is not Supported'));
+    causes.push(...validateEndlessPod(spec.template.spec, 'spec.template.spec', 'ReplicaSet'));
     return causes;
   },
   validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),

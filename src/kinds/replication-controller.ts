@@ -6,7 +6,8 @@ import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import { validateReplicasStatus } from './replica-set.ts';
 import type * as types from './types.gen.ts';
-import { forbidden, invalid, required, validateEnum, validateNonNegative } from './validation.ts';
+import { invalid, required, validateNonNegative } from './validation.ts';
+import { validateEndlessPod } from './workload.ts';
 
 /** What stood before ReplicaSets. */
 export const ReplicationController: Kind<types.ReplicationController> = defineKind<types.ReplicationController>(
@@ -32,11 +33,7 @@ export const ReplicationController: Kind<types.ReplicationController> = defineKi
       if (Object.keys(selector).length > 0 && !matchesLabels(requirementsOf({ matchLabels: selector }), labels))
         causes.push(invalid('spec.template.metadata.labels', labels ?? {}, '`selector` does not match template `labels`'));
       causes.push(...validatePodTemplate(template, 'spec.template'));
-      causes.push(...validateEnum(template.spec.restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'));
-      if (template.spec.activeDeadlineSeconds !== undefined) {
-        const why = 'activeDeadlineSeconds in ReplicationController is not Supported';
-        causes.push(forbidden('spec.template.spec.activeDeadlineSeconds', why));
-      }
+      causes.push(...validateEndlessPod(template.spec, 'spec.template.spec', 'ReplicationController'));
       return causes;
     },
     validateStatusUpdate: ({ status }) => validateReplicasStatus(status),

@@ -82,7 +82,8 @@ function parseField(field: string, min: number, max: number, words: Record<strin
 }
 
 function parseValue(text: string, words: Record<string, number>): number {
-  return words[text.toLowerCase()] ?? parseNumber(text);
+  const word = text.toLowerCase();
+  return (Object.hasOwn(words, word) ? words[word] : undefined) ?? parseNumber(text);
 }
 
 function parseNumber(text: string): number {

@@ -1,3 +1,4 @@
+import type { FieldCause } from '#base/errors.ts';
 import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames } from './cells.ts';
 import { defineKind } from './define-kind.ts';
@@ -5,8 +6,8 @@ import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
-import { forbidden, jsonEqual, validateEnum, validateNonNegative } from './validation.ts';
-import { validateSelectorOfTemplate } from './workload.ts';
+import { checkDnsLabel, forbidden, invalid, jsonEqual, validateEnum, validateNonNegative } from './validation.ts';
+import { isZero, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
 
 const STATEFUL_SET_UPDATES =
   "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
@@ -33,17 +34,19 @@ export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet
     }
     defaultPodSpec(spec.template.spec);
   },
+  checkName: checkDnsLabel,
   validate: ({ spec }) => [
-    ...validateSelectorOfTemplate(spec.selector, spec.template),
+    ...validateManagement(spec),
+    ...validateNonNegative(spec, ['replicas', 'minReadySeconds', 'revisionHistoryLimit'], 'spec'),
+    ...validateNonNegative(spec.ordinals ?? {}, ['start'], 'spec.ordinals'),
+    ...validateSelectorOfTemplate(spec.selector, spec.template, 'spec', 'statefulset'),
     // Claims become volumes of the same names.
     ...validatePodTemplate(withClaims(spec), 'spec.template'),
-    ...validateEnum(spec.template.spec.restartPolicy, ['Always'], 'spec.template.spec.restartPolicy'),
-    ...validateNonNegative(spec, ['replicas', 'minReadySeconds', 'revisionHistoryLimit'], 'spec'),
-    ...validateEnum(spec.podManagementPolicy, ['OrderedReady', 'Parallel'], 'spec.podManagementPolicy'),
-    ...validateEnum(spec.updateStrategy?.type, ['OnDelete', 'RollingUpdate'], 'spec.updateStrategy.type'),
+    ...validateEndlessPod(spec.template.spec, 'spec.template.spec', 'StatefulSet'),
   ],
   validateUpdate: ({ spec }, old) =>
     STATEFUL_SET_FIXED.every(key => jsonEqual(spec[key], old.spec[key])) ? [] : [forbidden('spec', STATEFUL_SET_UPDATES)],
+  validateStatusUpdate: ({ status }, old) => (status ? validateStatus(status, old.status) : []),
   cells: {
     Ready: ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
     Containers: ({ spec }) => containerNames(spec.template),
@@ -67,4 +70,39 @@ function withClaims({ template, volumeClaimTemplates = [] }: types.StatefulSetSp
     .filter(name => !names.has(name))
     .map(name => ({ name, persistentVolumeClaim: { claimName: name } }));
   return { ...template, spec: { ...template.spec, volumes: [...(template.spec.volumes ?? []), ...claimed] } };
+}
+
+function validateManagement({ podManagementPolicy, updateStrategy = {}, ...spec }: types.StatefulSetSpec): FieldCause[] {
+  const causes: FieldCause[] = [];
+  if (!['OrderedReady', 'Parallel'].includes(podManagementPolicy ?? ''))
+    causes.push(invalid('spec.podManagementPolicy', podManagementPolicy, "must be 'OrderedReady' or 'Parallel'"));
+  const { type, rollingUpdate } = updateStrategy;
+  const at = 'spec.updateStrategy';
+  if (type === 'OnDelete') {
+    if (rollingUpdate) causes.push(invalid(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'"));
+  } else if (type !== 'RollingUpdate') causes.push(invalid(at, updateStrategy, "must be 'RollingUpdate' or 'OnDelete'"));
+  else if (rollingUpdate) {
+    causes.push(...validateNonNegative(rollingUpdate, ['partition'], `${at}.rollingUpdate`));
+    const { maxUnavailable } = rollingUpdate;
+    causes.push(...validateCountOrPercent(maxUnavailable, `${at}.rollingUpdate.maxUnavailable`, 100));
+    if (maxUnavailable !== undefined && isZero(maxUnavailable))
+      causes.push(invalid(`${at}.rollingUpdate.maxUnavailable`, maxUnavailable, 'cannot be 0'));
+  }
+  for (const key of ['whenDeleted', 'whenScaled'] as const) {
+    const policy = spec.persistentVolumeClaimRetentionPolicy?.[key];
+    causes.push(...validateEnum(policy, ['Retain', 'Delete'], `spec.persistentVolumeClaimRetentionPolicy.${key}`));
+  }
+  return causes;
+}
+
+function validateStatus(status: types.StatefulSetStatus, old: types.StatefulSetStatus | undefined): FieldCause[] {
+  const parts = ['readyReplicas', 'currentReplicas', 'updatedReplicas', 'availableReplicas'] as const;
+  const causes = validateNonNegative(status, ['replicas', ...parts, 'observedGeneration', 'collisionCount'], 'status');
+  for (const key of parts)
+    if ((status[key] ?? 0) > status.replicas) causes.push(invalid(`status.${key}`, status[key], 'cannot be greater than status.replicas'));
+  if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0))
+    causes.push(invalid('status.availableReplicas', status.availableReplicas, 'cannot be greater than status.readyReplicas'));
+  if ((status.collisionCount ?? 0) < (old?.collisionCount ?? 0))
+    causes.push(invalid('status.collisionCount', status.collisionCount ?? 0, 'cannot be decremented'));
+  return causes;
 }

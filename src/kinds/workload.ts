@@ -1,7 +1,7 @@
 import type { FieldCause } from '#base/errors.ts';
 import { requirementsOf, selectorMatches } from '#base/label-selector.ts';
-import type { IntOrString, LabelSelector, PodTemplateSpec, RollingUpdateDeployment } from './types.gen.ts';
-import { invalid, required, validateLabelSelector } from './validation.ts';
+import type { IntOrString, LabelSelector, PodSpec, PodTemplateSpec, RollingUpdateDeployment } from './types.gen.ts';
+import { forbidden, invalid, required, validateEnum, validateLabelSelector } from './validation.ts';
 
 /** What `25%` or `3` means of a total. */
 export function percentOrCount(value: IntOrString, total: number, round: 'up' | 'down'): number {
@@ -11,10 +11,15 @@ export function percentOrCount(value: IntOrString, total: number, round: 'up' | 
 }
 
 /** A selector that selects something, and the template's pods among it. */
-export function validateSelectorOfTemplate(selector: LabelSelector, template: PodTemplateSpec, path = 'spec'): FieldCause[] {
+export function validateSelectorOfTemplate(
+  selector: LabelSelector,
+  template: PodTemplateSpec,
+  path = 'spec',
+  what = 'deployment',
+): FieldCause[] {
   const causes = validateLabelSelector(selector, `${path}.selector`);
   if (requirementsOf(selector).length === 0)
-    return [...causes, invalid(`${path}.selector`, selector, 'empty selector is invalid for deployment')];
+    return [...causes, invalid(`${path}.selector`, selector, `empty selector is invalid for ${what}`)];
   const labels = template.metadata?.labels;
   if (causes.length === 0 && !selectorMatches(selector, labels))
     causes.push(invalid(`${path}.template.metadata.labels`, labels ?? {}, '`selector` does not match template `labels`'));
@@ -51,11 +56,20 @@ export function validateCountOrPercent(
   return Number.parseInt(value, 10) > mostPercent ? [invalid(field, value, `must not be greater than ${mostPercent}%`)] : [];
 }
 
-function isZero(value: IntOrString | undefined): boolean {
+/** Nothing, as a count or as a percentage. */
+export function isZero(value: IntOrString | undefined): boolean {
   return value === 0 || value === '0%' || value === undefined;
 }
 
 /** A template that a selector needs, where the schema lets it be absent. */
 export function requireTemplate(template: PodTemplateSpec | undefined, path: string): FieldCause[] {
   return template ? [] : [required(path)];
+}
+
+/** What no pod that is kept running may have: an end of its own. */
+export function validateEndlessPod({ restartPolicy, activeDeadlineSeconds }: PodSpec, path: string, kind: string): FieldCause[] {
+  const causes = validateEnum(restartPolicy, ['Always'], `${path}.restartPolicy`);
+  if (activeDeadlineSeconds !== undefined)
+    causes.push(forbidden(`${path}.activeDeadlineSeconds`, `activeDeadlineSeconds in ${kind} is not Supported`));
+  return causes;
 }
