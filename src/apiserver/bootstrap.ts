@@ -1,5 +1,6 @@
 import { isUmiakError } from '#base/errors.ts';
 import type { Client } from '#client/client.ts';
+import { Endpoints } from '#kinds/core.ts';
 import { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import type { Draft, Kind, KubeObject } from '#kinds/kind.ts';
 import { Namespace } from '#kinds/namespace.ts';
@@ -33,7 +34,8 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<void>
 }
 
 /** Renews the endpoints when the addresses change. */
-export async function ensureKubernetesService({ client, serviceAddress, endpoints }: BootstrapOptions): Promise<void> {
+export async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
+  const { client, serviceAddress, endpoints } = options;
   const labels = { component: 'apiserver', provider: 'kubernetes' };
   const metadata = { name: 'kubernetes', namespace: 'default', labels };
   const ports = [{ name: 'https', port: 443, protocol: 'TCP', targetPort: endpoints[0]?.port ?? 6443 }];
@@ -60,12 +62,28 @@ export async function ensureKubernetesService({ client, serviceAddress, endpoint
     ports: endpoints.length > 0 ? [{ name: 'https', port: endpoints[0]!.port, protocol: 'TCP' }] : [],
   } as unknown as Draft<EndpointSlice>;
   const wanted = JSON.stringify([slice.endpoints?.map(({ addresses }) => addresses), slice.ports?.map(({ port }) => port)]);
+  await ensureKubernetesEndpoints(options);
   await ensure(
     client,
     EndpointSlice,
     slice,
     ({ endpoints: list, ports: open }) =>
       JSON.stringify([list?.map(({ addresses }) => addresses) ?? [], open?.map(({ port }) => port) ?? []]) === wanted,
+  );
+}
+
+/** The same for those who read Endpoints; nobody mirrors them, for the slice is there. */
+async function ensureKubernetesEndpoints({ client, endpoints }: BootstrapOptions): Promise<void> {
+  const subsets =
+    endpoints.length > 0
+      ? [{ addresses: endpoints.map(({ address: ip }) => ({ ip })), ports: [{ name: 'https', port: endpoints[0]!.port, protocol: 'TCP' }] }]
+      : [];
+  const labels = { 'endpointslice.kubernetes.io/skip-mirror': 'true' };
+  await ensure(
+    client,
+    Endpoints,
+    { metadata: { name: 'kubernetes', namespace: 'default', labels }, subsets } as unknown as Draft<Endpoints>,
+    present => JSON.stringify(present.subsets ?? []) === JSON.stringify(subsets),
   );
 }
 

@@ -7,9 +7,9 @@ import { isPodReady, isPodTerminal } from '#kinds/pod-template.ts';
 import { Service } from '#kinds/service.ts';
 import { ignoreAbsent } from './absence.ts';
 
-const SERVICE_NAME = 'kubernetes.io/service-name';
-const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
-const MANAGER = 'endpointslice-controller.k8s.io';
+export const SERVICE_NAME = 'kubernetes.io/service-name';
+export const MANAGED_BY = 'endpointslice.kubernetes.io/managed-by';
+export const MANAGER = 'endpointslice-controller.k8s.io';
 /** Endpoints a slice, as upstream's default. */
 const SLICE_SIZE = 100;
 
@@ -39,7 +39,8 @@ export const endpointSliceController = defineController<Service>({
   },
 });
 
-function servicesOf(pod: Pod, { client }: Reconciling): Key[] {
+/** The Services that select the pod. */
+export function servicesOf(pod: Pod, { client }: Reconciling): Key[] {
   return client
     .cached(Service)
     .list(pod.metadata.namespace)
@@ -178,7 +179,7 @@ function toComparablePort({ name = '', protocol = 'TCP', port, appProtocol }: Po
 }
 
 /** The Service's ports with their numbers in this pod; a named target port that the pod lacks is left out. */
-function portsFor(service: Service, pod: Pod | undefined): Port[] {
+export function portsFor(service: Service, pod: Pod | undefined): Port[] {
   const ports: Port[] = [];
   for (const { name, protocol, port, targetPort = port, appProtocol } of service.spec.ports ?? []) {
     const number =

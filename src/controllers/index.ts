@@ -14,6 +14,8 @@ import type { CustomKinds } from './custom-kinds.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
+import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts';
+import { endpointsController } from './endpoints.ts';
 import { flowSchemaController } from './flow-schema.ts';
 import { jobController } from './job.ts';
 import { namespaceController } from './namespace.ts';
@@ -67,6 +69,8 @@ export function coreControllers({
     cronJobController,
     ttlAfterFinishedController,
     endpointSliceController,
+    endpointsController,
+    endpointSliceMirroringController,
     nodeLifecycleController(nodeLifecycle),
   ];
 }
