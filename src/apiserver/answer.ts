@@ -6,6 +6,7 @@ import { readDeleteOptions } from './delete-options.ts';
 import type { DeleteOptions } from './deletion.ts';
 import { answerScale } from './handlers/scale.ts';
 import { list } from './list.ts';
+import { requireReached } from './list-options.ts';
 import { patchOf } from './patch/patch.ts';
 import type { Context, Outcome, ResourceRoute } from './request.ts';
 import { cacheKeyOf, isStored, type Stored } from './resources.ts';
@@ -74,7 +75,8 @@ export function targetOf(context: Context<ResourceRoute>, served: Stored): Targe
   return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings, annotations };
 }
 
-function get({ route: { namespace, name } }: Context<ResourceRoute>, served: Stored): Outcome {
+function get({ route: { namespace, name }, query }: Context<ResourceRoute>, served: Stored): Outcome {
+  requireReached(query, served.cache.revision);
   const object = served.cache.get(cacheKeyOf(namespace, name));
   if (!object) throw notFound(served.resource, name);
   return { type: 'stored', status: 200, served, object };

@@ -1,3 +1,4 @@
+import { stringify } from 'yaml';
 import { envelopeOf, fieldHead, protobufPlanOf, TAIL, toMessage } from './protobuf/envelope.ts';
 import type { Context, ListOutcome } from './request.ts';
 import { listMetadata, shownObject } from './shown.ts';
@@ -23,19 +24,20 @@ export function listBody(outcome: ListOutcome, { media, query }: Context, nowMs:
       : (item: StoredObject) => messageOf(served, item);
     return protobufPieces(items, encode, listKind, apiVersion, listMetadata(outcome));
   }
-  const metadata = JSON.stringify(listMetadata(outcome));
-  const head = `{"kind":"${listKind}","apiVersion":"${apiVersion}","metadata":${metadata},"items":[`;
-  if (isPartial) return jsonPieces(items, head, item => JSON.stringify(toPartial(shownObject(served, item))));
+  const pieces = media.encoding === 'yaml' ? yamlPieces : jsonPieces;
+  const metadata = listMetadata(outcome);
   if (media.as === 'table') {
     const includeObject = query.get('includeObject') ?? 'Metadata';
-    const { rows: _rows, ...table } = { ...toTable(served, [], includeObject, nowMs), metadata: listMetadata(outcome) };
-    const row = (item: StoredObject) => JSON.stringify(toTable(served, [shownObject(served, item)], includeObject, nowMs).rows[0]);
-    return jsonPieces(items, `${JSON.stringify(table).slice(0, -1)},"rows":[`, row);
+    const { rows: _rows, ...table } = toTable(served, [], includeObject, nowMs);
+    const toRow = (item: StoredObject) => toTable(served, [shownObject(served, item)], includeObject, nowMs).rows[0];
+    return pieces(items, { ...table, metadata }, 'rows', toRow);
   }
-  if (!served.conversion) return storedPieces(items, head);
-  return jsonPieces(items, head, item => {
+  const head = { kind: listKind, apiVersion, metadata };
+  if (isPartial) return pieces(items, head, 'items', item => toPartial(shownObject(served, item)));
+  if (media.encoding === 'json' && !served.conversion) return storedPieces(items, `${JSON.stringify(head).slice(0, -1)},"items":[`);
+  return pieces(items, head, 'items', item => {
     const { kind: _kind, apiVersion: _version, ...shown } = shownObject(served, item);
-    return JSON.stringify(shown);
+    return shown;
   });
 }
 
@@ -58,17 +60,40 @@ function* storedPieces(items: Iterable<StoredObject>, head: string): Generator<B
   yield Buffer.concat([piece.subarray(0, at), Buffer.from(']}\n')]);
 }
 
-async function* jsonPieces(items: Iterable<StoredObject>, head: string, textOf: (item: StoredObject) => string): AsyncGenerator<Buffer> {
-  let text = head;
+async function* jsonPieces(
+  items: Iterable<StoredObject>,
+  head: object,
+  key: 'items' | 'rows',
+  shownAs: (item: StoredObject) => unknown,
+): AsyncGenerator<Buffer> {
+  let text = `${JSON.stringify(head).slice(0, -1)},"${key}":[`;
   let first = true;
   for await (const item of inSlices(items)) {
-    text += first ? textOf(item) : `,${textOf(item)}`;
+    text += first ? JSON.stringify(shownAs(item)) : `,${JSON.stringify(shownAs(item))}`;
     first = false;
     if (text.length < PIECE) continue;
     yield Buffer.from(text);
     text = '';
   }
   yield Buffer.from(`${text}]}\n`);
+}
+
+async function* yamlPieces(
+  items: Iterable<StoredObject>,
+  head: object,
+  key: 'items' | 'rows',
+  shownAs: (item: StoredObject) => unknown,
+): AsyncGenerator<Buffer> {
+  let text = `${stringify(head)}${key}:`;
+  let first = true;
+  for await (const item of inSlices(items)) {
+    text += `${first ? '\n' : ''}${stringify([shownAs(item)])}`;
+    first = false;
+    if (text.length < PIECE) continue;
+    yield Buffer.from(text);
+    text = '';
+  }
+  yield Buffer.from(first ? `${text} []\n` : text);
 }
 
 /** The envelope names the length of all: every object is made before the first piece goes. */

@@ -66,6 +66,12 @@ export function tooLargeRevision(asked: number, current: number): UmiakError {
   });
 }
 
+/** The revision that a GET asks to be reached has been. @throws `Timeout`, `BadRequest` */
+export function requireReached(query: URLSearchParams, current: number): void {
+  const asked = parseRevision(query.get('resourceVersion') ?? '');
+  if (asked > current) throw tooLargeRevision(asked, current);
+}
+
 function forbidden(field: string, why: string): FieldCause {
   return { field, reason: 'FieldValueForbidden', message: `Forbidden: ${why}` };
 }

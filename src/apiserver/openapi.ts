@@ -2,14 +2,13 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { UmiakError } from '#base/errors.ts';
-import { DESCRIPTIONS } from '#kinds/descriptions.ts';
-import { schemaData } from '#kinds/schema-data.ts';
-import { makeV2, makeV2Protobuf, makeV3 } from './openapi/document.ts';
 import type { Context, Outcome } from './request.ts';
 import type { Resources, Served } from './resources.ts';
 
 /** Clients ask for this type with either sign before the version. */
 const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2';
+/** Only those who ask for documents need what makes them. */
+const maker = () => import('./openapi/document.ts');
 const packed = promisify(gzip);
 const unpacked = promisify(gunzip);
 
@@ -47,16 +46,11 @@ export class OpenApi {
   /** Undefined for other paths. @throws `NotAcceptable` */
   answer(path: string, context: Context): Outcome | Promise<Outcome> | undefined {
     if (path === '/openapi/v2') return this.#answerV2(context);
-    if (path === '/openapi/v3') {
-      const paths = Object.fromEntries(
-        [...this.#byRoot].map(([root, served]) => [root, { serverRelativeURL: `/openapi/v3/${root}?hash=${this.#hashOf(served)}` }]),
-      );
-      return { type: 'value', status: 200, value: { paths } };
-    }
+    if (path === '/openapi/v3') return this.#index();
     if (!path.startsWith('/openapi/v3/')) return undefined;
     const root = path.slice('/openapi/v3/'.length);
     const served = this.#byRoot.get(root);
-    return served && this.#send(context, root, served, 'application/json', () => makeV3(served));
+    return served && this.#send(context, root, served, 'application/json', async () => await (await maker()).makeV3(served));
   }
 
   #answerV2(context: Context): Promise<Outcome> {
@@ -65,8 +59,15 @@ export class OpenApi {
       throw new UmiakError('NotAcceptable', `only the following media types are accepted: application/json, ${V2_PROTOBUF}.v1.0+protobuf`);
     const { all } = this.#resources;
     return form === 'json'
-      ? this.#send(context, 'v2', all, 'application/json', () => makeV2(all))
-      : this.#send(context, 'v2 protobuf', all, `${V2_PROTOBUF}.v1.0+protobuf`, () => makeV2Protobuf(all));
+      ? this.#send(context, 'v2', all, 'application/json', async () => await (await maker()).makeV2(all))
+      : this.#send(context, 'v2 protobuf', all, `${V2_PROTOBUF}.v1.0+protobuf`, async () => await (await maker()).makeV2Protobuf(all));
+  }
+
+  async #index(): Promise<Outcome> {
+    const paths: Record<string, object> = {};
+    for (const [root, served] of this.#byRoot)
+      paths[root] = { serverRelativeURL: `/openapi/v3/${root}?hash=${await this.#hashOf(served)}` };
+    return { type: 'value', status: 200, value: { paths } };
   }
 
   async #send(
@@ -76,7 +77,7 @@ export class OpenApi {
     contentType: string,
     make: () => Promise<Buffer>,
   ): Promise<Outcome> {
-    const hash = this.#hashOf(served);
+    const hash = await this.#hashOf(served);
     const etag = `"${hash}"`;
     const headers: Record<string, string> = {
       etag,
@@ -100,18 +101,14 @@ export class OpenApi {
     return bytes;
   }
 
-  #hashOf(served: readonly Served[]): string {
+  async #hashOf(served: readonly Served[]): Promise<string> {
+    this.#hash ??= (await maker()).sourceHash();
     const revisions = served.flatMap(({ kind }) => kind.openApi?.revision ?? []);
-    if (revisions.length === 0) return this.#schemaHash();
+    if (revisions.length === 0) return this.#hash;
     return createHash('sha256')
-      .update([this.#schemaHash(), ...revisions].join(' '))
+      .update([this.#hash, ...revisions].join(' '))
       .digest('hex')
       .slice(0, 32);
-  }
-
-  #schemaHash(): string {
-    this.#hash ??= createHash('sha256').update(JSON.stringify(schemaData())).update(DESCRIPTIONS).digest('hex').slice(0, 32);
-    return this.#hash;
   }
 }
 

@@ -24,18 +24,17 @@ export function render(outcome: Exclude<Outcome, { type: 'watch' | 'stream' | 'u
     const { status, bytes, headers } = outcome;
     return { status, contentType: outcome.contentType, body: bytes, ...(headers && { headers }) };
   }
-  if (outcome.type === 'list' && encoding !== 'yaml') return { status: 200, contentType, body: listBody(outcome, context, nowMs) };
+  if (outcome.type === 'list') return { status: 200, contentType, body: listBody(outcome, context, nowMs) };
   if (media.as === 'object' && outcome.type === 'stored' && outcome.object.revision > 0) {
     const { status, served, object } = outcome;
     if (encoding === 'protobuf') return { status, contentType, body: protobufOf(served, object) };
     if (encoding === 'json' && !served.conversion) return { status, contentType, body: object.json() };
   }
   const value = toValue(outcome, media.as, query, nowMs);
-  const status = outcome.type === 'list' ? 200 : outcome.status;
   const named = outcome.type === 'value' ? outcome.contentType : undefined;
   const headers = outcome.type === 'value' ? outcome.headers : undefined;
   return {
-    status,
+    status: outcome.status,
     contentType: named ?? (media.as === 'discovery' ? contentType.split(';', 1)[0]! : contentType),
     body: toBytes(value, encoding),
     ...(headers && { headers }),

@@ -241,9 +241,17 @@ test('a watch ends by its timeout, with a last bookmark', async () => {
 });
 
 test('revisions of the future are refused', async () => {
-  const answer = await cluster.call('GET', '/api/v1/namespaces?resourceVersion=999999999&resourceVersionMatch=Exact');
-  assert.equal(answer.status, 504);
-  assert.equal(at(answer.body, 'details.causes.0.reason'), 'ResourceVersionTooLarge');
+  for (const path of [
+    '/api/v1/namespaces?resourceVersion=999999999&resourceVersionMatch=Exact',
+    '/api/v1/namespaces?resourceVersion=999999999&resourceVersionMatch=NotOlderThan',
+    '/api/v1/namespaces?resourceVersion=999999999',
+    '/api/v1/namespaces?watch=1&resourceVersion=999999999',
+    '/api/v1/namespaces/default?resourceVersion=999999999',
+  ]) {
+    const answer = await cluster.call('GET', path);
+    assert.equal(answer.status, 504, path);
+    assert.equal(at(answer.body, 'details.causes.0.reason'), 'ResourceVersionTooLarge');
+  }
 });
 
 const POD = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, spec: { containers: [{ name: 'c', image: 'x' }] } };

@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto';
+import { DESCRIPTIONS } from '#kinds/descriptions.ts';
+import { schemaData } from '#kinds/schema-data.ts';
 import type { Served } from '../resources.ts';
 import { inSlices } from '../slices.ts';
 import { type Operation, operationsOf, QUERY } from './operations.ts';
@@ -10,6 +13,11 @@ const META = 'io.k8s.apimachinery.pkg.apis.meta.v1.';
 const SHARED = ['ObjectMeta', 'ListMeta', 'Status', 'DeleteOptions'].map(name => META + name);
 
 type Part = { name: string; value: object };
+
+/** Changes with what the documents of built-in kinds are made from. */
+export function sourceHash(): string {
+  return createHash('sha256').update(JSON.stringify(schemaData())).update(DESCRIPTIONS).digest('hex').slice(0, 32);
+}
 
 /** `/openapi/v3/…`: the document of one group version. Others get their turn while it is made. */
 export async function makeV3(served: readonly Served[]): Promise<Buffer> {
