@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { createClient } from '#client/rest-client.ts';
+import { Node } from '#kinds/node.ts';
 import { type Answer, at, startTestCluster, type TestCluster } from '../test-cluster.ts';
 
 let cluster: TestCluster;
@@ -49,6 +51,12 @@ test('priority comes from the class, or from the one default', async () => {
     /no PriorityClass with name none was found/,
   );
   await cluster.call('DELETE', `${classes}/usual`);
+});
+
+test('a node that registers itself gets no pods before it is seen ready', async () => {
+  const node = createClient(cluster.server.local({ name: 'system:node:fresh', groups: ['system:nodes', 'system:authenticated'] }));
+  const made = await node.create(Node, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'fresh' }, spec: {} });
+  assert.deepEqual(made.spec.taints, [{ key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }]);
 });
 
 test('a runtime class gives overhead and place, and has to be there', async () => {

@@ -18,6 +18,7 @@ import { escalationAdmission } from './escalation.ts';
 import { limitRanger } from './limit-ranger.ts';
 import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
+import { taintNewNodes } from './node-taints.ts';
 import { defaultTolerations } from './pod-defaults.ts';
 import { type PodSecurityOptions, podSecurity } from './pod-security/index.ts';
 import { podPriority } from './priority.ts';
@@ -55,6 +56,7 @@ export function createAdmission({
     limitRanger(core('limitranges'), pods, claims),
     serviceAccountAdmission(pods, core('serviceaccounts')),
     nodeRestriction(pods, core('nodes')),
+    taintNewNodes(core('nodes')),
     podPriority(pods, resources.stored('scheduling.k8s.io', 'v1', 'priorityclasses')),
     defaultTolerations(pods),
     defaultStorageClass(claims, storageClasses),

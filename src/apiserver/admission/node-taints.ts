@@ -4,12 +4,12 @@ import type { AdmissionPlugin } from '../write.ts';
 
 const NOT_READY = 'node.kubernetes.io/not-ready';
 
-/** A new node gets no pods before it has been seen ready. */
+/** A node that registers itself gets no pods before it has been seen ready; whoever else makes one says what holds for it. */
 export function taintNewNodes(nodes: Stored): AdmissionPlugin {
   return {
     name: 'TaintNodesByCondition',
-    mutate({ operation, served, subresource, object }) {
-      if (operation !== 'CREATE' || served.cache !== nodes.cache || subresource) return;
+    mutate({ operation, served, subresource, object, identity }) {
+      if (operation !== 'CREATE' || served.cache !== nodes.cache || subresource || !identity.groups.includes('system:nodes')) return;
       const node = object as Node;
       const taints = node.spec?.taints ?? [];
       if (taints.some(({ key, effect }) => key === NOT_READY && effect === 'NoSchedule')) return;
