@@ -320,3 +320,51 @@ test('scale, binding and eviction are shown as what they are', async () => {
   assert.match(message(eviction), /denied the request: not now/);
   assert.deepEqual(webhook.requests.at(-1)!.request.kind, { group: 'policy', version: 'v1', kind: 'Eviction' });
 });
+
+test('custom resources are shown, changed, pruned and completed; another version may be asked for', async () => {
+  const properties = { spec: { type: 'object', properties: { size: { type: 'integer' }, colour: { type: 'string', default: 'red' } } } };
+  const version = (name: string, storage: boolean) => ({
+    name,
+    served: true,
+    storage,
+    schema: { openAPIV3Schema: { type: 'object', properties } },
+  });
+  const definition = {
+    metadata: { name: 'boats.hooks.example.com' },
+    spec: {
+      group: 'hooks.example.com',
+      scope: 'Namespaced',
+      names: { plural: 'boats', singular: 'boat', kind: 'Boat', listKind: 'BoatList' },
+      versions: [version('v1', true), version('v2', false)],
+    },
+  };
+  const made = await cluster.call('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', definition);
+  assert.equal(made.status, 201, made.text);
+  const boats = '/apis/hooks.example.com/v2/namespaces/default/boats';
+  await waitFor(async () => (await cluster.call('GET', boats)).status === 200);
+  webhook.on('/boat', () =>
+    patchOf({ op: 'add', path: '/spec', value: { size: 3, sunk: true } }, { op: 'add', path: '/metadata/labels', value: { seen: 'yes' } }),
+  );
+  await register('mutating', 'boat', hook('/boat', { rules: [rule(['boats'], ['*'], { apiVersions: ['v1'] })] }));
+  const boat = await cluster.call('POST', boats, { apiVersion: 'hooks.example.com/v2', kind: 'Boat', metadata: { name: 'b' } });
+  assert.equal(boat.status, 201, boat.text);
+  assert.deepEqual(at(boat.body, 'spec'), { size: 3, colour: 'red' });
+  assert.equal(at(boat.body, 'apiVersion'), 'hooks.example.com/v2');
+  const { request } = webhook.requests[0]!;
+  assert.deepEqual(
+    [request.resource.version, request.requestResource.version, at(request.object, 'apiVersion')],
+    ['v1', 'v2', 'hooks.example.com/v1'],
+  );
+  webhook.on('/boat', () => patchOf({ op: 'add', path: '/spec', value: { size: 'large' } }));
+  assert.ok(
+    (await cluster.call('POST', boats, { apiVersion: 'hooks.example.com/v2', kind: 'Boat', metadata: { name: 'c' } })).status >= 400,
+  );
+});
+
+async function waitFor(isThere: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await isThere())) {
+    assert.ok(Date.now() < deadline, 'it did not come in time');
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+}
