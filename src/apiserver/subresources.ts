@@ -1,4 +1,4 @@
-import type { KubeObject } from '#kinds/kind.ts';
+import type { Kind, KubeObject } from '#kinds/kind.ts';
 import type { Stored } from './resources.ts';
 
 type Loose = KubeObject & Record<string, unknown>;
@@ -15,13 +15,19 @@ const STATUS_IS_ALONE = new Set([
   'VolumeAttachment',
 ]);
 
+/** Whether a write of the status leaves labels and annotations as they are. */
+export function isStatusAlone(kind: Kind): boolean {
+  return kind.openApi !== undefined || STATUS_IS_ALONE.has(kind.resource.kind);
+}
+
 /** The object that an update through a subresource makes: all of `old` but for what that subresource is for. */
 export function prepareSubresource(subresource: string, { storedKind }: Stored, object: KubeObject, old: KubeObject): KubeObject {
-  const result = structuredClone(old) as Loose;
+  // A status comes often, and leaves everything else as it is.
+  const result = (subresource === 'status' ? { ...old, metadata: { ...old.metadata } } : structuredClone(old)) as Loose;
   switch (subresource) {
     case 'status': {
       result.status = (object as Loose).status;
-      if (!storedKind.openApi && !STATUS_IS_ALONE.has(storedKind.resource.kind)) {
+      if (!isStatusAlone(storedKind)) {
         setOrDelete(result.metadata, 'labels', object.metadata.labels);
         setOrDelete(result.metadata, 'annotations', object.metadata.annotations);
       }

@@ -1,5 +1,6 @@
 import type { Kind } from '#kinds/kind.ts';
 import { type Field, fieldsOf, rootTypeOf, schemaData, type TypeData } from '#kinds/schema-data.ts';
+import { isStatusAlone } from '../subresources.ts';
 import { fieldElement, type ListKey } from './path-element.ts';
 
 /** How ownership looks at a value: as one piece (`leaf`), by the schema's fields (`struct`), by its keys (`map`), by items (`list`, `set`), or by what it turns out to be (`free`). */
@@ -60,8 +61,8 @@ const UNOWNED_METADATA = new Set([
 const HELD_BY_VALUE = new Set(['metadata', 'spec', 'status', 'strategy', 'updateStrategy']);
 /** Free-form, but one piece. */
 const RAW = 'io.k8s.apimachinery.pkg.runtime.RawExtension';
-/** Their status may also bring labels and annotations. */
-const STATUS_MAY_LABEL = new Set(['Node', 'Pod']);
+/** What a status may bring besides. */
+const LABELS: ReadonlySet<string> = new Set(['labels', 'annotations']);
 
 const roots = new WeakMap<Kind, Map<string, Shape>>();
 
@@ -85,7 +86,7 @@ function compileRoot(kind: Kind, subresource: string): Shape {
   if (!type?.fields) return FREE;
   const isStatus = subresource === 'status' || subresource === 'approval';
   const metadata = isStatus
-    ? STATUS_MAY_LABEL.has(kind.resource.kind) && new Set(['labels', 'annotations'])
+    ? (subresource === 'approval' || !isStatusAlone(kind)) && LABELS
     : { has: (name: string) => !UNOWNED_METADATA.has(name) };
   const hasStatus = kind.resource.subresources?.some(({ name }) => name === 'status') ?? false;
   const isOwned = (name: string) => (isStatus ? name === 'status' : !(name === 'status' && hasStatus));
