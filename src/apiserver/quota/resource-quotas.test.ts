@@ -48,6 +48,27 @@ test('of a hundred creations at once as many succeed as the quota allows', async
   assert.equal((await make(201)).status, 403);
 });
 
+test('a new start counts again, before it lets anybody in', async () => {
+  const path = await newNamespace('restarted');
+  await cluster.call('POST', `${path}/resourcequotas`, quota('q', { secrets: '2' }));
+  await cluster.call('POST', `${path}/secrets`, { metadata: { name: 'a' } });
+  await using again = await startTestCluster({ store: cluster.store });
+  const make = (name: string) => again.call('POST', `${path}/secrets`, { metadata: { name } });
+  const answers = await Promise.all(['b', 'c', 'd'].map(make));
+  assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+});
+
+test('the room of a write that fails is given back', async () => {
+  const path = await newNamespace('failing');
+  await cluster.call('POST', `${path}/resourcequotas`, quota('q', { secrets: '2' }));
+  const make = (name: string) => cluster.call('POST', `${path}/secrets`, { metadata: { name } });
+  const same = await Promise.all(Array.from({ length: 20 }, () => make('same')));
+  assert.equal(same.filter(({ status }) => status === 201).length, 1);
+  assert.equal((await make('same')).status, 409);
+  assert.equal((await make('other')).status, 201, 'attempts that lost hold nothing');
+  assert.equal((await make('third')).status, 403);
+});
+
 test('a quota counts what was there before it, and its status says so', async () => {
   const path = await newNamespace('late');
   await cluster.call('POST', `${path}/secrets`, { metadata: { name: 'a' } });
