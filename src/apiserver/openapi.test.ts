@@ -71,11 +71,9 @@ test("a custom resource's schema in the words of v2", () => {
   const schema = {
     type: 'object',
     properties: {
-      spec: {
-        type: 'object',
-        nullable: true,
-        properties: { port: { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }], type: 'x' } },
-      },
+      spec: { type: 'object', nullable: true, description: 'd', properties: { a: { type: 'string' } } },
+      port: { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }], default: 5 },
+      list: { type: 'array', items: { type: 'object', oneOf: [{}], additionalProperties: true } },
       metadata: { allOf: [{ $ref: '#/components/schemas/M' }], description: 'd' },
     },
     'x-kubernetes-validations': [{ rule: 'true' }],
@@ -83,10 +81,18 @@ test("a custom resource's schema in the words of v2", () => {
   assert.deepEqual(toV2Schema(schema), {
     type: 'object',
     properties: {
-      spec: { type: 'object', properties: { port: { 'x-kubernetes-int-or-string': true } } },
+      spec: { description: 'd' },
+      port: { 'x-kubernetes-int-or-string': true, default: 5 },
+      list: { type: 'array', items: { type: 'object', additionalProperties: true } },
       metadata: { description: 'd', $ref: '#/definitions/M' },
     },
+    'x-kubernetes-validations': [{ rule: 'true' }],
   });
+  const gvk = [{ group: 'g', version: 'v', kind: 'K' }];
+  const open = { ...schema, 'x-kubernetes-preserve-unknown-fields': true, 'x-kubernetes-group-version-kind': gvk };
+  assert.deepEqual(toV2Schema(open), { type: 'object', 'x-kubernetes-group-version-kind': gvk });
+  const embedded = toV2Schema({ type: 'object', properties: { o: { type: 'object', 'x-kubernetes-embedded-resource': true } } });
+  assert.deepEqual(Object.keys(at(embedded, 'properties.o.properties') as object), ['apiVersion', 'kind', 'metadata']);
 });
 
 let cluster: TestCluster;

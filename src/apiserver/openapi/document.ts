@@ -57,7 +57,7 @@ function* schemasOf(served: readonly Served[], dialect: Dialect): Generator<Part
     if (kind.resource.verbs.includes('list')) yield { name: listTypeOf(kind.type), value: toListSchema(kind, dialect) };
     if (!kind.openApi) continue;
     const schema = kind.openApi.schema();
-    yield { name: kind.type, value: dialect === 'v2' ? (toV2Schema(schema) as object) : schema };
+    yield { name: kind.type, value: dialect === 'v2' ? toV2Schema(schema as Record<string, unknown>) : schema };
   }
   yield { name: `${META}Patch`, value: { description: 'A change in one of the forms that PATCH knows.', type: 'object' } };
   for (const name of typesFrom(roots)) yield { name, value: toTypeSchema(name, dialect) };

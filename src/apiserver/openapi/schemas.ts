@@ -66,23 +66,40 @@ export function refTo(name: string, dialect: Dialect): object {
   return dialect === 'v2' ? { $ref: `#/definitions/${name}` } : { allOf: [{ $ref: `#/components/schemas/${name}` }] };
 }
 
-/** A custom resource's schema, which is written for v3, in the words that v2 has: unions and nulls are left to the server. */
-export function toV2Schema(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(toV2Schema);
-  if (typeof value !== 'object' || value === null) return value;
-  const schema = value as Record<string, unknown>;
+/**
+ * A custom resource's schema, which is written for v3, in the words that v2 has: unions and nulls are left to the server, and of what
+ * keeps unknown fields at its root nothing is said, since clients would take the fields named for all.
+ */
+export function toV2Schema(schema: Record<string, unknown>): object {
+  const { type, 'x-kubernetes-preserve-unknown-fields': isOpen, 'x-kubernetes-group-version-kind': gvk } = schema;
+  return isOpen ? { type, 'x-kubernetes-group-version-kind': gvk } : toV2(schema);
+}
+
+function toV2(schema: Record<string, unknown>): Record<string, unknown> {
   const [only] = Array.isArray(schema.allOf) && schema.allOf.length === 1 ? (schema.allOf as { $ref?: string }[]) : [];
   if (only?.$ref) return { ...describedAs(schema), $ref: only.$ref.replace('#/components/schemas/', '#/definitions/') };
+  const dropped = schema.nullable ? [...UNSAID, 'type', 'items', 'properties'] : UNSAID;
   const kept: Record<string, unknown> = {};
   for (const [key, inner] of Object.entries(schema)) {
-    if (['oneOf', 'anyOf', 'allOf', 'not', 'nullable', 'default', 'x-kubernetes-validations'].includes(key)) continue;
+    if (dropped.includes(key)) continue;
     if (key === 'properties') {
-      kept[key] = Object.fromEntries(Object.entries(inner as object).map(([name, each]) => [name, toV2Schema(each)]));
-    } else kept[key] = key === 'items' || key === 'additionalProperties' ? toV2Schema(inner) : inner;
+      kept[key] = Object.fromEntries(Object.entries(inner as object).map(([name, each]) => [name, toV2(each)]));
+    } else if ((key === 'items' || key === 'additionalProperties') && typeof inner === 'object') kept[key] = toV2(inner as typeof kept);
+    else kept[key] = inner;
   }
-  if (schema['x-kubernetes-int-or-string']) delete kept.type;
-  return kept;
+  if (!schema['x-kubernetes-embedded-resource'] || schema.nullable) return kept;
+  return { ...kept, properties: { ...(kept.properties as object | undefined), ...EMBEDDED } };
 }
+
+/** Words that v2 does not have. */
+const UNSAID = ['oneOf', 'anyOf', 'allOf', 'not', 'nullable'];
+
+/** What every object within an object has. */
+const EMBEDDED = {
+  apiVersion: { type: 'string', description: API_VERSION },
+  kind: { type: 'string', description: KIND },
+  metadata: refTo('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta', 'v2'),
+};
 
 function describedAs({ description }: Record<string, unknown>): object {
   return description === undefined ? {} : { description };
