@@ -1,6 +1,7 @@
 /** How many keys are remembered; the longest unused are forgotten first. */
 const MOST_KEYS = 10_000;
 
+/** The first and the longest pause. */
 export interface BackoffOptions {
   firstMs: number;
   lastMs: number;

@@ -47,6 +47,7 @@ export function planTruncation(revisions: readonly ControllerRevision[], live: R
   return idle.slice(0, Math.max(0, idle.length - limit));
 }
 
+/** Whose revisions are meant, and how they are labelled. */
 export interface History<T extends Revisioned> {
   client: ReconcileClient;
   kind: Kind<T>;

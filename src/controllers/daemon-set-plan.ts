@@ -9,6 +9,7 @@ import { percentOrCount } from '#kinds/workload.ts';
 import { REVISION_LABEL } from './controller-revision.ts';
 import { availableInMs } from './pods.ts';
 
+/** A DaemonSet, the nodes and its pods, as they are now. */
 export interface DaemonPicture {
   set: DaemonSet;
   nodes: readonly Node[];
@@ -20,6 +21,7 @@ export interface DaemonPicture {
   backoffMs?: (node: string) => number;
 }
 
+/** The steps that may be taken now. */
 export interface DaemonPlan {
   /** Names of nodes that get a pod. */
   create: string[];

@@ -21,10 +21,12 @@ export function formatIndexes(indexes: Indexes): string {
     .join(',');
 }
 
+/** How many there are. */
 export function countIndexes(indexes: Indexes): number {
   return indexes.reduce((sum, [first, last]) => sum + last - first + 1, 0);
 }
 
+/** Whether `index` is one of them. */
 export function hasIndex(indexes: Indexes, index: number): boolean {
   let low = 0;
   let high = indexes.length - 1;
@@ -38,6 +40,7 @@ export function hasIndex(indexes: Indexes, index: number): boolean {
   return false;
 }
 
+/** These and more. */
 export function addIndexes(indexes: Indexes, more: Iterable<number>): Indexes {
   return joined([...indexes, ...[...more].map(index => [index, index] as const)]);
 }

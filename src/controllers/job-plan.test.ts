@@ -4,8 +4,9 @@ import { Job } from '#kinds/job.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { made } from '#kinds/testing.ts';
 import { addIndexes, countCommon, countIndexes, formatIndexes, freeIndexes, hasIndex, parseIndexes } from './job-indexes.ts';
-import { finishJob, planJob, settleUncounted } from './job-plan.ts';
+import { planJob } from './job-plan.ts';
 import { TRACKING } from './job-pods.ts';
+import { finishJob, settleUncounted } from './job-tracking.ts';
 
 const NOW = Date.parse('2026-01-01T01:00:00Z');
 

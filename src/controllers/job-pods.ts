@@ -3,12 +3,18 @@ import type { Pod } from '#kinds/pod.ts';
 import { podCondition } from '#kinds/pod-template.ts';
 import type { ContainerStatus, PodFailurePolicyOnExitCodesRequirement } from '#kinds/types.gen.ts';
 
+/** The finalizer that holds a pod until its end is in the Job's status. */
 export const TRACKING = 'batch.kubernetes.io/job-tracking';
+/** Label and annotation: which index a pod works on. */
 export const COMPLETION_INDEX = 'batch.kubernetes.io/job-completion-index';
+/** Annotation: how often the index has failed before this pod. */
 export const FAILURE_COUNT = 'batch.kubernetes.io/job-index-failure-count';
+/** Annotation: how many more of its failures the policy ignored. */
 export const IGNORED_FAILURE_COUNT = 'batch.kubernetes.io/job-index-ignored-failure-count';
+/** Label: the Job that a pod was made for. */
 export const JOB_NAME = 'batch.kubernetes.io/job-name';
 
+/** True while its end is not counted for good. */
 export function isTracked({ metadata }: Pod): boolean {
   return metadata.finalizers?.includes(TRACKING) === true;
 }
@@ -51,8 +57,10 @@ export function finishedAtMs({ metadata, spec, status }: Pod): number {
   return Date.parse(metadata.creationTimestamp);
 }
 
+/** What a rule of `podFailurePolicy` may ask for. */
 export type PolicyAction = 'FailJob' | 'FailIndex' | 'Ignore' | 'Count';
 
+/** A rule that a failed pod meets. */
 export interface PolicyMatch {
   action: PolicyAction;
   /** Why the Job fails, with `FailJob`. */

@@ -7,8 +7,9 @@ import type { Container } from '#kinds/types.gen.ts';
 import { ignoreAbsent } from './absence.ts';
 import { inGrowingBatches, together } from './batches.ts';
 import { claim } from './claim.ts';
-import { finishJob, type JobPlan, planJob, settleUncounted } from './job-plan.ts';
+import { type JobPlan, planJob } from './job-plan.ts';
 import { COMPLETION_INDEX, FAILURE_COUNT, IGNORED_FAILURE_COUNT, isTracked, JOB_NAME, TRACKING } from './job-pods.ts';
+import { finishJob, settleUncounted } from './job-tracking.ts';
 import { type PodDraft, podFromTemplate } from './pod-from-template.ts';
 import { isSameStatus } from './status.ts';
 

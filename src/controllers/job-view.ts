@@ -4,6 +4,7 @@ import { isPodActive, isPodTerminal } from '#kinds/pod-template.ts';
 import { addIndexes, countIndexes, hasIndex, type Indexes, parseIndexes } from './job-indexes.ts';
 import { failureCounts, finishedAtMs, indexOf, isPodFailed, isTracked, matchFailurePolicy } from './job-pods.ts';
 
+/** A Job and its pods, as they are now. */
 export interface JobPicture {
   job: Job;
   /** The pods that it controls. */

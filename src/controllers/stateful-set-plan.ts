@@ -5,6 +5,7 @@ import { percentOrCount } from '#kinds/workload.ts';
 import { REVISION_LABEL } from './controller-revision.ts';
 import { availableInMs } from './pods.ts';
 
+/** A StatefulSet and its pods, as they are now. */
 export interface StatefulPicture {
   set: StatefulSet;
   pods: readonly Pod[];
@@ -14,6 +15,7 @@ export interface StatefulPicture {
   nowMs: number;
 }
 
+/** The steps that may be taken now. */
 export interface StatefulPlan {
   create: { ordinal: number; revision: string }[];
   /** `failed`: its containers have ended; `condemned`: the set is to be smaller; `outdated`: of an older revision. */
