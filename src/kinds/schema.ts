@@ -55,7 +55,7 @@ export function checkGvk<T>(
   const check = new Check({ kind, version, type });
   if (isObject(value)) completeGvk(value, apiVersion, kind);
   planOf(type)(value, check);
-  const problems = [...strictErrors, ...check.unknown];
+  const problems = [...check.unknown, ...strictErrors];
   if (fieldValidation === 'Strict' && problems.length > 0) check.refuse(`strict decoding error: ${problems.join(', ')}`);
   return { object: value as T, warnings: fieldValidation === 'Warn' ? problems : [], missing: check.missing };
 }

@@ -32,7 +32,8 @@ export function validateStatusUpdate<T extends KubeObject>(kind: Kind<T>, object
 }
 
 function metadata<T extends KubeObject>(kind: Kind<T>, object: T): FieldCause[] {
-  return validateObjectMeta(object.metadata, { namespaced: kind.resource.namespaced, checkName: kind.checkName });
+  const isCustom = kind.openApi !== undefined;
+  return validateObjectMeta(object.metadata, { namespaced: kind.resource.namespaced, checkName: kind.checkName, isCustom });
 }
 
 /** The schema and a kind's own rules may find the same: once is enough. */

@@ -18,7 +18,8 @@ export function validateObjectMeta(
     namespaced,
     checkName = checkDnsSubdomain,
     path = 'metadata',
-  }: { namespaced: boolean; checkName?: NameCheck | undefined; path?: string },
+    isCustom = false,
+  }: { namespaced: boolean; checkName?: NameCheck | undefined; path?: string; isCustom?: boolean },
 ): FieldCause[] {
   const causes: FieldCause[] = [];
   if (meta.generateName) {
@@ -35,7 +36,7 @@ export function validateObjectMeta(
   causes.push(...validateLabels(meta.labels, `${path}.labels`));
   causes.push(...validateAnnotations(meta.annotations, `${path}.annotations`));
   causes.push(...validateOwnerReferences(meta.ownerReferences ?? [], `${path}.ownerReferences`));
-  causes.push(...validateFinalizers(meta.finalizers ?? [], `${path}.finalizers`));
+  causes.push(...validateFinalizers(meta.finalizers ?? [], `${path}.finalizers`, isCustom));
   return causes;
 }
 
@@ -109,12 +110,13 @@ function validateOwnerReferences(references: NonNullable<ObjectMeta['ownerRefere
   return causes;
 }
 
-function validateFinalizers(finalizers: string[], path: string): FieldCause[] {
+/** Custom resources may have finalizers of any name. */
+function validateFinalizers(finalizers: string[], path: string, isCustom: boolean): FieldCause[] {
   const causes: FieldCause[] = [];
   finalizers.forEach((finalizer, i) => {
     const wrong = checkQualifiedName(finalizer);
     causes.push(...wrong.map(why => invalid(`${path}[${i}]`, finalizer, why)));
-    if (wrong.length === 0 && !finalizer.includes('/') && !STANDARD_FINALIZERS.includes(finalizer))
+    if (!isCustom && wrong.length === 0 && !finalizer.includes('/') && !STANDARD_FINALIZERS.includes(finalizer))
       causes.push(invalid(`${path}[${i}]`, finalizer, 'name is neither a standard finalizer name nor is it fully qualified'));
   });
   if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion'))
