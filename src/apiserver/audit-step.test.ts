@@ -17,6 +17,7 @@ before(async () => {
     { level: 'Metadata', nonResourceURLs: ['/version'] },
     { level: 'Metadata', verbs: ['watch'] },
     { level: 'Metadata', users: ['jane'] },
+    { level: 'Metadata', resources: [{ resources: ['nodes'] }], users: [''] },
   ];
   const policy = parseAuditPolicy({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules });
   const sink = {
@@ -88,6 +89,17 @@ test('who asks, as whom, and why it was refused', async () => {
   assert.deepEqual(record?.impersonatedUser, { username: 'jane', groups: ['dev', 'system:authenticated'] });
   assert.equal(record?.responseStatus?.code, 403);
   assert.equal(record?.annotations?.['authorization.k8s.io/decision'], 'forbid');
+});
+
+test('who was not let in', async () => {
+  assert.equal((await cluster.call('GET', '/api/v1/nodes', undefined, { authorization: 'Bearer nonsense' })).status, 401);
+  assert.deepEqual(
+    records.map(({ stage, responseStatus, user }) => [stage, responseStatus?.code, user.username]),
+    [
+      ['RequestReceived', undefined, ''],
+      ['ResponseComplete', 401, ''],
+    ],
+  );
 });
 
 test('a watch: when it began and when it ended', async () => {

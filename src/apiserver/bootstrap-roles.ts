@@ -109,13 +109,9 @@ export function bootstrapClusterRoleBindings(): BootstrapBinding[] {
     bind('system:node', []),
     bind('system:cluster-trust-bundle-discovery', [group('system:serviceaccounts')]),
     bind('system:volume-scheduler', [user('system:kube-scheduler')]),
-    // Whoever joins by a bootstrap token asks for a node's certificate; nodes renew their own.
-    bind('kubeadm:kubelet-bootstrap', [group('system:bootstrappers')], 'system:node-bootstrapper'),
-    bind(
-      'kubeadm:node-autoapprove-bootstrap',
-      [group('system:bootstrappers')],
-      'system:certificates.k8s.io:certificatesigningrequests:nodeclient',
-    ),
+    // Whoever joins by a bootstrap token for nodes asks for a node's certificate; nodes renew their own.
+    bind('kubeadm:kubelet-bootstrap', [group(JOINING)], 'system:node-bootstrapper'),
+    bind('kubeadm:node-autoapprove-bootstrap', [group(JOINING)], 'system:certificates.k8s.io:certificatesigningrequests:nodeclient'),
     bind(
       'kubeadm:node-autoapprove-certificate-rotation',
       [group('system:nodes')],
@@ -138,6 +134,8 @@ export function bootstrapLocals(): BootstrapLocal[] {
 }
 
 const CERTIFICATES = 'certificates.k8s.io';
+/** What kubeadm gives the bootstrap tokens with which nodes join. */
+const JOINING = 'system:bootstrappers:kubeadm:default-node-token';
 const SIGNERS = ['kube-apiserver-client', 'kube-apiserver-client-kubelet', 'kubelet-serving', 'legacy-unknown'];
 
 const ADMIN_RULES = [allow('create', 'authorization.k8s.io', 'localsubjectaccessreviews'), allow(READ_WRITE, RBAC, 'roles rolebindings')];

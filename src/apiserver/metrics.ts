@@ -10,14 +10,17 @@ interface Series {
   buckets: number[];
 }
 
+/** One number, or one for each set of labels. */
+export type Gauge = [name: string, help: string, values: number | [labels: string, value: number][]];
+
 /** What `/metrics` shows, in Prometheus' text form under the names that dashboards for Kubernetes know. */
 export class Metrics {
   readonly #requests = new Map<string, number>();
   readonly #latencies = new Map<string, Series>();
-  readonly #gauges: () => [name: string, help: string, value: number][];
+  readonly #gauges: () => Gauge[];
   readonly #resources: Resources;
 
-  constructor(resources: Resources, gauges: () => [name: string, help: string, value: number][]) {
+  constructor(resources: Resources, gauges: () => Gauge[]) {
     this.#resources = resources;
     this.#gauges = gauges;
   }
@@ -65,7 +68,11 @@ export class Metrics {
         `apiserver_longrunning_requests{verb="WATCH",resource="${name}"} ${cache.watcherCount}`,
       );
     }
-    for (const [name, help, value] of this.#gauges()) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${value}`);
+    for (const [name, help, values] of this.#gauges()) {
+      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`);
+      if (typeof values === 'number') lines.push(`${name} ${values}`);
+      else for (const [labels, value] of values) lines.push(`${name}{${labels}} ${value}`);
+    }
     return `${lines.join('\n')}\n`;
   }
 

@@ -24,7 +24,7 @@ export interface PipelineOptions {
 /** The way of every request, one line a step. In-process callers take the same way without credentials. */
 export function createPipeline(options: PipelineOptions): (request: ApiRequest) => Promise<{ outcome: Outcome; context: Context }> {
   const way: Step[] = [
-    authentication(options.authenticate), // who asks
+    authentication(options.authenticate, options.audit), // who asks
     options.audit ?? passing, //             what is written down of it
     impersonation(options.authorize), //     as whom they want to be taken
     options.fairness ?? passing, //          whether it is their turn
@@ -63,10 +63,15 @@ function route(request: ApiRequest, resources: Resources): { context: Context; m
 /** Stands there until the first step has found out who asks. */
 const NOBODY: Identity = { name: '', groups: [] };
 
-function authentication(authenticate: Authenticator): Step {
+function authentication(authenticate: Authenticator, audit: Step | undefined): Step {
   return async (context, next) => {
     const { request } = context;
-    context.identity = request.identity ?? (await authenticate({ headers: request.headers, socket: request.socket }));
+    try {
+      context.identity = request.identity ?? (await authenticate({ headers: request.headers, socket: request.socket }));
+    } catch (error) {
+      if (audit) return await audit(context, () => Promise.reject(error)); // that nobody was let in is worth a record, too
+      throw error;
+    }
     return next();
   };
 }

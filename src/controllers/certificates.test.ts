@@ -20,6 +20,11 @@ const stack = new AsyncDisposableStack();
 before(async () => {
   cluster = stack.use(await startTestCluster());
   const { client, pki } = cluster;
+  await cluster.call('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+    metadata: { name: 'askers' },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:node-bootstrapper' },
+    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: 'system:bootstrappers' }],
+  });
   const informers = stack.use(new Informers({ client, clock: systemClock, log: silentLog }));
   const signer = { read: parseSigningRequest, sign: pki.authority.sign.bind(pki.authority) };
   stack.use(await runControllers({ client, informers, controllers: [certificateController(signer)], clock: systemClock, log: silentLog }));
@@ -87,7 +92,12 @@ test('a node’s request for its client certificate needs nobody; what a signer 
   const signerName = 'kubernetes.io/kube-apiserver-client-kubelet';
   assert.equal((await cluster.call('POST', CSRS, csr('box', signerName, '/O=system:nodes/CN=system:node:box'), node)).status, 201);
   assert.equal(at(await settled('box'), 'status.conditions.0.reason'), 'AutoApproved');
-  await cluster.call('POST', CSRS, csr('other', signerName, '/O=system:nodes/CN=system:node:other'), node);
+  const another = await cluster.call('POST', CSRS, csr('another', signerName, '/O=system:nodes/CN=system:node:other'), node);
+  assert.match(another.text, /can only create a node CSR with CN=system:node:box/);
+  await cluster.call('POST', CSRS, csr('other', signerName, '/O=system:nodes/CN=system:node:other'), {
+    'impersonate-user': 'jane',
+    'impersonate-group': 'system:bootstrappers',
+  });
   const usages = ['server auth', 'digital signature'];
   await cluster.call(
     'POST',

@@ -36,8 +36,9 @@ export function serviceAccountTokenController({ caPem, sign }: ServiceAccountTok
       for (const { action, secret } of planTokenSecrets(secrets, account)) {
         const { uid, resourceVersion, name, namespace = '' } = secret.metadata;
         if (action === 'delete') {
-          // The picture of accounts may be behind the one of Secrets.
-          if ((await client.getLive(ServiceAccount, key))?.metadata.uid === secret.metadata.annotations?.[ACCOUNT_UID]) continue;
+          // The picture of accounts may be behind the one of Secrets; when it has caught up, this comes again.
+          const live = await client.getLive(ServiceAccount, key);
+          if (planTokenSecrets([secret], live)[0]?.action !== 'delete') continue;
           await ignoreAbsent(client.delete(Secret, secret.metadata, { preconditions: { uid } }));
           continue;
         }

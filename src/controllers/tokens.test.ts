@@ -83,12 +83,14 @@ test('a Secret gets its token, which the API takes, and ends with its account', 
     type: 'bootstrap.kubernetes.io/token',
     data: { expiration: Buffer.from('2001-01-01T00:00:00Z').toString('base64') },
   });
+  const orphan = { namespace: 'default', name: 'orphan', annotations: { 'kubernetes.io/service-account.name': 'nobody' } };
+  await client.create(SecretKind, { apiVersion: 'v1', kind: 'Secret', metadata: orphan, type });
   const gone = new Set<string>();
   let token = '';
   await watch.until(({ type: what, object }) => {
     if (what === 'DELETED') gone.add(String(at(object, 'metadata.name')));
     token ||= String(at(object, 'data.token') ?? '');
-    return token !== '' && gone.has('bootstrap-token-abcdef');
+    return token !== '' && gone.has('bootstrap-token-abcdef') && gone.has('orphan');
   });
   const bearer = { authorization: `Bearer ${Buffer.from(token, 'base64')}` };
   assert.equal((await cluster.call('GET', '/version', undefined, bearer)).status, 200);

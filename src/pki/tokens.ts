@@ -81,6 +81,7 @@ export class TokenSigner {
   readonly #publicKeys: Map<string, KeyObject>;
   /** Least recently used first. */
   readonly #remembered = new Map<string, ServiceAccountClaims>();
+  readonly #rememberedLegacy = new Map<string, LegacyClaims>();
 
   constructor({ key, clock, issuer = DEFAULT_ISSUER, formerKeys = [] }: TokenSignerOptions) {
     this.issuer = issuer;
@@ -127,11 +128,14 @@ export class TokenSigner {
 
   /** The claims of a Secret's token, or undefined for one of another kind. @throws `Unauthorized` when it is not signed by us. */
   verifyLegacy(token: string): LegacyClaims | undefined {
+    const known = this.#rememberedLegacy.get(token);
+    if (known) return known;
     const payload = token.split('.')[1];
     if (this.#remembered.has(token) || payload === undefined || token.length > MAX_TOKEN_BYTES) return undefined;
     const claims = decode<LegacyClaims>(payload);
     if (claims.iss !== LEGACY_ISSUER) return undefined;
     this.#checkSignature(token);
+    remember(this.#rememberedLegacy, token, claims);
     return claims;
   }
 
@@ -186,8 +190,7 @@ export class TokenSigner {
   #check(token: string): ServiceAccountClaims {
     const claims = this.#checkSignature(token) as ServiceAccountClaims;
     if (claims.iss !== this.issuer) throw unauthorized(`the bearer token's issuer is ${JSON.stringify(claims.iss)}, not this cluster`);
-    this.#remembered.set(token, claims);
-    if (this.#remembered.size > MAX_REMEMBERED) this.#remembered.delete(this.#remembered.keys().next().value!);
+    remember(this.#remembered, token, claims);
     return claims;
   }
 
@@ -204,6 +207,11 @@ export class TokenSigner {
       throw unauthorized("the bearer token's signature is wrong");
     return decode<{ iss: string }>(payload);
   }
+}
+
+function remember<T>(map: Map<string, T>, token: string, claims: T): void {
+  map.set(token, claims);
+  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value!);
 }
 
 /** As Kubernetes names keys: the hash of the public key's DER form. */

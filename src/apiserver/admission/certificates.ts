@@ -4,15 +4,17 @@ import { jsonEqual } from '#kinds/json-equal.ts';
 import type { CertificateSigningRequest } from '#kinds/types.gen.ts';
 import { invalid } from '#kinds/validation.ts';
 import type { Authorizer, Identity } from '../identity.ts';
+import { isNodeIdentity } from '../node-authorizer.ts';
 import { forbidden, invalid as invalidObject } from '../status.ts';
 import type { AdmissionPlugin, Write } from '../write.ts';
 
 const CLIENT_SIGNER = 'kubernetes.io/kube-apiserver-client';
+const NODE_SIGNERS = new Set(['kubernetes.io/kube-apiserver-client-kubelet', 'kubernetes.io/kubelet-serving']);
 
 /**
  * Certificate signing requests: the server says who asks, only those with the verb `approve` on the signer decide, only those with
- * `sign` issue, and nobody gets a client certificate of `system:masters` this way (CertificateApproval, CertificateSigning and
- * CertificateSubjectRestriction).
+ * `sign` issue, nobody gets a client certificate of `system:masters` this way, and a node asks for its own only (CertificateApproval,
+ * CertificateSigning, CertificateSubjectRestriction, NodeRestriction).
  */
 export function certificateAdmission({ authorize, clock }: { authorize: Authorizer; clock: Clock }): AdmissionPlugin {
   const may = async (identity: Identity, verb: string, signerName: string): Promise<boolean> => {
@@ -71,12 +73,14 @@ function stampConditions({ status }: CertificateSigningRequest, old: Certificate
   }
 }
 
-async function checkRequest({ served, name }: Write, { spec }: CertificateSigningRequest): Promise<void> {
+async function checkRequest({ served, name, identity }: Write, { spec }: CertificateSigningRequest): Promise<void> {
   const { parseSigningRequest } = await import('#pki/signing-request.ts');
   try {
-    const { organizations } = await parseSigningRequest(Buffer.from(spec.request, 'base64').toString());
+    const { organizations, commonName } = await parseSigningRequest(Buffer.from(spec.request, 'base64').toString());
     if (spec.signerName === CLIENT_SIGNER && organizations.includes('system:masters'))
       throw forbidden(served.resource, name, `use of ${CLIENT_SIGNER} signer with system:masters group is not allowed`);
+    if (NODE_SIGNERS.has(spec.signerName) && isNodeIdentity(identity) && commonName !== identity.name)
+      throw forbidden(served.resource, name, `can only create a node CSR with CN=${identity.name}`);
   } catch (error) {
     if (!isUmiakError(error, 'Invalid')) throw error;
     throw invalidObject(served.resource, name, [invalid('spec.request', spec.request, messageOf(error))]);

@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { FlowSchema, PriorityLevelConfiguration } from '#kinds/types.gen.ts';
+import type { Gauge } from '../metrics.ts';
 import type { Step } from '../pipeline.ts';
 import type { Context, Outcome } from '../request.ts';
 import { bootstrapFlows, bootstrapLevels } from './bootstrap-flows.ts';
@@ -54,6 +55,17 @@ export class FlowControl {
   #configure(): void {
     this.#ordered = inOrder(this.#schemas.values()).filter(({ spec }) => this.#levels.has(spec.priorityLevelConfiguration.name));
     this.#seats.configure([...this.#levels.values()], this.#options.seats);
+  }
+
+  /** Upstream's names for how wide the levels are, what they serve and who waits. */
+  gauges(): Gauge[] {
+    const of = (value: (level: Level) => number): [string, number][] =>
+      [...this.#seats.entries()].map(([name, level]) => [`priority_level="${name}"`, value(level)]);
+    return [
+      ['apiserver_flowcontrol_nominal_limit_seats', 'Seats of a priority level.', of(({ plan }) => plan.nominal)],
+      ['apiserver_flowcontrol_current_executing_seats', 'Seats in use.', of(({ executing }) => executing)],
+      ['apiserver_flowcontrol_current_inqueue_requests', 'Requests that wait.', of(({ queues }) => queues?.length ?? 0)],
+    ];
   }
 
   /** How many are served and wait in a level. */

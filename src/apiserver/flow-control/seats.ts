@@ -47,6 +47,10 @@ export class Seats {
     return this.#levels.get(name);
   }
 
+  entries(): Iterable<[string, Level]> {
+    return this.#levels.entries();
+  }
+
   /** Takes the levels as they are now; what is served and waits stays with its level. */
   configure(levels: readonly PriorityLevelConfiguration[], total: number): void {
     const plans = planSeats(levels, total);
