@@ -111,7 +111,9 @@ test('namespaces get their account and authority, and end when everything in the
         )
       );
     });
-    assert.equal(plane.view.get(ConfigMap, { namespace: 'doomed', name: 'free' }), undefined);
+    assert.ok(plane.view.get(ConfigMap, { namespace: 'doomed', name: 'free' }), 'what a pod may use stays as long as the pod');
+    const said = plane.view.get(Namespace, { name: 'doomed' })?.status?.conditions?.map(({ type, status }) => `${type}=${status}`);
+    assert.ok(said?.includes('NamespaceDeletionContentFailure=False'));
     await assert.rejects(
       client.create(ConfigMap, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'new', namespace: 'doomed' } }),
       { reason: 'Forbidden' },

@@ -62,11 +62,11 @@ async function claimReplicaSets(deployment: Deployment, { client }: Reconciling)
 /** The ReplicaSet of the present template: found, marked with the newest revision, or made (not while paused). */
 async function currentSet(deployment: Deployment, sets: ReplicaSet[], context: Reconciling): Promise<ReplicaSet | undefined> {
   const { client, events } = context;
-  const newestOld = Math.max(0, ...sets.filter(set => !sameTemplate(deployment, set)).map(revisionOf));
+  const newestOld = newest(sets.filter(set => !sameTemplate(deployment, set)).map(revisionOf));
   const found = sets
     .filter(set => sameTemplate(deployment, set))
     .sort((a, b) => (a.metadata.creationTimestamp < b.metadata.creationTimestamp ? -1 : 1))[0];
-  const revision = String(Math.max(newestOld + 1, found ? revisionOf(found) : 0));
+  const revision = String(newest([newestOld + 1n, found ? revisionOf(found) : 0n]));
   if (found) return follow(deployment, found, { ...copiedAnnotations(deployment), [REVISION]: revision }, context);
   if (deployment.spec.paused) return undefined;
   const draft = newReplicaSet(deployment, sets, revision);
@@ -110,13 +110,19 @@ async function scale(deployment: Deployment, set: ReplicaSet, replicas: number, 
   events.normal(deployment, 'ScalingReplicaSet', `Scaled ${direction} replica set ${set.metadata.name} from ${before} to ${replicas}`);
 }
 
+function newest(revisions: readonly bigint[]): bigint {
+  let most = 0n;
+  for (const each of revisions) if (each > most) most = each;
+  return most;
+}
+
 /** Empty old ReplicaSets beyond `revisionHistoryLimit` go, oldest first. */
 async function removeOldHistory(deployment: Deployment, others: ReplicaSet[], { client }: Reconciling): Promise<void> {
   const limit = deployment.spec.revisionHistoryLimit ?? 10;
   const empty = others.filter(
     set => !set.metadata.deletionTimestamp && isObserved(set) && (set.spec.replicas ?? 1) === 0 && (set.status?.replicas ?? 0) === 0,
   );
-  empty.sort((a, b) => revisionOf(a) - revisionOf(b));
+  empty.sort((a, b) => (revisionOf(a) < revisionOf(b) ? -1 : 1));
   for (const set of empty.slice(0, Math.max(0, empty.length - limit))) await ignoreAbsent(client.delete(ReplicaSet, set.metadata));
 }
 

@@ -99,6 +99,16 @@ test('garbage collection', { timeout: 120_000 }, async t => {
     await gone('waits');
   });
 
+  await t.test('foreground: owners in a circle do not wait for each other', async () => {
+    const first = await make('circle-1');
+    const second = await make('circle-2', [refer(ConfigMap, first, true)]);
+    const third = await make('circle-3', [refer(ConfigMap, second, true)]);
+    const closing = { metadata: { ownerReferences: [refer(ConfigMap, third, true)] } };
+    await client.patch(ConfigMap, { namespace, name: 'circle-1' }, closing, { type: 'merge' });
+    await client.delete(ConfigMap, first.metadata, { propagationPolicy: 'Foreground' });
+    await gone('circle-1', 'circle-2', 'circle-3');
+  });
+
   await t.test('orphan: references are taken away before the owner goes', async () => {
     const owner = await make('parent');
     await make('orphan', [refer(ConfigMap, owner, true)]);

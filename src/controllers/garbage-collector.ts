@@ -104,7 +104,10 @@ export class GarbageCollector implements AsyncDisposable {
     if (dead.size === 0 && waiting.length === 0) return;
     if (dead.size + waiting.length < node.owners.length) return this.#dropOwners(node, new Set([...dead, ...waiting]));
     if (node.deleting) return;
-    const foreground = waiting.length > 0 && this.#graph.dependentsOf(node.uid).length > 0;
+    const dependents = this.#graph.dependentsOf(node.uid);
+    const foreground = waiting.length > 0 && dependents.length > 0;
+    // Owners in a circle would wait for each other for ever: one of them blocks no longer.
+    if (foreground && dependents.some(isDeletedInForeground) && node.owners.some(({ blocks }) => blocks)) return this.#unblock(node);
     await this.#delete(node, foreground ? 'Foreground' : 'Background');
   }
 
@@ -141,6 +144,16 @@ export class GarbageCollector implements AsyncDisposable {
     await ignoreAbsent(client.patch(node.kind, node.key, { metadata: { uid, resourceVersion, ownerReferences } }, { type: 'merge' }));
   }
 
+  /** None of its owners waits for this object any more; it is judged again when that is known. */
+  async #unblock(node: GraphNode): Promise<void> {
+    const { client } = this.#options;
+    const object = await client.get(node.kind, node.key);
+    if (!object || object.metadata.uid !== node.uid) return;
+    const ownerReferences = (object.metadata.ownerReferences ?? []).map(owner => ({ ...owner, blockOwnerDeletion: false }));
+    const { uid, resourceVersion } = object.metadata;
+    await ignoreAbsent(client.patch(node.kind, node.key, { metadata: { uid, resourceVersion, ownerReferences } }, { type: 'merge' }));
+  }
+
   async #removeFinalizer(node: GraphNode, finalizer: string): Promise<void> {
     const { client } = this.#options;
     const object = await client.get(node.kind, node.key);
@@ -154,6 +167,10 @@ export class GarbageCollector implements AsyncDisposable {
     await this.#owned.disposeAsync();
     await this.#queue[Symbol.asyncDispose]();
   }
+}
+
+function isDeletedInForeground({ deleting, finalizers }: GraphNode): boolean {
+  return deleting && finalizers.includes(FOREGROUND);
 }
 
 /** True when the object of the owner's UID is also what the reference says it is, where it says it is. */

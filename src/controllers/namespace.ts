@@ -61,7 +61,7 @@ interface Left {
 }
 
 /**
- * Asks for the deletion of everything in the namespace; returns what is still there. The pictures tell while they show something;
+ * Asks for the deletion of everything in the namespace, of pods before all else; returns what is still there. The pictures tell while they show something;
  * when they show nothing any more the API itself is asked, kind by kind.
  */
 async function empty(namespace: string, { awaited, contents, customKinds }: Contents, { client }: Reconciling): Promise<Left[]> {
@@ -69,7 +69,9 @@ async function empty(namespace: string, { awaited, contents, customKinds }: Cont
   const shown = [...builtin, ...(customKinds?.list(namespace) ?? [])].filter(({ items }) => items.length > 0);
   const deleteAll = (kind: Kind) => client.deleteCollection(kind, { namespace }, { propagationPolicy: 'Background' });
   if (shown.length > 0) {
-    const alive = shown.filter(({ items }) => items.some(({ metadata }) => !metadata.deletionTimestamp));
+    // Pods first: what they use stays until they have ended.
+    const pods = shown.filter(({ kind }) => kind.resource.kind === 'Pod' && kind.resource.group === '');
+    const alive = (pods.length > 0 ? pods : shown).filter(({ items }) => items.some(({ metadata }) => !metadata.deletionTimestamp));
     await Promise.all(alive.map(({ kind }) => ignoreAbsent(deleteAll(kind))));
     return shown.map(toLeft);
   }
@@ -99,12 +101,31 @@ function toLeft({ kind, items }: { kind: Kind; items: KubeObject[] }): Left {
   return { kind, count: items.length, finalizers: items.flatMap(({ metadata }) => metadata.finalizers ?? []) };
 }
 
+/** What can go wrong for others is sure here: all kinds are known, and deletions are accepted or tried again. */
+const ALWAYS_WELL = [
+  { type: 'NamespaceDeletionDiscoveryFailure', reason: 'ResourcesDiscovered', message: 'All resources successfully discovered' },
+  {
+    type: 'NamespaceDeletionGroupVersionParsingFailure',
+    reason: 'ParsedGroupVersions',
+    message: 'All legacy kube types successfully parsed',
+  },
+  {
+    type: 'NamespaceDeletionContentFailure',
+    reason: 'ContentDeleted',
+    message: 'All content successfully deleted, may be waiting on finalization',
+  },
+];
+
 async function writeStatus(namespace: Namespace, left: Left[], { client, clock }: Reconciling): Promise<void> {
   const now = clock.now();
   const remaining = left.map(({ kind, count }) => `${kind.resource.plural} has ${count} resource instances`).join(', ');
   const finalizers = [...new Set(left.flatMap(each => each.finalizers))];
-  let conditions = setCondition(
-    namespace.status?.conditions,
+  let conditions = ALWAYS_WELL.reduce(
+    (said, each) => setCondition(said, { ...each, status: 'False' }, now),
+    namespace.status?.conditions ?? [],
+  );
+  conditions = setCondition(
+    conditions,
     left.length > 0
       ? {
           type: 'NamespaceContentRemaining',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Deployment } from '#kinds/deployment.ts';
 import type { ReplicaSet } from '#kinds/replica-set.ts';
-import { limits, newReplicaSet, planRollout, sameTemplate } from './rollout.ts';
+import { limits, newReplicaSet, planRollout, REVISION, revisionOf, sameTemplate } from './rollout.ts';
 
 const template = (image: string) => ({ metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'c', image }] } });
 
@@ -129,4 +129,13 @@ test('limits hold at every step of a rollout', () => {
     }
     assert.deepEqual([sets[0].spec.replicas, sets[1].spec.replicas], [replicas, 0]);
   }
+});
+
+test('revisions are any 64-bit numbers, none where there is no number', () => {
+  const revised = (text: string) => ({
+    ...set('s', 'old', 1, 1),
+    metadata: { ...set('s', 'old', 1, 1).metadata, annotations: { [REVISION]: text } },
+  });
+  assert.equal(revisionOf(revised('3546343826724305832')), 3546343826724305832n);
+  for (const text of ['', 'x', '-1', '1.5']) assert.equal(revisionOf(revised(text)), 0n, text);
 });

@@ -14,8 +14,10 @@ export interface Scaling {
   replicas: number;
 }
 
-export function revisionOf(set: ReplicaSet): number {
-  return Number(set.metadata.annotations?.[REVISION] ?? 0) || 0;
+/** Revisions may be any 64-bit number: of an adopted ReplicaSet they are what its maker wrote. */
+export function revisionOf(set: ReplicaSet): bigint {
+  const text = set.metadata.annotations?.[REVISION] ?? '';
+  return /^\d{1,19}$/.test(text) ? BigInt(text) : 0n;
 }
 
 /** True when the set runs the deployment's present template; the hash label is ours and doesn't count. */
