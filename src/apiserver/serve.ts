@@ -77,7 +77,12 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
     const { encoding, contentType } = mediaOfError(request.headers.accept);
     const body = toBytes(status, encoding);
     try {
-      reply.head(status.code, { ...refusalHeaders(status), ...request.extraHeaders, 'content-type': contentType, 'content-length': body.length });
+      reply.head(status.code, {
+        ...refusalHeaders(status),
+        ...request.extraHeaders,
+        'content-type': contentType,
+        'content-length': body.length,
+      });
       reply.end(body);
     } catch {
       reply.destroy(); // the answer had begun: all that can be said is that it is not whole
