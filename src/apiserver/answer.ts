@@ -8,8 +8,8 @@ import { answerScale } from './handlers/scale.ts';
 import { list } from './list.ts';
 import { requireReached } from './list-options.ts';
 import { patchOf } from './patch/patch.ts';
-import type { Context, Outcome, ResourceRoute } from './request.ts';
-import { cacheKeyOf, isStored, type Stored } from './resources.ts';
+import type { Context, ListOutcome, Outcome, ResourceRoute } from './request.ts';
+import { cacheKeyOf, isStored, type Stored, shownIn } from './resources.ts';
 import { parseSelection, selects } from './selection.ts';
 import { badRequest, notFound } from './status.ts';
 import { planWatch } from './watch.ts';
@@ -43,9 +43,9 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
   if (!isStored(served)) throw new UmiakError('NotImplemented', `${plural} are not computed by this server yet`);
   switch (verb) {
     case 'get':
-      return get(context, served);
+      return await get(context, served);
     case 'list':
-      return await list(context, served, options.store);
+      return await shownList(await list(context, served, options.store));
     case 'watch':
       return planWatch(context, served);
     case 'create':
@@ -75,11 +75,16 @@ export function targetOf(context: Context<ResourceRoute>, served: Stored): Targe
   return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings, annotations };
 }
 
-function get({ route: { namespace, name }, query }: Context<ResourceRoute>, served: Stored): Outcome {
+async function get({ route: { namespace, name }, query }: Context<ResourceRoute>, served: Stored): Promise<Outcome> {
   requireReached(query, served.cache.revision);
   const object = served.cache.get(cacheKeyOf(namespace, name));
   if (!object) throw notFound(served.resource, name);
-  return { type: 'stored', status: 200, served, object };
+  return { type: 'stored', status: 200, served, object: served.converter ? await shownIn(served, object) : object };
+}
+
+async function shownList(outcome: ListOutcome): Promise<ListOutcome> {
+  const { converter } = outcome.served;
+  return converter ? { ...outcome, items: await converter.show([...outcome.items]) } : outcome;
 }
 
 async function create(context: Context<ResourceRoute>, served: Stored, writer: Writer): Promise<Written> {

@@ -1,6 +1,6 @@
 import { apiVersionOf, type Kind, type KubeObject, type Resource, type Storage, type Subresource, storedKindOf } from '#kinds/kind.ts';
 import { ResourceCache } from './resource-cache.ts';
-import { Layout } from './stored-object.ts';
+import { Layout, type StoredObject } from './stored-object.ts';
 
 /** What all object keys begin with. */
 export const ROOT = '/registry/';
@@ -15,6 +15,23 @@ export interface Served {
   /** The kind whose version is stored; `kind` itself but for those with a conversion. */
   readonly storedKind: Kind;
   readonly conversion: Storage | undefined;
+  /** Turns stored objects into this version where that takes asking somebody else. */
+  readonly converter?: Converter | undefined;
+}
+
+/** Conversion by others, over the network. */
+export interface Converter {
+  /** How objects of the shown version are written. */
+  readonly layout: Layout;
+  /** The objects in the shown version. @throws `InternalError` */
+  show(objects: readonly StoredObject[]): Promise<StoredObject[]>;
+  /** The text to store for an object of the shown version. @throws `InternalError` */
+  encode(object: KubeObject): Promise<Buffer>;
+}
+
+/** The object in the version that is shown, where that takes a conversion by others. */
+export async function shownIn({ converter }: Served, stored: StoredObject): Promise<StoredObject> {
+  return converter ? (await converter.show([stored]))[0]! : stored;
 }
 
 /** A stored resource, ready for reading and writing. */
@@ -22,6 +39,15 @@ export type Stored = Served & { readonly cache: ResourceCache };
 
 export function isStored(served: Served): served is Stored {
   return served.cache !== undefined;
+}
+
+/** Kinds that come and go together: versions of one resource. */
+export interface CustomService {
+  kinds: readonly Kind[];
+  /** The objects that they share. */
+  cache: ResourceCache;
+  /** One for each kind, where conversion takes asking others. */
+  converters?: readonly Converter[] | undefined;
 }
 
 /** All that is served, found by the words of a path: the built-in kinds for good, custom ones as they come and go. */
@@ -57,10 +83,10 @@ export class Resources {
     return this.#generation;
   }
 
-  /** Serves these kinds, which share the objects in `cache`, instead of what was served under `name` before. */
-  serve(name: string, kinds: readonly Kind[], cache: ResourceCache): void {
+  /** Serves these kinds instead of what was served under `name` before. */
+  serve(name: string, { kinds, cache, converters }: CustomService): void {
     this.withdraw(name);
-    const served = kinds.map(kind => ({ ...toServed(kind), cache }));
+    const served = kinds.map((kind, i) => ({ ...toServed(kind), cache, converter: converters?.[i] }));
     this.#custom.set(name, served);
     this.#caches.add(cache);
     for (const each of served) this.#enter(each);

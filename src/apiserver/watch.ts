@@ -1,3 +1,4 @@
+import { ConvertingSink } from './converting-sink.ts';
 import { checkWatchOptions, initialEventsOf, parseRevision, tooLargeRevision } from './list-options.ts';
 import type { Context, ResourceRoute, WatchOutcome, WatchStart } from './request.ts';
 import type { Change } from './resource-cache.ts';
@@ -81,7 +82,8 @@ export class Watch {
   }
 
   /** Starts at once: no change between now and the first event is missed. `stop` the watch when the reader goes. */
-  static start(outcome: WatchOutcome, sink: WatchSink): Watch {
+  static start(outcome: WatchOutcome, to: WatchSink): Watch {
+    const sink = outcome.served.converter ? new ConvertingSink(to, outcome.served.converter) : to;
     const watch = new Watch(outcome, sink);
     const { start, served } = outcome;
     const cache = served.cache!;

@@ -11,7 +11,7 @@ import type { Decoded } from './decode.ts';
 import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
 import type { Identity } from './identity.ts';
 import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate, timeOf } from './object-metadata.ts';
-import { cacheKeyOf, fromStored, type Stored } from './resources.ts';
+import { cacheKeyOf, fromStored, type Stored, shownIn } from './resources.ts';
 import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
 import { StoredObject } from './stored-object.ts';
 import { prepareSubresource } from './subresources.ts';
@@ -116,8 +116,9 @@ export class Writer {
         if (create) return await this.create(target, create);
         throw notFound(served.resource, name);
       }
-      const old = stored.object();
-      const shown = fromStored(served, stored.object());
+      const current = served.converter ? await shownIn(served, stored) : stored;
+      const old = current.object();
+      const shown = fromStored(served, current.object());
       const made = change(shown, this.#clock.now());
       const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
       if (!isTracked) this.#track(target, fromStored(served, old), sent);
@@ -134,7 +135,7 @@ export class Writer {
       this.#warn(write);
       await this.#validate(write);
       const isLast = isReadyToGo(served, write.object, old);
-      const result = isLast ? await this.#tryRemove(write, stored) : await this.#commit(write, key, stored.revision, stored);
+      const result = isLast ? await this.#tryRemove(write, current) : await this.#commit(write, key, current.revision, current);
       if (result.ok) return { object: result.object, gone: isLast };
       const ownKey = served.cache.prefix + key;
       if (result.failed.key === ownKey && asked && asked !== '0') throw conflict(served.resource, name, MODIFIED);
@@ -150,19 +151,20 @@ export class Writer {
     let stored = served.cache.get(key);
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (!stored) throw notFound(served.resource, name);
-      const old = stored.object();
+      const current = served.converter ? await shownIn(served, stored) : stored;
+      const old = current.object();
       checkPreconditions(target, options, old);
-      const plan = planDeletion(served.storedKind, stored.object(), options, this.#clock.now());
-      if (plan.action === 'nothing') return { object: stored };
+      const plan = planDeletion(served.storedKind, current.object(), options, this.#clock.now());
+      if (plan.action === 'nothing') return { object: current };
       const write = this.#begin('DELETE', target, plan.object, old);
       await this.#validate(write);
       if (plan.action === 'remove') {
-        const removed = await this.#tryRemove(write, stored);
+        const removed = await this.#tryRemove(write, current);
         if (removed.ok) return { object: removed.object, gone: true };
         stored = this.#newest(served, key, removed);
         continue;
       }
-      const result = await this.#commit(write, key, stored.revision, stored);
+      const result = await this.#commit(write, key, current.revision, current);
       if (result.ok) return { object: result.object };
       stored = this.#newest(served, key, result);
     }
@@ -248,44 +250,47 @@ export class Writer {
     revision: number,
     stored?: StoredObject,
   ): Promise<{ ok: true; object: StoredObject } | Failed> {
-    const { cache } = write.served;
+    const { cache, converter } = write.served;
     for (const claims of this.#claims) {
       const pending = claims.claim(write);
       if (pending) await pending;
     }
     if (write.old) settleTimes(write.object, write.old);
-    const value = cache.layout.encode(write.object);
+    const { layout = cache.layout } = converter ?? {};
+    const value = layout.encode(write.object);
     if (stored && (stored.value.equals(value) || (stored.value.length === value.length && jsonEqual(write.object, write.old)))) {
       return { ok: true, object: stored };
     }
-    if (write.dryRun) return { ok: true, object: new StoredObject(cache.layout, key, value, revision) };
+    if (write.dryRun) return { ok: true, object: new StoredObject(layout, key, value, revision) };
     const fullKey = cache.prefix + key;
+    const kept = converter ? await converter.encode(write.object) : value;
     const result = await this.#store.commit({
       conditions: [{ key: fullKey, revision }, ...write.conditions],
-      writes: [{ key: fullKey, value }, ...write.writes],
+      writes: [{ key: fullKey, value: kept }, ...write.writes],
     });
     if (!result.ok) return this.#lost(result);
-    const seen = cache.get(key);
-    return { ok: true, object: seen?.revision === result.revision ? seen : new StoredObject(cache.layout, key, value, result.revision) };
+    const seen = converter ? undefined : cache.get(key);
+    return { ok: true, object: seen?.revision === result.revision ? seen : new StoredObject(layout, key, value, result.revision) };
   }
 
   /** The object's last form is `write.object`; what it had claimed is given back with it. */
   async #tryRemove(write: Write, stored: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
-    const { cache } = write.served;
+    const { cache, converter } = write.served;
+    const { layout = cache.layout } = converter ?? {};
     const removal: Write = { ...write, operation: 'DELETE' };
     for (const claims of this.#claims) {
       const pending = claims.claim(removal);
       if (pending) await pending;
     }
-    const last = cache.layout.encode(write.object);
-    if (write.dryRun) return { ok: true, object: new StoredObject(cache.layout, stored.key, last, stored.revision) };
+    const last = layout.encode(write.object);
+    if (write.dryRun) return { ok: true, object: new StoredObject(layout, stored.key, last, stored.revision) };
     const fullKey = cache.prefix + stored.key;
     const result = await this.#store.commit({
       conditions: [{ key: fullKey, revision: stored.revision }, ...removal.conditions],
       writes: [{ key: fullKey, value: null }, ...removal.writes],
     });
     if (!result.ok) return this.#lost(result);
-    return { ok: true, object: new StoredObject(cache.layout, stored.key, last, result.revision) };
+    return { ok: true, object: new StoredObject(layout, stored.key, last, result.revision) };
   }
 
   #lost(result: CommitResult & { ok: false }): Failed {

@@ -1,7 +1,8 @@
 import { type CrdSchema, isJsonObject, type JsonObject } from '#kinds/crd-schema.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
-import type { Kind, KubeObject, Resource, Storage, Subresource } from '#kinds/kind.ts';
+import { apiVersionOf, type Kind, type KubeObject, type Resource, type Storage, type Subresource } from '#kinds/kind.ts';
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '#kinds/types.gen.ts';
+import { Layout } from '../stored-object.ts';
 import { columnsOf } from './columns.ts';
 import { applyDefaults } from './defaults.ts';
 import { fieldNamesOf, valueAt } from './json-path.ts';
@@ -16,23 +17,32 @@ export type SchemaReader = (version: string) => CrdSchema | undefined;
 /** What one definition serves, version by version; the stored one bears the others. */
 export interface CustomKinds {
   served: Kind[];
-  stored: Kind;
-  /** Brings an object that was stored under an earlier schema to today's form. */
-  revive(object: KubeObject): void;
+  /** How objects are stored; what was stored under an earlier schema is brought to today's form. */
+  stored: VersionForm;
+  /** How objects of each version are written, served or not. */
+  forms: VersionForm[];
 }
 
-/** Makes kinds of a definition, under the names it has been accepted with. Schemas are read and compiled at the first object, and not kept until then. */
-export function toKinds(whole: CustomResourceDefinition, read: SchemaReader): CustomKinds {
+/** How objects of one version are written, and what its schema says. */
+export interface VersionForm {
+  layout: Layout;
+  rules: SchemaRules;
+}
+
+/** Makes kinds of a definition, under the names it has been accepted with. Schemas are read and compiled at the first object, and not kept until then. `revision` is the definition's. */
+export function toKinds(whole: CustomResourceDefinition, revision: number, read: SchemaReader): CustomKinds {
   const versionsWithoutSchema = whole.spec.versions.map(({ schema: _schema, ...version }) => version);
   const definition = { ...whole, spec: { ...whole.spec, versions: versionsWithoutSchema } };
   const { versions } = definition.spec;
   const storage = versions.find(version => version.storage) ?? versions[0]!;
   const rulesOf = new Map(versions.map(({ name }) => [name, new SchemaRules(() => read(name))]));
   const stored = toKind(definition, storage, rulesOf.get(storage.name)!);
+  const byWebhook = definition.spec.conversion?.strategy === 'Webhook';
   const served = versions
     .filter(version => version.served)
     .map(version => {
       if (version === storage) return stored;
+      if (byWebhook) return toKind(definition, version, rulesOf.get(version.name)!);
       return toKind(
         definition,
         version,
@@ -40,15 +50,22 @@ export function toKinds(whole: CustomResourceDefinition, read: SchemaReader): Cu
         renaming(definition, version.name, stored, rulesOf.get(storage.name)!),
       );
     });
+  const formOf = (kind: Kind, name: string): VersionForm => {
+    const rules = rulesOf.get(name)!;
+    const revive = { before: revision, apply: (object: KubeObject) => reviveBy(rules, object) };
+    return { layout: new Layout(apiVersionOf(kind.resource), kind.resource.kind, kind.selectableFields ?? {}, revive), rules };
+  };
+  const kindOf = (name: string): Kind | undefined => [stored, ...served].find(({ resource }) => resource.version === name);
   return {
     served,
-    stored,
-    revive(object) {
-      const schema = rulesOf.get(storage.name)!.schema;
-      prune(object as unknown as JsonObject, schema);
-      applyDefaults(object, schema);
-    },
+    stored: formOf(stored, storage.name),
+    forms: versions.map(version => formOf(kindOf(version.name) ?? toKind(definition, version, rulesOf.get(version.name)!), version.name)),
   };
+}
+
+function reviveBy({ schema }: SchemaRules, object: KubeObject): void {
+  prune(object as unknown as JsonObject, schema);
+  applyDefaults(object, schema);
 }
 
 function toKind(

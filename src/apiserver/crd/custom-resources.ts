@@ -8,11 +8,13 @@ import type { Store } from '#store/store.ts';
 import type { ClusterCache } from '../cluster-cache.ts';
 import { SYSTEM } from '../identity.ts';
 import { ResourceCache } from '../resource-cache.ts';
-import { prefixOf, type Resources, type Served, type Stored } from '../resources.ts';
-import { Layout, StoredObject } from '../stored-object.ts';
+import { type CustomService, prefixOf, type Resources, type Served, type Stored } from '../resources.ts';
+import { type Layout, StoredObject } from '../stored-object.ts';
+import type { WebhookCaller } from '../webhooks/webhook-caller.ts';
 import type { Target, Writer } from '../writer.ts';
 import { type SchemaReader, toKinds } from './custom-kind.ts';
 import { isStatusSettled, planStatus, takenNames, withCondition } from './naming.ts';
+import { VersionedLayout, WebhookConverter } from './webhook-converter.ts';
 
 type Definition = CustomResourceDefinition;
 
@@ -29,6 +31,8 @@ export interface CustomResourcesOptions {
   resources: Resources;
   cluster: ClusterCache;
   writer: Writer;
+  /** Calls conversion webhooks. */
+  caller: WebhookCaller;
   clock: Clock;
   log: Log;
 }
@@ -155,8 +159,8 @@ export class CustomResources implements AsyncDisposable {
       present.isTerminating = isTerminating;
       return;
     }
-    const { resources, cluster } = this.#options;
-    const { kinds, layout } = servedBy(crd, stored.revision, this.#definitions.cache);
+    const { resources, cluster, caller } = this.#options;
+    const { kinds, converters, layout } = servedBy(crd, stored, { definitions: this.#definitions.cache, caller });
     let cache: ResourceCache;
     if (present) {
       cache = present.cache.under(layout);
@@ -165,7 +169,7 @@ export class CustomResources implements AsyncDisposable {
       cache = new ResourceCache({ layout, prefix: prefixOf({ group: crd.spec.group, plural: crd.spec.names.plural }) });
       await cluster.add(cache);
     }
-    resources.serve(name, kinds, cache);
+    resources.serve(name, { kinds, cache, converters });
     present?.listening[Symbol.dispose]();
     present?.cache.close();
     this.#serving.set(name, { form, cache, isTerminating, listening: this.#watchFor(name, cache) });
@@ -253,15 +257,16 @@ export class CustomResources implements AsyncDisposable {
 }
 
 /** Has everything served that the store's established definitions define; before the cluster's cache is read. */
-export async function restoreCustomResources(resources: Resources, store: Store): Promise<void> {
+export async function restoreCustomResources(resources: Resources, store: Store, caller: WebhookCaller): Promise<void> {
   const { cache } = definitionsOf(resources);
   const { entries } = await store.list(cache.prefix);
   for (const { key, value, revision } of entries) {
-    const crd = new StoredObject(cache.layout, key.slice(cache.prefix.length), value, revision).object<Definition>();
+    const stored = new StoredObject(cache.layout, key.slice(cache.prefix.length), value, revision);
+    const crd = stored.object<Definition>();
     if (!crd.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True')) continue;
-    const { kinds, layout } = servedBy(crd, revision, cache);
+    const { kinds, converters, layout } = servedBy(crd, stored, { definitions: cache, caller });
     const prefix = prefixOf({ group: crd.spec.group, plural: crd.spec.names.plural });
-    resources.serve(crd.metadata.name, kinds, new ResourceCache({ layout, prefix }));
+    resources.serve(crd.metadata.name, { kinds, converters, cache: new ResourceCache({ layout, prefix }) });
   }
 }
 
@@ -279,12 +284,25 @@ function formOf({ metadata, status }: Definition): string {
   return JSON.stringify([metadata.uid, metadata.generation, status?.acceptedNames]);
 }
 
-/** The kinds and the layout of what is stored. */
-function servedBy(crd: Definition, revision: number, definitions: ResourceCache): { kinds: Kind[]; layout: Layout } {
-  const { served, stored, revive } = toKinds(crd, schemaReader(crd.metadata.name, definitions));
-  const { resource, selectableFields } = stored;
-  const layout = new Layout(apiVersionOf(resource), resource.kind, selectableFields ?? {}, { before: revision, apply: revive });
-  return { kinds: served, layout };
+/** What a definition serves, but for the objects; and their layout. */
+function servedBy(
+  crd: Definition,
+  { revision }: StoredObject,
+  { definitions, caller }: { definitions: ResourceCache; caller: WebhookCaller },
+): Pick<CustomService, 'kinds' | 'converters'> & { layout: Layout } {
+  const { served, stored, forms } = toKinds(crd, revision, schemaReader(crd.metadata.name, definitions));
+  const { webhook } = crd.spec.conversion ?? {};
+  if (!webhook) return { kinds: served, layout: stored.layout };
+  const shownAs = ({ resource }: Kind) => forms.find(({ layout }) => layout.apiVersion === apiVersionOf(resource))!;
+  const converters = served.map(kind => new WebhookConverter({ webhook, caller, shown: shownAs(kind), storage: stored }));
+  return {
+    kinds: served,
+    converters,
+    layout: new VersionedLayout(
+      stored.layout,
+      forms.map(({ layout }) => layout),
+    ),
+  };
 }
 
 /** Reads schemas from the definition in the cache, where alone they are kept. */

@@ -10,7 +10,7 @@ import { mediaTypeOf } from '../body.ts';
 import { fieldValidationOf, readBodyValue } from '../decode.ts';
 import { applierOf } from '../patch/patch.ts';
 import type { Context, Outcome, ResourceRoute } from '../request.ts';
-import { cacheKeyOf, fromStored, type Stored } from '../resources.ts';
+import { cacheKeyOf, fromStored, type Stored, shownIn } from '../resources.ts';
 import { badRequest, conflict, invalid, MODIFIED, notFound } from '../status.ts';
 import type { AdmittedAs } from '../write.ts';
 import type { Writer } from '../writer.ts';
@@ -25,7 +25,7 @@ export async function answerScale(context: Context<ResourceRoute>, served: Store
   if (verb === 'get') {
     const stored = served.cache.get(cacheKeyOf(namespace, name));
     if (!stored) throw notFound(served.resource, name);
-    return shown(toScale(served, fromStored(served, stored.object())));
+    return shown(toScale(served, fromStored(served, (await shownIn(served, stored)).object())));
   }
   const isApply = verb === 'patch' && mediaTypeOf(context.request.headers['content-type']) === APPLY;
   if (isApply) return await applyToScale(context, served, writer);
