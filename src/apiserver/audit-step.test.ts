@@ -102,7 +102,7 @@ test('who was not let in', async () => {
   );
 });
 
-test('a watch: when it began and when it ended', async () => {
+test('a watch: when it began and when it ended', { timeout: 20_000 }, async () => {
   const ended = Promise.withResolvers<void>();
   {
     await using watch = await openWatch(cluster, '/api/v1/nodes?watch=1&timeoutSeconds=60');

@@ -61,7 +61,7 @@ test('controllers keep nothing secret', () => {
   assert.equal(tokensOnly(secret('b', { type: 'Opaque', data: { password: 'eA==' } })).data, undefined);
 });
 
-test('a Secret gets its token, which the API takes, and ends with its account', async () => {
+test('a Secret gets its token, which the API takes, and ends with its account', { timeout: 30_000 }, async () => {
   await using cluster = await startTestCluster();
   const { client, pki } = cluster;
   await using informers = new Informers({ client, clock: systemClock, log: silentLog });

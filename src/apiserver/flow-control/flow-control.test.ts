@@ -211,7 +211,7 @@ test('bootstrap objects: mandatory ones stay, suggested ones are their owner’s
   assert.equal(planFlow(system, system), undefined);
 });
 
-test('over HTTPS: unfinished bodies of one user hold its seats alone; the others are told to come again', async () => {
+test('over HTTPS: unfinished bodies of one user hold its seats alone; the others are told to come again', { timeout: 30_000 }, async () => {
   await using cluster = await startTestCluster({ seats: 25 });
   const { client } = await cluster.pki.node('box', []);
   const jane = await cluster.pki.client('jane', ['dev']);
