@@ -4,6 +4,7 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
+import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { invalid, jsonEqual, required, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
 import { isZero, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
@@ -24,6 +25,7 @@ const STATUS_COUNTS = [
 
 /** One pod on every node that fits. */
 export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('apps/v1/DaemonSet', {
+  warnings: workloadWarnings,
   defaults({ spec }) {
     spec.revisionHistoryLimit ??= 10;
     spec.updateStrategy ??= {};

@@ -4,12 +4,14 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
+import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { forbidden, invalid, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
 import { percentOrCount, validateEndlessPod, validateSelectorOfTemplate, validateSurge } from './workload.ts';
 
 /** Keeps a number of like pods running and replaces them step by step when their template changes. */
 export const Deployment: Kind<types.Deployment> = defineKind<types.Deployment>('apps/v1/Deployment', {
+  warnings: workloadWarnings,
   defaults({ spec }) {
     spec.replicas ??= 1;
     spec.revisionHistoryLimit ??= 10;

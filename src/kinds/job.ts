@@ -4,6 +4,7 @@ import { humanDuration } from './duration.ts';
 import { validateJobSelector, validateJobSpec, validateJobUpdate } from './job-validation.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
+import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { checkDnsLabel, invalid, validateNonNegative } from './validation.ts';
 
@@ -12,6 +13,7 @@ const JOB_NAME = 'batch.kubernetes.io/job-name';
 
 /** Pods that run until enough of them have succeeded. */
 export const Job: Kind<types.Job> = defineKind<types.Job>('batch/v1/Job', {
+  warnings: workloadWarnings,
   defaults: ({ spec }) => defaultJobSpec(spec),
   prepareForCreate({ spec, metadata }) {
     if (spec.manualSelector || !metadata.uid) return;

@@ -5,6 +5,7 @@ import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-resources.ts';
 import { validatePodStatusUpdate, validatePodSubresourceUpdate, validatePodUpdate } from './pod-update.ts';
 import { validatePodSpec } from './pod-validation.ts';
+import { podWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { forbidden } from './validation.ts';
 
@@ -23,6 +24,7 @@ export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
   validateSubresourceUpdate: validatePodSubresourceUpdate,
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,
+  warnings: podWarnings,
   cells: podCells,
   selectableFields: {
     'spec.nodeName': pod => pod.spec.nodeName ?? '',

@@ -5,12 +5,14 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
+import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { invalid, validateImmutable, validateNonNegative } from './validation.ts';
 import { requireTemplate, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
 
 /** Keeps a number of like pods running. */
 export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('apps/v1/ReplicaSet', {
+  warnings: workloadWarnings,
   defaults({ spec }) {
     spec.replicas ??= 1;
     if (spec.template) defaultPodSpec(spec.template.spec);

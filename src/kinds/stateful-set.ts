@@ -5,6 +5,7 @@ import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
+import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { checkDnsLabel, forbidden, invalid, jsonEqual, validateEnum, validateNonNegative } from './validation.ts';
 import { isZero, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
@@ -15,6 +16,7 @@ const STATEFUL_SET_FIXED = ['podManagementPolicy', 'selector', 'serviceName', 'v
 
 /** Pods with names and volumes of their own, in order. */
 export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet>('apps/v1/StatefulSet', {
+  warnings: workloadWarnings,
   defaults({ spec }) {
     spec.replicas ??= 1;
     spec.revisionHistoryLimit ??= 10;
