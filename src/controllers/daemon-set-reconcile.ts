@@ -1,5 +1,7 @@
 import { done, isNamespaceEnding, type Outcome, type Reconciling } from '#client/index.ts';
+import { ControllerRevision } from '#kinds/controller-revision.ts';
 import { DaemonSet } from '#kinds/daemon-set.ts';
+import { jsonEqual } from '#kinds/json-equal.ts';
 import type { Key } from '#kinds/kind.ts';
 import { Node } from '#kinds/node.ts';
 import { Pod } from '#kinds/pod.ts';
@@ -29,12 +31,13 @@ export async function reconcileDaemonSet(key: Key, context: Reconciling): Promis
   const { client, clock } = context;
   const set = await client.get(DaemonSet, key);
   if (!set || set.metadata.deletionTimestamp) return done;
-  const pods = await claim(client, { owner: set, ownerKind: DaemonSet, kind: Pod, selector: set.spec.selector });
+  const claimed = await claim(client, { owner: set, ownerKind: DaemonSet, kind: Pod, selector: set.spec.selector });
   const history: History<DaemonSet> = { client, kind: DaemonSet, owner: set, hashLabel: REVISION_LABEL };
   const revisions = await claimRevisions(history);
   const current = await ensureRevision(history, revisions);
   if (!current) return done;
-  const hash = current.metadata.labels?.[REVISION_LABEL] ?? '';
+  const hash = hashOf(current);
+  const pods = await mergeTwins(current, revisions, claimed, context);
   const nowMs = clock.now();
   const failureKey = (node: string) => `${set.metadata.uid}/${node}`;
   const backoffMs = (node: string) => failures.leftMs(failureKey(node), nowMs);
@@ -50,10 +53,35 @@ export async function reconcileDaemonSet(key: Key, context: Reconciling): Promis
     await ignoreAbsent(client.patch(DaemonSet, set.metadata, { status }, { type: 'merge', subresource: 'status' }));
   if (failure && !isNamespaceEnding(failure)) throw failure;
   const hashes = new Set([hash, ...pods.map(({ metadata }) => metadata.labels?.[REVISION_LABEL] ?? '')]);
-  const live = revisions.filter(({ metadata }) => hashes.has(metadata.labels?.[REVISION_LABEL] ?? ''));
+  const live = revisions.filter(revision => hashes.has(hashOf(revision)));
   await truncateRevisions(history, revisions, new Set(live.map(({ metadata }) => metadata.name)));
   const waits = [plan.againInMs, againInMs].filter(ms => ms !== undefined);
   return waits.length > 0 ? { againInMs: Math.min(...waits) } : done;
+}
+
+function hashOf({ metadata }: ControllerRevision): string {
+  return metadata.labels?.[REVISION_LABEL] ?? metadata.name.slice(metadata.name.lastIndexOf('-') + 1);
+}
+
+/** Other revisions of the same template go, and their pods are the present one's: nothing restarts for a label. */
+async function mergeTwins(
+  current: ControllerRevision,
+  revisions: readonly ControllerRevision[],
+  pods: Pod[],
+  { client }: Reconciling,
+): Promise<Pod[]> {
+  const twins = revisions.filter(({ metadata, data }) => metadata.uid !== current.metadata.uid && jsonEqual(data, current.data));
+  if (twins.length === 0) return pods;
+  const hashes = new Set(twins.map(hashOf));
+  const labels = { [REVISION_LABEL]: hashOf(current) };
+  const merged = pods.map(async pod => {
+    const { uid } = pod.metadata;
+    if (!hashes.has(pod.metadata.labels?.[REVISION_LABEL] ?? '')) return pod;
+    return (await ignoreAbsent(client.patch(Pod, pod.metadata, { metadata: { uid, labels } }, { type: 'merge' }))) ?? pod;
+  });
+  const relabelled = await Promise.all(merged);
+  for (const twin of twins) if (!twin.metadata.deletionTimestamp) await ignoreAbsent(client.delete(ControllerRevision, twin.metadata));
+  return relabelled;
 }
 
 /** Takes the planned steps; returns what kept it from one. */

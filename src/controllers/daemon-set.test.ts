@@ -108,6 +108,48 @@ test('DaemonSets', { timeout: 120_000 }, async t => {
     await plane.until('all run image three', view => isSettled(view, 'all', 4, 'three'));
   });
 
+  await t.test('another revision of the same template takes its place, and nothing restarts', async () => {
+    const ofSet = (view: View) => view.list(ControllerRevision, NAMESPACE).filter(({ metadata }) => metadata.labels?.app === 'all');
+    const newest = (view: View) => ofSet(view).sort((a, b) => b.revision - a.revision)[0];
+    const before = newest(plane.view);
+    assert.ok(before);
+    const uids = podsOf(plane.view, 'all').map(({ metadata }) => metadata.uid);
+    const { labels, ownerReferences = [] } = before.metadata;
+    await client.create(ControllerRevision, {
+      ...before,
+      metadata: { name: 'all-twin', namespace: NAMESPACE, ownerReferences, labels: { ...labels, 'controller-revision-hash': 'twin' } },
+      revision: before.revision + 1,
+    });
+    await plane.until(
+      'the twin is alone',
+      view => ofSet(view).every(({ metadata }) => metadata.uid !== before.metadata.uid) && isSettled(view, 'all', 4, 'three'),
+    );
+    assert.equal(newest(plane.view)?.metadata.name, 'all-twin');
+    assert.deepEqual(
+      podsOf(plane.view, 'all').map(({ metadata }) => metadata.uid),
+      uids,
+    );
+    assert.ok(podsOf(plane.view, 'all').every(({ metadata }) => metadata.labels?.['controller-revision-hash'] === 'twin'));
+  });
+
+  await t.test('killed in the middle of updates: never two pods on a node', async () => {
+    const rollingUpdate = { maxSurge: 0, maxUnavailable: '50%' };
+    await client.patch(DaemonSet, key('all'), { spec: { updateStrategy: { type: 'RollingUpdate', rollingUpdate } } });
+    using _one = plane.always(view => {
+      const nodes = podsOf(view, 'all')
+        .filter(isPodActive)
+        .map(({ spec, metadata }) => spec.nodeName || metadata.name);
+      assert.equal(new Set(nodes).size, nodes.length, nodes.join(' '));
+    });
+    for (const image of ['four', 'five', 'six']) {
+      await client.patch(DaemonSet, key('all'), setImage(image));
+      await plane.until('it has begun', view => podsOf(view, 'all').some(({ spec }) => spec.containers[0]?.image === image));
+      await plane.stopControllers({ abruptly: true });
+      await plane.startControllers();
+    }
+    await plane.until('all run the last image', view => isSettled(view, 'all', 4, 'six'));
+  });
+
   await t.test('OnDelete waits for deletions', async () => {
     await client.patch(
       DaemonSet,

@@ -146,6 +146,21 @@ test('StatefulSets', { timeout: 120_000 }, async t => {
     await plane.until('it is new', view => ready(view, 'par')[1]?.spec.containers[0]?.image === 'two' && ready(view, 'par').length === 3);
   });
 
+  await t.test('killed again and again: the order holds', async () => {
+    await client.create(StatefulSet, statefulSet('hard', 6));
+    using _order = plane.always(view => {
+      const pods = podsOf(view, 'hard').filter(isPodActive);
+      const waiting = pods.findIndex(pod => !isPodReady(pod));
+      if (waiting >= 0) assert.equal(waiting, pods.length - 1, names(pods));
+    });
+    for (let count = 2; count <= 5; count++) {
+      await plane.until(`${count} are ready`, view => ready(view, 'hard').length >= count);
+      await plane.stopControllers({ abruptly: true });
+      await plane.startControllers();
+    }
+    await plane.until('all 6', view => isSettled(view, 'hard', 6));
+  });
+
   await t.test('claims: one each, kept or removed as the policy says', async () => {
     const claimsLeft = (view: View) =>
       view
