@@ -5,7 +5,7 @@ import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { validateCreate, validateStatusUpdate, validateUpdate } from '#kinds/validate-object.ts';
 import type { CommitResult, Condition, Store } from '#store/store.ts';
-import { setManagedFields, settleTimes } from './apply/managed-fields.ts';
+import { keepInForm, setManagedFields, settleTimes } from './apply/managed-fields.ts';
 import { trackUpdate } from './apply/ownership.ts';
 import type { Decoded } from './decode.ts';
 import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
@@ -200,10 +200,13 @@ export class Writer {
   }
 
   async #mutate(write: Write): Promise<void> {
+    const { managedFields } = write.object.metadata;
     for (const plugin of this.#admission) {
       const pending = plugin.mutate?.(write);
       if (pending) await pending;
     }
+    const warning = keepInForm(write.object, managedFields);
+    if (warning) write.warnings.push(warning);
   }
 
   async #validate(write: Write): Promise<void> {

@@ -149,6 +149,19 @@ export function capUpdaters(entries: Entry[]): Entry[] {
   return kept;
 }
 
+/** After admission: what it made of `before` stands if it is in form, else `before` does. Changes `object`. Gives the warning that says so. */
+export function keepInForm(object: KubeObject, before: ManagedFieldsEntry[] | undefined): string | undefined {
+  const { managedFields } = object.metadata;
+  if (managedFields === before || managedFields === undefined) return undefined;
+  const isInForm = Array.isArray(managedFields) && managedFields.every(entry => typeof entry === 'object' && entry !== null);
+  if (isInForm && readSentEntries(managedFields)) return undefined;
+  setManagedFields(object, before);
+  return (
+    '.metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; ' +
+    'please fix your requests'
+  );
+}
+
 /** A write that changes nothing but entries' times keeps the times that were: it is none. Changes `object` when its entries are those of `old` otherwise. */
 export function settleTimes(object: KubeObject, old: KubeObject): void {
   const [now, before] = [object.metadata.managedFields, old.metadata.managedFields];

@@ -10,7 +10,7 @@ import { planApply } from './apply.ts';
 import { compare } from './compare.ts';
 import { fieldManagerOf } from './field-manager.ts';
 import { leavesOf, problemsOf, withStructs } from './leaves.ts';
-import { capUpdaters, type Entry, isReset, readSentEntries, settleTimes } from './managed-fields.ts';
+import { capUpdaters, type Entry, isReset, keepInForm, readSentEntries, settleTimes } from './managed-fields.ts';
 import { merge, removeItems } from './merge.ts';
 import { trackUpdate } from './ownership.ts';
 import { canonicalElement, keyElement, pathText, valueElement } from './path-element.ts';
@@ -199,6 +199,19 @@ test('what clients send as managedFields is read, refused, or a new beginning', 
   for (const wrong of [{ operation: 'X' }, { apiVersion: '' }, { fieldsType: 'FieldsV2' }, { fieldsV1: { 'f:a': 1 as never } }])
     assert.equal(readSentEntries([{ ...sent, ...wrong }]), undefined);
   assert.deepEqual([isReset([]), isReset([{}]), isReset([sent])], [true, true, false]);
+});
+
+test('what admission makes of managedFields stands only in form', () => {
+  const before: ManagedFieldsEntry[] = [
+    { manager: 'm', operation: 'Update', apiVersion: 'v1', fieldsType: 'FieldsV1', fieldsV1: { 'f:a': {} } },
+  ];
+  const after = (managedFields: unknown) => ({ metadata: { name: 'x', managedFields } }) as unknown as KubeObject;
+  for (const kept of [before, undefined, structuredClone(before)]) assert.equal(keepInForm(after(kept), before), undefined);
+  for (const broken of ['x', [null], [{ operation: 'X' }]]) {
+    const object = after(broken);
+    assert.match(keepInForm(object, before) ?? '', /invalid state after admission/);
+    assert.equal(object.metadata.managedFields, before);
+  }
 });
 
 test('a write of nothing but times is none', () => {
