@@ -68,8 +68,8 @@ export function createAdmission({
   return [
     namespaceLifecycle(core('namespaces')),
     ...mutating,
-    policies.mutating(),
-    webhooks.mutating(mutating),
+    policies.mutating(mutating),
+    webhooks.mutating([...mutating, policies.reinvoked()]),
     ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
     checkedExpressions(registered('mutatingwebhookconfigurations'), registered('validatingwebhookconfigurations')),
     podSecurity(resources, podSecurityOptions),

@@ -1,22 +1,30 @@
 import type { FieldCause } from '#base/errors.ts';
 import { invalid as invalidField } from '#kinds/field-errors.ts';
+import type { Authorizer } from '../identity.ts';
 import type { Resources } from '../resources.ts';
 import { invalid } from '../status.ts';
 import type { AdmissionPlugin } from '../write.ts';
+import { ParamAccess } from './param-access.ts';
 import { expressionsOf, type Policy, type PolicySpec } from './policy.ts';
 
-/** Refuses policies with expressions that do not compile; what was stored before stays valid. */
-export function checkedPolicies(resources: Resources): AdmissionPlugin {
-  const policies = ['validatingadmissionpolicies', 'mutatingadmissionpolicies'].map(
-    plural => resources.stored('admissionregistration.k8s.io', 'v1', plural).cache,
-  );
+/** Refuses policies with expressions that do not compile (what was stored before stays valid), and parameters that their author may not read. */
+export function checkedPolicies(resources: Resources, authorize: Authorizer): AdmissionPlugin {
+  const access = new ParamAccess(resources, authorize);
+  const cacheOf = (plural: string) => resources.stored('admissionregistration.k8s.io', 'v1', plural).cache;
+  const policies = ['validatingadmissionpolicies', 'mutatingadmissionpolicies'].map(cacheOf);
+  const concerned = [...policies, ...['validatingadmissionpolicybindings', 'mutatingadmissionpolicybindings'].map(cacheOf)];
   return {
     name: 'AdmissionPolicyExpressions',
-    validate({ operation, served, subresource, name, object, old }) {
-      if (operation === 'DELETE' || subresource || !policies.includes(served.cache)) return;
-      return causesOf((object as Policy).spec, (old as Policy | undefined)?.spec).then(causes => {
+    validate(write) {
+      const { operation, served, subresource, name, object, old } = write;
+      if (operation === 'DELETE' || subresource || !concerned.includes(served.cache)) return;
+      const asked = access.check(write);
+      if (!policies.includes(served.cache)) return asked;
+      return (async () => {
+        await asked;
+        const causes = await causesOf((object as Policy).spec, (old as Policy | undefined)?.spec);
         if (causes.length > 0) throw invalid(served.resource, name, causes);
-      });
+      })();
     },
   };
 }

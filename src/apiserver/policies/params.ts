@@ -1,3 +1,4 @@
+import { messageOf } from '#base/errors.ts';
 import { matchesLabels, requirementsOf } from '#base/label-selector.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { ParamKind, ParamRef } from '#kinds/types.gen.ts';
@@ -6,13 +7,25 @@ import { cacheKeyOf, fromStored, isStored, type Resources, type Stored } from '.
 /** The objects that parametrize a policy for one request: null when it has none; empty when the binding does not apply for lack of any. */
 export type Params = readonly (KubeObject | null)[];
 
-/** What a binding's `paramRef` names at the moment. @throws Error with why there is nothing to name */
+/** What a binding's `paramRef` names at the moment. @throws Error with what can't be configured, and why */
 export function resolveParams(resources: Resources, kind: ParamKind | undefined, ref: ParamRef | undefined, namespace: string): Params {
-  if (!kind || !ref) return [null];
-  const served = servedOf(resources, kind);
+  if (!kind) return [null];
+  const served = configured('policy', () => servedOf(resources, kind));
+  return ref ? configured('binding', () => found(served, ref, namespace)) : [null];
+}
+
+function configured<T>(what: string, find: () => T): T {
+  try {
+    return find();
+  } catch (error) {
+    throw new Error(`failed to configure ${what}: ${messageOf(error)}`);
+  }
+}
+
+function found(served: Stored, ref: ParamRef, namespace: string): KubeObject[] {
   const within = namespaceOf(served, ref, namespace);
-  const found = ref.selector ? selected(served, ref, within) : named(served, ref.name ?? '', within);
-  if (found.length > 0 || ref.parameterNotFoundAction === 'Allow') return found;
+  const objects = ref.selector ? selected(served, ref, within) : named(served, ref.name ?? '', within);
+  if (objects.length > 0 || ref.parameterNotFoundAction === 'Allow') return objects;
   throw new Error('no params found for policy binding with `Deny` parameterNotFoundAction');
 }
 

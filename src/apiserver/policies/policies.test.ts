@@ -344,3 +344,75 @@ test('the status tells what is doubtful about expressions for the kinds that rul
     await cluster.call('DELETE', `${API}/validatingadmissionpolicies/doubtful`);
   }
 });
+
+test('policies look again at what later ones change, when they want to', async () => {
+  const counting = (reinvocationPolicy: string) => ({
+    reinvocationPolicy,
+    matchConstraints: { resourceRules: [CONFIG_MAPS] },
+    mutations: [
+      { patchType: 'ApplyConfiguration', applyConfiguration: { expression: "Object{data: {'seen': string(size(object.data))}}" } },
+    ],
+  });
+  const adding = {
+    reinvocationPolicy: 'Never',
+    matchConstraints: { resourceRules: [CONFIG_MAPS] },
+    mutations: [{ patchType: 'ApplyConfiguration', applyConfiguration: { expression: "Object{data: {'added': 'x'}}" } }],
+  };
+  const seen = async (name: string) => at(ok(await configMap(name, { own: 'x' })).body, 'data.seen');
+  await withPolicy('mutating', 'b-adder', adding, {}, async () => {
+    await withPolicy('mutating', 'a-counter', counting('IfNeeded'), {}, async () => assert.equal(await seen('counted-again'), '3'));
+    await withPolicy('mutating', 'a-once', counting('Never'), {}, async () => assert.equal(await seen('counted-once'), '1'));
+  });
+  await remove('counted-again', 'counted-once');
+});
+
+test('built-in plugins look again at what policies change', async () => {
+  const spec = {
+    reinvocationPolicy: 'Never',
+    matchConstraints: { resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }] },
+    mutations: [
+      {
+        patchType: 'ApplyConfiguration',
+        applyConfiguration: { expression: "Object{spec: Object.spec{containers: [Object.spec.containers{name: 'side', image: 'i'}]}}" },
+      },
+    ],
+  };
+  await cluster.call('POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } });
+  await withPolicy('mutating', 'pod-sidecar', spec, {}, async () => {
+    const body = { metadata: { name: 'with-sidecar' }, spec: { containers: [{ name: 'c', image: 'i' }] } };
+    const made = ok(await cluster.call('POST', '/api/v1/namespaces/default/pods', body));
+    assert.equal(at(made.body, 'spec.containers.1.name'), 'side');
+    assert.equal(at(made.body, 'spec.containers.1.volumeMounts.0.mountPath'), '/var/run/secrets/kubernetes.io/serviceaccount');
+  });
+});
+
+test('who may not read the parameters may not make the policy', async () => {
+  ok(
+    await cluster.call('POST', '/apis/rbac.authorization.k8s.io/v1/clusterroles', {
+      metadata: { name: 'policy-maker' },
+      rules: [{ apiGroups: ['admissionregistration.k8s.io'], resources: ['*'], verbs: ['*'] }],
+    }),
+  );
+  ok(
+    await cluster.call('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+      metadata: { name: 'policy-maker' },
+      subjects: [{ kind: 'User', name: 'mallory', apiGroup: 'rbac.authorization.k8s.io' }],
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'policy-maker' },
+    }),
+  );
+  const as = { 'impersonate-user': 'mallory' };
+  const spec = { matchConstraints: { resourceRules: [CONFIG_MAPS] }, validations: [{ expression: 'params.data.size() == 0' }] };
+  const curious = { metadata: { name: 'curious' }, spec: { ...spec, paramKind: { apiVersion: 'v1', kind: 'Secret' } } };
+  const refused = await cluster.call('POST', `${API}/validatingadmissionpolicies`, curious, as);
+  assert.equal(refused.status, 403);
+  assert.match(refused.text, /must have \\"get\\" permission on all objects of the referenced paramKind/);
+  const binding = {
+    metadata: { name: 'curious' },
+    spec: {
+      policyName: 'curious',
+      validationActions: ['Deny'],
+      paramRef: { name: 's', namespace: 'default', parameterNotFoundAction: 'Deny' },
+    },
+  };
+  assert.equal((await cluster.call('POST', `${API}/validatingadmissionpolicybindings`, binding, as)).status, 403);
+});

@@ -51,16 +51,15 @@ export class Policies implements Disposable {
     this.#mutating[Symbol.dispose]();
   }
 
-  mutating(): AdmissionPlugin {
-    return {
-      name: 'MutatingAdmissionPolicy',
-      mutate: write => {
-        if (this.#mutating.active.length === 0) return;
-        const matches = this.#matches(this.#mutating, attributesOf(write));
-        if (matches.length === 0) return;
-        return this.#with(language => this.#mutate(language, write, matches));
-      },
-    };
+  /** `again` are the built-in plugins that look once more at what policies changed. */
+  mutating(again: readonly AdmissionPlugin[]): AdmissionPlugin {
+    return { name: 'MutatingAdmissionPolicy', mutate: write => this.#admitChange(write, again, () => true) };
+  }
+
+  /** For what webhooks changed: the policies that want to look once more. */
+  reinvoked(): AdmissionPlugin {
+    const isWanted = ({ policy }: ActivePolicy) => policy.spec.reinvocationPolicy === 'IfNeeded';
+    return { name: 'MutatingAdmissionPolicyReinvocation', mutate: write => this.#admitChange(write, [], isWanted) };
   }
 
   validating(): AdmissionPlugin {
@@ -70,9 +69,9 @@ export class Policies implements Disposable {
     };
   }
 
-  /** Refuses policies whose expressions do not compile. */
+  /** Refuses policies whose expressions do not compile, and parameters that their author may not read. */
   checked(): AdmissionPlugin {
-    return checkedPolicies(this.#resources);
+    return checkedPolicies(this.#resources, this.#authorize);
   }
 
   /** Judges a request that may be no write: connections to pods. */
@@ -81,6 +80,13 @@ export class Policies implements Disposable {
     const matches = this.#matches(this.#validating, attributes);
     if (matches.length === 0) return;
     return this.#with(language => this.#validate(language, attributes, matches));
+  }
+
+  #admitChange(write: Write, again: readonly AdmissionPlugin[], isWanted: (active: ActivePolicy) => boolean): void | Promise<void> {
+    if (this.#mutating.active.length === 0) return;
+    const matches = this.#matches(this.#mutating, attributesOf(write)).filter(({ active }) => isWanted(active));
+    if (matches.length === 0) return;
+    return this.#with(language => this.#mutate(language, write, matches, again));
   }
 
   #matches(policies: PolicySet, attributes: AdmissionAttributes): Match[] {
@@ -94,11 +100,11 @@ export class Policies implements Disposable {
   }
 
   /** At once when the expression language is there already. */
-  #with(work: (language: Language) => void): void | Promise<void> {
+  #with(work: (language: Language) => void | Promise<void>): void | Promise<void> {
     if (this.#language) return work(this.#language);
     return import('./language.ts').then(language => {
       this.#language = language;
-      work(language);
+      return work(language);
     });
   }
 
@@ -113,7 +119,7 @@ export class Policies implements Disposable {
           params = resolveParams(this.#resources, policy.spec.paramKind, binding.spec.paramRef, attributes.namespace);
         } catch (error) {
           if (policy.spec.failurePolicy === 'Ignore') continue;
-          const findings = [{ message: `failed to configure binding: ${messageOf(error)}`, reason: 'Invalid' as const }];
+          const findings = [{ message: messageOf(error), reason: 'Invalid' as const }];
           refusal = language.enforce(policy, binding, { findings, annotations: {} }, attributes) ?? refusal;
           continue;
         }
@@ -126,14 +132,23 @@ export class Policies implements Disposable {
     if (refusal) throw refusal;
   }
 
-  #mutate(language: Language, write: Write, matches: readonly Match[]): void {
-    /** Policies that a later change concerns again. */
-    const again = new Set<Match>();
-    for (const [i, match] of matches.entries()) {
-      if (!this.#mutateBy(language, write, match)) continue;
-      for (const earlier of matches.slice(0, i)) if (earlier.active.policy.spec.reinvocationPolicy === 'IfNeeded') again.add(earlier);
+  /** A change concerns the policies before it once more, and the built-in plugins; what those change, all that want to know. */
+  async #mutate(language: Language, write: Write, matches: readonly Match[], again: readonly AdmissionPlugin[]): Promise<void> {
+    const concerned = new Set<Match>();
+    const asked: Match[] = [];
+    let isChanged = false;
+    for (const match of matches) {
+      if (this.#mutateBy(language, write, match)) {
+        isChanged = true;
+        for (const earlier of asked) concerned.add(earlier);
+      }
+      if (match.active.policy.spec.reinvocationPolicy === 'IfNeeded') asked.push(match);
     }
-    for (const match of matches) if (again.has(match)) this.#mutateBy(language, write, match);
+    if (!isChanged) return;
+    const before = JSON.stringify(write.object);
+    for (const plugin of again) await plugin.mutate?.(write);
+    if (JSON.stringify(write.object) !== before) for (const match of asked) concerned.add(match);
+    for (const match of matches) if (concerned.has(match)) this.#mutateBy(language, write, match);
   }
 
   #mutateBy(language: Language, write: Write, { active, served, bindings }: Match): boolean {
@@ -154,7 +169,7 @@ export class Policies implements Disposable {
       } catch (error) {
         if (policy.spec.failurePolicy === 'Ignore') continue;
         const where = `policy '${policy.metadata.name}' with binding '${binding.metadata.name}'`;
-        throw language.denial(attributes, `${where} denied request: ${messageOf(error)}`, 'Invalid');
+        throw language.failure(attributes, `${where} denied request: ${messageOf(error)}`);
       }
     }
     return changed;

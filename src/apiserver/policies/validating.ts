@@ -124,8 +124,14 @@ export function enforce(
   return refusal;
 }
 
+/** The refusal of what a mutating policy could not do. */
+export function failure({ served, name }: AdmissionAttributes, message: string): UmiakError {
+  const { details } = forbidden(served.resource, name, message);
+  return new UmiakError('Invalid', message, { details: { ...details, causes: [{ reason: '', message, field: '' }] } });
+}
+
 /** The refusal that clients read. */
-export function denial({ served, name }: AdmissionAttributes, message: string, reason: Reason): UmiakError {
+function denial({ served, name }: AdmissionAttributes, message: string, reason: Reason): UmiakError {
   const base = forbidden(served.resource, name, message);
   return new UmiakError(reason, base.message, { details: { ...base.details, causes: [{ reason: '', message, field: '' }] } });
 }
