@@ -38,7 +38,9 @@ const stages = () => records.map(({ stage }) => stage);
 
 test('a change with all that was sent and answered', async () => {
   const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' }, data: { a: '1' } };
-  await cluster.call('POST', '/api/v1/namespaces/default/configmaps', body, { 'user-agent': 'tests/1', 'audit-id': 'my-id' });
+  const sent = { 'user-agent': 'tests/1', 'audit-id': 'my-id' };
+  const { headers } = await cluster.call('POST', '/api/v1/namespaces/default/configmaps', body, sent);
+  assert.equal(headers['audit-id'], 'my-id');
   assert.deepEqual(stages(), ['RequestReceived', 'ResponseComplete']);
   const [received, complete] = records as [AuditRecord, AuditRecord];
   assert.equal(received.requestObject, undefined);

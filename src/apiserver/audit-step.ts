@@ -64,6 +64,7 @@ class Entry {
     const auditID = typeof given === 'string' && /^[\w-]{1,64}$/.test(given) ? given : randomUUID();
     this.#base = { auditID, requestReceivedTimestamp: this.#now(), user: toUser(context.identity) };
     context.annotations = {};
+    context.request.extraHeaders = { ...context.request.extraHeaders, 'audit-id': auditID };
     if (decision.level !== 'Metadata') this.#followBody(context.request);
   }
 

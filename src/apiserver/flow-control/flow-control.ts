@@ -82,10 +82,9 @@ export class FlowControl {
     const schema = this.#ordered.find(each => fitsFlow(each, asked));
     const configuration = schema && this.#levels.get(schema.spec.priorityLevelConfiguration.name);
     if (!schema || !configuration) throw tooMany();
-    request.extraHeaders = {
-      'x-kubernetes-pf-flowschema-uid': schema.metadata.uid ?? '',
-      'x-kubernetes-pf-prioritylevel-uid': configuration.metadata.uid ?? '',
-    };
+    request.extraHeaders ??= {};
+    request.extraHeaders['x-kubernetes-pf-flowschema-uid'] = schema.metadata.uid ?? '';
+    request.extraHeaders['x-kubernetes-pf-prioritylevel-uid'] = configuration.metadata.uid ?? '';
     const level = configuration.spec.type === 'Limited' ? this.#seats.get(configuration.metadata.name) : undefined;
     if (!level) return next();
     const seats = seatsOf(context);
