@@ -88,6 +88,12 @@ async function act(kind: Kind, set: Replicated, pods: Pod[], { client, clock, ev
   return error;
 }
 
+/** A failure that goes on is told once: its words name a new pod each time, and to write them would call for the next try at once. */
+function isTold({ status }: Replicated, wanted: { type: string; status: string | undefined; reason?: string }): boolean {
+  const told = status?.conditions?.find(({ type }) => type === wanted.type);
+  return told !== undefined && told.status === wanted.status && told.reason === wanted.reason;
+}
+
 /** Writes the status if it differs; returns when the next pod becomes available, if one is on its way. */
 async function writeStatus<T extends Replicated>(
   kind: Kind<T>,
@@ -108,7 +114,7 @@ async function writeStatus<T extends Replicated>(
         message: problem.message,
       }
     : { type: 'ReplicaFailure', status: undefined };
-  const conditions = setCondition(set.status?.conditions, condition, now);
+  const conditions = isTold(set, condition) ? (set.status?.conditions ?? []) : setCondition(set.status?.conditions, condition, now);
   const status: NonNullable<ReplicaSet['status']> = {
     replicas: active.length,
     fullyLabeledReplicas: active.filter(pod => templateLabels.every(([key, value]) => pod.metadata.labels?.[key] === value)).length,
