@@ -111,7 +111,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 
   const resources = new Resources(options.kinds);
   const conversions = new WebhookCaller(serviceResolver(resources));
-  await restoreCustomResources(resources, store, conversions);
+  const restored = await restoreCustomResources(resources, store, conversions);
   const cache = await ClusterCache.open({ store, root: ROOT, caches: resources.caches, onFailure });
   const cluster = createReader(resources);
   const security = options.security(cluster);
@@ -150,6 +150,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     resources,
     cluster: cache,
     writer,
+    restored,
     caller: conversions,
     clock,
     log: log.part('custom-resources'),

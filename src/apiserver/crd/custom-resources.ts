@@ -3,6 +3,7 @@ import { isUmiakError, messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { CUSTOM_RESOURCE_CLEANUP, CustomResourceDefinition } from '#kinds/apiextensions.ts';
 import type { CrdSchema } from '#kinds/crd-schema.ts';
+import { jsonEqual } from '#kinds/json-equal.ts';
 import { apiVersionOf, type Kind } from '#kinds/kind.ts';
 import type { Store } from '#store/store.ts';
 import type { ClusterCache } from '../cluster-cache.ts';
@@ -13,7 +14,7 @@ import { type Layout, StoredObject } from '../stored-object.ts';
 import type { WebhookCaller } from '../webhooks/webhook-caller.ts';
 import type { Target, Writer } from '../writer.ts';
 import { type SchemaReader, toKinds } from './custom-kind.ts';
-import { isStatusSettled, planStatus, takenNames, withCondition } from './naming.ts';
+import { isStatusSettled, type NameHolder, nameHolderOf, planStatus, takenNames, withCondition } from './naming.ts';
 import { VersionedLayout, WebhookConverter } from './webhook-converter.ts';
 
 type Definition = CustomResourceDefinition;
@@ -31,6 +32,8 @@ export interface CustomResourcesOptions {
   resources: Resources;
   cluster: ClusterCache;
   writer: Writer;
+  /** What `restoreCustomResources` found. */
+  restored: ReadonlyMap<string, Restored>;
   /** Calls conversion webhooks. */
   caller: WebhookCaller;
   clock: Clock;
@@ -52,6 +55,7 @@ export class CustomResources implements AsyncDisposable {
   readonly #options: CustomResourcesOptions;
   readonly #definitions: Stored;
   readonly #serving = new Map<string, Serving>();
+  readonly #holders = new Map<string, NameHolder>();
   /** The look that is under way at a definition, and whether another has to follow. */
   readonly #looks = new Map<string, { again: boolean; done: Promise<void> }>();
   readonly #retries = new Map<string, { inMs: number; timer: Disposable }>();
@@ -62,13 +66,14 @@ export class CustomResources implements AsyncDisposable {
   constructor(options: CustomResourcesOptions) {
     this.#options = options;
     this.#definitions = definitionsOf(options.resources);
-    const { cache } = this.#definitions;
-    for (const { kind, cache: own, resource } of options.resources.all)
-      if (own && kind.check) this.#adopt(`${resource.plural}.${resource.group}`, own);
-    this.#listening = cache.listen(changes => {
+    for (const [name, { holder, serving }] of options.restored) {
+      this.#holders.set(name, holder);
+      if (serving) this.#serving.set(name, { ...serving, isTerminating: false, listening: this.#watchFor(name, serving.cache) });
+    }
+    this.#listening = this.#definitions.cache.listen(changes => {
       for (const { object } of changes) this.#look(object.key);
     });
-    for (const object of cache.now.range('', '\uffff')) this.#look(object.key);
+    for (const [name, { isSettled }] of options.restored) if (!isSettled) this.#look(name);
   }
 
   /** True while the definition of `served` is being deleted: nothing may be created any more. */
@@ -87,13 +92,6 @@ export class CustomResources implements AsyncDisposable {
     for (const { timer } of this.#retries.values()) timer[Symbol.dispose]();
     for (const { listening } of this.#serving.values()) listening[Symbol.dispose]();
     await this.settled();
-  }
-
-  /** What was served from the start. */
-  #adopt(name: string, cache: ResourceCache): void {
-    const definition = this.#definitions.cache.get(name)?.object<Definition>();
-    if (!definition || this.#serving.has(name)) return;
-    this.#serving.set(name, { form: formOf(definition), cache, isTerminating: false, listening: this.#watchFor(name, cache) });
   }
 
   #look(name: string): void {
@@ -132,21 +130,18 @@ export class CustomResources implements AsyncDisposable {
 
   async #attend(name: string): Promise<void> {
     const stored = this.#definitions.cache.get(name);
-    if (!stored) return this.#forget(name);
+    if (!stored) {
+      this.#forget(name);
+      return;
+    }
     const crd = stored.object<Definition>();
     if (crd.metadata.deletionTimestamp) return await this.#empty(crd);
-    const others = [...this.#others(crd)];
-    const planned = planStatus(crd, takenNames(crd.spec.group, others), this.#options.clock.now());
-    if (planned.conditions?.some(({ type, status }) => type === 'Established' && status === 'True'))
-      await this.#serve({ ...crd, status: planned }, stored);
+    this.#holders.delete(name);
+    const taken = takenNames(crd.spec.group, this.#holders.values());
+    const planned = planStatus(crd, taken, this.#options.clock.now());
+    this.#holders.set(name, nameHolderOf({ ...crd, status: planned })); // from here on the names are its own
+    if (isEstablished(planned)) await this.#serve({ ...crd, status: planned }, stored);
     if (!isStatusSettled(crd, planned)) await this.#writeStatus(crd, planned);
-  }
-
-  /** The group's other definitions. */
-  *#others({ metadata, spec }: Definition): Generator<Definition> {
-    const suffix = `.${spec.group}`;
-    for (const object of this.#definitions.cache.now.range('', '\uffff'))
-      if (object.key.endsWith(suffix) && object.key !== metadata.name) yield object.object<Definition>();
   }
 
   /** Has the definition's resources served as it says now. */
@@ -183,6 +178,10 @@ export class CustomResources implements AsyncDisposable {
   }
 
   #forget(name: string): void {
+    const freed = this.#holders.get(name);
+    this.#holders.delete(name);
+    // Its names are free now: others of the group may have waited for them.
+    for (const [other, { group }] of this.#holders) if (group === freed?.group) this.#look(other);
     const present = this.#serving.get(name);
     if (!present) return;
     this.#serving.delete(name);
@@ -190,11 +189,6 @@ export class CustomResources implements AsyncDisposable {
     this.#options.cluster.remove(present.cache);
     present.listening[Symbol.dispose]();
     present.cache.close();
-    // Its names are free now.
-    for (const object of this.#definitions.cache.now.range('', '\uffff')) {
-      const group = name.slice(name.indexOf('.'));
-      if (object.key.endsWith(group)) this.#look(object.key);
-    }
   }
 
   /** Deletes all objects of a definition, and lets it go when none is left. */
@@ -256,18 +250,51 @@ export class CustomResources implements AsyncDisposable {
   }
 }
 
+/** A definition that was in the store from the start. */
+export interface Restored {
+  holder: NameHolder;
+  /** What is served of it already. */
+  serving?: { form: string; cache: ResourceCache };
+  /** Nothing has to be done about it. */
+  isSettled: boolean;
+}
+
 /** Has everything served that the store's established definitions define; before the cluster's cache is read. */
-export async function restoreCustomResources(resources: Resources, store: Store, caller: WebhookCaller): Promise<void> {
+export async function restoreCustomResources(
+  resources: Resources,
+  store: Store,
+  caller: WebhookCaller,
+): Promise<ReadonlyMap<string, Restored>> {
   const { cache } = definitionsOf(resources);
+  const restored = new Map<string, Restored>();
   const { entries } = await store.list(cache.prefix);
   for (const { key, value, revision } of entries) {
     const stored = new StoredObject(cache.layout, key.slice(cache.prefix.length), value, revision);
     const crd = stored.object<Definition>();
-    if (!crd.status?.conditions?.some(({ type, status }) => type === 'Established' && status === 'True')) continue;
+    const isServed = isEstablished(crd.status);
+    const isSettled = isServed && crd.metadata.deletionTimestamp === undefined && hasItsNames(crd);
+    const holder = nameHolderOf(crd);
+    if (!isServed) {
+      restored.set(stored.key, { holder, isSettled });
+      continue;
+    }
     const { kinds, converters, layout } = servedBy(crd, stored, { definitions: cache, caller });
-    const prefix = prefixOf({ group: crd.spec.group, plural: crd.spec.names.plural });
-    resources.serve(crd.metadata.name, { kinds, converters, cache: new ResourceCache({ layout, prefix }) });
+    const own = new ResourceCache({ layout, prefix: prefixOf({ group: crd.spec.group, plural: crd.spec.names.plural }) });
+    resources.serve(stored.key, { kinds, converters, cache: own });
+    restored.set(stored.key, { holder, isSettled, serving: { form: formOf(crd), cache: own } });
   }
+  return restored;
+}
+
+function isEstablished(status: Definition['status']): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === 'Established' && is === 'True') ?? false;
+}
+
+function hasItsNames({ spec, status }: Definition): boolean {
+  return (
+    status?.conditions?.some(({ type, status: is }) => type === 'NamesAccepted' && is === 'True') === true &&
+    jsonEqual(spec.names, status.acceptedNames)
+  );
 }
 
 function definitionsOf(resources: Resources): Stored {

@@ -17,13 +17,23 @@ export interface TakenNames {
   kinds: ReadonlySet<string>;
 }
 
+/** A definition as far as others' names are concerned. */
+export interface NameHolder {
+  group: string;
+  acceptedNames: CustomResourceDefinitionNames | undefined;
+}
+
+/** What definitions hold of names. */
+export function nameHolderOf({ spec, status }: CustomResourceDefinition): NameHolder {
+  return { group: spec.group, acceptedNames: status?.acceptedNames };
+}
+
 /** What the other definitions of `group` hold of names. */
-export function takenNames(group: string, others: Iterable<CustomResourceDefinition>): TakenNames {
+export function takenNames(group: string, others: Iterable<NameHolder>): TakenNames {
   const resources = new Set<string>();
   const kinds = new Set<string>();
-  for (const { spec, status } of others) {
-    const names = status?.acceptedNames;
-    if (spec.group !== group || !names) continue;
+  for (const { group: other, acceptedNames: names } of others) {
+    if (other !== group || !names) continue;
     for (const name of [names.plural, names.singular, ...(names.shortNames ?? [])]) if (name) resources.add(name);
     for (const kind of [names.kind, names.listKind]) if (kind) kinds.add(kind);
   }
