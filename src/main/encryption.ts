@@ -27,6 +27,8 @@ export async function settleEncryption(store: SqliteStore, keysPath: string, log
   const [first] = keys;
   if (!pending || !first) return;
   const written = await rewriteValues(store, SECRETS);
+  // Older revisions may be plain, or in need of a key that goes with the next rotation.
+  if (written > 0) await store.compact(store.revision);
   await settleEncryptionKeys(keysPath, first.id);
   log.info('Secrets are encrypted with the present key', { key: first.id, written });
 }
