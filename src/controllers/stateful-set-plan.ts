@@ -87,17 +87,21 @@ function planCondemned(picture: StatefulPicture, members: Members, ordered: bool
   return true;
 }
 
-/** Removes outdated pods from the highest ordinal down to the partition, as many as `maxUnavailable` lets be away. */
+/** Removes outdated pods, from the highest ordinal down to the partition. */
 function planUpdate(picture: StatefulPicture, members: Members, plan: StatefulPlan): void {
-  const { set, updateRevision } = picture;
-  const { partition = 0, maxUnavailable = 1 } = set.spec.updateStrategy?.rollingUpdate ?? {};
+  const { set } = picture;
+  const { partition = 0, maxUnavailable } = set.spec.updateStrategy?.rollingUpdate ?? {};
   const ordinals = wantedOrdinals(set);
+  const due = ordinals.slice(partition).reverse();
+  if (maxUnavailable === undefined) {
+    planNextUpdate(picture, members, due, plan);
+    return;
+  }
   const away = ordinals.filter(ordinal => !isHealthy(picture, members.get(ordinal))).length;
   let budget = Math.max(1, percentOrCount(maxUnavailable, ordinals.length, 'down')) - away;
-  const due = ordinals.slice(partition).reverse();
   for (const ordinal of due) {
     const pod = members.get(ordinal);
-    if (!pod || pod.metadata.deletionTimestamp || isPodTerminal(pod) || pod.metadata.labels?.[REVISION_LABEL] === updateRevision) continue;
+    if (!pod || !isOutdated(picture, pod)) continue;
     // One that is not available anyway costs nothing.
     if (isHealthy(picture, pod)) {
       if (budget <= 0) continue;
@@ -105,6 +109,22 @@ function planUpdate(picture: StatefulPicture, members: Members, plan: StatefulPl
     }
     plan.remove.push({ pod, because: 'outdated' });
   }
+}
+
+/** One pod after the other; those below are not asked, so that a broken revision can be left behind in parallel. */
+function planNextUpdate(picture: StatefulPicture, members: Members, due: readonly number[], plan: StatefulPlan): void {
+  for (const ordinal of due) {
+    const pod = members.get(ordinal);
+    if (pod && isOutdated(picture, pod)) {
+      plan.remove.push({ pod, because: 'outdated' });
+      return;
+    }
+    if (!isHealthy(picture, pod)) return;
+  }
+}
+
+function isOutdated({ updateRevision }: StatefulPicture, pod: Pod): boolean {
+  return !pod.metadata.deletionTimestamp && !isPodTerminal(pod) && pod.metadata.labels?.[REVISION_LABEL] !== updateRevision;
 }
 
 function wantedOrdinals({ spec }: StatefulSet): number[] {

@@ -73,8 +73,15 @@ const STATEFUL: [what: string, spec: object, members: string, steps: string][] =
   ['and goes on when that is ready', { replicas: 3 }, '0:+old 1:+old 2:+', '-1outdated'],
   ['it waits while that is not', { replicas: 3, podManagementPolicy: 'Parallel' }, '0:+old 1:+old 2:-', ''],
   [
-    'a broken old one of a parallel set costs nothing',
+    'a parallel update does not ask after those below',
     { replicas: 3, podManagementPolicy: 'Parallel' },
+    '0:-old 1:+old 2:+old',
+    '-2outdated',
+  ],
+  ['a broken first revision is left behind', { replicas: 1, podManagementPolicy: 'Parallel' }, '0:-old', '-0outdated'],
+  [
+    'with maxUnavailable, what is away already costs nothing',
+    { replicas: 3, podManagementPolicy: 'Parallel', updateStrategy: { rollingUpdate: { maxUnavailable: 1 } } },
     '0:-old 1:+old 2:+old',
     '-0outdated',
   ],
