@@ -283,3 +283,16 @@ test('YAML that is nearly JSON, and keys that stand twice', async () => {
   );
   assert.match(String(at(twice.body, 'message')), /line 6: key "name" already set in map/);
 });
+
+test('who wrote in one version loses what another version changes', async () => {
+  const path = (version: string) => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers`;
+  const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+  const spec = { scaleTargetRef, maxReplicas: 3, targetCPUUtilizationPercentage: 50 };
+  const made = await cluster.call('POST', `${path('v1')}?fieldManager=one`, { metadata: { name: 'two' }, spec });
+  assert.equal(made.status, 201, made.text);
+  const metrics = [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 60 } } }];
+  const { body } = await cluster.call('PATCH', `${path('v2')}/two?fieldManager=other`, { spec: { metrics } }, MERGE);
+  assert.equal('f:targetCPUUtilizationPercentage' in (at(fieldsOf(body, 'one'), 'f:spec') as object), false);
+  assert.equal('f:maxReplicas' in (at(fieldsOf(body, 'one'), 'f:spec') as object), true);
+  assert.deepEqual(fieldsOf(body, 'other'), { 'f:spec': { 'f:metrics': {} } });
+});

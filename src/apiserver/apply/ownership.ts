@@ -5,7 +5,8 @@
  * is nobody's.
  */
 import { jsonEqual } from '#kinds/json-equal.ts';
-import { apiVersionOf, type KubeObject } from '#kinds/kind.ts';
+import { apiVersionOf, type Kind, type KubeObject } from '#kinds/kind.ts';
+import { builtinKinds } from '#kinds/registry.ts';
 import type { ManagedFieldsEntry } from '#kinds/types.gen.ts';
 import type { Stored } from '../resources.ts';
 import { compare, type Difference } from './compare.ts';
@@ -66,17 +67,13 @@ export class Differences {
     this.#after = after;
   }
 
-  /** Versions that are not known here are taken for the served one: their fields have the same names. */
   at(apiVersion: string): Difference & { touched?: Difference['changed'] } {
-    const { kind, storedKind, conversion } = this.#served;
-    const isStoredForm =
-      conversion !== undefined && apiVersion === apiVersionOf(storedKind.resource) && apiVersion !== this.#served.apiVersion;
-    const version = isStoredForm ? apiVersion : this.#served.apiVersion;
-    let known = this.#known.get(version);
+    let known = this.#known.get(apiVersion);
     if (!known) {
-      const formOf = (object: object) => (isStoredForm && 'metadata' in object ? conversion.toStored(object as KubeObject) : object);
-      known = compare(rootShapeOf(isStoredForm ? storedKind : kind, this.#subresource), formOf(this.#before), formOf(this.#after));
-      this.#known.set(version, known);
+      const { kind, of } = formIn(this.#served, apiVersion);
+      const formOf = (object: object) => ('metadata' in object ? of(object as KubeObject) : object);
+      known = compare(rootShapeOf(kind, this.#subresource), formOf(this.#before), formOf(this.#after));
+      this.#known.set(apiVersion, known);
     }
     return known;
   }
@@ -87,4 +84,18 @@ export class Differences {
     known.touched ??= union(known.changed, known.removed);
     return known.touched;
   }
+}
+
+/** How an object of the served version looks in another. Versions that are not known here are taken for the served one: their fields have the same names. */
+function formIn(
+  { kind, apiVersion: own, storedKind, conversion }: Stored,
+  apiVersion: string,
+): { kind: Kind; of(object: KubeObject): KubeObject } {
+  const toStored = (object: KubeObject) => (conversion ? conversion.toStored(object) : object);
+  if (apiVersion === own) return { kind, of: object => object };
+  if (conversion && apiVersion === apiVersionOf(storedKind.resource)) return { kind: storedKind, of: toStored };
+  const sibling = builtinKinds.find(({ storage, resource }) => storage?.kind === storedKind && apiVersionOf(resource) === apiVersion);
+  if (!sibling?.storage) return { kind, of: object => object };
+  const { fromStored } = sibling.storage;
+  return { kind: sibling, of: object => fromStored(toStored(object)) };
 }
