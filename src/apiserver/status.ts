@@ -1,4 +1,5 @@
 import { type ErrorDetails, type FieldCause, isUmiakError, type Reason, UmiakError } from '#base/errors.ts';
+import { codeOf } from '#base/reason-codes.ts';
 
 /** `metav1.Status`. */
 export interface Status {
@@ -18,27 +19,6 @@ export interface Status {
   };
   code?: number;
 }
-
-const CODE: Record<Reason, number> = {
-  BadRequest: 400,
-  Unauthorized: 401,
-  Forbidden: 403,
-  NotFound: 404,
-  MethodNotAllowed: 405,
-  NotAcceptable: 406,
-  AlreadyExists: 409,
-  Conflict: 409,
-  Gone: 410,
-  Expired: 410,
-  RequestEntityTooLarge: 413,
-  UnsupportedMediaType: 415,
-  Invalid: 422,
-  TooManyRequests: 429,
-  InternalError: 500,
-  NotImplemented: 501,
-  ServiceUnavailable: 503,
-  Timeout: 504,
-};
 
 /** An expired list's error may carry the token with which the rest can be had inconsistently. */
 export class ExpiredContinue extends UmiakError {
@@ -83,7 +63,7 @@ function failure(reason: Reason, message: string, details: ErrorDetails = {}): S
     status: 'Failure',
     message,
     reason,
-    code: CODE[reason],
+    code: codeOf(reason),
   };
   if (Object.keys(details).length > 0) status.details = { ...details };
   return status;

@@ -3,7 +3,8 @@ import { type IncomingMessage, request } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Reason, UmiakError } from '#base/errors.ts';
+import { UmiakError } from '#base/errors.ts';
+import { reasonOf } from '#base/reason-codes.ts';
 
 /** A line of docker's progress streams. */
 export interface DockerLine {
@@ -22,20 +23,6 @@ export interface DockerImage {
   Created: number;
   Size: number;
 }
-
-const REASON: Record<number, Reason> = {
-  400: 'BadRequest',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'NotFound',
-  405: 'MethodNotAllowed',
-  409: 'Conflict',
-  413: 'RequestEntityTooLarge',
-  429: 'TooManyRequests',
-  501: 'NotImplemented',
-  503: 'ServiceUnavailable',
-  504: 'Timeout',
-};
 
 /** Speaks the Docker Engine API over a unix socket. Failures are `UmiakError` with the daemon's sentence. */
 export class DockerClient {
@@ -87,7 +74,7 @@ export class DockerClient {
     try {
       const [response] = await Promise.race([answered, failed]);
       if ((response.statusCode ?? 500) < 400) return response;
-      throw new UmiakError(REASON[response.statusCode ?? 500] ?? 'InternalError', messageIn(await textOf(response)));
+      throw new UmiakError(reasonOf(response.statusCode ?? 500), messageIn(await textOf(response)));
     } catch (error) {
       throw error instanceof UmiakError ? error : toUnreachable(error, this.#socketPath);
     }

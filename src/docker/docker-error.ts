@@ -1,30 +1,11 @@
-import { isUmiakError, messageOf, type Reason } from '#base/errors.ts';
-
-const STATUS: Record<Reason, number> = {
-  BadRequest: 400,
-  Invalid: 400,
-  Unauthorized: 401,
-  Forbidden: 403,
-  NotFound: 404,
-  MethodNotAllowed: 405,
-  NotAcceptable: 406,
-  AlreadyExists: 409,
-  Conflict: 409,
-  Gone: 410,
-  Expired: 410,
-  RequestEntityTooLarge: 413,
-  UnsupportedMediaType: 415,
-  TooManyRequests: 429,
-  InternalError: 500,
-  NotImplemented: 501,
-  ServiceUnavailable: 503,
-  Timeout: 504,
-};
+import { isUmiakError, messageOf } from '#base/errors.ts';
+import { codeOf } from '#base/reason-codes.ts';
 
 /** Any failure in docker's form: a status and the sentence that its clients print. */
 export function toDockerError(error: unknown): { status: number; message: string } {
   if (!isUmiakError(error)) return { status: 500, message: messageOf(error) };
   // Clients tell a missing image by docker's spelling.
   const message = error.message.replace(/^no such image:/, 'No such image:');
-  return { status: STATUS[error.reason], message: error.hint ? `${message} (${error.hint})` : message };
+  // Docker has no 422.
+  return { status: error.reason === 'Invalid' ? 400 : codeOf(error.reason), message: error.hint ? `${message} (${error.hint})` : message };
 }

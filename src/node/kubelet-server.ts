@@ -7,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError } from '#base/index.ts';
+import { codeOf } from '#base/reason-codes.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { type CertificatePair, isApiServerClient, isClientCertificate, subjectOf } from '#pki/index.ts';
@@ -231,15 +232,6 @@ function fail(response: ServerResponse, error: unknown, log: Log): void {
   response.end(messageOf(error));
 }
 
-const STATUS_OF: Record<string, number> = {
-  BadRequest: 400,
-  Unauthorized: 401,
-  Forbidden: 403,
-  NotFound: 404,
-  MethodNotAllowed: 405,
-  NotImplemented: 501,
-};
-
 function statusOf(error: unknown): number {
-  return isUmiakError(error) ? (STATUS_OF[error.reason] ?? 500) : 500;
+  return isUmiakError(error) ? codeOf(error.reason) : 500;
 }

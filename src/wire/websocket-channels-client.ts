@@ -2,7 +2,8 @@ import type { Readable, Writable } from 'node:stream';
 import type { ConnectionOptions } from 'node:tls';
 import { WebSocket } from 'ws';
 import { type Clock, systemClock } from '#base/clock.ts';
-import { type Reason, UmiakError } from '#base/errors.ts';
+import { UmiakError } from '#base/errors.ts';
+import { reasonOf } from '#base/reason-codes.ts';
 import { CHANNEL, ChannelMux, MAX_MESSAGE_BYTES } from './channel-mux.ts';
 import { CHANNEL_PROTOCOLS, type ChannelProtocol, type StreamStatus, type TerminalSize } from './websocket-channels.ts';
 
@@ -28,15 +29,6 @@ export interface ClientChannels {
   closed: Promise<void>;
   close(): void;
 }
-
-const REASONS: Record<number, Reason> = {
-  400: 'BadRequest',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'NotFound',
-  501: 'NotImplemented',
-  503: 'ServiceUnavailable',
-};
 
 /** Opens a session at `url` (`https:` or `wss:`). @throws the server's refusal, with its message; `ServiceUnavailable` if it can't be reached. */
 export async function dialChannels(url: string | URL, options: DialOptions = {}): Promise<ClientChannels> {
@@ -81,7 +73,7 @@ function opened(webSocket: WebSocket, target: URL): Promise<void> {
     webSocket.once('unexpected-response', async (_request, response) => {
       const text = Buffer.concat(await response.toArray().catch(() => [])).toString();
       const status = response.statusCode ?? 0;
-      reject(new UmiakError(REASONS[status] ?? 'InternalError', messageIn(text) ?? `the server answered ${status}`));
+      reject(new UmiakError(reasonOf(status), messageIn(text) ?? `the server answered ${status}`));
       webSocket.terminate();
     });
   });
