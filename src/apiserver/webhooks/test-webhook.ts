@@ -20,6 +20,8 @@ export interface TestWebhook extends AsyncDisposable {
   on(path: string, answer: (request: AdmissionRequest, apiVersion: string) => TestAnswer): void;
   requests: { path: string; query: string; request: AdmissionRequest }[];
   connections: number;
+  /** Ends all connections, whatever is under way. */
+  hangUp(): void;
 }
 
 export async function startTestWebhook(): Promise<TestWebhook> {
@@ -50,6 +52,7 @@ export async function startTestWebhook(): Promise<TestWebhook> {
     url: path => `https://127.0.0.1:${port}${path}`,
     on: (path, answer) => void answers.set(path, answer),
     requests,
+    hangUp: () => server.closeAllConnections(),
     get connections() {
       return connections;
     },

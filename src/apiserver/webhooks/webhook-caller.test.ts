@@ -51,3 +51,18 @@ test('what connects to a pod is shown as its options', async () => {
   assert.deepEqual(seen[0], ['CONNECT', 'attach', 'PodAttachOptions', options]);
   assert.equal(seen.length, 2);
 });
+
+test('a kept connection that ended meanwhile is replaced', async () => {
+  await using webhook = await startTestWebhook();
+  using caller = new WebhookCaller(() => ({ host: '127.0.0.1', port: webhook.port }));
+  const target = toTarget({ url: webhook.url('/x'), caBundle: webhook.caBundle }, 3);
+  let calls = 0;
+  webhook.on('/x', () => {
+    if (++calls === 2) webhook.hangUp();
+    return { allowed: true };
+  });
+  const call = () => caller.post(target, { apiVersion: 'admission.k8s.io/v1', request: { uid: 'u' } }, 3000);
+  await call();
+  assert.equal(typeof (await call()), 'object');
+  assert.equal(calls, 3);
+});

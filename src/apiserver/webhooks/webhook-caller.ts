@@ -42,12 +42,22 @@ export class WebhookCaller implements Disposable {
   /** The answer's JSON value. @throws Error that says what failed, with the URL */
   async post(target: WebhookTarget, body: unknown, timeoutMs: number): Promise<unknown> {
     try {
-      const text = await this.#exchange(target, Buffer.from(JSON.stringify(body)), timeoutMs);
+      const text = await this.#exchangeOnLive(target, Buffer.from(JSON.stringify(body)), timeoutMs);
       return JSON.parse(text) as unknown;
     } catch (error) {
       throw new Error(`failed to call webhook: Post "${shown(target)}": ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
       });
+    }
+  }
+
+  /** A kept connection that the other side closes just then is not its refusal: the call is made once more. */
+  async #exchangeOnLive(target: WebhookTarget, body: Buffer, timeoutMs: number): Promise<string> {
+    try {
+      return await this.#exchange(target, body, timeoutMs);
+    } catch (error) {
+      if (error instanceof StaleConnection) return await this.#exchange(target, body, timeoutMs);
+      throw error;
     }
   }
 
@@ -69,9 +79,10 @@ export class WebhookCaller implements Disposable {
         headers: { host: url.host, 'content-type': 'application/json', accept: 'application/json, */*', 'content-length': body.length },
       });
       const deadline = setTimeout(() => request.destroy(new Error('context deadline exceeded')), timeoutMs);
-      const fail = (error: Error) => {
+      const fail = (error: NodeJS.ErrnoException) => {
         clearTimeout(deadline);
-        reject(error);
+        const isStale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+        reject(isStale ? new StaleConnection(error.message, { cause: error }) : error);
       };
       request.on('error', fail);
       request.on('response', response => {
@@ -105,3 +116,6 @@ export class WebhookCaller implements Disposable {
 function shown({ url, service }: WebhookTarget): string {
   return service ? url.href.replace(`//${url.host}/`, `//${url.hostname}:${service.port}/`) : url.href;
 }
+
+/** A connection from earlier ended before it brought anything. */
+class StaleConnection extends Error {}
