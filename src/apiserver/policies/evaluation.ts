@@ -1,15 +1,15 @@
 import { type AccessQuestion, authorizerValue, Budget, CelError, type CelValue, resourceCheckValue } from '#cel/index.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Authorizer, Identity } from '../identity.ts';
-import type { Served } from '../resources.ts';
 import type { AdmissionAttributes } from '../webhooks/attributes.ts';
-import { toAdmissionRequest } from '../webhooks/review.ts';
+import type { AdmissionRequest } from '../webhooks/review.ts';
 import { type CompiledExpression, programOf } from './environment.ts';
 
 /** What expressions of one request read. */
 export interface Subject {
   attributes: AdmissionAttributes;
-  served: Served;
+  /** The request in the version that the policy sees. */
+  request: AdmissionRequest;
   params: KubeObject | null;
   namespaceObject: object | null;
   authorize: Authorizer;
@@ -25,8 +25,7 @@ export class Evaluation {
   readonly #budget = new Budget({ total: POLICY_COST });
 
   constructor(subject: Subject, compiled: readonly CompiledExpression[]) {
-    const { attributes, served, params, namespaceObject } = subject;
-    const request = toAdmissionRequest(attributes, served);
+    const { attributes, request, params, namespaceObject } = subject;
     const ask = askAs(subject);
     this.#variables = {
       object: request.object,

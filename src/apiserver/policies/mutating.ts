@@ -11,17 +11,17 @@ import { Evaluation, type Subject } from './evaluation.ts';
 import { conditionsHold } from './validating.ts';
 
 /** The object (in the version that the policy sees) with a policy's mutations, undefined when they change nothing. @throws Error */
-export function mutated(compiled: readonly CompiledExpression[], subject: Subject): KubeObject | undefined {
-  const { attributes, served } = subject;
+export function mutated(served: Served, compiled: readonly CompiledExpression[], subject: Subject): KubeObject | undefined {
+  const { request } = subject;
   const first = new Evaluation(subject, compiled);
   if (!conditionsHold(compiled, first)) return undefined;
-  const before = attributes.object(served);
+  const before = request.object;
   if (!before) return undefined;
   let object = before;
   for (const expression of compiled) {
     if (expression.sort !== 'applyConfiguration' && expression.sort !== 'jsonPatch') continue;
     const current = object;
-    const seen: Subject = { ...subject, attributes: { ...attributes, object: () => current } };
+    const seen: Subject = { ...subject, request: { ...request, object: current } };
     object = mutateOnce(served, expression, current, object === before ? first : new Evaluation(seen, compiled));
   }
   return jsonEqual(object, before) ? undefined : object;

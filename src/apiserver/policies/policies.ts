@@ -3,6 +3,7 @@ import type { Authorizer } from '../identity.ts';
 import type { Resources, Served } from '../resources.ts';
 import { fromStored } from '../resources.ts';
 import { type AdmissionAttributes, attributesOf } from '../webhooks/attributes.ts';
+import { type AdmissionRequest, toAdmissionRequest } from '../webhooks/review.ts';
 import type { AdmissionPlugin, Write } from '../write.ts';
 import { checkedPolicies } from './checked-policies.ts';
 import { Matcher } from './matching.ts';
@@ -109,10 +110,13 @@ export class Policies implements Disposable {
   }
 
   #validate(language: Language, attributes: AdmissionAttributes, matches: readonly Match[]): void {
+    const requests = new Map<Served, AdmissionRequest>();
     let refusal: Error | undefined;
     for (const { active, served, bindings } of matches) {
       const { policy } = active;
       active.compiled ??= language.compilePolicy(policy.spec);
+      const request = requests.get(served) ?? toAdmissionRequest(attributes, served);
+      requests.set(served, request);
       for (const binding of bindings) {
         let params: Params;
         try {
@@ -124,7 +128,7 @@ export class Policies implements Disposable {
           continue;
         }
         for (const param of params) {
-          const findings = language.judge(policy, active.compiled, this.#subject(attributes, served, param));
+          const findings = language.judge(policy, active.compiled, this.#subject(attributes, request, param));
           refusal ??= language.enforce(policy, binding, findings, attributes);
         }
       }
@@ -159,7 +163,11 @@ export class Policies implements Disposable {
       const attributes = attributesOf(write);
       try {
         for (const param of resolveParams(this.#resources, policy.spec.paramKind, binding.spec.paramRef, attributes.namespace)) {
-          const object = language.mutated(active.compiled, this.#subject(attributesOf(write), served, param));
+          const object = language.mutated(
+            served,
+            active.compiled,
+            this.#subject(attributes, toAdmissionRequest(attributes, served), param),
+          );
           if (!object) continue;
           const before = fromStored(served, write.object);
           object.metadata = { ...object.metadata, ...(before.metadata.managedFields && { managedFields: before.metadata.managedFields }) };
@@ -175,7 +183,7 @@ export class Policies implements Disposable {
     return changed;
   }
 
-  #subject(attributes: AdmissionAttributes, served: Served, params: Params[number]) {
-    return { attributes, served, params, namespaceObject: this.#matcher.namespaceOf(attributes), authorize: this.#authorize };
+  #subject(attributes: AdmissionAttributes, request: AdmissionRequest, params: Params[number]) {
+    return { attributes, request, params, namespaceObject: this.#matcher.namespaceOf(attributes), authorize: this.#authorize };
   }
 }
