@@ -1,4 +1,4 @@
 /** What of admission policies needs the expression language: imported when the first policy comes. */
 export { compilePolicy } from './environment.ts';
 export { mutated } from './mutating.ts';
-export { enforce, failure, judge } from './validating.ts';
+export { enforce, failure, judge, refusal } from './validating.ts';

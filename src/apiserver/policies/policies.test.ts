@@ -97,6 +97,7 @@ test('a validation refuses, with upstream’s words, as soon as policy and bindi
       at(many.body, 'message'),
       `deployments.apps "many" is forbidden: ValidatingAdmissionPolicy 'few' with binding 'few-b' denied request: at most 6`,
     );
+    assert.equal((at(many.body, 'details.causes') as unknown[]).length, 1);
     const four = await deployment('four', 4);
     assert.deepEqual([four.status, at(four.body, 'reason')], [422, 'Invalid']);
     assert.match(four.text, /denied request: failed expression: object.spec.replicas != 4/);

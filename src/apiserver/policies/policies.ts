@@ -10,6 +10,7 @@ import { Matcher } from './matching.ts';
 import { type Params, resolveParams } from './params.ts';
 import type { Binding } from './policy.ts';
 import { type ActivePolicy, PolicySet } from './policy-set.ts';
+import type { Denial } from './validating.ts';
 
 /** What the objects that decide about admission are exempt from, so that nobody can lock himself out. */
 const EXEMPT_GROUP = 'admissionregistration.k8s.io';
@@ -111,7 +112,7 @@ export class Policies implements Disposable {
 
   #validate(language: Language, attributes: AdmissionAttributes, matches: readonly Match[]): void {
     const requests = new Map<Served, AdmissionRequest>();
-    let refusal: Error | undefined;
+    const denials: Denial[] = [];
     for (const { active, served, bindings } of matches) {
       const { policy } = active;
       active.compiled ??= language.compilePolicy(policy.spec);
@@ -124,16 +125,17 @@ export class Policies implements Disposable {
         } catch (error) {
           if (policy.spec.failurePolicy === 'Ignore') continue;
           const findings = [{ message: messageOf(error), reason: 'Invalid' as const }];
-          refusal = language.enforce(policy, binding, { findings, annotations: {} }, attributes) ?? refusal;
+          denials.push(...language.enforce(policy, binding, { findings, annotations: {} }, attributes));
           continue;
         }
         for (const param of params) {
           const findings = language.judge(policy, active.compiled, this.#subject(attributes, request, param));
-          refusal ??= language.enforce(policy, binding, findings, attributes);
+          denials.push(...language.enforce(policy, binding, findings, attributes));
         }
       }
     }
-    if (refusal) throw refusal;
+    const [first, ...others] = denials;
+    if (first) throw language.refusal(attributes, [first, ...others]);
   }
 
   /** A change concerns the policies before it once more, and the built-in plugins; what those change, all that want to know. */

@@ -90,24 +90,25 @@ function tell(expression: CompiledExpression | undefined, evaluation: Evaluation
   }
 }
 
-/** Does what a binding wants done about findings. Gives the refusal, if it comes to one. */
+/** Why a request is refused. */
+export type Denial = Pick<Finding, 'message' | 'reason'>;
+
+/** Does what a binding wants done about findings. Gives what the request is refused for. */
 export function enforce(
   { metadata: { name } }: Policy,
   { metadata, spec: { validationActions = [] } }: Binding,
   { findings, annotations }: Findings,
   attributes: AdmissionAttributes,
-): UmiakError | undefined {
+): Denial[] {
   for (const [key, value] of Object.entries(annotations)) annotate(attributes, `${name}/${key}`, value);
-  let refusal: UmiakError | undefined;
+  const denials: Denial[] = [];
   for (const { message, reason } of findings) {
     if (validationActions.includes('Warn'))
       attributes.warnings.push(`Validation failed for ValidatingAdmissionPolicy '${name}' with binding '${metadata.name}': ${message}`);
-    if (validationActions.includes('Deny'))
-      refusal ??= denial(
-        attributes,
-        `ValidatingAdmissionPolicy '${name}' with binding '${metadata.name}' denied request: ${message}`,
-        reason,
-      );
+    if (validationActions.includes('Deny')) {
+      const told = `ValidatingAdmissionPolicy '${name}' with binding '${metadata.name}' denied request: ${message}`;
+      denials.push({ message: told, reason });
+    }
   }
   if (findings.length > 0 && validationActions.includes('Audit')) {
     const failures = findings.map(({ message, index }) => ({
@@ -121,7 +122,7 @@ export function enforce(
     const before = attributes.annotations?.[key];
     annotate(attributes, key, JSON.stringify([...(before ? (JSON.parse(before) as unknown[]) : []), ...failures]));
   }
-  return refusal;
+  return denials;
 }
 
 /** The refusal of what a mutating policy could not do. */
@@ -130,10 +131,12 @@ export function failure({ served, name }: AdmissionAttributes, message: string):
   return new UmiakError('Invalid', message, { details: { ...details, causes: [{ reason: '', message, field: '' }] } });
 }
 
-/** The refusal that clients read. */
-function denial({ served, name }: AdmissionAttributes, message: string, reason: Reason): UmiakError {
+/** The refusal that clients read: the first denial's, with all of them as causes. */
+export function refusal({ served, name }: AdmissionAttributes, denials: readonly [Denial, ...Denial[]]): UmiakError {
+  const [{ message, reason }] = denials;
   const base = forbidden(served.resource, name, message);
-  return new UmiakError(reason, base.message, { details: { ...base.details, causes: [{ reason: '', message, field: '' }] } });
+  const causes = denials.map(denial => ({ reason: '', message: denial.message, field: '' }));
+  return new UmiakError(reason, base.message, { details: { ...base.details, causes } });
 }
 
 function annotate({ annotations }: AdmissionAttributes, key: string, value: string): void {
