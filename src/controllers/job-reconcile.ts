@@ -27,6 +27,12 @@ export async function reconcileJob(key: Key, context: Reconciling): Promise<Outc
     await release(client.listOwned(Pod, job).filter(isTracked), context);
     return done;
   }
+  const foreign = client.listOwned(Pod, job).filter(pod => isTracked(pod) && isForeign(pod, job));
+  if (foreign.length > 0) {
+    // Nobody would take the finalizer off once they are let go; then they come here again.
+    await release(foreign, context);
+    return done;
+  }
   const pods = await claimPods(job, context);
   const nowMs = clock.now();
   const plan = planJob({ job, pods, nowMs });
@@ -47,6 +53,11 @@ export async function reconcileJob(key: Key, context: Reconciling): Promise<Outc
   if (isOver) tellEnd(current, verdict, context);
   if (failure && !isNamespaceEnding(failure)) throw failure;
   return plan.againInMs === undefined ? done : { againInMs: plan.againInMs };
+}
+
+/** True when the Job's selector does not mean the pod any more: it is about to be let go. */
+function isForeign({ metadata }: Pod, { spec: { selector } }: Job): boolean {
+  return !metadata.deletionTimestamp && selector !== undefined && !selectorMatches(selector, metadata.labels);
 }
 
 /** The Job's pods; adopted ones are tracked from now on. */

@@ -178,6 +178,21 @@ test('Jobs', { timeout: 120_000 }, async t => {
     assert.equal(podsOf(plane.view, 'foreign').length, 0);
   });
 
+  await t.test('an orphan is adopted again; a pod without its labels is let go, finalizer and all', async () => {
+    await client.create(Job, job('family', { parallelism: 2, completions: 2 }));
+    await plane.until('2 run', view => running(view, 'family').length === 2);
+    const [orphan, stray] = podsOf(plane.view, 'family');
+    await client.patch(Pod, orphan!.metadata, { metadata: { ownerReferences: null } }, { type: 'merge' });
+    await plane.until('adopted', view => view.get(Pod, orphan!.metadata)?.metadata.ownerReferences?.[0]?.name === 'family');
+    await client.patch(Pod, stray!.metadata, { metadata: { labels: null } }, { type: 'merge' });
+    await plane.until('let go', view => {
+      const { metadata } = view.get(Pod, stray!.metadata)!;
+      return !metadata.ownerReferences?.length && !metadata.finalizers?.length;
+    });
+    await plane.until('replaced', view => running(view, 'family').length === 2);
+    await client.delete(Job, key('family'), { propagationPolicy: 'Background' });
+  });
+
   await t.test('a deleted Job takes its pods with it, finalizers and all; an orphaned pod is let go', async () => {
     await client.delete(Job, key('ours'), { propagationPolicy: 'Background' });
     await plane.until('gone', view => podsOf(view, 'ours').length === 0);
