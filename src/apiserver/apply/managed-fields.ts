@@ -1,7 +1,7 @@
 import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { ManagedFieldsEntry } from '#kinds/types.gen.ts';
-import { difference, type FieldSet, isEmpty, isMember, sorted, union } from './field-set.ts';
+import { difference, type FieldSet, isEmpty, sorted, union } from './field-set.ts';
 import { canonicalElement } from './path-element.ts';
 
 /** What one manager owns by one operation: an entry of `metadata.managedFields`. */
@@ -177,11 +177,4 @@ export function settleTimes(object: KubeObject, old: KubeObject): void {
 
 function withTime({ time: _time, ...entry }: ManagedFieldsEntry, time: string | undefined): ManagedFieldsEntry {
   return time === undefined ? entry : { ...entry, time };
-}
-
-/** Whether the path is in the set. */
-export function holds(set: FieldSet, path: readonly string[]): boolean {
-  let node: FieldSet | undefined = set;
-  for (const element of path) node = node?.[element];
-  return node !== undefined && isMember(node);
 }
