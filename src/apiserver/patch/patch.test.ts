@@ -81,12 +81,28 @@ const strategic: [name: string, patch: unknown, expected: (result: typeof pod) =
       ),
   ],
   [
-    'new elements come last',
+    'new elements come first, as upstream puts them',
     { spec: { containers: [{ name: 'c', image: 'x' }] } },
     ({ spec }) =>
       assert.deepEqual(
         spec.containers.map(c => c.name),
-        ['a', 'b', 'c'],
+        ['c', 'a', 'b'],
+      ),
+  ],
+  [
+    'what the patch names stands in its order, what only the server knows keeps its place',
+    {
+      spec: {
+        containers: [
+          { name: 'n', image: 'n' },
+          { name: 'b', image: 'x' },
+        ],
+      },
+    },
+    ({ spec }) =>
+      assert.deepEqual(
+        spec.containers.map(c => c.name),
+        ['n', 'a', 'b'],
       ),
   ],
   [
@@ -132,7 +148,7 @@ const strategic: [name: string, patch: unknown, expected: (result: typeof pod) =
     ({ spec }) =>
       assert.deepEqual(
         spec.containers.map(c => c.name),
-        ['a', 'b', 'c'].sort((x, y) => ['a', 'c', 'b'].indexOf(x) - ['a', 'c', 'b'].indexOf(y)),
+        ['c', 'a', 'b'],
       ),
   ],
   [

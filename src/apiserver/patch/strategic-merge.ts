@@ -59,7 +59,7 @@ function mergeField(present: unknown, value: unknown, type: string | undefined, 
 function mergeScalars(present: unknown[], added: unknown[]): unknown[] {
   const result = [...present];
   for (const value of added) if (!result.includes(value)) result.push(value);
-  return result;
+  return patchedFirst(result, present, added);
 }
 
 function mergeList(present: unknown[], patch: unknown[], mergeKey: string, type: string | undefined): unknown[] {
@@ -78,7 +78,33 @@ function mergeList(present: unknown[], patch: unknown[], mergeKey: string, type:
     if (at < 0) result.push(mergeObject({}, item, type));
     else result[at] = mergeObject(result[at] as Json, item, type);
   }
-  return result;
+  const keysOf = (list: readonly unknown[]) => list.map(item => keyOf(item, mergeKey));
+  return patchedFirst(result, keysOf(present), keysOf(patch), item => keyOf(item, mergeKey));
+}
+
+/**
+ * The order upstream gives a merged list: what the patch names comes as the patch has it, what only the server knows in the server's order,
+ * and before an element of the patch only what stood before it on the server: new elements come first.
+ */
+function patchedFirst(
+  merged: readonly unknown[],
+  present: readonly unknown[],
+  patch: readonly unknown[],
+  identity = (item: unknown) => item,
+): unknown[] {
+  if (patch.length === 0) return [...merged];
+  const byIdentity = new Map(merged.map(item => [identity(item), item]));
+  const place = new Map(present.map((key, i) => [key, i]));
+  const named = new Set(patch.filter(key => byIdentity.has(key)));
+  const others = merged.filter(item => !named.has(identity(item)));
+  const result: unknown[] = [];
+  let at = 0;
+  for (const key of named) {
+    const stood = place.get(key) ?? -1;
+    while (at < others.length && (place.get(identity(others[at])) ?? 0) < stood) result.push(others[at++]);
+    result.push(byIdentity.get(key));
+  }
+  return [...result, ...others.slice(at)];
 }
 
 /** Clears what `$retainKeys` does not name. */
