@@ -4,7 +4,7 @@ import type { Attributes, Authenticator, Authorizer, Identity } from './identity
 import { negotiate, offerOf } from './media.ts';
 import type { ApiRequest, Context, Outcome, Route } from './request.ts';
 import type { Resources } from './resources.ts';
-import { routeOf } from './routes.ts';
+import { routeOf, unservedOf } from './routes.ts';
 
 /** One step of a request's way: it may answer itself, change the context, look at the answer, or hand on to what follows. */
 export type Step = (context: Context, next: () => Promise<Outcome>) => Promise<Outcome>;
@@ -54,7 +54,8 @@ function route(request: ApiRequest, resources: Resources): { context: Context; m
     routed = routeOf(request.method, request.url, resources);
   } catch (misrouted) {
     const path = request.url.split('?', 1)[0]!;
-    const nowhere: Route = { type: 'path', path, verb: request.method.toLowerCase() };
+    const unserved = unservedOf(request.method, path);
+    const nowhere: Route = { type: 'path', path, verb: request.method.toLowerCase(), ...(unserved && { unserved }) };
     return { context: { ...base, media: negotiate(accept, { isFixed: true }), route: nowhere, query: new URLSearchParams() }, misrouted };
   }
   return { context: { ...base, media: negotiate(accept, offerOf(routed.route)), ...routed } };
@@ -139,7 +140,9 @@ function authorization(authorize: Authorizer): Step {
 
 /** What the request asks for, in the authorizer's words. */
 export function attributesOf({ identity, route, query }: Context): Attributes {
-  if (route.type === 'path') return { ...blank(identity), verb: route.verb, path: route.path };
+  if (route.type === 'path') {
+    return route.unserved ? { identity, ...route.unserved } : { ...blank(identity), verb: route.verb, path: route.path };
+  }
   const { served, verb, namespace, name, subresource } = route;
   const { group, version, plural } = served.resource;
   // A namespace is looked at as being within itself, so that a Role there can allow it.

@@ -42,6 +42,8 @@ export interface PathRoute {
   type: 'path';
   path: string;
   verb: string;
+  /** For a resource that is not served: what it would be, by which it is judged as if it were. */
+  unserved?: { verb: string; group: string; version: string; resource: string; subresource: string; namespace: string; name: string };
 }
 
 export type Route = ResourceRoute | PathRoute;

@@ -110,6 +110,13 @@ test('rules reviews and self reviews say what the caller is and may', async () =
   });
 });
 
+test('of a resource that is not served he learns who might have used it', async () => {
+  const post = async (path: string) => (await cluster.call('POST', path, {}, jane)).status;
+  assert.equal(await post('/apis/authentication.k8s.io/v1alpha1/selfsubjectreviews'), 404);
+  assert.equal(await post('/apis/example.com/v1/namespaces/shop/things'), 403);
+  assert.equal((await cluster.call('GET', '/apis/example.com/v1/namespaces/shop/things/x')).status, 404);
+});
+
 test('impersonation is allowed for each part by itself', async () => {
   const rules = [
     { apiGroups: [''], resources: ['users'], verbs: ['impersonate'], resourceNames: ['jane'] },

@@ -1,5 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
-import type { Route, Verb } from './request.ts';
+import type { PathRoute, Route, Verb } from './request.ts';
 import { type Resources, subresourceOf } from './resources.ts';
 import { badRequest } from './status.ts';
 
@@ -40,6 +40,20 @@ export function routeOf(method: string, url: string, resources: Resources): { ro
   else if (!name && verb === 'delete') route.verb = 'deletecollection';
   checkAllowed(route.verb, subresource ? (subresourceOf(served, subresource)?.verbs ?? []) : served.resource.verbs, route);
   return { route, query };
+}
+
+/** What a path would be about if its resource were served: who may use that learns that it is not there, others that they may not. */
+export function unservedOf(method: string, path: string): PathRoute['unserved'] {
+  const words = path.split('/');
+  const verb = VERB_OF_METHOD[method];
+  const isCore = words[1] === 'api';
+  const rest = words.slice(isCore ? 3 : 4);
+  if (!verb || (!isCore && words[1] !== 'apis') || !rest[0]) return undefined;
+  const [group = '', version = ''] = isCore ? ['', words[2]] : words.slice(2, 4);
+  const namespace = rest[0] === 'namespaces' && rest[2] ? (rest.splice(0, 2)[1] ?? '') : '';
+  const [resource = '', name = '', subresource = ''] = rest;
+  const many: Partial<Record<Verb, Verb>> = { get: 'list', delete: 'deletecollection' };
+  return { verb: name ? verb : (many[verb] ?? verb), group, version, resource, subresource, namespace, name };
 }
 
 function checkAllowed(verb: Verb, verbs: string[], route: { name: string; subresource: string; rest: string }): void {
