@@ -233,6 +233,11 @@ export function allContainersOf(pod: Pod): ContainerSpec[] {
   return [...(pod.spec.initContainers ?? []), ...pod.spec.containers, ...ephemeralContainersOf(pod)];
 }
 
+/** The container of that name, of whatever kind. */
+export function specOf(pod: Pod, name: string): ContainerSpec | undefined {
+  return allContainersOf(pod).find(container => container.name === name);
+}
+
 /** They have all that containers have, though less may be set. */
 export function ephemeralContainersOf({ spec }: Pod): (ContainerSpec & { targetContainerName?: string | undefined })[] {
   return spec.ephemeralContainers ?? [];

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { type Clock, isUmiakError, type Log, messageOf, UmiakError } from '#base/index.ts';
+import { type Clock, type Log, messageOf, UmiakError } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
 import type { Container, Engine, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
@@ -17,15 +17,16 @@ import {
   BACKOFF_COUNT,
   ephemeralContainersOf,
   instancesOf,
-  isSidecar,
   nextBackoffCount,
   type PodAction,
   type PodPicture,
   type PodPlan,
   planPod,
   SPEC_IMAGE,
+  specOf,
 } from './plan-pod.ts';
 import { podStatus, type Waiting } from './pod-status.ts';
+import { PodStopper } from './pod-stopper.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import type { StatusWriter } from './status-writer.ts';
 
@@ -56,8 +57,6 @@ export interface LifecycleHooks {
 
 const MIN_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 120_000;
-/** What a container has left after a preStop hook that took all the grace. */
-const LEAST_GRACE_MS = 2_000;
 /** Keys among the retries that are no container's name. */
 const SANDBOX = 'sandbox/';
 const VOLUMES = 'volumes/';
@@ -72,21 +71,20 @@ export class PodWorker {
   readonly #waiting = new Map<string, Waiting>();
   readonly #retries = new Map<string, { failures: number; dueAt: number; error?: unknown }>();
   readonly #lastWords = new Map<string, string>();
-  /** Containers that are being ended. */
-  readonly #killing = new Set<string>();
-  readonly #preStops = new Map<string, Promise<unknown>>();
+  readonly #stopper: PodStopper;
   /** Back-offs that have been told, by container: when they end. */
   readonly #toldBackOffs = new Map<string, number>();
   readonly #leaving = new AbortController();
   #sandboxIds: string[] | undefined;
   #mounting: Promise<Map<string, PreparedVolume>> | undefined;
   #hasNewSandbox = false;
-  #isStopping = false;
   #failure: { reason: string; message: string } | undefined;
 
   constructor(uid: string, parts: PodWorkerParts) {
     this.uid = uid;
     this.#parts = parts;
+    const addressOf = () => this.#sandboxes()[0]?.address ?? parts.hostAddress;
+    this.#stopper = new PodStopper({ ...parts, containers: () => this.#containers(), address: addressOf });
   }
 
   /** One look and its steps, for a pod that should live. Returns when to look again, if time alone can change something. */
@@ -147,7 +145,7 @@ export class PodWorker {
   /** Ends the pod within `graceMs`, frees all it has, and reports its end. Resolves when nothing of it runs any more. */
   async terminate(pod: Pod, graceMs: number): Promise<void> {
     this.abandon();
-    await this.#stopContainers(pod, graceMs);
+    await this.#stopper.stopAll(pod, graceMs);
     await this.#noteLastWords(pod);
     const phase = endOf(pod, this.#containers());
     this.#publish(pod, { phase, actions: [], backingOff: new Map() });
@@ -213,7 +211,7 @@ export class PodWorker {
     for (const { id, address } of this.#sandboxes())
       for (const { id: containerId, state, config } of this.#parts.engine.containers({ sandboxId: id })) {
         const container = specOf(pod, config.metadata.name);
-        if (container && state === 'running' && !this.#killing.has(containerId))
+        if (container && state === 'running' && !this.#stopper.isEnding(containerId))
           prober.watch({ pod, container, containerId, address: address ?? hostAddress });
       }
   }
@@ -289,13 +287,13 @@ export class PodWorker {
         await engine.removeContainer(action.containerId);
         return undefined;
       case 'kill':
-        this.#kill(pod, action);
+        this.#stopper.kill(pod, action);
         return undefined;
       case 'resize':
         await engine.updateResources(action.containerId, action.resources);
         return undefined;
       case 'stop-containers':
-        this.#stopInBackground(pod);
+        this.#stopper.stopAllInBackground(pod);
         return undefined;
       case 'start':
         return this.#start(pod, action);
@@ -373,7 +371,7 @@ export class PodWorker {
       if (this.#leaving.signal.aborted) return;
       events.warning(pod, 'FailedPostStartHook', messageOf(error));
       const message = `Container ${container.name} failed its postStart hook`;
-      this.#kill(pod, { do: 'kill', containerId: started.id, name: container.name, message });
+      this.#stopper.kill(pod, { containerId: started.id, message });
     }
   }
 
@@ -392,78 +390,6 @@ export class PodWorker {
     this.#waiting.set(name, { reason, message });
     this.#parts.events.warning(pod, 'Failed', `Error: ${cause instanceof ImageError ? reason : message}`);
     return this.#retryIn(name, error, cause instanceof ImageError ? cause.retryInMs : undefined);
-  }
-
-  /** Ends a running container in the background; its exit comes back as an event. */
-  #kill(pod: Pod, { containerId, message, graceSeconds }: PodAction & { do: 'kill' }): void {
-    if (this.#killing.has(containerId)) return;
-    this.#killing.add(containerId);
-    this.#parts.events.normal(pod, 'Killing', message);
-    this.#stopContainer(pod, containerId, graceMsOf(pod, graceSeconds))
-      .catch(error => this.#parts.log.warn('a container could not be stopped', { container: containerId, error }))
-      .finally(() => this.#killing.delete(containerId));
-  }
-
-  /** Ends all containers in the background, in their order; the last one's exit comes back as an event. */
-  #stopInBackground(pod: Pod): void {
-    if (this.#isStopping) return;
-    this.#isStopping = true;
-    this.#stopContainers(pod, graceMsOf(pod))
-      .catch(error => this.#parts.log.warn('the containers of a pod could not be stopped', { pod: this.uid, error }))
-      .finally(() => {
-        this.#isStopping = false;
-      });
-  }
-
-  /** Main containers together, then the sidecars in reverse order, all within the grace. */
-  async #stopContainers(pod: Pod, graceMs: number): Promise<void> {
-    const { clock, events } = this.#parts;
-    const end = clock.now() + graceMs;
-    const sidecars = (pod.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name);
-    const stop = async ({ id, config }: Container, withinMs: number) => {
-      if (!this.#killing.has(id)) events.normal(pod, 'Killing', `Stopping container ${config.metadata.name}`);
-      this.#killing.add(id);
-      await this.#stopContainer(pod, id, withinMs).finally(() => this.#killing.delete(id));
-    };
-    const running = () => this.#containers().filter(({ state }) => state === 'running');
-    const mains = running().filter(({ config }) => !sidecars.includes(config.metadata.name));
-    await Promise.all(mains.map(each => stop(each, graceMs)));
-    for (const name of sidecars.reverse())
-      for (const each of running())
-        if (each.config.metadata.name === name) await stop(each, Math.max(end - clock.now(), graceMs > 0 ? LEAST_GRACE_MS : 0));
-  }
-
-  async #stopContainer(pod: Pod, id: string, graceMs: number): Promise<void> {
-    const { engine, prober, clock } = this.#parts;
-    const instance = engine.container(id);
-    if (instance?.state !== 'running') return;
-    prober.forget(id);
-    const began = clock.now();
-    const container = specOf(pod, instance.config.metadata.name);
-    const hasHook = container?.lifecycle?.preStop !== undefined && graceMs > 0;
-    if (hasHook) await this.#preStop(pod, container, id, graceMs);
-    const leftMs = Math.max(graceMs - (clock.now() - began), hasHook ? LEAST_GRACE_MS : 0);
-    try {
-      await engine.stopContainer(id, { graceMs: leftMs });
-    } catch (error) {
-      if (!isUmiakError(error, 'NotFound')) throw error;
-    }
-  }
-
-  /** Once a container, for whoever ends it; one who has less time waits no longer than that. */
-  async #preStop(pod: Pod, container: ContainerSpec, id: string, withinMs: number): Promise<void> {
-    const { hooks, events, clock } = this.#parts;
-    const address = this.#sandboxes()[0]?.address ?? this.#parts.hostAddress;
-    const running =
-      this.#preStops.get(id) ??
-      hooks
-        .preStop(pod, container, id, address, withinMs)
-        .then(({ failed }) => failed && events.warning(pod, 'FailedPreStopHook', failed))
-        .finally(() => this.#preStops.delete(id));
-    this.#preStops.set(id, running);
-    const patience = Promise.withResolvers<void>();
-    using _ = clock.after(withinMs, patience.resolve);
-    await Promise.race([running, patience.promise]);
   }
 
   #retryIn(what: string, error: unknown, inMs?: number): number {
@@ -513,18 +439,10 @@ const IMAGE_REASONS: ReadonlySet<string> = new Set<ImageError['waiting']>(['ErrI
 
 const FAILED_AT = { image: 'ErrImagePull', config: 'CreateContainerConfigError', create: 'CreateContainerError', run: 'RunContainerError' };
 
-function graceMsOf({ spec }: Pod, seconds?: number): number {
-  return Number(seconds ?? spec.terminationGracePeriodSeconds ?? 30) * 1000;
-}
-
 /** How a pod has ended whose containers will not be started again. */
 function endOf({ spec, status }: Pod, containers: readonly Container[]): 'Succeeded' | 'Failed' {
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return status.phase;
   return spec.containers.every(({ name }) => instancesOf(containers, name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
-}
-
-function specOf(pod: Pod, name: string): ContainerSpec | undefined {
-  return allContainersOf(pod).find(container => container.name === name);
 }
 
 /** Where on the way to running a container something failed. */
