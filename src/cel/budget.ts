@@ -10,8 +10,9 @@ export interface BudgetOptions {
   wallMs?: number;
 }
 
-/** Units of cost between two looks at the clock. */
+/** Units of cost, and charges, between two looks at the clock: what is cheap by its price may still take long. */
 const COST_BETWEEN_LOOKS = 4_096;
+const CHARGES_BETWEEN_LOOKS = 16;
 
 /** The cost and time that the expressions of one request share. */
 export class Budget {
@@ -22,6 +23,7 @@ export class Budget {
   #left = 0;
   #began = 0;
   #sinceLook = 0;
+  #charges = 0;
 
   constructor({ perCall = 1_000_000, total = 10_000_000, wallMs = 500 }: BudgetOptions = {}) {
     this.#perCall = perCall;
@@ -54,8 +56,8 @@ export class Budget {
     this.#left -= cost;
     if (this.#left < 0) throw new BudgetExceeded('operation cancelled: actual cost limit exceeded');
     this.#sinceLook += cost;
-    if (this.#sinceLook < COST_BETWEEN_LOOKS) return;
-    this.#sinceLook = 0;
+    if (++this.#charges < CHARGES_BETWEEN_LOOKS && this.#sinceLook < COST_BETWEEN_LOOKS) return;
+    this.#sinceLook = this.#charges = 0;
     if (performance.now() - this.#began > this.#wallMs) throw new BudgetExceeded('operation interrupted: the evaluation took too long');
   }
 }

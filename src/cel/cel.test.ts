@@ -1,6 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BOOL, Budget, compile, DYN, escapeField, INT, objectOf, toJson, typeOfSchema } from './index.ts';
+import {
+  type AccessQuestion,
+  AUTHORIZER,
+  authorizerValue,
+  BOOL,
+  Budget,
+  compile,
+  DYN,
+  escapeField,
+  INT,
+  objectOf,
+  RESOURCE_CHECK,
+  resourceCheckValue,
+  toJson,
+  typeOfSchema,
+} from './index.ts';
 
 const self = typeOfSchema(
   {
@@ -33,7 +48,7 @@ const values = {
     labels: { k: 'v', z: 'y' },
     metadata: { name: 'web' },
   },
-  d: { a: { b: [1, 2.5, 'x'] }, namespace: 'ns', nothing: null },
+  d: { a: { b: [1, 2.5, 'x'] }, huge: 1e300, namespace: 'ns', nothing: null },
 };
 
 /** The expression's value as JSON, or `!` and why there is none. */
@@ -86,6 +101,8 @@ const TABLE: Readonly<Record<string, readonly (readonly [string, unknown])[]>> =
     ['string(duration("1h") - duration("1ms"))', '3599.999s'],
     ['timestamp("2024-01-31T12:00:00Z") + duration("24h") == timestamp("2024-02-01T12:00:00Z")', true],
     ['timestamp("2024-06-01T12:00:00Z").getHours("America/New_York")', 8],
+    ['timestamp("2023-02-29T12:00:00Z")', '!invalid timestamp "2023-02-29T12:00:00Z"'],
+    ['type(d.huge) == double && type(d.a.b[0]) == int', true],
     ['timestamp("2024-03-01T00:00:00Z").getDayOfYear() + timestamp("2024-03-01T00:00:00Z").getDayOfMonth()', 60],
     ['type(1) == int && type([]) == list && type(timestamp(0)) == google.protobuf.Timestamp', true],
   ],
@@ -277,7 +294,7 @@ function errorOf(expression: string): string {
 
 test('hostile expressions end soon', () => {
   const l = Array.from({ length: 1_000 }, (_, at) => at);
-  const d = { l, s: l.map(() => `${'a'.repeat(50)}b`), big: 'x'.repeat(100_000) };
+  const d = { l, s: l.map(() => `${'a'.repeat(50)}b`), big: 'x'.repeat(100_000), deep: [[l.map(() => l)], [l.map(() => [...l])]] };
   const hostile = [
     'd.l.all(a, d.l.all(b, d.l.all(c, c >= 0)))',
     'd.l.map(a, d.l.map(b, a + b)).size() > 0',
@@ -289,13 +306,14 @@ test('hostile expressions end soon', () => {
     'd.l.map(a, sets.contains(d.l, d.l))',
     'd.l.map(a, d.l + d.l + d.l + d.l)',
     'd.l.map(a, d.l.sort().reverse())',
+    'd.l.map(a, d.deep[0] == d.deep[1])',
     `d.big${'.replace("x", "xxxxxxxxxxxxxxxx")'.repeat(20)}`,
   ];
   for (const expression of hostile) {
     const compiled = compile(expression, { variables: { d: DYN } });
     assert.ok(compiled.ok, expression);
     const began = performance.now();
-    compiled.program.evaluate({ d }, new Budget());
+    compiled.program.evaluate({ d }, new Budget({ wallMs: 200 }));
     assert.ok(performance.now() - began < 3_000, expression);
   }
 });
@@ -314,4 +332,34 @@ test('message literals and optional elements keep the offsets of what the author
   }
   assert.deepEqual(run('[?d.?namespace, d.a.b.size() > 1 ? "x" : "y"]'), ['ns', 'x']);
   assert.deepEqual(run('{?"k": true ? optional.of(1) : optional.none(), "m": [1, ?optional.of(2)].size()}'), { k: 1, m: 2 });
+});
+
+test('the authorizer is asked what the expression says', () => {
+  const asked: AccessQuestion[] = [];
+  const authorizer = authorizerValue(question => {
+    asked.push(question);
+    return { allowed: question.path === undefined, reason: 'because' };
+  });
+  const requestResource = resourceCheckValue(() => ({ allowed: false, error: 'no' }), { group: 'apps', resource: 'deployments' });
+  const variables = { authorizer: AUTHORIZER, 'authorizer.requestResource': RESOURCE_CHECK };
+  const table: [expression: string, expected: unknown, asked: AccessQuestion[]][] = [
+    [
+      "authorizer.group('g').resource('r').subresource('s').namespace('n').name('x').labelSelector('a=b').check('get').allowed()",
+      true,
+      [{ group: 'g', resource: 'r', subresource: 's', namespace: 'n', name: 'x', labelSelector: 'a=b', verb: 'get' }],
+    ],
+    [
+      "authorizer.serviceAccount('ns', 'sa').path('/healthz').check('get').reason()",
+      'because',
+      [{ serviceAccount: { namespace: 'ns', name: 'sa' }, path: '/healthz', verb: 'get' }],
+    ],
+    ["authorizer.requestResource.check('delete').errored() && authorizer.requestResource.check('get').error() == 'no'", true, []],
+  ];
+  for (const [expression, expected, questions] of table) {
+    asked.length = 0;
+    const compiled = compile(expression, { variables });
+    assert.ok(compiled.ok, compiled.ok ? '' : compiled.error);
+    assert.equal(compiled.program.evaluate({ authorizer, 'authorizer.requestResource': requestResource }).value, expected, expression);
+    assert.deepEqual(asked, questions, expression);
+  }
 });

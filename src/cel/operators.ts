@@ -1,6 +1,6 @@
 import { CelError } from './errors.ts';
 import { Duration, Timestamp } from './time.ts';
-import { CelList, CelMap, type CelValue, JoinedList, OpaqueValue, Optional, TypeValue, Uint } from './values.ts';
+import { CelList, CelMap, type CelValue, JoinedList, JsonList, JsonMap, OpaqueValue, Optional, TypeValue, Uint } from './values.ts';
 
 const MAX = 2n ** 63n - 1n;
 const MIN = -(2n ** 63n);
@@ -24,12 +24,14 @@ export function isEqual(a: CelValue, b: CelValue): boolean {
 }
 
 function isEqualList(a: CelList, b: CelList): boolean {
+  if (a instanceof JsonList && b instanceof JsonList && a.raw === b.raw) return true;
   if (a.length !== b.length) return false;
   for (let index = 0; index < a.length; index++) if (!isEqual(a.at(index), b.at(index))) return false;
   return true;
 }
 
 function isEqualMap(a: CelMap, b: CelMap): boolean {
+  if (a instanceof JsonMap && b instanceof JsonMap && a.raw === b.raw) return true;
   if (a.size !== b.size) return false;
   for (const key of a.keys()) {
     const other = b.get(key);

@@ -59,7 +59,8 @@ export class Timestamp {
   /** Reads RFC 3339. @throws CelError */
   static parse(text: string): Timestamp {
     const match = RFC3339.exec(text);
-    const millis = match ? Date.parse(text.replace(/\.\d+/, '').toUpperCase()) : Number.NaN;
+    const isDay = match && Number(match[3]) <= new Date(Date.UTC(Number(match[1]), Number(match[2]), 0)).getUTCDate();
+    const millis = isDay ? Date.parse(text.replace(/\.\d+/, '').toUpperCase()) : Number.NaN;
     if (Number.isNaN(millis)) throw new CelError(`invalid timestamp "${text.slice(0, 64)}"`);
     return new Timestamp(BigInt(millis) * 1_000_000n + BigInt((match?.[7] ?? '').padEnd(9, '0')));
   }

@@ -1,6 +1,9 @@
 import { Duration, Timestamp } from './time.ts';
 import { type CelField, type CelType, DYN, formatType, type ObjectType } from './types.ts';
 
+/** JSON's numbers from here on are no 64-bit integers. */
+const INT64 = 2 ** 63;
+
 /** An unsigned integer; signed ones are plain `bigint`. */
 export class Uint {
   readonly value: bigint;
@@ -207,7 +210,7 @@ export function toValue(raw: unknown, type: CelType): CelValue {
     case 'number':
       if (type.kind === 'double') return raw;
       if (type.kind === 'uint') return new Uint(BigInt(raw));
-      return Number.isInteger(raw) ? BigInt(raw) : raw;
+      return Number.isInteger(raw) && Math.abs(raw) < INT64 ? BigInt(raw) : raw;
     case 'object':
       return raw === null ? null : objectAs(raw, type);
     default:

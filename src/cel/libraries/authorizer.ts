@@ -19,6 +19,8 @@ export interface AccessQuestion {
   subresource?: string;
   namespace?: string;
   name?: string;
+  fieldSelector?: string;
+  labelSelector?: string;
   /** Asked for another than the requester. */
   serviceAccount?: { namespace: string; name: string };
 }
@@ -88,8 +90,8 @@ export const authorizers: readonly Overload[] = [
   define(`${R}.subresource(string): ${R}`, (on: CheckValue, subresource: string) => on.with('ResourceCheck', { subresource })),
   define(`${R}.namespace(string): ${R}`, (on: CheckValue, namespace: string) => on.with('ResourceCheck', { namespace })),
   define(`${R}.name(string): ${R}`, (on: CheckValue, name: string) => on.with('ResourceCheck', { name })),
-  define(`${R}.fieldSelector(string): ${R}`, (on: CheckValue) => on),
-  define(`${R}.labelSelector(string): ${R}`, (on: CheckValue) => on),
+  define(`${R}.fieldSelector(string): ${R}`, (on: CheckValue, fieldSelector: string) => on.with('ResourceCheck', { fieldSelector })),
+  define(`${R}.labelSelector(string): ${R}`, (on: CheckValue, labelSelector: string) => on.with('ResourceCheck', { labelSelector })),
   define(`${R}.check(string): ${PACKAGE}.Decision`, check, CHECK),
   define(`${PACKAGE}.PathCheck.check(string): ${PACKAGE}.Decision`, check, CHECK),
   define(`${PACKAGE}.Decision.allowed(): bool`, ({ answer }: DecisionValue) => answer.allowed),
