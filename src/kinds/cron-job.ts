@@ -2,9 +2,9 @@ import type { FieldCause } from '#base/errors.ts';
 import { containerImages, containerNames, orNone, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import { ageOf } from './duration.ts';
+import { defaultJobTemplate } from './job.ts';
 import { validateJobSpec } from './job-validation.ts';
 import type { Kind } from './kind.ts';
-import { defaultPodSpec } from './pod-defaults.ts';
 import { isTimeZone, parseSchedule } from './schedule.ts';
 import type * as types from './types.gen.ts';
 import { checkDnsSubdomain, invalid, notSupported, required, validateEnum, validateNonNegative } from './validation.ts';
@@ -19,7 +19,7 @@ export const CronJob: Kind<types.CronJob> = defineKind<types.CronJob>('batch/v1/
     spec.suspend ??= false;
     spec.successfulJobsHistoryLimit ??= 3;
     spec.failedJobsHistoryLimit ??= 1;
-    defaultPodSpec(spec.jobTemplate.spec.template.spec);
+    defaultJobTemplate(spec.jobTemplate.spec);
   },
   validate: ({ spec }) => [
     ...validateSchedule(spec.schedule),

@@ -14,7 +14,11 @@ const JOB_NAME = 'batch.kubernetes.io/job-name';
 /** Pods that run until enough of them have succeeded. */
 export const Job: Kind<types.Job> = defineKind<types.Job>('batch/v1/Job', {
   warnings: workloadWarnings,
-  defaults: ({ spec }) => defaultJobSpec(spec),
+  defaults({ metadata, spec }) {
+    const labels = spec.template.metadata?.labels ?? {};
+    if (Object.keys(labels).length > 0 && Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
+    defaultJobSpec(spec);
+  },
   prepareForCreate({ spec, metadata }) {
     if (spec.manualSelector || !metadata.uid) return;
     spec.template.metadata ??= {};
@@ -64,8 +68,13 @@ export function defaultJobSpec(spec: types.JobSpec): void {
   spec.completionMode ||= 'NonIndexed';
   spec.suspend ??= false;
   spec.podReplacementPolicy ||= spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed';
-  for (const { onPodConditions = [] } of spec.podFailurePolicy?.rules ?? []) for (const one of onPodConditions) one.status ||= 'True';
-  defaultPodSpec(spec.template.spec);
+  defaultJobTemplate(spec);
+}
+
+/** Fills in what also a CronJob's template gets. */
+export function defaultJobTemplate({ podFailurePolicy, template }: types.JobSpec): void {
+  for (const { onPodConditions = [] } of podFailurePolicy?.rules ?? []) for (const one of onPodConditions) one.status ||= 'True';
+  defaultPodSpec(template.spec);
 }
 
 function generatedLabels({ uid, name }: types.ObjectMeta): Record<string, string> {

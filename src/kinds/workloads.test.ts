@@ -179,3 +179,24 @@ test('a ReplicationController takes labels and selector from its template', () =
   const { metadata, spec } = made(ReplicationController, controller({}));
   assert.deepEqual([metadata.labels, spec.selector], [{ app: 'a' }, { app: 'a' }]);
 });
+
+test('a Job takes labels from its template, as its maker wrote them', () => {
+  const { metadata, spec } = made(Job, job({ template: template({ restartPolicy: 'Never' }) }));
+  assert.deepEqual(metadata.labels, { app: 'a' });
+  assert.deepEqual(Object.keys(spec.template.metadata?.labels ?? {}).sort(), [
+    'app',
+    'batch.kubernetes.io/controller-uid',
+    'batch.kubernetes.io/job-name',
+    'controller-uid',
+    'job-name',
+  ]);
+  assert.deepEqual(spec.selector, { matchLabels: { 'batch.kubernetes.io/controller-uid': 'u' } });
+});
+
+test('conditions of a failure policy mean True where nothing is said, in a CronJob too', () => {
+  const rules = [{ action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget' }] }];
+  const jobTemplate = { spec: { podFailurePolicy: { rules }, template: { spec: pod({ restartPolicy: 'Never' }) } } };
+  const { spec } = made(CronJob, cron({ jobTemplate }));
+  assert.equal(spec.jobTemplate.spec.podFailurePolicy?.rules[0]?.onPodConditions?.[0]?.status, 'True');
+  assert.deepEqual(problemsOf(CronJob, cron({ jobTemplate })), []);
+});
