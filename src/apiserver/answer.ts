@@ -177,7 +177,7 @@ async function removeAll(context: Context<ResourceRoute>, served: Stored, writer
         ),
     );
   }
-  return { type: 'list', served, items: chosen, revision, continueToken: undefined, remaining: undefined };
+  return await shownList({ type: 'list', served, items: chosen, revision, continueToken: undefined, remaining: undefined });
 }
 
 async function removeOne(writer: Writer, target: Target, options: DeleteOptions): Promise<void> {

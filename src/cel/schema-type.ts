@@ -90,7 +90,8 @@ function sizedObject(schema: CelSchema, isResource: boolean): Sized | undefined 
     const value = sized(schema.additionalProperties);
     if (!value) return undefined;
     const most = schema.maxProperties ?? Math.floor((REQUEST_BYTES - 2) / (value.minBytes + 6));
-    return { type: mapOf({ kind: 'string', maxSize: REQUEST_BYTES }, value.type, most), minBytes: 2 };
+    // A map's keys cost nothing, whatever their length: upstream's estimation knows of none.
+    return { type: mapOf({ kind: 'string', maxSize: 0 }, value.type, most), minBytes: 2 };
   }
   const properties = isResource
     ? { ...schema.properties, apiVersion: { type: 'string' }, kind: { type: 'string' }, metadata: META }

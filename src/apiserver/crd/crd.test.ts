@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { at, openWatch, startTestCluster, type TestCluster } from '../test-cluster.ts';
 import { crontabs } from './test-definitions.ts';
@@ -56,6 +58,17 @@ test('kubectl gets, explains and applies', async () => {
   });
   const { stdout } = await cluster.kubectl('get', 'crontabs.kubectl.example.com');
   assert.match(stdout, /NAME +SPEC +REPLICAS\nmine +\* \* \* \* \*\/5 +1/);
+  const manifest = join(cluster.directory, 'crontab.yaml');
+  const text = (replicas: number) =>
+    `apiVersion: kubectl.example.com/v1\nkind: CronTab\nmetadata: {name: applied}\nspec: {cronSpec: "* * * * */5", replicas: ${replicas}}\n`;
+  for (const [replicas, ...way] of [[2, '--validate=strict'], [3]] as const) {
+    await writeFile(manifest, text(replicas));
+    await cluster.kubectl('apply', '-f', manifest, ...way);
+  }
+  await writeFile(manifest, text(4));
+  await cluster.kubectl('apply', '--server-side', '--force-conflicts', '-f', manifest);
+  const applied = await cluster.kubectl('get', 'ct.kubectl.example.com', 'applied', '-o', 'jsonpath={.spec.replicas}');
+  assert.equal(applied.stdout, '4');
   const explained = await cluster.kubectl('explain', 'crontabs.kubectl.example.com.spec');
   assert.match(explained.stdout, /cronSpec\s+<string>/);
 });

@@ -119,6 +119,21 @@ test('rules that cost too much are refused', () => {
   assert.match(causes.at(-1) ?? '', /cost total for entire OpenAPIv3 schema exceeds budget/);
 });
 
+test('rules that others ship are cheap enough: keys of maps, parts of texts, durations', () => {
+  const rules = (...texts: string[]) => ({ 'x-kubernetes-validations': texts.map(rule => ({ rule })) });
+  const labels: CrdSchema = {
+    type: 'object',
+    maxProperties: 8,
+    additionalProperties: { type: 'string' },
+    ...rules('self.all(key, key.split("/")[0].size() < 253)', 'self.all(key, key.matches("^[a-z]([-a-z.]*[a-z])?/"))'),
+  };
+  const timeouts: CrdSchema = {
+    ...object({ request: { type: 'string' }, backend: { type: 'string' } }),
+    ...rules('!(has(self.request) && has(self.backend) && duration(self.backend) > duration(self.request))'),
+  };
+  assert.deepEqual(causesOf(object({ labels, rules: { type: 'array', maxItems: 16, items: timeouts } })), []);
+});
+
 test('columns, scale and selectable fields', () => {
   const schema = object({ spec: object({ a: { type: 'string' }, b: { type: 'object' } }) });
   assert.deepEqual(

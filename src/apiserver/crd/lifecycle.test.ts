@@ -183,6 +183,19 @@ test('strict clients hear of unknown fields, and of wrong definitions', async ()
   assert.match(String(at(unnamed, 'message')), /metadata.name: Invalid value: "x.y.z": must be spec.names.plural\+"."\+spec.group/);
 });
 
+test('a resource within a resource keeps its own fields, and they are checked', async () => {
+  const group = 'embedded.example.com';
+  const template: CrdSchema = { type: 'object', 'x-kubernetes-embedded-resource': true, properties: { data: object({}) } };
+  await establish(cluster, definition(group, object({ template })));
+  const good = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x', labels: { a: 'b' }, extra: 1 }, data: { a: 1 } };
+  const made = await call(201, 'POST', pathOf(group), named('a', { template: good }));
+  assert.deepEqual(at(made, 'template'), { ...good, metadata: { name: 'x', labels: { a: 'b' } }, data: {} });
+  await call(400, 'POST', pathOf(group), named('b', { template: { ...good, metadata: { labels: 'a' } } }));
+  const wrong = await call(422, 'POST', pathOf(group), named('c', { template: { ...good, kind: '', metadata: { name: 'A_B' } } }));
+  const fields = (at(wrong, 'details.causes') as { field: string }[]).map(({ field }) => field);
+  assert.deepEqual(fields, ['template.kind', 'template.metadata.name']);
+});
+
 test('rules are judged through the API', async () => {
   const group = 'rules.example.com';
   const rules = [{ rule: 'self.spec.a <= self.spec.b', message: 'a must not be over b' }];

@@ -4,6 +4,7 @@ import { toTypeData } from '#kinds/crd-type-data.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { type Checked, checkResource, type FieldValidation } from '#kinds/schema.ts';
 import type { TypeData } from '#kinds/schema-data.ts';
+import { checkEmbedded } from './embedded.ts';
 import { prune } from './prune.ts';
 import { toPublishedSchema } from './published-schema.ts';
 import { type Rules, rulesOf } from './rules.ts';
@@ -45,7 +46,8 @@ export class SchemaRules {
   check<T>(gvk: Gvk, value: unknown, fieldValidation: FieldValidation, strictErrors: readonly string[]): Checked<T> {
     const unknown = checkResource(gvk, value);
     const dropped = prune(value as JsonObject, this.schema);
-    const problems = [...strictErrors, ...unknown, ...dropped.map(path => `unknown field "${path}"`)];
+    const embedded = checkEmbedded(value, this.schema, gvk);
+    const problems = [...strictErrors, ...unknown, ...embedded, ...dropped.map(path => `unknown field "${path}"`)];
     if (fieldValidation === 'Strict' && problems.length > 0) {
       const { kind, version } = gvk;
       const list = problems.join(', ');

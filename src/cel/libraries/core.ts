@@ -1,6 +1,6 @@
 import { CelError } from '../errors.ts';
 import { add, compareValues, divide, isEqual, isIn, modulo, multiply, negate, subtract } from '../operators.ts';
-import { define, type Overload, type OverloadSizes, scan, scanBoth, scanShorter } from '../overload.ts';
+import { define, type Overload, type OverloadSizes, scanBoth, scanShorter } from '../overload.ts';
 import type { CelList, CelMap, CelValue } from '../values.ts';
 import { sizeOf } from '../values.ts';
 import { codePointCount } from './text.ts';
@@ -55,8 +55,8 @@ export const core: readonly Overload[] = [
   ...sameTypes('*', 'int uint double', multiply),
   ...sameTypes('/', 'int uint double', divide),
   ...sameTypes('%', 'int uint', modulo),
-  define('size(string): int', (text: string) => BigInt(codePointCount(text)), { cost: scan }),
-  define('string.size(): int', (text: string) => BigInt(codePointCount(text)), { cost: scan }),
+  define('size(string): int', (text: string) => BigInt(codePointCount(text))),
+  define('string.size(): int', (text: string) => BigInt(codePointCount(text))),
   ...['bytes', 'list<A>', 'map<A, B>'].flatMap(type => [
     define(`size(${type}): int`, (value: Uint8Array | CelList | CelMap) => BigInt(sizeOf(value))),
     define(`${type}.size(): int`, (value: Uint8Array | CelList | CelMap) => BigInt(sizeOf(value))),
