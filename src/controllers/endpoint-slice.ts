@@ -39,8 +39,7 @@ export const endpointSliceController = defineController<Service>({
   },
 });
 
-/** The Services that select the pod. */
-export function servicesOf(pod: Pod, { client }: Reconciling): Key[] {
+function servicesOf(pod: Pod, { client }: Reconciling): Key[] {
   return client
     .cached(Service)
     .list(pod.metadata.namespace)
@@ -179,7 +178,7 @@ function toComparablePort({ name = '', protocol = 'TCP', port, appProtocol }: Po
 }
 
 /** The Service's ports with their numbers in this pod; a named target port that the pod lacks is left out. */
-export function portsFor(service: Service, pod: Pod | undefined): Port[] {
+function portsFor(service: Service, pod: Pod | undefined): Port[] {
   const ports: Port[] = [];
   for (const { name, protocol, port, targetPort = port, appProtocol } of service.spec.ports ?? []) {
     const number =
