@@ -62,6 +62,7 @@ test("a report's only spec that ran is the result; its message becomes one line 
   assert.equal(of(other, { State: 'timedout', Failure: failure })?.state, 'failed');
   assert.equal(of(other, { State: 'skipped', Failure: failure })?.state, 'skipped');
   assert.equal(of(other), undefined);
+  assert.equal(readGinkgoReport(spec, '[{"SpecReports":['), undefined, 'half a report');
 });
 
 test('the summary counts by area; the list of failures leaves out what passed', () => {

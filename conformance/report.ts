@@ -22,9 +22,9 @@ interface GinkgoSpec {
 const RAN = new Set(['passed', 'failed', 'panicked', 'timedout', 'interrupted', 'aborted']);
 const REASON_LENGTH = 600;
 
-/** The result of the only spec that a report tells of; undefined when none of it ran or was skipped by itself. */
+/** The result of the only spec that a report tells of; undefined when none of it ran or was skipped by itself, or its writer was killed. */
 export function readGinkgoReport(spec: Spec, text: string): Result | undefined {
-  const reports = JSON.parse(text) as { SpecReports?: GinkgoSpec[] | null }[];
+  const reports = parseReport(text);
   const its = reports.flatMap(({ SpecReports }) => SpecReports ?? []).filter(({ LeafNodeType }) => LeafNodeType === 'It');
   const found = its.find(({ State }) => RAN.has(State)) ?? its.find(({ State, Failure }) => State === 'skipped' && Failure?.Message);
   if (!found) return undefined;
@@ -33,6 +33,14 @@ export function readGinkgoReport(spec: Spec, text: string): Result | undefined {
   const place = file === '' ? '' : ` (${file.split('/').slice(-2).join('/')}:${line})`;
   const message = state === 'passed' ? '' : firstLines(found.Failure?.Message ?? found.State) + place;
   return { spec, state, seconds: found.RunTime / 1e9, reason: message };
+}
+
+function parseReport(text: string): { SpecReports?: GinkgoSpec[] | null }[] {
+  try {
+    return JSON.parse(text) as { SpecReports?: GinkgoSpec[] | null }[];
+  } catch {
+    return [];
+  }
 }
 
 /** The lines that say something, in one, cut where they get long. */
