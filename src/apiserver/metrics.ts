@@ -60,8 +60,10 @@ export class Metrics {
     }
     lines.push('# HELP apiserver_storage_objects Objects stored, by resource.', '# TYPE apiserver_storage_objects gauge');
     lines.push('# HELP apiserver_longrunning_requests Watches that are open, by resource.', '# TYPE apiserver_longrunning_requests gauge');
+    const shown = new Set<unknown>(); // versions share their objects
     for (const { resource, cache, conversion } of this.#resources.all) {
-      if (!cache || conversion) continue;
+      if (!cache || conversion || shown.has(cache)) continue;
+      shown.add(cache);
       const name = resource.group ? `${resource.plural}.${resource.group}` : resource.plural;
       lines.push(
         `apiserver_storage_objects{resource="${name}"} ${cache.size}`,
