@@ -1,6 +1,6 @@
-import type { PersistentVolumeClaim } from '#kinds/core.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import type { Draft, KubeObject } from '#kinds/kind.ts';
+import type { PersistentVolumeClaim } from '#kinds/persistent-volume-claim.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { StatefulSet } from '#kinds/stateful-set.ts';
 import type { OwnerReference } from '#kinds/types.gen.ts';

@@ -1,8 +1,8 @@
 import { messageOf } from '#base/index.ts';
 import { done, isNamespaceEnding, type Outcome, type Reconciling } from '#client/index.ts';
 import type { ControllerRevision } from '#kinds/controller-revision.ts';
-import { PersistentVolumeClaim } from '#kinds/core.ts';
 import type { Key } from '#kinds/kind.ts';
+import { PersistentVolumeClaim } from '#kinds/persistent-volume-claim.ts';
 import { Pod } from '#kinds/pod.ts';
 import { StatefulSet } from '#kinds/stateful-set.ts';
 import type { PodTemplateSpec } from '#kinds/types.gen.ts';

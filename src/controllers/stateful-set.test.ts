@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ControllerRevision } from '#kinds/controller-revision.ts';
-import { PersistentVolumeClaim } from '#kinds/core.ts';
 import type { Draft } from '#kinds/kind.ts';
+import { PersistentVolumeClaim } from '#kinds/persistent-volume-claim.ts';
 import { Pod } from '#kinds/pod.ts';
 import { isPodActive, isPodReady } from '#kinds/pod-template.ts';
 import { StatefulSet } from '#kinds/stateful-set.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ControllerRevision } from '#kinds/controller-revision.ts';
-import type { PersistentVolumeClaim } from '#kinds/core.ts';
 import { DaemonSet } from '#kinds/daemon-set.ts';
 import type { Node } from '#kinds/node.ts';
+import type { PersistentVolumeClaim } from '#kinds/persistent-volume-claim.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { StatefulSet } from '#kinds/stateful-set.ts';
 import { made } from '#kinds/testing.ts';

@@ -1,6 +1,7 @@
 import type { FieldCause } from '#base/errors.ts';
 import type {
   Affinity,
+  NodeSelector,
   NodeSelectorRequirement,
   NodeSelectorTerm,
   PodAffinityTerm,
@@ -27,12 +28,8 @@ const NODE_OPERATORS = ['DoesNotExist', 'Exists', 'Gt', 'In', 'Lt', 'NotIn'];
 /** Node affinity, pod affinity and anti-affinity. */
 export function validateAffinity(affinity: Affinity | undefined, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  const required_ = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  const at = `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`;
-  if (required_ && required_.nodeSelectorTerms.length === 0) causes.push(required(at, 'must have at least one node selector term'));
-  required_?.nodeSelectorTerms.forEach((term, i) => {
-    causes.push(...validateNodeTerm(term, `${at}[${i}]`));
-  });
+  const selector = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  if (selector) causes.push(...validateNodeSelector(selector, `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`));
   affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.forEach(({ weight, preference }, i) => {
     const field = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
     causes.push(...validateWeight(weight, `${field}.weight`), ...validateNodeTerm(preference, `${field}.preference`));
@@ -49,6 +46,13 @@ export function validateAffinity(affinity: Affinity | undefined, path: string): 
     });
   }
   return causes;
+}
+
+/** A `NodeSelector`: at least one term, each with requirements that can be met. */
+export function validateNodeSelector({ nodeSelectorTerms }: NodeSelector, path: string): FieldCause[] {
+  const at = `${path}.nodeSelectorTerms`;
+  if (nodeSelectorTerms.length === 0) return [required(at, 'must have at least one node selector term')];
+  return nodeSelectorTerms.flatMap((term, i) => validateNodeTerm(term, `${at}[${i}]`));
 }
 
 function validateWeight(weight: number, field: string): FieldCause[] {

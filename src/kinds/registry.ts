@@ -14,7 +14,7 @@ import { AutoscalingV1HorizontalPodAutoscaler, HorizontalPodAutoscaler } from '.
 import { CertificateSigningRequest } from './certificates.ts';
 import { ConfigMap } from './config-map.ts';
 import { ControllerRevision } from './controller-revision.ts';
-import { Binding, ComponentStatus, Endpoints, PersistentVolume, PersistentVolumeClaim, PodTemplate } from './core.ts';
+import { Binding, ComponentStatus, Endpoints, PodTemplate } from './core.ts';
 import { CronJob } from './cron-job.ts';
 import { DaemonSet } from './daemon-set.ts';
 import { Deployment } from './deployment.ts';
@@ -28,6 +28,8 @@ import { LimitRange } from './limit-range.ts';
 import { Namespace } from './namespace.ts';
 import { Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR } from './networking.ts';
 import { Node } from './node.ts';
+import { PersistentVolume } from './persistent-volume.ts';
+import { PersistentVolumeClaim } from './persistent-volume-claim.ts';
 import { Pod } from './pod.ts';
 import { PodDisruptionBudget } from './policy.ts';
 import { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from './rbac.ts';

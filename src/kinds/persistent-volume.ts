@@ -1,0 +1,126 @@
+import { normalize } from 'node:path/posix';
+import type { FieldCause } from '#base/errors.ts';
+import { validateNodeSelector } from './affinity-validation.ts';
+import { defineKind } from './define-kind.ts';
+import { jsonEqual } from './json-equal.ts';
+import type { Kind } from './kind.ts';
+import type * as types from './types.gen.ts';
+import { forbidden, invalid, notSupported, required, validateEnum, validateImmutable } from './validation.ts';
+import { accessModesText, validateAccessModes, validateClassName, validatePositiveQuantity, validateVolumeMode } from './volume-rules.ts';
+
+/** A volume of the cluster. */
+export const PersistentVolume: Kind<types.PersistentVolume> = defineKind<types.PersistentVolume>('v1/PersistentVolume', {
+  defaults({ spec }) {
+    spec.persistentVolumeReclaimPolicy ||= 'Retain';
+    spec.volumeMode ??= 'Filesystem';
+    if (spec.hostPath) spec.hostPath.type ??= '';
+  },
+  prepareForCreate(volume) {
+    volume.status = { phase: 'Pending' };
+  },
+  validate: ({ spec }) => validateVolumeSpec(spec),
+  validateUpdate: ({ spec }, old) => {
+    const causes: FieldCause[] = [];
+    if (!jsonEqual(sourceOf(spec), sourceOf(old.spec)))
+      causes.push(forbidden('spec.persistentvolumesource', 'spec.persistentvolumesource is immutable after creation'));
+    causes.push(...validateImmutable(spec.volumeMode, old.spec.volumeMode, 'volumeMode'));
+    if (old.spec.nodeAffinity) causes.push(...validateImmutable(spec.nodeAffinity, old.spec.nodeAffinity, 'nodeAffinity'));
+    if (old.spec.volumeAttributesClassName !== undefined && spec.volumeAttributesClassName === undefined)
+      causes.push(forbidden('spec.volumeAttributesClassName', 'update from non-nil value to nil is forbidden'));
+    return causes;
+  },
+  cells: {
+    Capacity: ({ spec }) => String(spec.capacity?.storage ?? ''),
+    'Access Modes': ({ spec }) => accessModesText(spec.accessModes),
+    'Reclaim Policy': ({ spec }) => spec.persistentVolumeReclaimPolicy ?? '',
+    Status: ({ metadata, status }) => (metadata.deletionTimestamp ? 'Terminating' : (status?.phase ?? '')),
+    Claim: ({ spec: { claimRef } }) => (claimRef ? `${claimRef.namespace}/${claimRef.name}` : ''),
+    StorageClass: volume => volumeClassOf(volume),
+    VolumeAttributesClass: ({ spec }) => spec.volumeAttributesClassName ?? '<unset>',
+    Reason: ({ status }) => status?.reason ?? '',
+    VolumeMode: ({ spec }) => spec.volumeMode ?? '<unset>',
+  },
+});
+export type PersistentVolume = types.PersistentVolume;
+
+const BETA_CLASS = 'volume.beta.kubernetes.io/storage-class';
+
+/** The storage class that a volume is of; empty: none. */
+export function volumeClassOf({ metadata, spec }: PersistentVolume): string {
+  return metadata.annotations?.[BETA_CLASS] ?? spec.storageClassName ?? '';
+}
+
+/** What says of a volume how it is claimed and used; all else says where it is. */
+const OTHERS = new Set<string>([
+  'accessModes',
+  'capacity',
+  'claimRef',
+  'mountOptions',
+  'nodeAffinity',
+  'persistentVolumeReclaimPolicy',
+  'storageClassName',
+  'volumeAttributesClassName',
+  'volumeMode',
+]);
+
+/** Where the volume is: `{ hostPath: … }`, `{ local: … }`, `{ csi: … }`. */
+function sourceOf(spec: types.PersistentVolumeSpec): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(spec).filter(([key, value]) => value !== undefined && !OTHERS.has(key)));
+}
+
+function validateVolumeSpec(spec: types.PersistentVolumeSpec): FieldCause[] {
+  const causes = validateAccessModes(spec.accessModes, 'spec.accessModes');
+  const { capacity = {}, hostPath, persistentVolumeReclaimPolicy: policy } = spec;
+  const resources = Object.keys(capacity);
+  if (resources.length === 0) causes.push(required('spec.capacity'));
+  if (capacity.storage === undefined || resources.length > 1) causes.push(notSupported('spec.capacity', capacity, ['storage']));
+  for (const [name, amount] of Object.entries(capacity)) causes.push(...validatePositiveQuantity(amount, `spec.capacity[${name}]`));
+  causes.push(...validateEnum(policy, ['Delete', 'Recycle', 'Retain'], 'spec.persistentVolumeReclaimPolicy'));
+  if (spec.nodeAffinity)
+    causes.push(
+      ...(spec.nodeAffinity.required
+        ? validateNodeSelector(spec.nodeAffinity.required, 'spec.nodeAffinity.required')
+        : [required('spec.nodeAffinity.required', 'must specify required node constraints')]),
+    );
+  causes.push(...validateSource(spec));
+  if (policy === 'Recycle' && hostPath && normalize(hostPath.path) === '/')
+    causes.push(forbidden('spec.persistentVolumeReclaimPolicy', "may not be 'recycle' for a hostPath mount of '/'"));
+  causes.push(...validateClassName(spec.storageClassName, 'spec.storageClassName'));
+  causes.push(...validateVolumeMode(spec.volumeMode, 'spec.volumeMode'));
+  if (spec.volumeAttributesClassName !== undefined) causes.push(...validateAttributesClass(spec));
+  return causes;
+}
+
+function validateAttributesClass({ volumeAttributesClassName: name, csi }: types.PersistentVolumeSpec): FieldCause[] {
+  const path = 'spec.volumeAttributesClassName';
+  const causes = name ? validateClassName(name, path) : [required(path, 'an empty string is disallowed')];
+  if (!csi) causes.push(required('spec.csi', 'has to be specified when using volumeAttributesClassName'));
+  return causes;
+}
+
+function validateSource(spec: types.PersistentVolumeSpec): FieldCause[] {
+  const { hostPath, local, nfs, csi, nodeAffinity } = spec;
+  const sources = Object.keys(sourceOf(spec));
+  if (sources.length === 0) return [required('spec', 'must specify a volume type')];
+  const causes = sources.slice(1).map(source => forbidden(`spec.${source}`, 'may not specify more than 1 volume type'));
+  if (hostPath) causes.push(...validatePath(hostPath.path, 'spec.hostPath.path'));
+  if (local) {
+    causes.push(...validatePath(local.path, 'spec.local.path'));
+    if (!nodeAffinity) causes.push(required('spec.nodeAffinity', 'Local volume requires node affinity'));
+  }
+  if (nfs) {
+    if (!nfs.server) causes.push(required('spec.nfs.server'));
+    if (!nfs.path) causes.push(required('spec.nfs.path'));
+    else if (!nfs.path.startsWith('/')) causes.push(invalid('spec.nfs.path', nfs.path, 'must be an absolute path'));
+  }
+  if (csi) {
+    if (!csi.driver) causes.push(required('spec.csi.driver'));
+    if (!csi.volumeHandle) causes.push(required('spec.csi.volumeHandle'));
+  }
+  return causes;
+}
+
+function validatePath(path: string, field: string): FieldCause[] {
+  if (!path) return [required(field)];
+  return path.split('/').includes('..') ? [invalid(field, path, "must not contain '..'")] : [];
+}
