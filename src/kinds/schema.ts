@@ -73,9 +73,16 @@ export function checkResource({ group, version, kind }: { group: string; version
   return checkMetadata(value, check);
 }
 
-/** Checks the metadata of a resource within a resource: wrong types are refused, unknown fields dropped and told of. @throws `BadRequest` */
-export function checkEmbeddedMetadata(value: Record<string, unknown>, { version, kind }: { version: string; kind: string }): string[] {
-  return value.metadata === undefined ? [] : checkMetadata(value, new Check({ kind, version, type: OBJECT_META }));
+/** The same for the metadata of a resource that stands at `path` within another. @throws `BadRequest` */
+export function checkEmbeddedMetadata(
+  value: Record<string, unknown>,
+  path: readonly (string | number)[],
+  { version, kind }: { version: string; kind: string },
+): string[] {
+  if (value.metadata === undefined) return [];
+  const check: Check = new Check({ kind, version, type: OBJECT_META });
+  check.path.push(...path);
+  return checkMetadata(value, check);
 }
 
 const OBJECT_META = 'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta';

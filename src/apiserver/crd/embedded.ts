@@ -1,20 +1,21 @@
 import { type CrdSchema, isJsonObject, schemaAt } from '#kinds/crd-schema.ts';
 import { checkEmbeddedMetadata } from '#kinds/schema.ts';
+import type { Path } from './field-path.ts';
 
 const withEmbedded = new WeakMap<CrdSchema, boolean>();
 
 /** Puts the metadata of resources within a resource in form; gives the sentences about unknown fields there. @throws `BadRequest` */
-export function checkEmbedded(value: unknown, schema: CrdSchema, gvk: { version: string; kind: string }): string[] {
+export function checkEmbedded(value: unknown, schema: CrdSchema, gvk: { version: string; kind: string }, path: Path = []): string[] {
   if (!hasEmbedded(schema)) return [];
   if (Array.isArray(value)) {
     const { items } = schema;
-    return items ? value.flatMap(item => checkEmbedded(item, items, gvk)) : [];
+    return items ? value.flatMap((item, i) => checkEmbedded(item, items, gvk, [...path, i])) : [];
   }
   if (!isJsonObject(value)) return [];
-  const own = schema['x-kubernetes-embedded-resource'] && isJsonObject(value.metadata) ? checkEmbeddedMetadata(value, gvk) : [];
+  const own = schema['x-kubernetes-embedded-resource'] && isJsonObject(value.metadata) ? checkEmbeddedMetadata(value, path, gvk) : [];
   const below = Object.keys(value).flatMap(key => {
     const known = schemaAt(schema, key);
-    return known ? checkEmbedded(value[key], known, gvk) : [];
+    return known ? checkEmbedded(value[key], known, gvk, [...path, key]) : [];
   });
   return [...own, ...below];
 }

@@ -190,6 +190,11 @@ test('a resource within a resource keeps its own fields, and they are checked', 
   const good = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x', labels: { a: 'b' }, extra: 1 }, data: { a: 1 } };
   const made = await call(201, 'POST', pathOf(group), named('a', { template: good }));
   assert.deepEqual(at(made, 'template'), { ...good, metadata: { name: 'x', labels: { a: 'b' } }, data: {} });
+  const strict = await call(400, 'POST', `${pathOf(group)}?fieldValidation=Strict`, named('b', { template: good }));
+  assert.match(
+    String(at(strict, 'message')),
+    /strict decoding error: unknown field "template.metadata.extra", unknown field "template.data.a"$/,
+  );
   await call(400, 'POST', pathOf(group), named('b', { template: { ...good, metadata: { labels: 'a' } } }));
   const wrong = await call(422, 'POST', pathOf(group), named('c', { template: { ...good, kind: '', metadata: { name: 'A_B' } } }));
   const fields = (at(wrong, 'details.causes') as { field: string }[]).map(({ field }) => field);
