@@ -58,13 +58,21 @@ export function answerPath(
       return { type: 'value', status: 200, value: { paths: PATHS } };
     case '/version':
     case '/version/':
-      return { type: 'value', status: 200, value: VERSION };
+      return VERSION_ANSWER;
     case '/metrics':
       return text(metrics.text(), 200, 'text/plain; version=0.0.4; charset=utf-8');
     default:
       throw noSuchResource();
   }
 }
+
+/** JSON whatever the client accepts: clients that ask for nothing but protobuf read it, too. */
+const VERSION_ANSWER: Outcome = {
+  type: 'bytes',
+  status: 200,
+  bytes: Buffer.from(JSON.stringify(VERSION, null, 2)),
+  contentType: 'application/json',
+};
 
 const PATHS = [
   '/.well-known/openid-configuration',

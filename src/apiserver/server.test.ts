@@ -516,6 +516,8 @@ test('deletecollection takes what is selected', async () => {
 });
 
 test('health, version, metrics, discovery, OpenAPI', async () => {
+  const version = await cluster.call('GET', '/version', undefined, { accept: 'application/vnd.kubernetes.protobuf' });
+  assert.equal(at(version.body, 'major'), '1', version.text);
   assert.equal((await cluster.call('GET', '/livez')).text, 'ok');
   assert.match((await cluster.call('GET', '/readyz?verbose')).text, /\[\+\]store ok[\s\S]*readyz check passed/);
   assert.equal(at((await cluster.call('GET', '/version')).body, 'minor'), '36');
