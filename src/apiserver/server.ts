@@ -14,7 +14,8 @@ import { CustomResources, restoreCustomResources } from './crd/custom-resources.
 import { Discovery } from './discovery.ts';
 import { EventSweeper } from './event-sweeper.ts';
 import { FlowControl, OBSERVED_FLOWS } from './flow-control/flow-control.ts';
-import { bindingHandler, evictionHandler } from './handlers/pods.ts';
+import { evictionHandler } from './handlers/eviction.ts';
+import { bindingHandler } from './handlers/pods.ts';
 import { reviewHandlers } from './handlers/reviews.ts';
 import { tokenHandler } from './handlers/tokens.ts';
 import { HttpProxy } from './http-proxy.ts';
@@ -197,7 +198,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     return new Map([
       ['pods/binding', bind],
       ['bindings', bind],
-      ['pods/eviction', evictionHandler(pods, writer)],
+      ['pods/eviction', evictionHandler({ pods, budgets: resources.stored('policy', 'v1', 'poddisruptionbudgets'), writer })],
       ...(security.issueToken ? [['serviceaccounts/token', tokenHandler(resources, security.issueToken)] as const] : []),
       ...reviewHandlers(security),
       ...connectAdmission(

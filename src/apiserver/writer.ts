@@ -56,6 +56,12 @@ export interface WriterOptions {
   claims: readonly Claims[];
 }
 
+/**
+ * What goes with a deletion in the same transaction: looks at the object as it is now, may change it before it is marked or removed, and
+ * may refuse. Asked again at every attempt.
+ */
+export type Accompany = (object: KubeObject, nowMs: number) => Pick<Write, 'conditions' | 'writes'>;
+
 /** Names tried for `generateName`, and commits tried while others change the same object. */
 const MOST_NAMES = 8;
 const MOST_ATTEMPTS = 64;
@@ -145,7 +151,7 @@ export class Writer {
   }
 
   /** Takes the object away or, while something still has to happen first, marks it. @throws `NotFound`, `Conflict` */
-  async delete(target: Target, options: DeleteOptions): Promise<Written> {
+  async delete(target: Target, options: DeleteOptions, accompany?: Accompany): Promise<Written> {
     const { served, namespace, name } = target;
     const key = cacheKeyOf(namespace, name);
     let stored = served.cache.get(key);
@@ -154,9 +160,13 @@ export class Writer {
       const current = served.converter ? await shownIn(served, stored) : stored;
       const old = current.object();
       checkPreconditions(target, options, old);
-      const plan = planDeletion(served.storedKind, current.object(), options, this.#clock.now());
+      const doomed = current.object();
+      const besides = accompany?.(doomed, this.#clock.now());
+      const plan = planDeletion(served.storedKind, doomed, options, this.#clock.now());
       if (plan.action === 'nothing') return { object: current };
       const write = this.#begin('DELETE', target, plan.object, old);
+      if (besides) write.conditions.push(...besides.conditions);
+      if (besides) write.writes.push(...besides.writes);
       await this.#validate(write);
       if (plan.action === 'remove') {
         const removed = await this.#tryRemove(write, current);

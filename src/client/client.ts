@@ -49,6 +49,8 @@ export interface Client {
   delete(kind: Kind, key: Key, options?: DeleteQuery): Promise<void>;
   /** Deletes all that the query selects. */
   deleteCollection(kind: Kind, query?: ListQuery, options?: DeleteQuery): Promise<void>;
+  /** GET of a subresource: `deployments/x/scale`. Undefined when there is no such object or it has no such subresource. */
+  getSubresource<R = unknown>(kind: Kind, key: Key, subresource: string): Promise<R | undefined>;
   /** POST to a subresource: `pods/x/binding`, `serviceaccounts/x/token`. Returns the body of the answer. */
   createSubresource<R = unknown>(kind: Kind, key: Key, subresource: string, body: unknown): Promise<R>;
   /** PUT of a subresource's body: `namespaces/x/finalize`. */

@@ -18,15 +18,18 @@ export function createClient(transport: Transport): Client {
     return body as R;
   };
 
+  const read = async <R>(path: string): Promise<R | undefined> => {
+    try {
+      return await call<R>({ method: 'GET', path });
+    } catch (error) {
+      if (isUmiakError(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  };
+
   return {
-    async get<T extends KubeObject>(kind: Kind<T>, key: Key) {
-      try {
-        return await call<T>({ method: 'GET', path: pathOf(kind, key) });
-      } catch (error) {
-        if (isUmiakError(error, 'NotFound')) return undefined;
-        throw error;
-      }
-    },
+    get: (kind, key) => read(pathOf(kind, key)),
+    getSubresource: (kind, key, subresource) => read(`${pathOf(kind, key)}/${subresource}`),
     async list<T extends KubeObject>(kind: Kind<T>, query: ListQuery = {}): Promise<ListOf<T>> {
       const list = await call<{ items?: T[]; metadata: { resourceVersion: string; continue?: string } }>({
         method: 'GET',

@@ -13,6 +13,7 @@ import { cronJobController } from './cron-job.ts';
 import type { CustomKinds } from './custom-kinds.ts';
 import { daemonSetController } from './daemon-set.ts';
 import { deploymentController } from './deployment.ts';
+import { disruptionController } from './disruption.ts';
 import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts';
 import { endpointsController } from './endpoints.ts';
@@ -71,6 +72,7 @@ export function coreControllers({
     endpointSliceController,
     endpointsController,
     endpointSliceMirroringController,
+    disruptionController(customKinds),
     nodeLifecycleController(nodeLifecycle),
   ];
 }

@@ -6,7 +6,6 @@ import { validateCountOrPercent } from './workload.ts';
 
 /** How many of some pods may be disturbed at once. */
 export const PodDisruptionBudget: Kind<types.PodDisruptionBudget> = defineKind<types.PodDisruptionBudget>('policy/v1/PodDisruptionBudget', {
-  unattended: 'disruption budgets are not enforced yet',
   validate({ spec }) {
     const causes = validateCountOrPercent(spec.minAvailable, 'spec.minAvailable', 100);
     causes.push(...validateCountOrPercent(spec.maxUnavailable, 'spec.maxUnavailable', 100));
@@ -16,6 +15,11 @@ export const PodDisruptionBudget: Kind<types.PodDisruptionBudget> = defineKind<t
     causes.push(...validateEnum(spec.unhealthyPodEvictionPolicy, ['AlwaysAllow', 'IfHealthyBudget'], 'spec.unhealthyPodEvictionPolicy'));
     return causes;
   },
+  validateStatusUpdate: ({ status = {} }) =>
+    (['disruptionsAllowed', 'currentHealthy', 'desiredHealthy', 'expectedPods'] as const).flatMap(field => {
+      const count = status[field] ?? 0;
+      return count < 0 ? [invalid(`status.${field}`, count, 'must be greater than or equal to 0')] : [];
+    }),
   cells: {
     'Min Available': ({ spec }) => String(spec.minAvailable ?? 'N/A'),
     'Max Unavailable': ({ spec }) => String(spec.maxUnavailable ?? 'N/A'),

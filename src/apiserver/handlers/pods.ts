@@ -2,10 +2,9 @@ import type { Clock } from '#base/clock.ts';
 import { toTime } from '#base/clock.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { checkGvk } from '#kinds/schema.ts';
-import type { Binding, Eviction, Pod } from '#kinds/types.gen.ts';
+import type { Binding, Pod } from '#kinds/types.gen.ts';
 import { targetOf } from '../answer.ts';
 import { fieldValidationOf, readBodyValue } from '../decode.ts';
-import { toDeleteOptions } from '../delete-options.ts';
 import type { Context, Outcome, ResourceRoute } from '../request.ts';
 import type { Stored } from '../resources.ts';
 import { badRequest, conflict } from '../status.ts';
@@ -15,10 +14,9 @@ import type { Writer } from '../writer.ts';
 type Handler = (context: Context<ResourceRoute>) => Promise<Outcome>;
 
 const BINDING = { group: '', version: 'v1', kind: 'Binding' };
-const EVICTION = { group: 'policy', version: 'v1', kind: 'Eviction' };
 
 /** Admission sees what was posted to the subresource. */
-function inserted(subresource: string, kind: AdmittedAs['kind'], object: object): AdmittedAs {
+export function inserted(subresource: string, kind: AdmittedAs['kind'], object: object): AdmittedAs {
   return { operation: 'CREATE', subresource, kind, show: () => object as KubeObject };
 }
 
@@ -63,22 +61,7 @@ function bind(pod: Pod, node: string, binding: Binding, now: string): void {
   pod.status = { ...pod.status, conditions: [...conditions, { type: 'PodScheduled', status: 'True', lastTransitionTime: now }] };
 }
 
-/** `pods/x/eviction`: a deletion that asks first. Disruption budgets will be asked here once somebody counts them. */
-export function evictionHandler(pods: Stored, writer: Writer): Handler {
-  return async context => {
-    const { value, duplicates } = await readBodyValue(context);
-    const { object: eviction } = checkGvk<Eviction>(EVICTION, value, {
-      fieldValidation: fieldValidationOf(context.query),
-      strictErrors: duplicates,
-    });
-    const { options, dryRun } = toDeleteOptions(eviction.deleteOptions ?? {}, false);
-    const target = targetOf(context, pods);
-    const admittedAs = inserted('eviction', EVICTION, eviction);
-    await writer.delete({ ...target, dryRun: target.dryRun || dryRun, subresource: '', admittedAs }, options);
-    return success(201);
-  };
-}
-
-function success(code: number): Outcome {
+/** `Success`, with its code. */
+export function success(code: number): Outcome {
   return { type: 'value', status: code, value: { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code } };
 }
