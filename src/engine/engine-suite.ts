@@ -135,7 +135,7 @@ export function runEngineSuite(runtime: 'crun' | 'runc'): void {
         capabilities: { drop: ['ALL'], add: ['NET_BIND_SERVICE'] },
         supplementalGroups: [7],
       };
-      const { output } = await run('id; grep -E "^(CapBnd|NoNewPrivs):" /proc/self/status; touch /x; echo $HOME', { security });
+      const { output } = await run('id; grep -E "^(CapBnd|NoNewPrivs):" /proc/self/status; touch /x 2>&1; echo $HOME', { security });
       assert.match(output, /uid=1000\(web\) gid=1001\(web\) groups=7,1001\(web\),2000\(extra\)/);
       assert.match(output, /CapBnd:\t0000000000000400/);
       assert.match(output, /NoNewPrivs:\t1/);
