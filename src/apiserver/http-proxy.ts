@@ -1,12 +1,14 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { Duplex } from 'node:stream';
+import { type Duplex, pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Pod, Service } from '#kinds/types.gen.ts';
 import { splice } from '#wire/splice.ts';
 import { responseHead } from '#wire/upgrade.ts';
 import { type ProxyTarget, parseProxyName, passedHeaders, planPodTarget, rewriteLocation, splitProxyUrl } from './http-proxy-plan.ts';
 import type { StreamOutcome, UpgradeOutcome } from './node-proxy.ts';
+import { isPage, LinkRewriter } from './proxy-links.ts';
 import type { Context, Outcome, ResourceRoute } from './request.ts';
 import type { ServiceResolver } from './webhooks/service-endpoints.ts';
 
@@ -82,6 +84,7 @@ export class HttpProxy implements Disposable {
     if (socket) return toUpgrade(response, socket, head);
     const headers = passedHeaders(response.headers);
     if (headers.location) headers.location = rewriteLocation(headers.location, target, base);
+    if (isPage(response.headers['content-type'])) return toPage(response, headers, new LinkRewriter(target, base));
     const length = response.headers['content-length'];
     return {
       type: 'stream',
@@ -116,6 +119,21 @@ export class HttpProxy implements Disposable {
     this.#agents.http.destroy();
     this.#agents.https.destroy();
   }
+}
+
+/** A page's links lead through the proxy; its length is known no more, and packed ones are unpacked on the way. */
+function toPage(
+  response: IncomingMessage,
+  { 'content-encoding': encoding, ...headers }: Record<string, string>,
+  links: LinkRewriter,
+): StreamOutcome {
+  const status = response.statusCode ?? 502;
+  if (encoding !== undefined && encoding !== 'gzip')
+    return { type: 'stream', status, headers: { ...headers, 'content-encoding': encoding }, body: response };
+  const steps = encoding === 'gzip' ? [createGunzip(), links] : [links];
+  // Whoever reads the last one learns by its close.
+  pipeline([response, ...steps], () => {});
+  return { type: 'stream', status, headers, body: links };
 }
 
 function toUpgrade(response: IncomingMessage, stream: Duplex, head: Buffer): UpgradeOutcome {

@@ -14,12 +14,11 @@ export function routeOf(method: string, url: string, resources: Resources): { ro
   const path = mark < 0 ? url : url.slice(0, mark);
   const query = mark < 0 ? EMPTY : new URLSearchParams(url.slice(mark + 1));
   const words = path.split('/');
-  const verb = VERB_OF_METHOD[method];
+  const verb = VERB_OF_METHOD[method] ?? (method === 'OPTIONS' && words.includes('proxy') ? 'create' : undefined);
   const isCore = words[1] === 'api' && words.length > 3 && words[3] !== '';
   const isGroup = words[1] === 'apis' && words.length > 4 && words[4] !== '';
   if (!isCore && !isGroup) return { route: { type: 'path', path, verb: method.toLowerCase() }, query };
-  if (!verb)
-    throw new UmiakError('MethodNotAllowed', `the server does not allow this method on the requested resource: ${method.slice(0, 20)}`);
+  if (!verb) throw methodNotAllowed(method);
 
   const [group, version] = isCore ? ['', words[2]!] : [words[2]!, words[3]!];
   const rest = words.slice(isCore ? 3 : 4).map(decode);
@@ -32,6 +31,7 @@ export function routeOf(method: string, url: string, resources: Resources): { ro
   const [plural = '', name = '', subresource = '', ...deeper] = rest;
   const served = resources.find(group, version, plural);
   if (!served || (subresource && !subresourceOf(served, subresource))) throw noSuchResource();
+  if (method === 'OPTIONS' && subresource !== 'proxy') throw methodNotAllowed(method);
   if (served.resource.namespaced && !namespace && name) throw noSuchResource();
   if (!served.resource.namespaced && nested) throw noSuchResource();
   const route: Route = { type: 'resource', served, verb, namespace, name, subresource, rest: deeper.join('/') };
@@ -62,6 +62,10 @@ function checkAllowed(verb: Verb, verbs: string[], route: { name: string; subres
   const isConnect = ['exec', 'attach', 'portforward', 'proxy', 'log'].includes(route.subresource);
   if (!isConnect && ((needsName && !route.name) || refusesName || !verbs.includes(verb) || route.rest))
     throw new UmiakError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+}
+
+function methodNotAllowed(method: string): UmiakError {
+  return new UmiakError('MethodNotAllowed', `the server does not allow this method on the requested resource: ${method.slice(0, 20)}`);
 }
 
 export function noSuchResource(): UmiakError {
