@@ -1,4 +1,3 @@
-import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
@@ -7,7 +6,7 @@ import { validatePodTemplate } from './pod-validation.ts';
 import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { forbidden, invalid, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
-import { percentOrCount, validateEndlessPod, validateSelectorOfTemplate, validateSurge } from './workload.ts';
+import { percentOrCount, replicasScale, validateEndlessPod, validateSelectorOfTemplate, validateSurge } from './workload.ts';
 
 /** Keeps a number of like pods running and replaces them step by step when their template changes. */
 export const Deployment: Kind<types.Deployment> = defineKind<types.Deployment>('apps/v1/Deployment', {
@@ -54,14 +53,7 @@ export const Deployment: Kind<types.Deployment> = defineKind<types.Deployment>('
     Images: ({ spec }) => containerImages(spec.template),
     Selector: ({ spec }) => selectorText(spec.selector),
   },
-  scale: {
-    specReplicas: ({ spec }) => spec.replicas ?? 0,
-    setSpecReplicas({ spec }, replicas) {
-      spec.replicas = replicas;
-    },
-    statusReplicas: ({ status }) => status?.replicas ?? 0,
-    selector: ({ spec }) => formatLabelSelector(requirementsOf(spec.selector)),
-  },
+  scale: replicasScale(({ spec }) => spec.selector),
 });
 export type Deployment = types.Deployment;
 

@@ -1,5 +1,4 @@
 import type { FieldCause } from '#base/errors.ts';
-import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
@@ -8,7 +7,7 @@ import { validatePodTemplate } from './pod-validation.ts';
 import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { invalid, validateImmutable, validateNonNegative } from './validation.ts';
-import { requireTemplate, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
+import { replicasScale, requireTemplate, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
 
 /** Keeps a number of like pods running. */
 export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('apps/v1/ReplicaSet', {
@@ -36,14 +35,7 @@ export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('
     Selector: ({ spec }) => selectorText(spec.selector),
   },
   selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
-  scale: {
-    specReplicas: ({ spec }) => spec.replicas ?? 0,
-    setSpecReplicas({ spec }, replicas) {
-      spec.replicas = replicas;
-    },
-    statusReplicas: ({ status }) => status?.replicas ?? 0,
-    selector: ({ spec }) => formatLabelSelector(requirementsOf(spec.selector)),
-  },
+  scale: replicasScale(({ spec }) => spec.selector),
 });
 export type ReplicaSet = types.ReplicaSet;
 

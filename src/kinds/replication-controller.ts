@@ -1,4 +1,4 @@
-import { formatLabelSelector, matchesLabels, requirementsOf } from '#base/label-selector.ts';
+import { matchesLabels, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames, labelsText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
@@ -7,7 +7,7 @@ import { validatePodTemplate } from './pod-validation.ts';
 import { validateReplicasStatus } from './replica-set.ts';
 import type * as types from './types.gen.ts';
 import { invalid, required, validateNonNegative } from './validation.ts';
-import { validateEndlessPod } from './workload.ts';
+import { replicasScale, validateEndlessPod } from './workload.ts';
 
 /** What stood before ReplicaSets. */
 export const ReplicationController: Kind<types.ReplicationController> = defineKind<types.ReplicationController>(
@@ -46,14 +46,7 @@ export const ReplicationController: Kind<types.ReplicationController> = defineKi
       Selector: ({ spec }) => labelsText(spec.selector),
     },
     selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
-    scale: {
-      specReplicas: ({ spec }) => spec.replicas ?? 0,
-      setSpecReplicas({ spec }, replicas) {
-        spec.replicas = replicas;
-      },
-      statusReplicas: ({ status }) => status?.replicas ?? 0,
-      selector: ({ spec }) => formatLabelSelector(requirementsOf({ matchLabels: spec.selector })),
-    },
+    scale: replicasScale(({ spec }) => ({ matchLabels: spec.selector })),
   },
 );
 export type ReplicationController = types.ReplicationController;

@@ -1,5 +1,4 @@
 import type { FieldCause } from '#base/errors.ts';
-import { formatLabelSelector, requirementsOf } from '#base/label-selector.ts';
 import { containerImages, containerNames } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
@@ -8,7 +7,7 @@ import { validatePodTemplate } from './pod-validation.ts';
 import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { checkDnsLabel, forbidden, invalid, jsonEqual, validateEnum, validateNonNegative } from './validation.ts';
-import { isZero, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
+import { isZero, replicasScale, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
 
 const STATEFUL_SET_UPDATES =
   "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
@@ -54,14 +53,7 @@ export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet
     Containers: ({ spec }) => containerNames(spec.template),
     Images: ({ spec }) => containerImages(spec.template),
   },
-  scale: {
-    specReplicas: ({ spec }) => spec.replicas ?? 0,
-    setSpecReplicas({ spec }, replicas) {
-      spec.replicas = replicas;
-    },
-    statusReplicas: ({ status }) => status?.replicas ?? 0,
-    selector: ({ spec }) => formatLabelSelector(requirementsOf(spec.selector)),
-  },
+  scale: replicasScale(({ spec }) => spec.selector),
 });
 export type StatefulSet = types.StatefulSet;
 

@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
-import { requirementsOf, selectorMatches } from '#base/label-selector.ts';
+import { formatLabelSelector, requirementsOf, selectorMatches } from '#base/label-selector.ts';
+import type { Kind, KubeObject } from './kind.ts';
 import type { IntOrString, LabelSelector, PodSpec, PodTemplateSpec, RollingUpdateDeployment } from './types.gen.ts';
 import { forbidden, invalid, required, validateEnum, validateLabelSelector } from './validation.ts';
 
@@ -72,4 +73,21 @@ export function validateEndlessPod({ restartPolicy, activeDeadlineSeconds }: Pod
   if (activeDeadlineSeconds !== undefined)
     causes.push(forbidden(`${path}.activeDeadlineSeconds`, `activeDeadlineSeconds in ${kind} is not Supported`));
   return causes;
+}
+
+interface Replicated extends KubeObject {
+  spec: { replicas?: number | undefined };
+  status?: { replicas?: number | undefined } | undefined;
+}
+
+/** The `scale` of a workload that has its replicas where most have them. */
+export function replicasScale<T extends Replicated>(selectorOf: (object: T) => LabelSelector | undefined): NonNullable<Kind<T>['scale']> {
+  return {
+    specReplicas: ({ spec }) => spec.replicas ?? 0,
+    setSpecReplicas({ spec }, replicas) {
+      spec.replicas = replicas;
+    },
+    statusReplicas: ({ status }) => status?.replicas ?? 0,
+    selector: object => formatLabelSelector(requirementsOf(selectorOf(object) ?? {})),
+  };
 }

@@ -9,7 +9,7 @@ import { WebSocket } from 'ws';
 import { ManualClock } from '#base/clock.ts';
 import { isUmiakError, messageOf } from '#base/errors.ts';
 import { refuseUpgrade } from './upgrade.ts';
-import { acceptChannels, type Channels, chooseProtocol, toExitStatus } from './websocket-channels.ts';
+import { acceptChannels, type Channels, toExitStatus } from './websocket-channels.ts';
 import { dialChannels } from './websocket-channels-client.ts';
 
 let server: Server;
@@ -47,15 +47,19 @@ async function quiet(): Promise<void> {
   for (const socket of sockets) if (!socket.destroyed) await once(socket, 'close');
 }
 
-test('chooses the best protocol both speak', () => {
-  const cases: [string | undefined, string | undefined][] = [
-    ['v4.channel.k8s.io, v5.channel.k8s.io', 'v5.channel.k8s.io'],
-    ['v4.channel.k8s.io', 'v4.channel.k8s.io'],
-    ['channel.k8s.io,base64.channel.k8s.io', 'channel.k8s.io'],
-    ['base64.channel.k8s.io', undefined],
-    [undefined, undefined],
+test('chooses the best protocol both speak', async () => {
+  session = ({ terminate }) => terminate();
+  const cases: [string[], string][] = [
+    [['v4.channel.k8s.io', 'v5.channel.k8s.io'], 'v5.channel.k8s.io'],
+    [['v4.channel.k8s.io'], 'v4.channel.k8s.io'],
+    [['channel.k8s.io', 'base64.channel.k8s.io'], 'channel.k8s.io'],
   ];
-  for (const [offered, chosen] of cases) assert.equal(chooseProtocol(offered), chosen);
+  for (const [offered, chosen] of cases) {
+    const socket = new WebSocket(url.replace('http', 'ws'), offered);
+    await once(socket, 'open');
+    assert.equal(socket.protocol, chosen);
+    await once(socket, 'close');
+  }
 });
 
 test('a session: input, output, errors, end of input, exit code', async () => {

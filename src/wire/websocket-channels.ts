@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex, Readable, Writable } from 'node:stream';
-import { WebSocketServer } from 'ws';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { CHANNEL, ChannelMux, MAX_MESSAGE_BYTES } from './channel-mux.ts';
+import { acceptWebSocket } from './websocket-accept.ts';
 
 /** Spoken here, best first. The oldest has no status: what fails is told in words, an exit code not at all. */
 export const CHANNEL_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'channel.k8s.io'] as const;
@@ -67,15 +67,6 @@ export function toFailureStatus(message: string): StreamStatus {
   return { metadata: {}, status: 'Failure', message, reason: 'InternalError', code: 500 };
 }
 
-/** The best protocol that both sides speak. */
-export function chooseProtocol(
-  offered: string | undefined,
-  spoken: readonly ChannelProtocol[] = CHANNEL_PROTOCOLS,
-): ChannelProtocol | undefined {
-  const names = new Set(offered?.split(',').map(name => name.trim()));
-  return spoken.find(name => names.has(name));
-}
-
 /** Takes an upgrade request's connection over. @throws `BadRequest` before anything is written, if it is no WebSocket or speaks no protocol of ours. */
 export async function acceptChannels(
   request: IncomingMessage,
@@ -86,22 +77,8 @@ export async function acceptChannels(
   const { protocols = CHANNEL_PROTOCOLS, clock = systemClock, pingMs } = options;
   if (request.headers.upgrade?.toLowerCase() !== 'websocket')
     throw new UmiakError('BadRequest', 'unable to upgrade: this server speaks WebSocket, not SPDY', { hint: 'Use kubectl 1.30 or newer.' });
-  const protocol = chooseProtocol(request.headers['sec-websocket-protocol'], protocols);
-  if (!protocol)
-    throw new UmiakError('BadRequest', `unable to upgrade: none of the offered subprotocols is spoken here (${protocols.join(', ')})`);
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: () => protocol,
-  });
-  const { promise, resolve, reject } = Promise.withResolvers<Channels>();
-  const gone = () => reject(new UmiakError('BadRequest', 'the client left during the WebSocket handshake'));
-  socket.once('close', gone);
-  server.on('wsClientError', error => reject(new UmiakError('BadRequest', `unable to upgrade: ${error.message}`)));
-  server.handleUpgrade(request, socket, head, webSocket => {
-    socket.off('close', gone);
+  return await acceptWebSocket(request.headers, socket, head, { protocols, maxMessageBytes: MAX_MESSAGE_BYTES }, webSocket => {
+    const protocol = webSocket.protocol as ChannelProtocol;
     const sizes = new Latest<TerminalSize>();
     const mux: ChannelMux = new ChannelMux(webSocket, {
       clock,
@@ -115,11 +92,10 @@ export async function acceptChannels(
     void mux.closed.then(() => sizes.end());
     // When reading is paused the WebSocket does not see its connection end.
     socket.once('close', () => mux.terminate());
-    resolve(toChannels(protocol, mux, sizes));
     // As the kubelet does: tells the client that the session stands.
     void mux.send(CHANNEL.stdout, '').catch(() => {});
+    return toChannels(protocol, mux, sizes);
   });
-  return await promise;
 }
 
 function toChannels(protocol: ChannelProtocol, mux: ChannelMux, sizes: Latest<TerminalSize>): Channels {

@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { createWebSocketStream, WebSocketServer } from 'ws';
+import { createWebSocketStream } from 'ws';
 import { UmiakError } from '#base/errors.ts';
 import { responseHead } from '../upgrade.ts';
+import { acceptWebSocket } from '../websocket-accept.ts';
 
 export const SPDY = 'SPDY/3.1';
 const VERSION_HEADER = 'x-stream-protocol-version';
@@ -35,27 +36,10 @@ export function acceptSpdy({ headers }: IncomingMessage, socket: Duplex, spoken:
 
 /** The same for SPDY inside a WebSocket: gives the connection within. @throws `BadRequest` */
 export async function acceptSpdyTunnel(request: IncomingMessage, socket: Duplex, head: Buffer, spoken: readonly string[]): Promise<Duplex> {
-  const wanted = spoken.map(name => `${TUNNEL}${name}`);
-  const protocol = choose(request.headers['sec-websocket-protocol'], wanted);
-  if (!protocol)
-    throw new UmiakError('BadRequest', `unable to upgrade: none of the offered subprotocols is spoken here (${wanted.join(', ')})`);
-  const server = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload: MAX_MESSAGE_BYTES,
-    handleProtocols: () => protocol,
-  });
-  const { promise, resolve, reject } = Promise.withResolvers<Duplex>();
-  const gone = () => reject(new UmiakError('BadRequest', 'the client left during the WebSocket handshake'));
-  socket.once('close', gone);
-  server.on('wsClientError', error => reject(new UmiakError('BadRequest', `unable to upgrade: ${error.message}`)));
-  server.handleUpgrade(request, socket, head, webSocket => {
-    socket.off('close', gone);
-    const stream = createWebSocketStream(webSocket);
+  const protocols = spoken.map(name => `${TUNNEL}${name}`);
+  return await acceptWebSocket(request.headers, socket, head, { protocols, maxMessageBytes: MAX_MESSAGE_BYTES }, webSocket => {
     // When reading is paused the WebSocket does not see its connection end.
     socket.once('close', () => webSocket.terminate());
-    resolve(stream);
+    return createWebSocketStream(webSocket);
   });
-  return await promise;
 }
