@@ -1,9 +1,11 @@
 import { isUmiakError } from '#base/errors.ts';
+import { toTime } from '#base/index.ts';
 import type { Client } from '#client/client.ts';
 import { Endpoints } from '#kinds/core.ts';
 import { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import type { Draft, Kind, KubeObject } from '#kinds/kind.ts';
 import { Namespace } from '#kinds/namespace.ts';
+import { ServiceCIDR } from '#kinds/networking.ts';
 import { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from '#kinds/rbac.ts';
 import { PriorityClass } from '#kinds/scheduling.ts';
 import { Service } from '#kinds/service.ts';
@@ -14,6 +16,8 @@ export interface BootstrapOptions {
   client: Client;
   /** The `kubernetes` Service's address: the first of the service range. */
   serviceAddress: string;
+  /** The range Services get their addresses from; shown as the ServiceCIDR `kubernetes`. */
+  serviceCidr?: string;
   /** Where pods reach the API server: never a loopback address. Without one the Service has no endpoints. */
   endpoints: readonly { address: string; port: number }[];
 }
@@ -30,6 +34,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<void>
     applyBootstrapRoles(policyWriter(client)),
     applyBootstrapFlows(client),
     ensureKubernetesService(options),
+    ensureServiceCidr(options),
   ]);
 }
 
@@ -85,6 +90,22 @@ async function ensureKubernetesEndpoints({ client, endpoints }: BootstrapOptions
     { metadata: { name: 'kubernetes', namespace: 'default', labels }, subsets } as unknown as Draft<Endpoints>,
     present => JSON.stringify(present.subsets ?? []) === JSON.stringify(subsets),
   );
+}
+
+async function ensureServiceCidr({ client, serviceCidr }: BootstrapOptions): Promise<void> {
+  if (serviceCidr === undefined) return;
+  const key = { name: 'kubernetes' };
+  await ensure(client, ServiceCIDR, { metadata: key, spec: { cidrs: [serviceCidr] } } as Draft<ServiceCIDR>);
+  const present = await client.get(ServiceCIDR, key);
+  if (!present || present.status?.conditions?.some(({ type }) => type === 'Ready')) return;
+  const ready = {
+    type: 'Ready',
+    status: 'True',
+    reason: 'NotDeleted',
+    message: 'Kubernetes default Service CIDR is ready',
+    lastTransitionTime: toTime(Date.now()),
+  };
+  await client.patch(ServiceCIDR, key, { status: { conditions: [ready] } }, { type: 'merge', subresource: 'status' });
 }
 
 function criticalClass(name: string, value: number, what: string): Draft<PriorityClass> {

@@ -56,7 +56,8 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   const clientOf = (identity: Identity): Client => createClient(server.local(identity));
   const controller = (name: string): Identity => ({ name: `system:${name}`, groups: ['system:masters', 'system:authenticated'] });
   const endpoints = server.listeners.filter(({ address }) => address === gateway);
-  await bootstrapCluster({ client: clientOf(SYSTEM), serviceAddress: kubernetesService, endpoints });
+  const { serviceCidr } = config;
+  await bootstrapCluster({ client: clientOf(SYSTEM), serviceAddress: kubernetesService, serviceCidr, endpoints });
   const client = clientOf(controller('kube-controller-manager'));
   const informers = stack.use(new Informers({ client, clock, log: log.part('informers') }));
   const schedulerClient = clientOf(controller('kube-scheduler'));
