@@ -23,6 +23,7 @@ export function bootstrapClusterRoles(): BootstrapRole[] {
     role('system:aggregate-to-admin', ADMIN_RULES, ['admin']),
     role('system:aggregate-to-edit', EDIT_RULES, ['edit']),
     role('system:aggregate-to-view', VIEW_RULES, ['view']),
+    role('system:aggregated-metrics-reader', [allow(READ, 'metrics.k8s.io', 'pods nodes')], ['view', 'edit', 'admin']),
     role('system:basic-user', [
       allow('create', 'authorization.k8s.io', 'selfsubjectaccessreviews selfsubjectrulesreviews'),
       allow('create', 'authentication.k8s.io', 'selfsubjectreviews'),

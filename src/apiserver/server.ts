@@ -4,6 +4,7 @@ import { messageOf } from '#base/errors.ts';
 import { type Log, silentLog } from '#base/log.ts';
 import type { Transport } from '#client/transport.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
+import { metricsKinds } from '#kinds/metrics.ts';
 import type { Pod, Service } from '#kinds/types.gen.ts';
 import type { Store } from '#store/store.ts';
 import { createAdmission } from './admission/index.ts';
@@ -23,6 +24,7 @@ import { HttpServer } from './http-server.ts';
 import type { Authenticator, Authorizer, Identity, RulesOf, TokenIssuer, TokenReviewer } from './identity.ts';
 import { createLocalTransport } from './local-transport.ts';
 import { Metrics } from './metrics.ts';
+import { metricsHandlers } from './metrics-api/handlers.ts';
 import type { NodeConnector } from './node-connector.ts';
 import { createNodeProxy } from './node-proxy.ts';
 import { OpenApi } from './openapi.ts';
@@ -110,7 +112,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     options.onFailure?.(error);
   };
 
-  const resources = new Resources(options.kinds);
+  const resources = new Resources(nodeConnector ? [...options.kinds, ...metricsKinds] : options.kinds);
   const conversions = new WebhookCaller(serviceResolver(resources));
   const restored = await restoreCustomResources(resources, store, conversions);
   const cache = await ClusterCache.open({ store, root: ROOT, caches: resources.caches, onFailure });
@@ -188,7 +190,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     fairness: options.fairness ?? flows.step,
     answer: async context =>
       context.route.type === 'resource'
-        ? await answerResource(context as Context<ResourceRoute>, { store, writer, handlers })
+        ? await answerResource(context as Context<ResourceRoute>, { store, writer, handlers, clock })
         : answerPath(context as Context<PathRoute>, { discovery, openApi, metrics, health, documents: security.documents }),
   });
   const http = new HttpServer({ tls: options.tls, ...createServe({ handle, clock, log, metrics }) });
@@ -201,6 +203,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       ['pods/eviction', evictionHandler({ pods, budgets: resources.stored('policy', 'v1', 'poddisruptionbudgets'), writer })],
       ...(security.issueToken ? [['serviceaccounts/token', tokenHandler(resources, security.issueToken)] as const] : []),
       ...reviewHandlers(security),
+      ...(nodeConnector ? metricsHandlers({ connector: nodeConnector, nodes: core('nodes'), pods, clock }) : []),
       ...connectAdmission(
         [
           ...httpProxy.handlers(),
