@@ -6,6 +6,7 @@ import { Node } from '#kinds/node.ts';
 import { Pod } from '#kinds/pod.ts';
 import { tolerates } from '#kinds/tolerations.ts';
 import { ignoreAbsent } from './absence.ts';
+import { type Disruption, endPod } from './end-pod.ts';
 import { isSameStatus, setCondition } from './status.ts';
 
 export interface NodeLifecycleOptions {
@@ -18,6 +19,9 @@ type Toleration = NonNullable<Pod['spec']['tolerations']>[number];
 
 /** Pods that name a node nobody has seen yet wait so long for it to come. */
 const QUARANTINE_MS = 40_000;
+
+const BY_TAINT: Disruption = { reason: 'DeletionByTaintManager', message: 'Taint manager: deleting due to NoExecute taint' };
+const BY_GC: Disruption = { reason: 'DeletionByPodGC', message: 'PodGC: node no longer exists' };
 
 const LEASES = 'kube-node-lease';
 const NOT_READY = 'node.kubernetes.io/not-ready';
@@ -59,9 +63,31 @@ class Heartbeats {
   }
 }
 
+/** Since when taints are there that don't say so themselves: those that people set. */
+class TaintTimes {
+  readonly #since = new Map<string, Map<string, number>>();
+
+  /** The taints, each with its time. */
+  timed(node: string, taints: readonly Taint[], nowMs: number): Taint[] {
+    const before = this.#since.get(node);
+    const now = new Map<string, number>();
+    const all = taints.map(taint => {
+      if (taint.timeAdded) return taint;
+      const name = [taint.key, taint.value, taint.effect].join(' ');
+      const since = before?.get(name) ?? nowMs;
+      now.set(name, since);
+      return { ...taint, timeAdded: toTime(since) };
+    });
+    if (now.size > 0) this.#since.set(node, now);
+    else this.#since.delete(node);
+    return all;
+  }
+}
+
 /** Says so when a node is not heard of, taints nodes by their conditions, and evicts the pods that do not tolerate it. */
 export function nodeLifecycleController({ graceMs = 40_000 }: NodeLifecycleOptions = {}): Controller<Node> {
   const heartbeats = new Heartbeats();
+  const taintTimes = new TaintTimes();
   return defineController<Node>({
     name: 'node-controller',
     watches: Node,
@@ -83,7 +109,8 @@ export function nodeLifecycleController({ graceMs = 40_000 }: NodeLifecycleOptio
       const silentInMs = graceMs - heartbeats.silenceMs(node, lease, clock.monotonic());
       if (silentInMs <= 0) node = await declareUnknown(node, context);
       node = await writeTaints(node, context);
-      const evictInMs = await evict(node, context);
+      const noExecute = (node.spec.taints ?? []).filter(({ effect }) => effect === 'NoExecute');
+      const evictInMs = await evict(node, taintTimes.timed(name, noExecute, clock.now()), context);
       const waits = [silentInMs, evictInMs].filter((ms): ms is number => ms !== undefined && ms > 0);
       return waits.length > 0 ? { againInMs: Math.min(...waits) + 50 } : done;
     },
@@ -149,8 +176,7 @@ export function planTaints(node: Node, nowMs: number): Taint[] {
 }
 
 /** Deletes pods that do not tolerate a NoExecute taint, or not for this long; returns when the next one is due. */
-async function evict(node: Node, { client, clock, events }: Reconciling): Promise<number | undefined> {
-  const taints = (node.spec.taints ?? []).filter(({ effect }) => effect === 'NoExecute');
+async function evict(node: Node, taints: readonly Taint[], { client, clock, events }: Reconciling): Promise<number | undefined> {
   if (taints.length === 0) return undefined;
   let next: number | undefined;
   for (const pod of podsOn(node.metadata.name, client)) {
@@ -159,7 +185,7 @@ async function evict(node: Node, { client, clock, events }: Reconciling): Promis
     if (dueInMs > 0) next = Math.min(next ?? dueInMs, dueInMs);
     else {
       events.normal(pod, 'TaintManagerEviction', `Marking for deletion Pod ${pod.metadata.namespace}/${pod.metadata.name}`);
-      await ignoreAbsent(client.delete(Pod, pod.metadata, { preconditions: { uid: pod.metadata.uid } }));
+      await endPod(client, pod, { nowMs: clock.now(), disruption: BY_TAINT });
     }
   }
   return next;
@@ -183,11 +209,10 @@ export function evictionInMs(tolerations: readonly Toleration[], taints: readonl
 }
 
 /** Pods of a node that is no longer there can't be ended by it. The API is asked first: the node may be newer than the picture. */
-async function removeOrphanedPods(name: string, { client }: Reconciling): Promise<void> {
+async function removeOrphanedPods(name: string, { client, clock }: Reconciling): Promise<void> {
   const pods = podsOn(name, client);
   if (pods.length === 0 || (await client.getLive(Node, { name }))) return;
-  for (const pod of pods)
-    await ignoreAbsent(client.delete(Pod, pod.metadata, { gracePeriodSeconds: 0, preconditions: { uid: pod.metadata.uid } }));
+  for (const pod of pods) await endPod(client, pod, { nowMs: clock.now(), disruption: BY_GC, isFailed: true, gracePeriodSeconds: 0 });
 }
 
 function podsOn(node: string, client: Reconciling['client']): Pod[] {
