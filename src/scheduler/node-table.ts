@@ -6,6 +6,9 @@ export interface Request {
   cpuMilli: number;
   memoryBytes: number;
   ephemeralBytes: number;
+  /** The same when nodes are compared: containers that ask for nothing count a little. */
+  scoreCpuMilli: number;
+  scoreMemoryBytes: number;
   /** `nvidia.com/gpu` and the like. */
   extended: ReadonlyMap<string, number>;
   /** `0.0.0.0/TCP/80`: host addresses and ports. */
@@ -20,13 +23,18 @@ export class NodeTable {
   readonly nodes: (Node | undefined)[] = [];
   readonly hostPorts: Map<string, number>[] = [];
   readonly extendedUsed: Map<string, number>[] = [];
-  readonly images: (Set<string> | undefined)[] = [];
+  /** Sizes in bytes of the images that lie on a node. */
+  readonly images: (ReadonlyMap<string, number> | undefined)[] = [];
+  /** On how many nodes an image lies. */
+  readonly imageNodes = new Map<string, number>();
   cpuCapacity = new Float64Array(0);
   cpuUsed = new Float64Array(0);
   memoryCapacity = new Float64Array(0);
   memoryUsed = new Float64Array(0);
   ephemeralCapacity = new Float64Array(0);
   ephemeralUsed = new Float64Array(0);
+  scoreCpuUsed = new Float64Array(0);
+  scoreMemoryUsed = new Float64Array(0);
   podCapacity = new Int32Array(0);
   podsUsed = new Int32Array(0);
 
@@ -61,7 +69,7 @@ export class NodeTable {
     this.memoryCapacity[row] = quantityValue(memory);
     this.podCapacity[row] = quantityValue(pods);
     this.ephemeralCapacity[row] = quantityValue(ephemeral);
-    this.images[row] = new Set((node.status?.images ?? []).flatMap(({ names }) => names ?? []));
+    this.#putImages(row, node);
     return row;
   }
 
@@ -69,6 +77,7 @@ export class NodeTable {
     const row = this.#rows.get(name);
     if (row === undefined) return;
     this.#rows.delete(name);
+    this.#putImages(row, undefined);
     this.nodes[row] = undefined;
     this.#free.push(row);
   }
@@ -78,6 +87,8 @@ export class NodeTable {
     this.cpuUsed[row]! += sign * request.cpuMilli;
     this.memoryUsed[row]! += sign * request.memoryBytes;
     this.ephemeralUsed[row]! += sign * request.ephemeralBytes;
+    this.scoreCpuUsed[row]! += sign * request.scoreCpuMilli;
+    this.scoreMemoryUsed[row]! += sign * request.scoreMemoryBytes;
     this.podsUsed[row]! += sign;
     for (const [name, amount] of request.extended) addTo(this.extendedUsed[row]!, name, sign * amount);
     for (const port of request.hostPorts) addTo(this.hostPorts[row]!, port, sign);
@@ -88,8 +99,20 @@ export class NodeTable {
     return (capacity === undefined ? 0 : quantityValue(capacity)) - (this.extendedUsed[row]?.get(name) ?? 0);
   }
 
+  /** A heartbeat brings the same images: then nothing is done. */
+  #putImages(row: number, node: Node | undefined): void {
+    const listed = node?.status?.images ?? [];
+    const before = this.images[row];
+    if (before === undefined && listed.length === 0) return;
+    const next = new Map<string, number>();
+    for (const { names = [], sizeBytes = 0 } of listed) for (const name of names) next.set(name, Number(sizeBytes));
+    for (const name of before?.keys() ?? []) if (!next.has(name)) addTo(this.imageNodes, name, -1);
+    for (const name of next.keys()) if (!before?.has(name)) addTo(this.imageNodes, name, 1);
+    this.images[row] = next.size > 0 ? next : undefined;
+  }
+
   #clear(row: number): void {
-    for (const column of [this.cpuUsed, this.memoryUsed, this.ephemeralUsed]) column[row] = 0;
+    for (const column of [this.cpuUsed, this.memoryUsed, this.ephemeralUsed, this.scoreCpuUsed, this.scoreMemoryUsed]) column[row] = 0;
     this.podsUsed[row] = 0;
     this.hostPorts[row] = new Map();
     this.extendedUsed[row] = new Map();
@@ -113,6 +136,8 @@ export class NodeTable {
     this.memoryUsed = wider(this.memoryUsed);
     this.ephemeralCapacity = wider(this.ephemeralCapacity);
     this.ephemeralUsed = wider(this.ephemeralUsed);
+    this.scoreCpuUsed = wider(this.scoreCpuUsed);
+    this.scoreMemoryUsed = wider(this.scoreMemoryUsed);
     this.podCapacity = widerCounts(this.podCapacity);
     this.podsUsed = widerCounts(this.podsUsed);
   }

@@ -2,12 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Node } from '#kinds/node.ts';
 import type { Pod } from '#kinds/pod.ts';
-import { NodeTable } from './node-table.ts';
 import { explain, place } from './place.ts';
-import { filters, scores } from './plugins.ts';
-import { requestOf } from './scheduler.ts';
+import { createPlugins } from './plugins.ts';
+import { candidateOf, World } from './world.ts';
 
-const plugins = { filters, scores };
+const plugins = createPlugins();
 const metadata = (name: string) => ({ name, uid: name, resourceVersion: '1', creationTimestamp: '' });
 
 function node(
@@ -35,20 +34,23 @@ function pod(spec: Partial<Pod['spec']> = {}, cpu = '1', hostPort?: number): Pod
   return { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata('p'), namespace: 'n' }, spec: { containers, ...spec } };
 }
 
-function table(...nodes: Node[]): NodeTable {
-  const made = new NodeTable();
-  for (const each of nodes) made.put(each);
+function world(...nodes: Node[]): World {
+  const made = new World();
+  for (const each of nodes) made.putNode(each);
   return made;
 }
 
-function run(of: Pod, on: NodeTable): string {
-  const placement = place({ pod: of, request: requestOf(of) }, on, plugins, { next: 0 });
-  return placement.row === undefined ? explain(placement.reasons, on.size) : placement.node;
+let count = 0;
+const put = (on: World, of: Pod, node_: string) => on.place(candidateOf(`n/${++count}`, of), node_);
+
+function run(of: Pod, on: World): string {
+  const placement = place(candidateOf('n/p', of), on, plugins, { next: 0 });
+  return placement.row === undefined ? explain(placement, on.table.size) : placement.node;
 }
 
 const gpu = { key: 'gpu', value: 'yes', effect: 'NoSchedule' };
 const nodes = () =>
-  table(
+  world(
     node('small', { cpu: '500m' }),
     node('tainted', { taints: [gpu] }),
     node('closed', { unschedulable: true }),
@@ -71,28 +73,27 @@ const cases: { name: string; pod: Pod; gives: string }[] = [
 ];
 for (const each of cases) test(`a pod ${each.name}`, () => assert.equal(run(each.pod, nodes()), each.gives));
 
-test('no nodes at all', () => assert.equal(run(pod(), table()), 'no nodes available to schedule pods'));
+test('no nodes at all', () => assert.equal(run(pod(), world()), 'no nodes available to schedule pods'));
 
 test('what is used counts, host ports too, and is free again afterwards', () => {
-  const only = table(node('only'));
-  const first = requestOf(pod({}, '1500m', 8080));
-  only.use(0, first, 1);
+  const only = world(node('only'));
+  const first = put(only, pod({}, '1500m', 8080), 'only');
   assert.match(run(pod({}, '1'), only), /Insufficient cpu/);
   assert.match(run(pod({}, '100m', 8080), only), /free ports/);
   assert.equal(run(pod({}, '100m', 8081), only), 'only');
-  only.use(0, first, -1);
+  only.unplace(first);
   assert.equal(run(pod({}, '2', 8080), only), 'only');
 });
 
 test('a node that is full of pods says so', () => {
-  const only = table(node('only'));
-  for (let count = 0; count < 3; count++) only.use(0, requestOf(pod({}, '1m')), 1);
+  const only = world(node('only'));
+  for (let index = 0; index < 3; index++) put(only, pod({}, '1m'), 'only');
   assert.match(run(pod({}, '1m'), only), /Too many pods/);
 });
 
 test('the emptier node is preferred, the preferred one even more', () => {
-  const two = table(node('full'), node('empty', { labels: { zone: 'b' } }));
-  two.use(0, requestOf(pod({}, '1')), 1);
+  const two = world(node('full'), node('empty', { labels: { zone: 'b' } }));
+  put(two, pod({}, '1'), 'full');
   assert.equal(run(pod({}, '500m'), two), 'empty');
   const preference = { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['b'] }] };
   const affinity = { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, preference }] } };
@@ -100,10 +101,10 @@ test('the emptier node is preferred, the preferred one even more', () => {
 });
 
 test('rows of removed nodes are used again, empty', () => {
-  const some = table(node('a'), node('b'));
-  some.use(0, requestOf(pod({}, '2')), 1);
-  some.remove('a');
-  some.put(node('c'));
-  assert.equal(some.length, 2);
-  assert.equal(some.cpuUsed[some.rowOf('c')!], 0);
+  const some = world(node('a'), node('b'));
+  put(some, pod({}, '2'), 'a');
+  some.removeNode('a');
+  some.putNode(node('c'));
+  assert.equal(some.table.length, 2);
+  assert.equal(some.table.cpuUsed[some.table.rowOf('c')!], 0);
 });

@@ -65,7 +65,8 @@ test('what finds no place says why, node by node, and is tried again when someth
     await plane.until('they are seen', view => view.get(Node, { name: 'tainted' })?.spec.taints?.length === 1);
     await client.create(Pod, pod('big', { cpu: '3' }));
     const expected =
-      '0/4 nodes are available: 1 node(s) had untolerated taint(s) {team: x}, 1 node(s) were unschedulable, 2 Insufficient cpu.';
+      '0/4 nodes are available: 1 node(s) had untolerated taint(s) {team: x}, 1 node(s) were unschedulable, 2 Insufficient cpu. ' +
+      'preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling.';
     await plane.until('the event counts', view => failures(view, 'big').some(({ message }) => message === expected));
     await plane.until('the condition too', view => {
       const condition = podCondition(view.get(Pod, { namespace, name: 'big' })!, 'PodScheduled');

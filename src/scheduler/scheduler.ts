@@ -1,216 +1,323 @@
-import { type Clock, isUmiakError, type Log, messageOf, toTime } from '#base/index.ts';
-import { type Client, EventRecorder, type Informer, Informers, parseKey, WorkQueue } from '#client/index.ts';
+import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
+import { type Client, EventRecorder, type Informer, Informers } from '#client/index.ts';
+import { Namespace } from '#kinds/namespace.ts';
 import { Node } from '#kinds/node.ts';
 import { Pod } from '#kinds/pod.ts';
-import { hostPortsOf, podRequests } from '#kinds/pod-resources.ts';
-import { isPodTerminal, podCondition } from '#kinds/pod-template.ts';
-import { NodeTable, type Request } from './node-table.ts';
-import { type Cursor, explain, place } from './place.ts';
-import { filters, type Plugins, scores } from './plugins.ts';
+import { isPodTerminal } from '#kinds/pod-template.ts';
+import { PodDisruptionBudget } from '#kinds/policy.ts';
+import { Effects, type Outcome } from './effects.ts';
+import { nodeChange, touchesGroups } from './happenings.ts';
+import { OwnSelectors } from './own-selector.ts';
+import { type Cursor, explain, type Misfit, place } from './place.ts';
+import type { Happening, Plugins } from './plugin.ts';
+import { createPlugins, type PluginOptions } from './plugins.ts';
+import { planPreemption } from './preemption.ts';
+import { SchedulingQueue } from './scheduling-queue.ts';
+import { VolumeBinding } from './volume-binding.ts';
+import { type Candidate, candidateOf, type Placed, World } from './world.ts';
+
+/** A scheduler that pods choose by `spec.schedulerName`. */
+export interface Profile extends Pick<PluginOptions, 'fit' | 'defaultConstraints'> {
+  name: string;
+}
 
 export interface SchedulerOptions {
   client: Client;
   clock: Clock;
   log: Log;
-  /** `spec.schedulerName` that it answers to. */
-  name?: string;
-  plugins?: Plugins;
+  /** Default: one, `default-scheduler`. */
+  profiles?: readonly Profile[];
   /** Shared with other parts of the process, and theirs to end; absent: its own. */
   informers?: Informers;
 }
 
-interface Placed {
-  node: string;
-  request: Request;
-}
+/** Bindings on their way to the API, at most; those that wait for volumes don't count. */
+const MOST_BINDING = 64;
+/** What pods are parked by when there were no nodes to ask a filter about. */
+const NO_FILTER = '';
+const BY_NONE: ReadonlySet<string> = new Set([NO_FILTER]);
+/** Others get their turn after so long. */
+const SLICE_MS = 4;
 
-/** A pod that found no node: how often, and when it last tried. */
-interface Parked {
-  failures: number;
-  atMs: number;
+interface Running {
+  plugins: Plugins;
+  events: EventRecorder;
 }
-
-const FIRST_BACKOFF_MS = 100;
-const LAST_BACKOFF_MS = 10_000;
-/** An unschedulable pod is tried again after this even if nothing seems to have changed. */
-const LAST_LOOK_MS = 300_000;
 
 /**
- * Binds pods without a node to nodes. Event-driven: a pod is tried when it comes, and again, with back-off, when something happens that
- * could help it (a node added or changed, a pod gone). A pod counts on its node from the decision on (assumed), not from when the
+ * Binds pods without a node to nodes, the most important first. Event-driven: a pod is tried when it comes, and again when something
+ * happens that helps one of the filters that kept it out. A pod counts on its node from the decision on (assumed), not from when the
  * watch shows the binding.
  */
 export class Scheduler implements AsyncDisposable {
-  readonly #options: Required<Omit<SchedulerOptions, 'informers'>>;
+  readonly #options: SchedulerOptions;
   readonly #pods: Informer<Pod>;
   readonly #nodes: Informer<Node>;
-  readonly #table = new NodeTable();
-  readonly #placed = new Map<string, Placed>();
-  readonly #parked = new Map<string, Parked>();
+  readonly #namespaces: Informer<Namespace>;
+  readonly #budgets: Informer<PodDisruptionBudget>;
+  readonly #world: World;
+  readonly #volumes: VolumeBinding;
+  readonly #ownSelectors: OwnSelectors;
+  readonly #profiles: ReadonlyMap<string, Running>;
+  readonly #queue: SchedulingQueue;
+  readonly #effects: Effects;
   readonly #cursor: Cursor = { next: 0 };
-  readonly #queue: WorkQueue;
-  readonly #events: EventRecorder;
+  readonly #working = new Set<Promise<void>>();
+  /** Pods whose victims are being told to go. */
+  readonly #preempting = new Set<string>();
   readonly #owned = new AsyncDisposableStack();
+  #binding = 0;
+  #isPumping = false;
+  #isClosed = false;
 
   constructor({ informers, ...options }: SchedulerOptions) {
-    this.#options = { name: 'default-scheduler', plugins: { filters, scores }, ...options };
-    const { client, clock, log, name } = this.#options;
+    this.#options = options;
+    const { client, clock, log } = options;
     const shared = informers ?? this.#owned.use(new Informers({ client, clock, log }));
     this.#pods = shared.of(Pod);
     this.#nodes = shared.of(Node);
-    this.#events = this.#owned.use(new EventRecorder({ client, component: name, clock, log }));
-    this.#queue = this.#owned.use(
-      new WorkQueue({
-        clock,
-        concurrency: 64,
-        firstBackoffMs: 50,
-        lastBackoffMs: LAST_BACKOFF_MS,
-        work: key => this.#schedule(key),
-        onError: (key, error, againInMs) => log.warn('a pod could not be bound', { pod: key, error: messageOf(error), againInMs }),
-      }),
+    this.#namespaces = shared.of(Namespace);
+    this.#budgets = shared.of(PodDisruptionBudget);
+    this.#world = new World({ namespaceLabels: name => this.#namespaces.get(name)?.metadata.labels });
+    this.#effects = new Effects({ client, clock });
+    this.#ownSelectors = this.#owned.use(new OwnSelectors(shared));
+    this.#volumes = this.#owned.use(
+      new VolumeBinding({ client, clock, informers: shared, onChange: () => this.#happen({ type: 'volumes' }) }),
     );
+    this.#profiles = new Map((options.profiles ?? [{ name: 'default-scheduler' }]).map(profile => [profile.name, this.#run(profile)]));
+    this.#queue = this.#owned.use(new SchedulingQueue({ clock, onReady: () => this.#pump() }));
+  }
+
+  #run({ name, ...profile }: Profile): Running {
+    const { client, clock, log } = this.#options;
+    const ownSelector = (pod: Pod) => this.#ownSelectors.of(pod);
+    return {
+      plugins: createPlugins({ ...profile, volumes: [this.#volumes], ownSelector }),
+      events: this.#owned.use(new EventRecorder({ client, component: name, clock, log })),
+    };
   }
 
   /** Resolves when all nodes and all pods are known; pods are bound from then on, not before: what isn't known yet looks like room. */
   async start(): Promise<void> {
-    await Promise.all([this.#nodes.start(), this.#pods.start()]);
+    const informers = [this.#nodes, this.#pods, this.#namespaces, this.#budgets];
+    await Promise.all([this.#volumes.start(), this.#ownSelectors.start(), ...informers.map(informer => informer.start())]);
     this.#owned.use(this.#nodes.subscribe(({ key, object, previous }) => this.#onNode(key, object, previous), { replay: true }));
     this.#owned.use(this.#pods.subscribe(({ key, object, previous }) => this.#onPod(key, object, previous), { replay: true }));
+    this.#owned.use(this.#namespaces.subscribe(({ object, previous }) => this.#onNamespace(object, previous)));
   }
 
   #onNode(name: string, node: Node | undefined, previous: Node | undefined): void {
     if (!node) {
-      this.#table.remove(name);
+      this.#world.removeNode(name);
       return;
     }
-    const isNew = this.#table.rowOf(name) === undefined;
-    const row = this.#table.put(node);
-    if (isNew) for (const placed of this.#placed.values()) if (placed.node === name) this.#table.use(row, placed.request, 1);
-    if (!previous || mayHelp(node, previous)) this.#wakeAll();
+    const isNew = this.#world.putNode(node);
+    const change = nodeChange(node, isNew ? undefined : previous);
+    const row = this.#world.table.rowOf(name);
+    if (change && row !== undefined) this.#happen({ type: 'node', row, node, ...change });
+  }
+
+  #onNamespace(namespace: Namespace | undefined, previous: Namespace | undefined): void {
+    if (JSON.stringify(namespace?.metadata.labels) === JSON.stringify(previous?.metadata.labels)) return;
+    this.#world.groups.clear();
+    this.#happen({ type: 'namespaces' });
   }
 
   #onPod(key: string, pod: Pod | undefined, previous: Pod | undefined): void {
-    const ended = !pod || isPodTerminal(pod);
-    const placed = this.#placed.get(key);
-    if (ended) {
-      this.#parked.delete(key);
-      if (placed) {
-        this.#unplace(key, placed);
-        this.#wakeAll();
-      }
+    const placed = this.#world.pods.get(key);
+    if (!pod || isPodTerminal(pod)) this.#onGone(key, placed);
+    else if (pod.spec.nodeName) this.#onPlaced(key, pod, placed);
+    else if (!placed && this.#isOurs(pod)) this.#onWaiting(key, pod, previous);
+    else if (!placed) this.#forget(key);
+  }
+
+  #onGone(key: string, placed: Placed | undefined): void {
+    const nominated = this.#world.nominatedNodeOf(key);
+    this.#forget(key);
+    if (!placed) {
+      if (nominated !== undefined) this.#queue.wakeAll();
       return;
     }
-    const node = pod.spec.nodeName;
-    if (node) {
-      this.#parked.delete(key);
-      if (placed?.node === node && (!previous || previous.metadata.generation === pod.metadata.generation)) return;
-      if (placed) this.#unplace(key, placed);
-      this.#place(key, node, requestOf(pod));
-    } else if (!placed && this.#isOurs(pod)) {
-      // A parked pod waits for the world to change, or for its own spec to.
-      const isSame = this.#parked.has(key) && previous && JSON.stringify(previous.spec) === JSON.stringify(pod.spec);
-      if (!isSame) this.#queue.add(key);
+    this.#world.unplace(placed);
+    this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(placed.node) });
+  }
+
+  #forget(key: string): void {
+    this.#queue.remove(key);
+    this.#world.nominate(key, undefined);
+  }
+
+  #onPlaced(key: string, pod: Pod, placed: Placed | undefined): void {
+    this.#queue.remove(key);
+    const isThere = placed?.node === pod.spec.nodeName && placed?.pod.metadata.uid === pod.metadata.uid;
+    if (placed && isThere && (placed.pod === pod || placed.pod.metadata.generation === pod.metadata.generation)) {
+      const { pod: previous } = placed;
+      const isTouched = touchesGroups(pod, previous);
+      this.#world.refresh(placed, pod, isTouched);
+      if (isTouched) this.#happen({ type: 'pod-relabeled', placed, previous });
+      return;
     }
+    if (placed) this.#world.unplace(placed);
+    const now = this.#world.place(candidateOf(key, pod), pod.spec.nodeName!);
+    if (placed) this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(placed.node) });
+    this.#happen({ type: 'pod-came', placed: now });
+  }
+
+  #onWaiting(key: string, pod: Pod, previous: Pod | undefined): void {
+    const nominated = pod.status?.nominatedNodeName;
+    if (nominated !== previous?.status?.nominatedNodeName) this.#world.nominate(candidateOf(key, pod), nominated);
+    // A parked pod waits for the world to change, or for what is asked of it to.
+    const asks = ({ metadata, spec }: Pod) => JSON.stringify([spec, metadata.labels]);
+    if (!previous || previous.spec.schedulingGates?.length || asks(previous) !== asks(pod)) this.#queue.add(key, pod.spec.priority ?? 0);
   }
 
   #isOurs({ metadata, spec }: Pod): boolean {
-    return (
-      (spec.schedulerName ?? 'default-scheduler') === this.#options.name &&
-      !metadata.deletionTimestamp &&
-      (spec.schedulingGates ?? []).length === 0
-    );
+    return this.#profiles.has(spec.schedulerName ?? 'default-scheduler') && !metadata.deletionTimestamp && !spec.schedulingGates?.length;
   }
 
-  async #schedule(key: string): Promise<number | undefined> {
-    const pod = this.#pods.get(key);
-    if (!pod || pod.spec.nodeName || this.#placed.has(key) || !this.#isOurs(pod)) return undefined;
-    const request = requestOf(pod);
-    const placement = place({ pod, request }, this.#table, this.#options.plugins, this.#cursor);
-    if (placement.row === undefined) return this.#park(key, pod, explain(placement.reasons, this.#table.size));
-    const { node } = placement;
-    this.#place(key, node, request);
-    try {
-      const target = { apiVersion: 'v1', kind: 'Node', name: node };
-      const { name, namespace, uid } = pod.metadata;
-      await this.#options.client.createSubresource(Pod, parseKey(key), 'binding', {
-        apiVersion: 'v1',
-        kind: 'Binding',
-        metadata: { name, namespace, uid },
-        target,
+  /** Wakes the pods that it may help: those kept out by a filter that says so. */
+  #happen(happening: Happening): void {
+    if (happening.type === 'node') this.#queue.wake(NO_FILTER, () => true);
+    const [any] = this.#profiles.values();
+    for (const filter of any?.plugins.filters ?? []) {
+      const helps = filter.helps[happening.type] as ((happening: Happening, candidate: Candidate, world: World) => boolean) | undefined;
+      if (!helps) continue;
+      this.#queue.wake(filter.name, key => {
+        const pod = this.#pods.get(key);
+        return pod !== undefined && helps(happening, candidateOf(key, pod), this.#world);
       });
+    }
+  }
+
+  #pump(): void {
+    if (this.#isPumping || this.#isClosed) return;
+    this.#isPumping = true;
+    setImmediate(() => {
+      this.#isPumping = false;
+      this.#drain();
+    });
+  }
+
+  #drain(): void {
+    const { clock } = this.#options;
+    const until = clock.monotonic() + SLICE_MS;
+    while (!this.#isClosed && this.#binding < MOST_BINDING) {
+      const key = this.#queue.pop();
+      if (key === undefined) return;
+      this.#schedule(key);
+      if (clock.monotonic() < until) continue;
+      this.#pump();
+      return;
+    }
+  }
+
+  #schedule(key: string): void {
+    const pod = this.#pods.get(key);
+    if (!pod || pod.spec.nodeName || this.#world.pods.has(key) || !this.#isOurs(pod)) {
+      this.#queue.remove(key);
+      return;
+    }
+    const profile = this.#profiles.get(pod.spec.schedulerName ?? 'default-scheduler')!;
+    const candidate = candidateOf(key, pod);
+    const placement = place(candidate, this.#world, profile.plugins, this.#cursor);
+    if (placement.row === undefined) this.#park(candidate, placement, profile);
+    else this.#work(this.#bind(candidate, placement.node, profile), key);
+  }
+
+  async #bind(candidate: Candidate, node: string, { events }: Running): Promise<void> {
+    const { key } = candidate;
+    const nominated = this.#world.nominatedNodeOf(key);
+    const placed = this.#world.place(candidate, node);
+    const volumes = this.#volumes.reserve(candidate, this.#nodes.get(node)!);
+    let isCounted = false;
+    try {
+      if (volumes) await volumes.bind();
+      isCounted = true;
+      this.#binding += 1;
+      await this.#effects.bind(candidate, node);
     } catch (error) {
-      const placed = this.#placed.get(key);
-      if (placed && !this.#pods.get(key)?.spec.nodeName) this.#unplace(key, placed);
-      // Gone, or bound or replaced by somebody else: the watch will tell. Should it not, another look does no harm.
-      if (isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict')) return FIRST_BACKOFF_MS;
-      throw error;
-    }
-    this.#parked.delete(key);
-    this.#events.normal(pod, 'Scheduled', `Successfully assigned ${key} to ${node}`);
-    return undefined;
-  }
-
-  /** Says why, and waits for something that may help. */
-  async #park(key: string, pod: Pod, message: string): Promise<number> {
-    const { client, clock } = this.#options;
-    this.#parked.set(key, { failures: (this.#parked.get(key)?.failures ?? 0) + 1, atMs: clock.monotonic() });
-    this.#events.warning(pod, 'FailedScheduling', message);
-    const present = podCondition(pod, 'PodScheduled');
-    if (present?.status !== 'False' || present.message !== message) {
-      const lastTransitionTime = present?.status === 'False' ? present.lastTransitionTime : toTime(clock.now());
-      const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message, lastTransitionTime };
-      const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions: [condition] } };
-      try {
-        await client.patch(Pod, pod.metadata, patch, { type: 'strategic', subresource: 'status' });
-      } catch (error) {
-        if (!isUmiakError(error, 'NotFound') && !isUmiakError(error, 'Conflict')) throw error;
+      volumes?.release();
+      const isBound = this.#pods.get(key)?.spec.nodeName;
+      if (!isBound) this.#world.unplace(placed);
+      if (!isBound && this.#pods.get(key)) {
+        this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(node) });
+        this.#queue.retry(key);
       }
+      // Gone, or bound or replaced by somebody else: the watch will tell. Should it not, another look does no harm.
+      if (isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict')) return;
+      throw error;
+    } finally {
+      if (isCounted) this.#binding -= 1;
+      this.#pump();
     }
-    return LAST_LOOK_MS;
+    this.#queue.remove(key);
+    events.normal(candidate.pod, 'Scheduled', `Successfully assigned ${key} to ${node}`);
+    if (nominated !== undefined && nominated !== node) this.#queue.wakeAll();
   }
 
-  /** Something happened that could help: all parked pods get another try, those that failed often not before their pause is over. */
-  #wakeAll(): void {
-    const now = this.#options.clock.monotonic();
-    for (const [key, { failures, atMs }] of this.#parked) {
-      const pauseMs = failures <= 1 ? 0 : Math.min(FIRST_BACKOFF_MS * 2 ** (failures - 2), LAST_BACKOFF_MS);
-      if (atMs + pauseMs <= now) this.#queue.add(key);
-      else this.#queue.addAfter(key, atMs + pauseMs - now);
+  /** Makes room if that harms only the less important, says why there is none, and waits for something that may help. */
+  #park(candidate: Candidate, misfit: Misfit, { events }: Running): void {
+    const { key, pod } = candidate;
+    this.#queue.park(key, misfit.by.size > 0 ? misfit.by : BY_NONE);
+    const { size } = this.#world.table;
+    if (this.#preempting.has(key)) return;
+    const nowMs = this.#options.clock.now();
+    const budgets = this.#budgets.list();
+    const plan =
+      size > 0 ? planPreemption({ candidate, world: this.#world, misfit, budgets, nowMs, startAt: this.#cursor.next }) : undefined;
+    const message = explain(misfit, size, plan && !plan.sacrifice ? plan.message : '');
+    events.warning(pod, 'FailedScheduling', message);
+    const outcome: Outcome = { reason: 'Unschedulable', message };
+    if (plan?.sacrifice) {
+      const { sacrifice } = plan;
+      this.#preempting.add(key);
+      outcome.nominatedNode = sacrifice.node;
+      const displaced = this.#displace(candidate, sacrifice.node);
+      this.#world.nominate(candidate, sacrifice.node);
+      const act = async () => {
+        try {
+          await Promise.all([this.#effects.tell(pod, outcome), ...displaced.map(other => this.#effects.clearNomination(other))]);
+          await this.#effects.preempt(candidate, sacrifice, events);
+        } finally {
+          this.#preempting.delete(key);
+        }
+      };
+      this.#work(act(), key);
+      return;
     }
+    if (!plan?.message.startsWith('not eligible')) {
+      this.#world.nominate(key, undefined);
+      outcome.nominatedNode = null;
+    }
+    this.#work(this.#effects.tell(pod, outcome), key);
   }
 
-  #place(key: string, node: string, request: Request): void {
-    this.#placed.set(key, { node, request });
-    const row = this.#table.rowOf(node);
-    if (row !== undefined) this.#table.use(row, request, 1);
+  /** Less important pods for which room was being made on the node must look again. */
+  #displace({ priority }: Candidate, node: string): Pod[] {
+    const displaced = [...this.#world.nominatedTo(node)].filter(other => other.priority < priority);
+    for (const { key } of displaced) {
+      this.#world.nominate(key, undefined);
+      this.#queue.wakeAll(key);
+    }
+    return displaced.map(({ pod }) => pod);
   }
 
-  #unplace(key: string, { node, request }: Placed): void {
-    this.#placed.delete(key);
-    const row = this.#table.rowOf(node);
-    if (row !== undefined) this.#table.use(row, request, -1);
+  /** Work that others don't wait for. What fails is tried again with its pod. */
+  #work(work: Promise<void>, key: string): void {
+    const quiet = work
+      .catch(error => {
+        if (this.#isClosed) return;
+        if (this.#pods.get(key) && !this.#world.pods.has(key)) this.#queue.retry(key);
+        this.#options.log.warn('a pod could not be scheduled', { pod: key, error: messageOf(error) });
+      })
+      .finally(() => this.#working.delete(quiet));
+    this.#working.add(quiet);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#volumes.close();
+    await Promise.all(this.#working);
     await this.#owned.disposeAsync();
   }
-}
-
-/** True when what changed in a node could let a pod in that it kept out before: a heartbeat could not. */
-function mayHelp(node: Node, previous: Node): boolean {
-  const relevant = ({ metadata, spec, status }: Node) =>
-    JSON.stringify([metadata.labels, spec.taints ?? [], spec.unschedulable ?? false, status?.allocatable ?? status?.capacity]);
-  return relevant(node) !== relevant(previous);
-}
-
-/** What the pod takes of a node, in the table's units. */
-export function requestOf({ spec }: Pod): Request {
-  const { cpu = 0, memory = 0, 'ephemeral-storage': ephemeral = 0, ...others } = podRequests(spec);
-  return {
-    cpuMilli: cpu,
-    memoryBytes: memory,
-    ephemeralBytes: ephemeral,
-    extended: new Map(Object.entries(others)),
-    hostPorts: hostPortsOf(spec).map(({ hostIP, protocol, hostPort }) => `${hostIP}/${protocol}/${hostPort}`),
-  };
 }
