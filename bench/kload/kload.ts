@@ -30,6 +30,10 @@ export interface KloadResult extends Latencies {
   wall_s_median: number;
   bytes: number;
   put_sent_to_last_watcher: Latencies;
+  /** Of a Deployment: when its last Pod object was there. */
+  last_pod_s: number;
+  /** Of a namespace: when it was gone. */
+  gone_s: number;
   cpu_s: Record<string, number>;
   mem?: Record<string, { rss_kb: number; pss_kb: number }>;
   /** Part of the machine's CPU time that programs outside the test took. */
