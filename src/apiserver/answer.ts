@@ -1,3 +1,4 @@
+import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Store } from '#store/store.ts';
 import { fieldManagerOf } from './apply/field-manager.ts';
@@ -10,7 +11,6 @@ import { requireReached } from './list-options.ts';
 import { patchOf } from './patch/patch.ts';
 import type { Context, ListOutcome, Outcome, ResourceRoute } from './request.ts';
 import { cacheKeyOf, isStored, type Stored, shownIn } from './resources.ts';
-import { parseSelection, selects } from './selection.ts';
 import { badRequest, notFound } from './status.ts';
 import { planWatch } from './watch.ts';
 import type { Target, Writer, Written } from './writer.ts';
@@ -20,6 +20,7 @@ export type SubresourceHandler = (context: Context<ResourceRoute>, served: Store
 
 export interface AnswerOptions {
   store: Store;
+  clock: Clock;
   writer: Writer;
   /** By `resource/subresource`, e.g. `pods/binding`; for what is not stored by its plural. */
   handlers: ReadonlyMap<string, (context: Context<ResourceRoute>) => Promise<Outcome>>;
@@ -45,7 +46,7 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
     case 'get':
       return await get(context, served);
     case 'list':
-      return await shownList(await list(context, served, options.store));
+      return await shownList(await list(context, served, options.store, options.clock.now()));
     case 'watch':
       return planWatch(context, served);
     case 'create':
@@ -57,7 +58,7 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
     case 'delete':
       return await remove(context, served, options.writer);
     case 'deletecollection':
-      return await removeAll(context, served, options.writer);
+      return await removeAll(context, served, options);
   }
 }
 
@@ -159,25 +160,23 @@ const SHOWN_WHEN_DELETED = new Set([
   'ResourceQuota',
 ]);
 
-async function removeAll(context: Context<ResourceRoute>, served: Stored, writer: Writer): Promise<Outcome> {
-  const { route, query } = context;
+/** Takes away what a list with the same options shows: with a limit one page. */
+async function removeAll(context: Context<ResourceRoute>, served: Stored, { store, writer, clock }: AnswerOptions): Promise<Outcome> {
+  const { route } = context;
   if (served.resource.namespaced && !route.namespace)
     throw new UmiakError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
   const { options, dryRun } = await readDeleteOptions(context);
-  const selection = parseSelection(served, route.namespace, query);
-  const { view, revision } = served.cache.snapshot();
-  const chosen = [...view.range(selection.from, selection.to)].filter(object => selects(selection, object));
+  const page = await list(context, served, store, clock.now());
+  const chosen = [...page.items];
   const target = { ...targetOf(context, served), dryRun };
   for (let i = 0; i < chosen.length; i += 64) {
     await Promise.all(
       chosen
         .slice(i, i + 64)
-        .map(object =>
-          removeOne(writer, { ...target, name: object.key.slice(selection.namespace ? selection.namespace.length + 1 : 0) }, options),
-        ),
+        .map(object => removeOne(writer, { ...target, name: object.key.slice(route.namespace ? route.namespace.length + 1 : 0) }, options)),
     );
   }
-  return await shownList({ type: 'list', served, items: chosen, revision, continueToken: undefined, remaining: undefined });
+  return await shownList({ ...page, items: chosen });
 }
 
 async function removeOne(writer: Writer, target: Target, options: DeleteOptions): Promise<void> {

@@ -1,4 +1,5 @@
 import { messageOf } from '#base/errors.ts';
+import type { Change } from './resource-cache.ts';
 import type { Converter } from './resources.ts';
 import type { WatchFrame, WatchSink } from './watch.ts';
 
@@ -23,10 +24,26 @@ export class ConvertingSink implements WatchSink {
     const bytes = frames.reduce((sum, { object }) => sum + object.size, 0);
     this.#waitingBytes += bytes;
     this.#then(async () => {
-      const objects = await this.#converter.show(frames.map(({ object }) => object));
       this.#waitingBytes -= bytes;
-      this.#sink.frames(frames.map((frame, i) => ({ ...frame, object: objects[i]! })));
+      await this.#pass(frames);
     });
+  }
+
+  /** Passes what `choose` makes of the changes, once it can see them as they are shown. */
+  changes(changes: Change[], choose: (changes: Change[]) => WatchFrame[]): void {
+    const bytes = changes.reduce((sum, { object }) => sum + object.size, 0);
+    this.#waitingBytes += bytes;
+    this.#then(async () => {
+      this.#waitingBytes -= bytes;
+      await this.#converter.show(changes.flatMap(({ object, previous }) => (previous ? [object, previous] : [object])));
+      const frames = choose(changes);
+      if (frames.length > 0) await this.#pass(frames);
+    });
+  }
+
+  async #pass(frames: WatchFrame[]): Promise<void> {
+    const objects = await this.#converter.show(frames.map(({ object }) => object));
+    this.#sink.frames(frames.map((frame, i) => ({ ...frame, object: objects[i]! })));
   }
 
   bookmark(revision: number, initialEventsEnd: boolean): void {

@@ -25,6 +25,8 @@ export interface Converter {
   readonly layout: Layout;
   /** The objects in the shown version. @throws `InternalError` */
   show(objects: readonly StoredObject[]): Promise<StoredObject[]>;
+  /** What `show` made of the object. */
+  shown(object: StoredObject): StoredObject;
   /** The text to store for an object of the shown version. @throws `InternalError` */
   encode(object: KubeObject): Promise<Buffer>;
 }

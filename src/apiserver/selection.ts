@@ -1,6 +1,6 @@
 import { type FieldRequirement, matchesFields, parseFieldSelector } from '#base/field-selector.ts';
 import { type LabelRequirement, matchesLabels, parseLabelSelector } from '#base/label-selector.ts';
-import { fromStored, type Served } from './resources.ts';
+import { type Converter, fromStored, type Served } from './resources.ts';
 import { badRequest } from './status.ts';
 import { type Projection, projectionOf, type StoredObject } from './stored-object.ts';
 
@@ -14,6 +14,8 @@ export interface Selection {
   fields: FieldRequirement[];
   /** For a resource stored as another kind: what selectors see of an object. */
   project: ((object: StoredObject) => Projection) | undefined;
+  /** Has to show objects before the selectors can see them. */
+  converter: Converter | undefined;
   /** True when only the namespace decides. */
   isWhole: boolean;
 }
@@ -29,9 +31,10 @@ export function parseSelection(served: Served, namespace: string, query: URLSear
   if (name) fields.push({ field: 'metadata.name', operator: '=', value: name });
   const prefix = namespace ? `${namespace}/` : '';
   const only = fields.find(({ field, operator }) => field === 'metadata.name' && operator === '=');
-  const project =
-    served.conversion && ((object: StoredObject) => projectionOf(fromStored(served, object.object()), served.kind.selectableFields));
-  const selection = { namespace, from: prefix, to: prefix ? `${namespace}0` : END, labels, fields, project };
+  const looksInside = labels.length > 0 || fields.some(({ field }) => field !== 'metadata.name' && field !== 'metadata.namespace');
+  const converter = looksInside ? served.converter : undefined;
+  const project = converter ? (object: StoredObject) => converter.shown(object).projection : projectFor(served);
+  const selection = { namespace, from: prefix, to: prefix ? `${namespace}0` : END, labels, fields, project, converter };
   if (only && (namespace || !served.resource.namespaced)) {
     selection.from = prefix + only.value;
     selection.to = `${prefix + only.value}\0`;
@@ -39,13 +42,22 @@ export function parseSelection(served: Served, namespace: string, query: URLSear
   return { ...selection, isWhole: labels.length === 0 && fields.length === 0 };
 }
 
+function projectFor(served: Served): Selection['project'] {
+  return served.conversion && (object => projectionOf(fromStored(served, object.object()), served.kind.selectableFields));
+}
+
 /** Whether the object belongs to the selection. */
 export function selects(selection: Selection, object: StoredObject): boolean {
-  if (object.key < selection.from || object.key >= selection.to) return false;
+  if (!isWithin(selection, object)) return false;
   if (selection.isWhole) return true;
   const { labels, fields } = selection.project ? selection.project(object) : object.projection;
   if (!matchesLabels(selection.labels, labels)) return false;
   return matchesFields(selection.fields, field => fields[field] ?? '');
+}
+
+/** Whether its key is among those that the selection is about. */
+export function isWithin({ from, to }: Selection, { key }: StoredObject): boolean {
+  return key >= from && key < to;
 }
 
 /** Kinds with fields of their own to select by say so otherwise than those with none, as upstream has it. */

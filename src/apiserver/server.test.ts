@@ -137,6 +137,7 @@ test('pages go on from the store when the memory has forgotten, and expire when 
     (at(second.body, 'items') as unknown[]).map(item => at(item, 'metadata.name')),
     ['m02', 'm03', 'm04'],
   );
+  assert.equal(at(second.body, 'metadata.remainingItemCount'), Number(at(first, 'metadata.remainingItemCount')) - 3);
   await cluster.store.compact(cluster.store.revision);
   const expired = await cluster.call('GET', next);
   assert.equal(expired.status, 410);
@@ -144,6 +145,32 @@ test('pages go on from the store when the memory has forgotten, and expire when 
   const rest = await cluster.call('GET', `/api/v1/namespaces/paged/configmaps?limit=100&continue=${at(expired.body, 'metadata.continue')}`);
   assert.equal(rest.status, 200);
   assert.equal(at(rest.body, 'items.0.metadata.name'), 'm02');
+});
+
+test('a continue token ends after five minutes', async () => {
+  const { metadata } = (await cluster.call('GET', '/api/v1/namespaces/paged/configmaps?limit=3')).body as {
+    metadata: { continue: string };
+  };
+  const token = JSON.parse(Buffer.from(metadata.continue, 'base64url').toString()) as { since: number };
+  const old = Buffer.from(JSON.stringify({ ...token, since: token.since - 301 })).toString('base64url');
+  const expired = await cluster.call('GET', `/api/v1/namespaces/paged/configmaps?limit=3&continue=${old}`);
+  assert.deepEqual([expired.status, at(expired.body, 'reason')], [410, 'Expired']);
+  const rest = await cluster.call('GET', `/api/v1/namespaces/paged/configmaps?limit=3&continue=${at(expired.body, 'metadata.continue')}`);
+  assert.equal(at(rest.body, 'items.0.metadata.name'), 'm02');
+});
+
+test('a collection is deleted by page, too', async () => {
+  await namespace('paged-sweep');
+  const path = '/api/v1/namespaces/paged-sweep/configmaps';
+  for (const name of ['a', 'b', 'c']) await post(path, map(name));
+  const page = (await cluster.call('DELETE', `${path}?limit=2`)).body;
+  assert.deepEqual(
+    (at(page, 'items') as unknown[]).map(item => at(item, 'metadata.name')),
+    ['a', 'b'],
+  );
+  assert.ok(at(page, 'metadata.continue'));
+  const left = (await cluster.call('GET', path)).body;
+  assert.deepEqual([at(left, 'items.0.metadata.name'), at(left, 'items.1')], ['c', undefined]);
 });
 
 test('selectors choose by label and field', async () => {

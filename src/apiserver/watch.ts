@@ -1,10 +1,11 @@
+import { messageOf } from '#base/errors.ts';
 import { ConvertingSink } from './converting-sink.ts';
 import { checkWatchOptions, initialEventsOf, parseRevision, tooLargeRevision } from './list-options.ts';
 import type { Context, ResourceRoute, WatchOutcome, WatchStart } from './request.ts';
 import type { Change } from './resource-cache.ts';
-import type { Stored } from './resources.ts';
+import type { Converter, Stored } from './resources.ts';
 import { isTrue } from './routes.ts';
-import { parseSelection, type Selection, selects } from './selection.ts';
+import { isWithin, parseSelection, type Selection, selects } from './selection.ts';
 import { badRequest } from './status.ts';
 import type { StoredObject } from './stored-object.ts';
 
@@ -128,9 +129,12 @@ export class Watch {
   }
 
   async #sendPresent(objects: Iterable<StoredObject>, revision: number, start: WatchStart): Promise<void> {
+    const { selection } = this.#outcome;
+    const all = selection.converter ? await this.#judged(selection.converter, objects) : objects;
+    if (this.#ended) return;
     let frames: WatchFrame[] = [];
-    for (const object of objects) {
-      if (!selects(this.#outcome.selection, object)) continue;
+    for (const object of all) {
+      if (!selects(selection, object)) continue;
       frames.push({ type: 'ADDED', object });
       if (frames.length < CHUNK) continue;
       this.#sink.frames(frames);
@@ -145,6 +149,19 @@ export class Watch {
     if (waiting.length > 0) this.#send(waiting);
   }
 
+  /** The objects once the selection can judge them; none when they can't be shown, which ends the watch. */
+  async #judged(converter: Converter, objects: Iterable<StoredObject>): Promise<StoredObject[]> {
+    const all = [...objects];
+    try {
+      await converter.show(all);
+      return all;
+    } catch (error) {
+      this.stop();
+      this.#sink.end({ message: messageOf(error) });
+      return [];
+    }
+  }
+
   #receive(changes: Change[], revision: number): void {
     this.#revision = revision;
     if (changes.length === 0) return;
@@ -155,9 +172,15 @@ export class Watch {
   }
 
   #send(changes: Change[]): void {
-    const frames = toFrames(changes, this.#outcome.selection);
-    if (frames.length === 0) return;
-    this.#sink.frames(frames);
+    const { selection } = this.#outcome;
+    if (selection.converter && this.#sink instanceof ConvertingSink) {
+      const ours = changes.filter(({ object }) => isWithin(selection, object));
+      if (ours.length > 0) this.#sink.changes(ours, some => toFrames(some, selection));
+    } else {
+      const frames = toFrames(changes, selection);
+      if (frames.length === 0) return;
+      this.#sink.frames(frames);
+    }
     if (this.#sink.backlogBytes > MOST_BACKLOG_BYTES) this.#cut();
   }
 
@@ -188,7 +211,7 @@ export function toFrames(changes: Change[], selection: Selection): WatchFrame[] 
   const frames: WatchFrame[] = [];
   for (const change of changes) {
     const { type, object, previous } = change;
-    if (object.key < selection.from || object.key >= selection.to) continue;
+    if (!isWithin(selection, object)) continue;
     if (selection.isWhole) {
       frames.push({ type, object, change });
       continue;

@@ -12,7 +12,7 @@ meta.v1.ObjectMeta: What every object bears: its name, its labels, who owns it, 
   uid: The server's name for this very object, never given twice.
   resourceVersion: Changes with every write; sent back with an update, it refuses to overwrite what others wrote meanwhile.
   generation: Counts the changes of what is wanted (the spec).
-  creationTimestamp: When the server made the object.
+  creationTimestamp: CreationTimestamp is a timestamp: when the server made the object.
   deletionTimestamp: When the object is to be gone; set by the server once its deletion was asked for.
   deletionGracePeriodSeconds: How many seconds the object has to end properly.
   finalizers: Words that each hold back the object's removal until whoever set it takes it away.

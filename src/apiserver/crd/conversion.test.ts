@@ -44,6 +44,7 @@ function crontab(group: string, storage: 'v1' | 'v2', path = '/convert'): Custom
     served: true,
     storage: name === storage,
     schema: { openAPIV3Schema: { type: 'object', properties } },
+    selectableFields: Object.keys(properties).map(field => ({ jsonPath: `.${field}` })),
   });
   const crd = definition(group, { type: 'object' });
   crd.spec.versions = [version('v1', { hostPort: text }), version('v2', { host: text, port: text })];
@@ -83,6 +84,30 @@ test('a webhook converts what is read, written, listed and watched', async () =>
   assert.equal(at(await call(200, 'GET', `${pathOf(group, 'v1')}/a`), 'hostPort'), 'here:81');
   await call(200, 'DELETE', `${pathOf(group, 'v2')}/a`);
   assert.equal((await watch.next())?.type, 'DELETED');
+});
+
+test('selectors see objects as they are shown', async () => {
+  const group = 'selected.example.com';
+  await establish(cluster, crontab(group, 'v1'));
+  const path = pathOf(group, 'v2');
+  await call(201, 'POST', path, { metadata: { name: 'a' }, host: 'here', port: '80' });
+  await using watch = await openWatch(cluster, `${path}?watch=true&fieldSelector=host%3Dhere`);
+  assert.equal(at((await watch.next())?.object, 'metadata.name'), 'a');
+  await call(201, 'POST', path, { metadata: { name: 'b' }, host: 'there', port: '80' });
+  await call(201, 'POST', path, { metadata: { name: 'c' }, host: 'here', port: '90' });
+  assert.equal(at((await watch.next())?.object, 'metadata.name'), 'c');
+  const names = async (version: string, selector: string) => {
+    const list = await call(200, 'GET', `${pathOf(group, version)}?fieldSelector=${encodeURIComponent(selector)}`);
+    return (at(list, 'items') as Crontab[]).map(({ metadata }) => metadata.name);
+  };
+  assert.deepEqual(await names('v2', 'host=here'), ['a', 'c']);
+  assert.deepEqual(await names('v2', 'host=here,port=80'), ['a']);
+  assert.deepEqual(await names('v1', 'hostPort=here:90'), ['c']);
+  await call(200, 'PATCH', `${path}/c`, { host: 'there' }, MERGE);
+  const gone = await watch.next();
+  assert.deepEqual([gone?.type, at(gone?.object, 'metadata.name')], ['DELETED', 'c']);
+  await call(200, 'DELETE', `${path}?fieldSelector=host%3Dthere`);
+  assert.deepEqual(await names('v2', ''), ['a']);
 });
 
 test('objects stored in an earlier storage version are converted too', async () => {

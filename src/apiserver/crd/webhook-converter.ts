@@ -63,7 +63,11 @@ export class WebhookConverter implements Converter {
         this.#known.set(from, new StoredObject(layout, from.key, layout.encode(object), from.revision));
       });
     }
-    return objects.map(object => this.#known.get(object) ?? object);
+    return objects.map(object => this.shown(object));
+  }
+
+  shown(object: StoredObject): StoredObject {
+    return this.#known.get(object) ?? object;
   }
 
   async encode(object: KubeObject): Promise<Buffer> {

@@ -167,6 +167,11 @@ const strategic: [name: string, patch: unknown, expected: (result: typeof pod) =
     ({ metadata }) => assert.deepEqual(metadata.finalizers, ['y']),
   ],
   [
+    'a list from which all is taken is none',
+    { metadata: { '$deleteFromPrimitiveList/finalizers': ['x', 'y'] } },
+    ({ metadata }) => assert.ok(!('finalizers' in metadata)),
+  ],
+  [
     'atomic lists are replaced',
     { spec: { tolerations: [{ key: 'l' }] } },
     ({ spec }) => assert.deepEqual(spec.tolerations, [{ key: 'l' }]),

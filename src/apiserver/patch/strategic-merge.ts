@@ -122,7 +122,10 @@ function retain(target: Json, patch: Json): void {
 function removeScalars(target: Json, key: string, values: unknown): void {
   if (!Array.isArray(values)) throw badRequest(`${DELETE_FROM}${key} must be a list`);
   const present = target[key];
-  if (Array.isArray(present)) target[key] = present.filter(value => !values.includes(value));
+  if (!Array.isArray(present)) return;
+  const left = present.filter(value => !values.includes(value));
+  if (left.length > 0) target[key] = left;
+  else delete target[key];
 }
 
 /** Brings the named elements into the given order; those that only the server knows stay where they stood among them. */
