@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LOCAL_PATH_NODE } from '#kinds/local-path.ts';
 import type { Pod } from '#kinds/types.gen.ts';
 import type { Attributes, Identity } from './identity.ts';
 import { NodeAuthorizer, referencesOf } from './node-authorizer.ts';
@@ -17,7 +18,7 @@ function pod(name: string, nodeName: string | undefined, spec: object = {}, uid 
 }
 
 function asker(authorizer: NodeAuthorizer, identity = nodeA) {
-  return (text: string, fieldSelector?: string) => {
+  return (text: string, fieldSelector?: string, labelSelector?: string) => {
     const [verb, what, namespace = '-', name = ''] = text.split(' ') as [string, string, string?, string?];
     const [resource, subresource = ''] = what.split('/') as [string, string?];
     const [plural, ...group] = resource.split('.') as [string, ...string[]];
@@ -31,6 +32,7 @@ function asker(authorizer: NodeAuthorizer, identity = nodeA) {
       namespace: namespace === '-' ? '' : namespace,
       name,
       fieldSelector,
+      labelSelector,
     };
     return authorizer.authorize(attributes).allowed;
   };
@@ -172,6 +174,23 @@ test('a node writes its own objects and its pods’ statuses', () => {
   assert.equal(may('watch pods', 'status.phase!=Failed,spec.nodeName=a'), true);
   assert.equal(may('list pods', 'spec.nodeName=b'), false);
   assert.equal(may('list pods', 'spec.nodeName=ab'), false);
+});
+
+test('a node follows the volumes that are its own directories, and lets them go', () => {
+  const authorizer = new NodeAuthorizer();
+  const volume = (name: string, node: string) =>
+    ({ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name, labels: { [LOCAL_PATH_NODE]: node } }, spec: {} }) as never;
+  authorizer.observe(volume('mine', 'a'));
+  authorizer.observe(volume('far', 'b'));
+  const may = asker(authorizer);
+  assert.equal(may('watch persistentvolumes', undefined, `${LOCAL_PATH_NODE}=a`), true);
+  assert.equal(may('watch persistentvolumes', undefined, `${LOCAL_PATH_NODE}=b`), false);
+  assert.equal(may('list persistentvolumes'), false);
+  for (const text of ['get persistentvolumes - mine', 'update persistentvolumes - mine']) assert.equal(may(text), true, text);
+  for (const text of ['get persistentvolumes - far', 'update persistentvolumes - far', 'delete persistentvolumes - mine'])
+    assert.equal(may(text), false, text);
+  authorizer.observe(volume('mine', 'a'), true);
+  assert.equal(may('update persistentvolumes - mine'), false);
 });
 
 test('who is no node gets nothing from it', () => {

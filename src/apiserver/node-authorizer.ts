@@ -1,5 +1,6 @@
 import { parseFieldSelector } from '#base/field-selector.ts';
 import type { KubeObject } from '#kinds/kind.ts';
+import { LOCAL_PATH_NODE, localPathNodeLabel } from '#kinds/local-path.ts';
 import type { PersistentVolume, Pod } from '#kinds/types.gen.ts';
 import type { Attributes, Decision, Identity } from './identity.ts';
 import { ruleAllows } from './rbac-rules.ts';
@@ -40,13 +41,19 @@ export class NodeAuthorizer {
   readonly #references = new Map<string, Map<string, number>>();
   /** The claim a volume is bound to, by the volume's name. */
   readonly #claims = new Map<string, string>();
+  /** The label of the node whose directory a volume is, by the volume's name. */
+  readonly #directories = new Map<string, string>();
 
   observe(object: KubeObject, deleted = false): void {
     if (object.kind === 'Pod') this.#observePod(object as Pod, deleted);
     if (object.kind === 'PersistentVolume') {
+      const { name, labels } = object.metadata;
       const claim = (object as PersistentVolume).spec.claimRef;
-      if (claim && !deleted) this.#claims.set(object.metadata.name, `persistentvolumeclaims/${claim.namespace}/${claim.name}`);
-      else this.#claims.delete(object.metadata.name);
+      if (claim && !deleted) this.#claims.set(name, `persistentvolumeclaims/${claim.namespace}/${claim.name}`);
+      else this.#claims.delete(name);
+      const node = labels?.[LOCAL_PATH_NODE];
+      if (node && !deleted) this.#directories.set(name, node);
+      else this.#directories.delete(name);
     }
   }
 
@@ -75,11 +82,8 @@ export class NodeAuthorizer {
       case '/persistentvolumeclaims/status':
         if (!['get', 'update', 'patch'].includes(verb)) return 'a node may only get, update and patch the status of persistentvolumeclaims';
         return this.#unlessReferred(node, resource, namespace, name);
-      case '/persistentvolumes': {
-        const claim = this.#claims.get(name);
-        if (verb !== 'get') return 'a node may only get persistentvolumes';
-        return claim && this.#refers(node, claim) ? undefined : noRelation(node);
-      }
+      case '/persistentvolumes':
+        return this.#volumeRefusal(attributes, node);
       case '/serviceaccounts/token':
         if (verb !== 'create') return 'a node may only create tokens';
         return this.#unlessReferred(node, 'serviceaccounts', namespace, name);
@@ -98,6 +102,17 @@ export class NodeAuthorizer {
         return name === node || (verb === 'create' && name === '') ? undefined : `node '${node}' may only access its own CSINode`;
     }
     return NODE_RULES.some(rule => ruleAllows(rule, attributes)) ? undefined : '';
+  }
+
+  /** It gets volumes of its pods' claims, and follows those that are its own directories, from which it takes what holds them. */
+  #volumeRefusal({ verb, name, labelSelector }: Attributes, node: string): string | undefined {
+    const own = localPathNodeLabel(node);
+    if ((verb === 'list' || verb === 'watch') && labelSelector === `${LOCAL_PATH_NODE}=${own}`) return undefined;
+    const isOwn = this.#directories.get(name) === own;
+    if (verb === 'update' && isOwn) return undefined;
+    if (verb !== 'get') return 'a node may only get persistentvolumes';
+    const claim = this.#claims.get(name);
+    return isOwn || (claim && this.#refers(node, claim)) ? undefined : noRelation(node);
   }
 
   #podRefusal({ verb, subresource, namespace, name, fieldSelector }: Attributes, node: string): string | undefined {

@@ -147,11 +147,14 @@ export function attributesOf({ identity, route, query }: Context): Attributes {
   const { group, version, plural } = served.resource;
   // A namespace is looked at as being within itself, so that a Role there can allow it.
   const within = plural === 'namespaces' && group === '' ? name : namespace;
-  const fieldSelector = verb === 'list' || verb === 'watch' || verb === 'deletecollection' ? query.get('fieldSelector') : null;
-  if (!fieldSelector) return { identity, verb, group, version, resource: plural, subresource, namespace: within, name };
+  const selects = verb === 'list' || verb === 'watch' || verb === 'deletecollection';
+  const [fieldSelector, labelSelector] = selects ? [query.get('fieldSelector'), query.get('labelSelector')] : [];
+  const labels = labelSelector ? { labelSelector } : {};
+  if (!fieldSelector) return { identity, verb, group, version, resource: plural, subresource, namespace: within, name, ...labels };
   // Who lists or watches just one by its name is judged as asking for that one.
   const one = parseFieldSelector(fieldSelector).find(({ field, operator }) => field === 'metadata.name' && operator === '=')?.value;
-  return { identity, verb, group, version, resource: plural, subresource, namespace: within, name: name || (one ?? ''), fieldSelector };
+  const named = name || (one ?? '');
+  return { identity, verb, group, version, resource: plural, subresource, namespace: within, name: named, fieldSelector, ...labels };
 }
 
 function blank(identity: Identity): Attributes {

@@ -29,9 +29,11 @@ import { type SignSecretToken, serviceAccountTokenController } from './service-a
 import { statefulSetController } from './stateful-set.ts';
 import { tokenCleanerController } from './token-cleaner.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
+import { volumeControllers } from './volume-controllers.ts';
 
 export { CustomKinds } from './custom-kinds.ts';
 export { GarbageCollector, type GarbageCollectorOptions, ownableKinds } from './garbage-collector.ts';
+export { ensureLocalPathClass } from './local-path.ts';
 
 export interface CoreControllersOptions extends NodeLifecycleOptions {
   /** The cluster's authority, PEM. */
@@ -69,6 +71,7 @@ export function coreControllers({
     jobController,
     cronJobController,
     ttlAfterFinishedController,
+    ...volumeControllers,
     endpointSliceController,
     endpointsController,
     endpointSliceMirroringController,

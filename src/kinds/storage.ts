@@ -46,7 +46,6 @@ export type CSIStorageCapacity = types.CSIStorageCapacity;
 
 /** A sort of volume. */
 export const StorageClass: Kind<types.StorageClass> = defineKind<types.StorageClass>(`${GROUP}/v1/StorageClass`, {
-  unattended: 'nothing provisions volumes by storage class yet',
   defaults(storageClass) {
     storageClass.reclaimPolicy ??= 'Delete';
     storageClass.volumeBindingMode ??= 'Immediate';

@@ -67,10 +67,11 @@ export function matchVolume(
   for (const volume of volumes) {
     const { claimRef } = volume.spec;
     if (claimRef ? !isKeptFor(volume, claim) : !mayTakeFree) continue;
-    if (volume.metadata.deletionTimestamp && claimRef?.uid !== claim.metadata.uid) continue;
-    if (mismatchOf(claim, volume) !== undefined || (node && !isReachableFrom(node, volume))) continue;
+    if (!claimRef && (volume.status?.phase !== 'Available' || volume.metadata.deletionTimestamp)) continue;
+    if (volumeClassOf(volume) !== claimClassOf(claim) || mismatchOf(claim, volume) !== undefined) continue;
     if (claimRef) return volume;
-    if (volume.status?.phase !== 'Available' || !selectorMatches(claim.spec.selector, volume.metadata.labels)) continue;
+    if (node && !isReachableFrom(node, volume)) continue;
+    if (claim.spec.selector && !selectorMatches(claim.spec.selector, volume.metadata.labels)) continue;
     if (!best || compareFit(volume, best) < 0) best = volume;
   }
   return best;

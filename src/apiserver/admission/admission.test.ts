@@ -99,13 +99,10 @@ test('claims and Ingresses get the default class; claims grow only where the cla
   assert.equal(at((await cluster.call('POST', path, claim('a'))).body, 'spec.storageClassName'), 'fixed');
   assert.equal(at((await cluster.call('POST', path, claim('b', ''))).body, 'spec.storageClassName'), '');
   await cluster.call('POST', path, claim('c', 'elastic'));
-  const grow = (name: string) =>
-    cluster.call(
-      'PATCH',
-      `${path}/${name}`,
-      { spec: { resources: { requests: { storage: '2Gi' } } } },
-      { 'content-type': 'application/merge-patch+json' },
-    );
+  const MERGE = { 'content-type': 'application/merge-patch+json' };
+  const bind = (name: string) => cluster.call('PATCH', `${path}/${name}/status`, { status: { phase: 'Bound' } }, MERGE);
+  for (const name of ['a', 'b', 'c']) await bind(name);
+  const grow = (name: string) => cluster.call('PATCH', `${path}/${name}`, { spec: { resources: { requests: { storage: '2Gi' } } } }, MERGE);
   assert.match(message(await grow('a')), /only dynamically provisioned pvc can be resized/);
   assert.equal((await grow('c')).status, 200);
 

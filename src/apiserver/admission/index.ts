@@ -24,7 +24,7 @@ import { type PodSecurityOptions, podSecurity } from './pod-security/index.ts';
 import { podPriority } from './priority.ts';
 import { runtimeClassAdmission } from './runtime-class.ts';
 import { serviceAccountAdmission } from './service-account.ts';
-import { claimResize } from './storage-objects.ts';
+import { claimResize, storageObjectInUseProtection } from './storage-objects.ts';
 
 export interface AdmissionOptions {
   resources: Resources;
@@ -61,6 +61,7 @@ export function createAdmission({
     defaultTolerations(pods),
     defaultStorageClass(claims, storageClasses),
     claimResize(claims, storageClasses),
+    storageObjectInUseProtection(claims, core('persistentvolumes')),
     runtimeClassAdmission(pods, resources.stored('node.k8s.io', 'v1', 'runtimeclasses')),
     defaultIngressClass(ingresses, resources.stored('networking.k8s.io', 'v1', 'ingressclasses')),
     certificateAdmission({ authorize, clock }),

@@ -5,7 +5,7 @@ import type { Write } from '../write.ts';
 import { nodeRestriction } from './node-restriction.ts';
 
 const served = (plural: string, group = '') => ({ cache: { plural }, resource: { group, plural, kind: plural } }) as unknown as Stored;
-const [pods, nodes] = [served('pods'), served('nodes')];
+const [pods, nodes, volumes] = [served('pods'), served('nodes'), served('persistentvolumes')];
 const plugin = nodeRestriction(pods, nodes);
 const MIRROR = { 'kubernetes.io/config.mirror': 'x' };
 const node = (labels: object = {}, taints: object[] = []) => ({ metadata: { name: 'n', labels }, spec: { taints } });
@@ -13,6 +13,13 @@ const pod = (spec: object, metadata: object = { annotations: MIRROR }) => ({
   metadata: { name: 'p', ...metadata },
   spec: { containers: [], nodeName: 'n', ...spec },
 });
+const HOLD = 'umiak.io/local-path';
+const GOING = { deletionTimestamp: '2026-01-01T00:00:00Z' };
+const volume = (finalizers: string[], metadata: object = GOING) => ({
+  metadata: { name: 'v', ...metadata, finalizers },
+  spec: { local: {} },
+});
+const ONLY_RELEASE = `node "n" can only remove the finalizer "${HOLD}" of volumes`;
 
 function ask(of: Stored, object: object, more: object = {}, user = 'system:node:n'): string | undefined {
   const write = { operation: 'CREATE', served: of, name: 'n', namespace: '', subresource: '', object, ...more };
@@ -62,6 +69,15 @@ const cases: [what: string, said: string | undefined, expected: string | undefin
     ask(pods, pod({}, { labels: { a: 'b' } }), { operation: 'UPDATE', subresource: 'status', old: pod({}) }),
     'node "n" cannot update labels through pod status',
   ],
+  ['a volume that is let go', ask(volumes, volume([]), { operation: 'UPDATE', old: volume([HOLD]) }), undefined],
+  ['a volume that lives', ask(volumes, volume([], {}), { operation: 'UPDATE', old: volume([HOLD], {}) }), ONLY_RELEASE],
+  [
+    'a volume besides',
+    ask(volumes, volume([], { ...GOING, labels: { a: 'b' } }), { operation: 'UPDATE', old: volume([HOLD]) }),
+    ONLY_RELEASE,
+  ],
+  ["a volume's other guards", ask(volumes, volume([]), { operation: 'UPDATE', old: volume([HOLD, 'a/b']) }), ONLY_RELEASE],
+  ['a volume deleted', ask(volumes, volume([]), { operation: 'DELETE', old: volume([HOLD]) }), ONLY_RELEASE],
   ['others', ask(nodes, node({ 'node-restriction.kubernetes.io/a': '1' }), {}, 'alice'), undefined],
 ];
 for (const [what, said, expected] of cases) test(`a node writes: ${what}`, () => assert.equal(said, expected));

@@ -1,5 +1,6 @@
 import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
+import { LOCAL_PATH_FINALIZER } from '#kinds/local-path.ts';
 import type { Node, Pod } from '#kinds/types.gen.ts';
 import type { Stored } from '../resources.ts';
 import { forbidden } from '../status.ts';
@@ -29,6 +30,7 @@ export function nodeRestriction(pods: Stored, nodes: Stored): AdmissionPlugin {
       if (write.served.cache === nodes.cache) checkNode(write, node, nodes);
       if (write.served.cache === pods.cache) checkPod(write, node, pods);
       const { resource } = write.served;
+      if (resource.plural === 'persistentvolumes') checkVolume(write, node);
       if (resource.plural === 'csinodes' && write.name !== node)
         throw forbidden(resource, write.name, 'can only access CSINode with the same name as the requesting node');
       if (resource.plural === 'leases' && write.namespace === 'kube-node-lease' && write.name !== node) {
@@ -50,6 +52,23 @@ function checkNode({ name, operation, subresource, object, old }: Write, node: s
   if (labels.length > 0) throw refuse(`${old ? 'modify labels' : 'set the following labels'}: ${labels.sort().join(', ')}`);
   if (old && !subresource && !jsonEqual((object as Node).spec?.taints ?? [], (old as Node).spec?.taints ?? []))
     throw refuse('modify taints');
+}
+
+/** All that a node does to a volume is to let it go once its directory is gone. */
+function checkVolume({ served, operation, name, object, old }: Write, node: string): void {
+  const wanted = old && { ...old.metadata, finalizers: old.metadata.finalizers?.filter(one => one !== LOCAL_PATH_FINALIZER) };
+  const isRelease =
+    operation === 'UPDATE' &&
+    wanted?.deletionTimestamp !== undefined &&
+    jsonEqual({ ...object, metadata: withoutTraces(object) }, { ...old, metadata: withoutTraces({ ...object, metadata: wanted }) });
+  if (!isRelease)
+    throw forbidden(served.resource, name, `node "${node}" can only remove the finalizer "${LOCAL_PATH_FINALIZER}" of volumes`);
+}
+
+/** What every write changes is no change. */
+function withoutTraces({ metadata }: KubeObject): object {
+  const { managedFields: _, resourceVersion: __, generation: ___, finalizers = [], ...rest } = metadata;
+  return { ...rest, finalizers };
 }
 
 function changedLabels(now: Record<string, string> = {}, before: Record<string, string> = {}): string[] {
