@@ -1,11 +1,21 @@
+import { createHash } from 'node:crypto';
 import type { Context, Outcome } from './request.ts';
 import type { Resources, Served } from './resources.ts';
+
+/** All that is served in one answer, and what clients know it by. */
+interface Aggregated {
+  list: object;
+  etag: string;
+}
+
+/** The same path has two forms. */
+const VARY = { vary: 'Accept' };
 
 /** Answers `/api`, `/apis` and what stands below them, whole (aggregated) or piece by piece. */
 export class Discovery {
   readonly #resources: Resources;
   readonly #serverAddress: () => string;
-  readonly #aggregated = new Map<boolean, object>();
+  readonly #aggregated = new Map<boolean, Aggregated>();
   #generation = 0;
 
   constructor(resources: Resources, serverAddress: () => string) {
@@ -14,12 +24,13 @@ export class Discovery {
   }
 
   /** Undefined for a path that discovery has nothing to say about. */
-  answer(path: string, { media }: Context): Outcome | undefined {
+  answer(path: string, context: Context): Outcome | undefined {
+    const { media } = context;
     const words = path.split('/').filter(word => word !== '');
     const [root, group, version] = words;
     if (words.length === 1 && (root === 'api' || root === 'apis')) {
-      if (media.as === 'discovery') return value(this.#aggregate(root === 'api'), media.contentType);
-      return value(root === 'api' ? this.#coreVersions() : this.#groupList());
+      if (media.as === 'discovery') return tagged(this.#aggregate(root === 'api'), context);
+      return value(root === 'api' ? this.#coreVersions() : this.#groupList(), VARY);
     }
     if (root === 'api' && words.length === 2) return this.#resourceList('', group!);
     if (root === 'apis' && words.length === 2) return this.#group(group!);
@@ -27,7 +38,7 @@ export class Discovery {
     return undefined;
   }
 
-  #aggregate(isCore: boolean): object {
+  #aggregate(isCore: boolean): Aggregated {
     if (this.#generation !== this.#resources.generation) this.#aggregated.delete(false);
     this.#generation = this.#resources.generation;
     let made = this.#aggregated.get(isCore);
@@ -41,7 +52,8 @@ export class Discovery {
           freshness: 'Current',
         })),
       }));
-      made = { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items };
+      const list = { kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2', metadata: {}, items };
+      made = { list, etag: `"${createHash('sha256').update(JSON.stringify(list)).digest('hex')}"` };
       this.#aggregated.set(isCore, made);
     }
     return made;
@@ -77,8 +89,15 @@ export class Discovery {
   }
 }
 
-function value(body: object, contentType?: string): Outcome {
-  return { type: 'value', status: 200, value: body, ...(contentType && { contentType }) };
+function value(body: object, headers?: Record<string, string>): Outcome {
+  return { type: 'value', status: 200, value: body, ...(headers && { headers }) };
+}
+
+/** Clients that know this very list are told so. */
+function tagged({ list, etag }: Aggregated, { media: { contentType }, request }: Context): Outcome {
+  const headers = { ...VARY, etag };
+  if (request.headers['if-none-match'] === etag) return { type: 'bytes', status: 304, bytes: Buffer.alloc(0), contentType, headers };
+  return { type: 'value', status: 200, value: list, contentType, headers };
 }
 
 /** The preferred version first: stable before beta before alpha, higher before lower. */

@@ -8,7 +8,10 @@ const VERB_OF_METHOD: Record<string, Verb> = { GET: 'get', HEAD: 'get', POST: 'c
 /** Subresources of a namespace itself; any other word after its name is a resource within it. */
 const NAMESPACE_SUBRESOURCES = new Set(['status', 'finalize']);
 
-/** Finds out what a request is for. Paths under `/api` and `/apis` that lead deeper than a group version are resources. @throws `NotFound` */
+/**
+ * Finds out what a request is for. Paths under `/api` and `/apis` that lead deeper than a group version are resources; after the word `watch`,
+ * as clients of old have it, they are watched. @throws `NotFound`
+ */
 export function routeOf(method: string, url: string, resources: Resources): { route: Route; query: URLSearchParams } {
   const mark = url.indexOf('?');
   const path = mark < 0 ? url : url.slice(0, mark);
@@ -22,6 +25,8 @@ export function routeOf(method: string, url: string, resources: Resources): { ro
 
   const [group, version] = isCore ? ['', words[2]!] : [words[2]!, words[3]!];
   const rest = words.slice(isCore ? 3 : 4).map(decode);
+  const isOldWatch = rest[0] === 'watch' && rest.length > 1 && method === 'GET';
+  if (isOldWatch) rest.shift();
   let namespace = '';
   const nested = rest[0] === 'namespaces' && rest.length > 2 && rest[2] !== '' && !(NAMESPACE_SUBRESOURCES.has(rest[2]!) && group === '');
   if (nested) {
@@ -35,7 +40,8 @@ export function routeOf(method: string, url: string, resources: Resources): { ro
   if (served.resource.namespaced && !namespace && name) throw noSuchResource();
   if (!served.resource.namespaced && nested) throw noSuchResource();
   const route: Route = { type: 'resource', served, verb, namespace, name, subresource, rest: deeper.join('/') };
-  if (!name && verb === 'get') route.verb = query === EMPTY || !isTrue(query.get('watch')) ? 'list' : 'watch';
+  if (isOldWatch && !subresource) route.verb = 'watch';
+  else if (!name && verb === 'get') route.verb = query === EMPTY || !isTrue(query.get('watch')) ? 'list' : 'watch';
   else if (name && verb === 'get' && !subresource && isTrue(query.get('watch'))) route.verb = 'watch';
   else if (!name && verb === 'delete') route.verb = 'deletecollection';
   checkAllowed(route.verb, subresource ? (subresourceOf(served, subresource)?.verbs ?? []) : served.resource.verbs, route);

@@ -60,7 +60,7 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
       return await send(
         reply,
         status,
-        { ...all, 'content-encoding': 'gzip', vary: 'Accept-Encoding' },
+        { ...all, 'content-encoding': 'gzip', vary: headers?.vary ? `${headers.vary}, Accept-Encoding` : 'Accept-Encoding' },
         compressed(whole ? [whole] : (body as Iterable<Buffer> | AsyncIterable<Buffer>)),
       );
     if (!whole) return await send(reply, status, all, body as Iterable<Buffer> | AsyncIterable<Buffer>);

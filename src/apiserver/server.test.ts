@@ -173,6 +173,31 @@ test('a collection is deleted by page, too', async () => {
   assert.deepEqual([at(left, 'items.0.metadata.name'), at(left, 'items.1')], ['c', undefined]);
 });
 
+test('discovery is told once to those who remember it', async () => {
+  const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
+  const first = await cluster.call('GET', '/apis', undefined, { accept });
+  const { etag, vary } = first.headers;
+  assert.deepEqual([at(first.body, 'kind'), vary], ['APIGroupDiscoveryList', 'Accept']);
+  const again = await cluster.call('GET', '/apis', undefined, { accept, 'if-none-match': String(etag) });
+  assert.deepEqual([again.status, again.text, again.headers.etag], [304, '', etag]);
+  const core = await cluster.call('GET', '/api', undefined, { accept, 'if-none-match': String(etag) });
+  assert.equal(core.status, 200);
+  assert.equal((await cluster.call('GET', '/apis')).headers.vary, 'Accept');
+});
+
+test('the paths of old watch, too', async () => {
+  await namespace('watched');
+  for (const path of ['namespaces/watched/configmaps', 'namespaces/watched/configmaps/one', 'configmaps']) {
+    await using watch = await openWatch(cluster, `/api/v1/watch/${path}?fieldSelector=metadata.name%3Done`);
+    const made = await post('/api/v1/namespaces/watched/configmaps', map('one'));
+    const event = await watch.next();
+    assert.deepEqual([event?.type, at(event?.object, 'metadata.uid')], ['ADDED', at(made, 'metadata.uid')]);
+    await cluster.call('DELETE', '/api/v1/namespaces/watched/configmaps/one');
+  }
+  assert.equal((await cluster.call('GET', '/apis/authorization.k8s.io/v1/watch/subjectaccessreviews')).status, 405);
+  assert.equal((await cluster.call('GET', '/api/v1/watch/nothings')).status, 404);
+});
+
 test('selectors choose by label and field', async () => {
   await namespace('chosen');
   const path = '/api/v1/namespaces/chosen/configmaps';

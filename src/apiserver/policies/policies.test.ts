@@ -303,7 +303,7 @@ test('lists with keys are merged by them, and what does not fit is refused', asy
   });
   await withPolicy('mutating', 'unfit', spec("Object{spec: Object.spec{replicas: 'many'}}"), {}, async () => {
     const refused = await deployment('unfit', 1);
-    assert.equal(refused.status, 422);
+    assert.deepEqual([refused.status, at(refused.body, 'reason')], [403, 'Invalid']);
     assert.match(refused.text, /policy 'unfit' with binding 'unfit-b' denied request/);
   });
   await withPolicy(

@@ -1,5 +1,5 @@
 import { messageOf, type Reason, UmiakError } from '#base/errors.ts';
-import { forbidden } from '../status.ts';
+import { forbidden, StatusError } from '../status.ts';
 import type { AdmissionAttributes } from '../webhooks/attributes.ts';
 import type { CompiledExpression } from './environment.ts';
 import { Evaluation, type Subject } from './evaluation.ts';
@@ -125,10 +125,20 @@ export function enforce(
   return denials;
 }
 
-/** The refusal of what a mutating policy could not do. */
-export function failure({ served, name }: AdmissionAttributes, message: string): UmiakError {
-  const { details } = forbidden(served.resource, name, message);
-  return new UmiakError('Invalid', message, { details: { ...details, causes: [{ reason: '', message, field: '' }] } });
+/** The refusal of what a mutating policy could not do: upstream names the reason, and leaves the code at 403. */
+export function failure({ served, name }: AdmissionAttributes, message: string): StatusError {
+  const { group, plural } = served.resource;
+  const details = { ...(name && { name }), ...(group && { group }), kind: plural, causes: [{ reason: '', message }] };
+  return new StatusError({
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message,
+    reason: 'Invalid',
+    details,
+    code: 403,
+  });
 }
 
 /** The refusal that clients read: the first denial's, with all of them as causes. */
