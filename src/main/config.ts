@@ -243,6 +243,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     kubeconfig: join(dataDir, 'kubeconfig'),
     podLogs: join(dataDir, 'pods'),
     volumes: join(dataDir, 'volumes'),
+    manifests: join(dataDir, 'manifests'),
     logs: join(dataDir, 'logs'),
     audit: join(dataDir, 'logs', 'audit.log'),
     dockerSocket: join(runDir, 'docker.sock'),

@@ -18,6 +18,7 @@ import type { SqliteStore } from '#store/sqlite-store.ts';
 import { openAudit } from './audit.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { openEncryptedStore, settleEncryption } from './encryption.ts';
+import { Manifests } from './manifests.ts';
 import { openRole } from './role.ts';
 import { keepServerCertificates, writeAdminKubeconfig } from './server-certificates.ts';
 
@@ -80,6 +81,9 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   ]);
   stack.use(controllers);
   await settleEncryption(store, paths.encryptionKeys, log.part('store'));
+  const transport = server.local(controller('manifests'));
+  const manifests = stack.use(new Manifests({ folder: paths.manifests, transport, clock, log: log.part('manifests') }));
+  await manifests.start();
   control.say({ state: 'ready' });
   log.info('the server is ready', { api: joinAddress({ host, port }) });
   // A lost store ends the process unasked, so that it is started again and reads the store anew.
