@@ -45,7 +45,7 @@ export async function serveImages(cluster: TestCluster, asked: readonly string[]
 }
 
 /** The image as an archive, assembled again only when its definition or a program in it is newer. */
-export async function archiveOf(definition: string): Promise<string> {
+async function archiveOf(definition: string): Promise<string> {
   const file = join(root, 'conformance/images', `${definition}.yaml`);
   const archive = join(cache, 'images', `${definition}.tar`);
   const newest = Math.max(...[file, join(cache, 'bin/version')].map(each => statSync(each).mtimeMs));
