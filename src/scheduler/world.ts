@@ -23,6 +23,10 @@ export function candidateOf(key: string, pod: Pod): Candidate {
   return { key, pod, request: requestOf(pod), priority: pod.spec.priority ?? 0, terms: affinityTermsOf(pod) };
 }
 
+export interface WorldOptions {
+  namespaceLabels?: NamespaceLabels;
+}
+
 /** All that placing looks at: nodes, the pods on them, and pods for which room is being made. */
 export class World {
   readonly table = new NodeTable();
@@ -35,7 +39,7 @@ export class World {
   readonly #nominated = new Map<string, Map<string, Candidate>>();
   readonly #nominatedNode = new Map<string, string>();
 
-  constructor({ namespaceLabels = () => undefined }: { namespaceLabels?: NamespaceLabels } = {}) {
+  constructor({ namespaceLabels = () => undefined }: WorldOptions = {}) {
     this.namespaceLabels = namespaceLabels;
   }
 
