@@ -13,6 +13,7 @@ import type { Context, ListOutcome, Outcome, ResourceRoute } from './request.ts'
 import { cacheKeyOf, isStored, type Stored, shownIn } from './resources.ts';
 import { badRequest, notFound } from './status.ts';
 import { planWatch } from './watch.ts';
+import type { WriteOptions } from './write.ts';
 import type { Target, Writer, Written } from './writer.ts';
 
 /** Answers for one subresource that is more than a part of its object. */
@@ -73,7 +74,14 @@ export function targetOf(context: Context<ResourceRoute>, served: Stored): Targe
   const { route, identity, query, warnings, annotations } = context;
   const { namespace, name, subresource } = route;
   const owner = { manager: fieldManagerOf(context), subresource };
-  return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings, annotations };
+  const options = writeOptionsOf(query);
+  return { served, namespace, name, subresource, identity, owner, dryRun: isDryRun(query), warnings, annotations, options };
+}
+
+function writeOptionsOf(query: URLSearchParams): WriteOptions | undefined {
+  if (query.size === 0) return undefined;
+  const [fieldManager, fieldValidation] = [query.get('fieldManager'), query.get('fieldValidation')];
+  return { ...(fieldManager && { fieldManager }), ...(fieldValidation && { fieldValidation }) };
 }
 
 async function get({ route: { namespace, name }, query }: Context<ResourceRoute>, served: Stored): Promise<Outcome> {

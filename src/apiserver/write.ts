@@ -1,5 +1,6 @@
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Condition, Write as StoreWrite } from '#store/store.ts';
+import type { DeleteOptions } from './deletion.ts';
 import type { Identity } from './identity.ts';
 import type { Stored } from './resources.ts';
 
@@ -18,11 +19,18 @@ export interface Write {
   readonly annotations?: Record<string, string> | undefined;
   /** What admission is shown instead; absent: the object itself. */
   readonly admittedAs?: AdmittedAs | undefined;
+  readonly options?: WriteOptions | undefined;
   object: KubeObject;
   readonly old: KubeObject | undefined;
   /** What else must hold when this is committed, and what is written with it. */
   readonly conditions: Condition[];
   readonly writes: StoreWrite[];
+}
+
+/** What of `CreateOptions`, `UpdateOptions` or `DeleteOptions` admission is shown besides the dry run. */
+export interface WriteOptions extends DeleteOptions {
+  fieldManager?: string;
+  fieldValidation?: string;
 }
 
 /** A subresource whose objects are not the objects that are written: a `Scale`, a `Binding`, an `Eviction`. */

@@ -15,7 +15,7 @@ import { cacheKeyOf, fromStored, type Stored, shownIn } from './resources.ts';
 import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
 import { StoredObject } from './stored-object.ts';
 import { prepareSubresource } from './subresources.ts';
-import type { AdmissionPlugin, AdmittedAs, Claims, Write } from './write.ts';
+import type { AdmissionPlugin, AdmittedAs, Claims, Write, WriteOptions } from './write.ts';
 
 /** Whose write it is, to which object. */
 export interface Target {
@@ -33,6 +33,8 @@ export interface Target {
   annotations?: Record<string, string> | undefined;
   /** What admission is shown instead of the object. */
   admittedAs?: AdmittedAs;
+  /** What the client asked for besides. */
+  options?: WriteOptions | undefined;
 }
 
 export interface UpdateOptions {
@@ -88,10 +90,9 @@ export class Writer {
       const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
       if (!isTracked) this.#track(target, undefined, sent);
       const object = toStored(served, sent);
-      const generated = !object.metadata.name && object.metadata.generateName;
-      if (generated) object.metadata.name = generated.slice(0, 58) + newNameSuffix();
       const write = this.#begin('CREATE', target, object, undefined);
       await this.#mutate(write);
+      const generated = nameObject(write);
       prepareMetadataForCreate(served, write.object, this.#clock.now());
       served.storedKind.prepareForCreate?.(write.object);
       refuse(write, validateCreate(served.kind, fromStored(served, write.object), missing));
@@ -164,7 +165,7 @@ export class Writer {
       const besides = accompany?.(doomed, this.#clock.now());
       const plan = planDeletion(served.storedKind, doomed, options, this.#clock.now());
       if (plan.action === 'nothing') return { object: current };
-      const write = this.#begin('DELETE', target, plan.object, old);
+      const write = this.#begin('DELETE', target.admittedAs ? target : { ...target, options }, plan.object, old);
       if (besides) write.conditions.push(...besides.conditions);
       if (besides) write.writes.push(...besides.writes);
       await this.#validate(write);
@@ -182,7 +183,7 @@ export class Writer {
   }
 
   #begin(operation: Write['operation'], target: Target, object: KubeObject, old: KubeObject | undefined): Write {
-    const { served, namespace, subresource, identity, dryRun, warnings, annotations, admittedAs } = target;
+    const { served, namespace, subresource, identity, dryRun, warnings, annotations, admittedAs, options } = target;
     const name = object.metadata.name ?? target.name;
     return {
       operation,
@@ -195,6 +196,7 @@ export class Writer {
       warnings,
       annotations,
       admittedAs,
+      options,
       object,
       old,
       conditions: [],
@@ -323,6 +325,15 @@ export class Writer {
 }
 
 type Failed = CommitResult & { ok: false; failed: Condition };
+
+/** Completes the name that the client only began; whether it did. Those who may still change the object do not see the name. */
+function nameObject(write: Write): boolean {
+  const { metadata } = write.object;
+  const generated = !metadata.name && metadata.generateName;
+  metadata.name = generated ? generated.slice(0, 58) + newNameSuffix() : (metadata.name ?? ''); // validation says that it is required
+  write.name = metadata.name || write.name;
+  return Boolean(generated);
+}
 
 function toStored(served: Stored, object: KubeObject): KubeObject {
   return served.conversion ? served.conversion.toStored(object) : object;

@@ -1,7 +1,7 @@
 import type { Kind, KubeObject } from '#kinds/kind.ts';
 import type { Identity } from '../identity.ts';
 import { fromStored, type Served } from '../resources.ts';
-import type { Write } from '../write.ts';
+import type { Write, WriteOptions } from '../write.ts';
 
 /** Group, version and kind. */
 export interface Gvk {
@@ -24,6 +24,8 @@ export interface AdmissionAttributes {
   readonly annotations?: Record<string, string> | undefined;
   /** The kind of the objects, where it is not that of the resource (CONNECT's options). */
   readonly kind?: Gvk;
+  /** What was asked for besides; absent: nothing. */
+  readonly options?: WriteOptions | undefined;
   /** The objects in the version that `served` shows. */
   object(served: Served): KubeObject | null;
   old(served: Served): KubeObject | null;
@@ -31,7 +33,7 @@ export interface AdmissionAttributes {
 
 /** A write in the webhooks' words. */
 export function attributesOf(write: Write): AdmissionAttributes {
-  const { served, namespace, name, identity, dryRun, warnings, annotations, admittedAs } = write;
+  const { served, namespace, name, identity, dryRun, warnings, annotations, admittedAs, options } = write;
   const { operation, subresource } = { operation: write.operation, subresource: write.subresource, ...admittedAs };
   const shown = (of: Served, object: KubeObject | undefined) => {
     if (!object) return null;
@@ -47,6 +49,7 @@ export function attributesOf(write: Write): AdmissionAttributes {
     dryRun,
     warnings,
     annotations,
+    options,
     ...(admittedAs && { kind: admittedAs.kind }),
     object: of => (operation === 'DELETE' ? null : shown(of, write.object)),
     old: of => (operation === 'CREATE' ? null : shown(of, write.old)),

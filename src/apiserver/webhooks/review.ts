@@ -70,7 +70,7 @@ export function toAdmissionRequest(attributes: AdmissionAttributes, served: Serv
     object: attributes.object(served),
     oldObject: attributes.old(served),
     dryRun,
-    options: options ? { kind: options, apiVersion: 'meta.k8s.io/v1', ...(dryRun && { dryRun: ['All'] }) } : null,
+    options: options ? { kind: options, apiVersion: 'meta.k8s.io/v1', ...attributes.options, ...(dryRun && { dryRun: ['All'] }) } : null,
   };
 }
 

@@ -81,6 +81,28 @@ test('a validating webhook sees the request and refuses with its own words and c
   assert.equal(at(webhook.requests.at(-1)!.request.oldObject, 'metadata.name'), 'good');
 });
 
+test('what was asked for besides is shown, and no name that is still to be made', async () => {
+  webhook.on('/look', () => ({ allowed: true }));
+  await register('mutating', 'look', hook('/look'));
+  await register('validating', 'see', hook('/look'));
+  const made = await cluster.call('POST', `${MAPS}?fieldManager=me&fieldValidation=Strict`, { metadata: { generateName: 'gen-' } });
+  const [before, after] = webhook.requests.map(({ request }) => request);
+  assert.deepEqual([before?.name, at(before?.object, 'metadata.name')], [undefined, undefined]);
+  assert.deepEqual([after?.name, at(after?.object, 'metadata.name')], [at(made.body, 'metadata.name'), after?.name]);
+  const common = { apiVersion: 'meta.k8s.io/v1', fieldManager: 'me', fieldValidation: 'Strict' };
+  assert.deepEqual(after?.options, { kind: 'CreateOptions', ...common });
+  const path = `${MAPS}/${after?.name}`;
+  await cluster.call('PATCH', `${path}?fieldManager=me&fieldValidation=Strict&dryRun=All`, { data: { a: 'b' } }, MERGE);
+  assert.deepEqual(webhook.requests.at(-1)?.request.options, { kind: 'UpdateOptions', ...common, dryRun: ['All'] });
+  await cluster.call('DELETE', path, { gracePeriodSeconds: 3, propagationPolicy: 'Background' });
+  assert.deepEqual(webhook.requests.at(-1)?.request.options, {
+    kind: 'DeleteOptions',
+    apiVersion: 'meta.k8s.io/v1',
+    gracePeriodSeconds: 3,
+    propagationPolicy: 'Background',
+  });
+});
+
 test('a deletion is shown with the old object, a collection one by one', async () => {
   webhook.on('/keep', ({ operation, oldObject }) => ({
     allowed: operation !== 'DELETE' || at(oldObject, 'metadata.labels.keep') === undefined,
