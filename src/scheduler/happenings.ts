@@ -1,5 +1,8 @@
 import type { Node } from '#kinds/node.ts';
 import type { Pod } from '#kinds/pod.ts';
+import type { Request } from './node-table.ts';
+import { requestOf } from './request.ts';
+import type { Placed } from './world.ts';
 
 /** What changed in a node, if it could let a pod in that it kept out before: a heartbeat could not. */
 export function nodeChange(
@@ -21,4 +24,17 @@ export function touchesGroups(pod: Pod, previous: Pod): boolean {
   for (const key in now) if (now[key] !== before[key]) return true;
   for (const key in before) if (now[key] === undefined) return true;
   return false;
+}
+
+/** True when the pod still takes of the same node what it was counted with. */
+export function isAsPlaced(placed: Placed, pod: Pod): boolean {
+  if (placed.node !== pod.spec.nodeName || placed.pod.metadata.uid !== pod.metadata.uid) return false;
+  return placed.pod.metadata.generation === pod.metadata.generation || isSameRequest(placed.request, requestOf(pod));
+}
+
+function isSameRequest(a: Request, b: Request): boolean {
+  if (a.cpuMilli !== b.cpuMilli || a.memoryBytes !== b.memoryBytes || a.ephemeralBytes !== b.ephemeralBytes) return false;
+  if (a.extended.size !== b.extended.size || a.hostPorts.join() !== b.hostPorts.join()) return false;
+  for (const [name, amount] of a.extended) if (b.extended.get(name) !== amount) return false;
+  return true;
 }

@@ -6,7 +6,7 @@ import { Pod } from '#kinds/pod.ts';
 import { isPodTerminal } from '#kinds/pod-template.ts';
 import { PodDisruptionBudget } from '#kinds/policy.ts';
 import { Effects, type Outcome } from './effects.ts';
-import { nodeChange, touchesGroups } from './happenings.ts';
+import { isAsPlaced, nodeChange, touchesGroups } from './happenings.ts';
 import { OwnSelectors } from './own-selector.ts';
 import { type Cursor, explain, type Misfit, place } from './place.ts';
 import type { Happening, Plugins } from './plugin.ts';
@@ -132,25 +132,23 @@ export class Scheduler implements AsyncDisposable {
   }
 
   #onGone(key: string, placed: Placed | undefined): void {
-    const nominated = this.#world.nominatedNodeOf(key);
     this.#forget(key);
-    if (!placed) {
-      if (nominated !== undefined) this.#queue.wakeAll();
-      return;
-    }
+    if (!placed) return;
     this.#world.unplace(placed);
     this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(placed.node) });
   }
 
+  /** A pod that no longer waits; what was being kept free for it others may have. */
   #forget(key: string): void {
     this.#queue.remove(key);
+    if (this.#world.nominatedNodeOf(key) === undefined) return;
     this.#world.nominate(key, undefined);
+    this.#queue.wakeAll();
   }
 
   #onPlaced(key: string, pod: Pod, placed: Placed | undefined): void {
     this.#queue.remove(key);
-    const isThere = placed?.node === pod.spec.nodeName && placed?.pod.metadata.uid === pod.metadata.uid;
-    if (placed && isThere && (placed.pod === pod || placed.pod.metadata.generation === pod.metadata.generation)) {
+    if (placed && isAsPlaced(placed, pod)) {
       const { pod: previous } = placed;
       const isTouched = touchesGroups(pod, previous);
       this.#world.refresh(placed, pod, isTouched);
@@ -251,6 +249,7 @@ export class Scheduler implements AsyncDisposable {
       this.#pump();
     }
     this.#queue.remove(key);
+    this.#happen({ type: 'pod-came', placed });
     events.normal(candidate.pod, 'Scheduled', `Successfully assigned ${key} to ${node}`);
     if (nominated !== undefined && nominated !== node) this.#queue.wakeAll();
   }

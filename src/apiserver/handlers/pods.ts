@@ -58,7 +58,9 @@ function bind(pod: Pod, node: string, binding: Binding, now: string): void {
   if (binding.metadata?.annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...binding.metadata.annotations };
   if (binding.metadata?.labels) pod.metadata.labels = { ...pod.metadata.labels, ...binding.metadata.labels };
   const conditions = (pod.status?.conditions ?? []).filter(({ type }) => type !== 'PodScheduled');
-  pod.status = { ...pod.status, conditions: [...conditions, { type: 'PodScheduled', status: 'True', lastTransitionTime: now }] };
+  // The room that was being made has been taken.
+  const { nominatedNodeName: _made, ...status } = pod.status ?? {};
+  pod.status = { ...status, conditions: [...conditions, { type: 'PodScheduled', status: 'True', lastTransitionTime: now }] };
 }
 
 /** `Success`, with its code. */
