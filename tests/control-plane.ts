@@ -3,6 +3,7 @@
  * script that says of bound pods what a kubelet would say. Tests wait for conditions, which are asked after every change that a
  * watch brings.
  */
+import type { NodeConnector } from '#apiserver/node-connector.ts';
 import { startTestCluster, type TestCluster } from '#apiserver/test-cluster.ts';
 import { type Clock, isUmiakError, type Log, silentLog, systemClock, toTime, UmiakError } from '#base/index.ts';
 import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
@@ -46,6 +47,8 @@ export interface ControlPlaneOptions {
   also?: readonly Kind[];
   /** What the scripted kubelet does; default: every pod becomes ready and goes at once when it is told to. */
   kubelet?: Kubelet;
+  /** The way to scripted nodes. */
+  nodeConnector?: NodeConnector;
   /** Without controllers, for tests of single parts. */
   idle?: boolean;
 }
@@ -89,7 +92,8 @@ export class ControlPlane implements AsyncDisposable {
   #addresses = 0;
 
   static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-    const cluster = await startTestCluster(options.clock ? { clock: options.clock } : {});
+    const { clock, nodeConnector } = options;
+    const cluster = await startTestCluster({ ...(clock && { clock }), ...(nodeConnector && { nodeConnector }) });
     const plane = new ControlPlane(cluster, options);
     await plane.#follow();
     for (let index = 0; index < (options.nodes ?? 1); index++) await plane.addNode(`node-${index}`);
@@ -233,7 +237,8 @@ export class ControlPlane implements AsyncDisposable {
     const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime }];
     this.#addresses += 1;
     const podIP = pod.status?.podIP ?? `10.${1 + (this.#addresses >> 16)}.${(this.#addresses >> 8) & 255}.${this.#addresses & 255}`;
-    const status = { phase, podIP, podIPs: [{ ip: podIP }], conditions };
+    const startTime = pod.status?.startTime ?? lastTransitionTime;
+    const status = { phase, podIP, podIPs: [{ ip: podIP }], startTime, conditions };
     await this.client.patch(
       Pod,
       pod.metadata,

@@ -18,9 +18,11 @@ import { endpointSliceController } from './endpoint-slice.ts';
 import { endpointSliceMirroringController } from './endpoint-slice-mirroring.ts';
 import { endpointsController } from './endpoints.ts';
 import { flowSchemaController } from './flow-schema.ts';
+import { horizontalPodAutoscalerController } from './horizontal-pod-autoscaler.ts';
 import { jobController } from './job.ts';
 import { namespaceController } from './namespace.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
+import { podGcController } from './pod-gc.ts';
 import { replicaSetController } from './replica-set.ts';
 import { replicationControllerController } from './replication-controller.ts';
 import { rootCaController } from './root-ca.ts';
@@ -77,5 +79,7 @@ export function coreControllers({
     endpointSliceMirroringController,
     disruptionController(customKinds),
     nodeLifecycleController(nodeLifecycle),
+    podGcController(),
+    horizontalPodAutoscalerController(customKinds),
   ];
 }

@@ -1,9 +1,9 @@
+import { defaultBehavior, validateBehavior, validateMetrics } from './autoscaling-validation.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind, KubeObject } from './kind.ts';
 import type * as types from './types.gen.ts';
 import { invalid, required } from './validation.ts';
 
-const UNATTENDED = 'nothing scales by HorizontalPodAutoscalers yet';
 /** What version 1 has no fields for travels in annotations. */
 const METRICS = 'autoscaling.alpha.kubernetes.io/metrics';
 const BEHAVIOR = 'autoscaling.alpha.kubernetes.io/behavior';
@@ -12,12 +12,16 @@ const BEHAVIOR = 'autoscaling.alpha.kubernetes.io/behavior';
 export const HorizontalPodAutoscaler: Kind<types.HorizontalPodAutoscaler> = defineKind<types.HorizontalPodAutoscaler>(
   'autoscaling/v2/HorizontalPodAutoscaler',
   {
-    unattended: UNATTENDED,
     defaults({ spec }) {
       spec.minReplicas ??= 1;
       if (!spec.metrics?.length) spec.metrics = [cpuMetric(80)];
+      if (spec.behavior) defaultBehavior(spec.behavior);
     },
-    validate: ({ spec }) => validateBounds(spec),
+    validate: ({ spec }) => [
+      ...validateBounds(spec),
+      ...validateMetrics(spec.metrics ?? []),
+      ...(spec.behavior ? validateBehavior(spec.behavior) : []),
+    ],
     cells: {
       Reference: ({ spec: { scaleTargetRef } }) => `${scaleTargetRef.kind}/${scaleTargetRef.name}`,
       Targets: targetsText,
@@ -32,7 +36,6 @@ export type HorizontalPodAutoscaler = types.HorizontalPodAutoscaler;
 /** The older face of the same autoscalers: kept as version 2. */
 export const AutoscalingV1HorizontalPodAutoscaler: Kind<types.AutoscalingV1HorizontalPodAutoscaler> =
   defineKind<types.AutoscalingV1HorizontalPodAutoscaler>('autoscaling/v1/HorizontalPodAutoscaler', {
-    unattended: UNATTENDED,
     storage: { kind: HorizontalPodAutoscaler, toStored, fromStored },
     defaults({ spec }) {
       spec.minReplicas ??= 1;
