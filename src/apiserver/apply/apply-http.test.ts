@@ -296,3 +296,28 @@ test('who wrote in one version loses what another version changes', async () => 
   assert.equal('f:maxReplicas' in (at(fieldsOf(body, 'one'), 'f:spec') as object), true);
   assert.deepEqual(fieldsOf(body, 'other'), { 'f:spec': { 'f:metrics': {} } });
 });
+
+test('who applied in one version gives up in another what is no longer applied', async () => {
+  const path = (version: string) => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers/moved`;
+  const scaleTargetRef = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' };
+  const autoscaler = (version: string, spec: object) => ({
+    apiVersion: `autoscaling/${version}`,
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'moved' },
+    spec: { scaleTargetRef, maxReplicas: 9, ...spec },
+  });
+  const first = await apply(path('v1'), autoscaler('v1', { minReplicas: 3, targetCPUUtilizationPercentage: 50 }), 'me');
+  assert.equal(first.status, 201, first.text);
+  const second = await apply(path('v2'), autoscaler('v2', { behavior: { scaleDown: { stabilizationWindowSeconds: 5 } } }), 'me');
+  assert.equal(second.status, 200, second.text);
+  assert.deepEqual([at(second.body, 'spec.minReplicas'), at(second.body, 'spec.maxReplicas')], [1, 9]);
+  const averages = (at(second.body, 'spec.metrics') as object[]).map(metric => at(metric, 'resource.target.averageUtilization'));
+  assert.deepEqual(averages, [80]); // the default again
+  const entries = at(second.body, 'metadata.managedFields') as { apiVersion: string }[];
+  assert.deepEqual(
+    entries.map(({ apiVersion }) => apiVersion),
+    ['autoscaling/v2'],
+  );
+  const third = await apply(path('v1'), autoscaler('v1', { minReplicas: 2 }), 'me');
+  assert.deepEqual([third.status, at(third.body, 'spec.minReplicas'), at(third.body, 'metadata.annotations')], [200, 2, undefined]);
+});

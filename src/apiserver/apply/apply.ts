@@ -6,7 +6,7 @@ import { fieldsOfLastApplied } from './last-applied.ts';
 import { leavesOf, withStructs } from './leaves.ts';
 import { disown, type Entry, isSame, readEntries, setManagedFields, writeEntries } from './managed-fields.ts';
 import { merge, removeItems } from './merge.ts';
-import { Differences, type Writing } from './ownership.ts';
+import { Differences, formIn, type Writing } from './ownership.ts';
 import { rootShapeOf, type Shape } from './shape.ts';
 
 export interface Application extends Writing {
@@ -50,7 +50,7 @@ export function planApply(application: Application, live: KubeObject | undefined
   const bare = { ...live, metadata: { ...live.metadata } };
   delete bare.metadata.managedFields;
   const merged = merge(shape, bare, config) as object;
-  const object = complete(last ? prune(shape, merged, last.fields, [own, ...others]) : merged);
+  const object = complete(last ? pruneIn(application, merged, last, own, others) : merged);
   const differences = new Differences(served, subresource, live, object);
   const { changed, removed } = differences.at(served.apiVersion);
   refuseConflicts(application, shape, live, others, differences);
@@ -66,6 +66,23 @@ function entriesOf(live: KubeObject, shape: Shape, { served, now }: Application)
   if (entries.length > 0) return entries;
   const { changed: fields } = compare(shape, {}, live);
   return [{ manager: BEFORE, operation: 'Update', apiVersion: served.apiVersion, subresource: '', time: now, fields }];
+}
+
+/** Pruned in the version that the manager applied the last time, which may be another than now. */
+function pruneIn({ served, subresource, config }: Application, merged: object, last: Entry, own: Entry, others: readonly Entry[]): object {
+  const shape = rootShapeOf(served.kind, subresource);
+  const { kind, of, back } = formIn(served, last.apiVersion);
+  if (!back) return prune(shape, merged, last.fields, [own, ...others]);
+  const lastShape = rootShapeOf(kind, subresource);
+  const ownThere = { ...own, fields: leavesOf(lastShape, of(withSpec(config))) };
+  const left = back(withSpec(prune(lastShape, of(withSpec(merged)), last.fields, [ownThere, ...others])));
+  const kept = union(leavesWithStructs(shape, left), withStructs(shape, own.fields));
+  return (removeItems(shape, merged, difference(leavesWithStructs(shape, merged), kept)) as object | undefined) ?? {};
+}
+
+/** What conversions count on. */
+function withSpec(object: object): KubeObject {
+  return { spec: {}, ...object } as unknown as KubeObject;
 }
 
 /** `merged` without what was applied the last time and is not owned by any of the `entries` now. */

@@ -86,16 +86,22 @@ export class Differences {
   }
 }
 
+/** A version of a kind, and the ways there and back; no way back where it is the same. */
+export interface Form {
+  kind: Kind;
+  of(object: KubeObject): KubeObject;
+  back?(object: KubeObject): KubeObject;
+}
+
 /** How an object of the served version looks in another. Versions that are not known here are taken for the served one: their fields have the same names. */
-function formIn(
-  { kind, apiVersion: own, storedKind, conversion }: Stored,
-  apiVersion: string,
-): { kind: Kind; of(object: KubeObject): KubeObject } {
+export function formIn({ kind, apiVersion: own, storedKind, conversion }: Stored, apiVersion: string): Form {
   const toStored = (object: KubeObject) => (conversion ? conversion.toStored(object) : object);
   if (apiVersion === own) return { kind, of: object => object };
-  if (conversion && apiVersion === apiVersionOf(storedKind.resource)) return { kind: storedKind, of: toStored };
+  if (conversion && apiVersion === apiVersionOf(storedKind.resource))
+    return { kind: storedKind, of: toStored, back: conversion.fromStored };
   const sibling = builtinKinds.find(({ storage, resource }) => storage?.kind === storedKind && apiVersionOf(resource) === apiVersion);
   if (!sibling?.storage) return { kind, of: object => object };
-  const { fromStored } = sibling.storage;
-  return { kind: sibling, of: object => fromStored(toStored(object)) };
+  const there = sibling.storage;
+  const shown = (stored: KubeObject) => (conversion ? conversion.fromStored(stored) : stored);
+  return { kind: sibling, of: object => there.fromStored(toStored(object)), back: object => shown(there.toStored(object)) };
 }
