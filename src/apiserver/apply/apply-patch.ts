@@ -115,9 +115,11 @@ function duplicateKey(bytes: Buffer, message: string): UmiakError | undefined {
 function checkConfiguration(config: KubeObject, served: Stored, { namespace, name, subresource }: ResourceRoute): void {
   const { kind, apiVersion } = config as { kind?: unknown; apiVersion?: unknown };
   if (!kind || !apiVersion) throw badRequest(`invalid object type: ${kind ? 'apiVersion' : 'kind'} is not set`);
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string')
+    throw badRequest('invalid object type: apiVersion and kind must be strings');
   if (apiVersion !== served.apiVersion)
     throw badRequest(
-      `Incorrect version specified in apply patch. Specified patch version: ${String(apiVersion).slice(0, 100)}, expected: ${served.apiVersion}`,
+      `Incorrect version specified in apply patch. Specified patch version: ${apiVersion.slice(0, 100)}, expected: ${served.apiVersion}`,
     );
   if (config.metadata.managedFields) throw badRequest('metadata.managedFields must be nil');
   delete config.metadata.managedFields;
