@@ -131,10 +131,28 @@ function toDiscovered({ resource }: Served): object {
   };
 }
 
-function toListed({ resource }: Served): object[] {
+/** By it clients see that what is stored has another version now. */
+function storageVersionHash({ cache }: Served): string | undefined {
+  if (!cache) return undefined;
+  const { apiVersion, kind } = cache.layout;
+  const groupVersion = apiVersion.includes('/') ? apiVersion : `/${apiVersion}`;
+  return createHash('sha256').update(`${groupVersion}/${kind}`).digest().subarray(0, 8).toString('base64');
+}
+
+function toListed(served: Served): object[] {
+  const { resource } = served;
   const { kind, plural, singular, namespaced, verbs, shortNames, categories, subresources = [] } = resource;
   return [
-    { name: plural, singularName: singular, namespaced, kind, verbs, shortNames, categories },
+    {
+      name: plural,
+      singularName: singular,
+      namespaced,
+      kind,
+      verbs,
+      shortNames,
+      categories,
+      storageVersionHash: storageVersionHash(served),
+    },
     ...subresources.map(each => ({
       name: `${plural}/${each.name}`,
       singularName: '',

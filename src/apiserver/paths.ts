@@ -61,6 +61,8 @@ export function answerPath(
       return VERSION_ANSWER;
     case '/metrics':
       return text(metrics.text(), 200, 'text/plain; version=0.0.4; charset=utf-8');
+    case '/metrics/slis':
+      return text(healthMetrics(health), 200, 'text/plain; version=0.0.4; charset=utf-8');
     default:
       throw noSuchResource();
   }
@@ -82,6 +84,7 @@ const PATHS = [
   '/healthz',
   '/livez',
   '/metrics',
+  '/metrics/slis',
   '/openapi/v3',
   '/openid/v1/jwks',
   '/readyz',
@@ -99,6 +102,15 @@ function answerHealth(root: string, one: string, { query }: Context, health: rea
   if (failed.length === 0 && !query.has('verbose')) return text('ok');
   const lines = results.map(({ name, why }) => (why === undefined ? `[+]${name} ok` : `[-]${name} failed: ${why}`));
   return text(`${lines.join('\n')}\n${root} check ${failed.length > 0 ? 'failed' : 'passed'}\n`, failed.length > 0 ? 500 : 200);
+}
+
+/** Each check as a gauge, under the name that service level indicators are read by. */
+function healthMetrics(health: readonly HealthCheck[]): string {
+  const lines = ['# HELP kubernetes_healthcheck Whether a health check holds.', '# TYPE kubernetes_healthcheck gauge'];
+  const checks = [{ name: 'ping', check: () => undefined }, ...health].map(({ name, check }) => ({ name, isWell: check() === undefined }));
+  for (const type of ['healthz', 'livez', 'readyz'])
+    for (const { name, isWell } of checks) lines.push(`kubernetes_healthcheck{name="${name}",type="${type}"} ${isWell ? 1 : 0}`);
+  return `${lines.join('\n')}\n`;
 }
 
 function text(body: string, status = 200, contentType = 'text/plain; charset=utf-8'): Outcome {

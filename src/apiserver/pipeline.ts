@@ -33,6 +33,7 @@ export function createPipeline(options: PipelineOptions): (request: ApiRequest) 
   return async request => {
     const { context, misrouted } = route(request, options.resources);
     const answer = () => {
+      checkTimeout(context);
       if (misrouted) throw misrouted; // said only to those who might have gone there
       return options.answer(context);
     };
@@ -42,6 +43,18 @@ export function createPipeline(options: PipelineOptions): (request: ApiRequest) 
     };
     return { outcome: await from(0), context };
   };
+}
+
+/** A number with a unit, or several: Go's durations. */
+const DURATION = /^[-+]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)$/;
+
+/** How long the client waits: nothing here takes as long as upstream lets it, but what is no time is refused. @throws `BadRequest` */
+function checkTimeout({ query, route }: Context): void {
+  if (query.size === 0) return;
+  const timeout = query.get('timeout');
+  if (!timeout || DURATION.test(timeout) || (route.type === 'resource' && route.verb === 'watch')) return;
+  const shown = JSON.stringify(timeout.slice(0, 40));
+  throw new UmiakError('BadRequest', `invalid timeout specified in the request URL - time: invalid duration ${shown}`);
 }
 
 const passing: Step = (_context, next) => next();

@@ -173,6 +173,30 @@ test('a collection is deleted by page, too', async () => {
   assert.deepEqual([at(left, 'items.0.metadata.name'), at(left, 'items.1')], ['c', undefined]);
 });
 
+test('a timeout that is no time is refused', async () => {
+  for (const [timeout, status] of [
+    ['invalid', 400],
+    ['3m', 200],
+    ['0s', 200],
+    ['1.5h30m', 200],
+    ['5', 400],
+  ] as const)
+    assert.equal((await cluster.call('GET', `/version?timeout=${timeout}`)).status, status, timeout);
+});
+
+test('what is stored says in which version', async () => {
+  const hashOf = async (path: string, name: string) => {
+    const { resources } = (await cluster.call('GET', path)).body as { resources: { name: string; storageVersionHash?: string }[] };
+    return resources.find(resource => resource.name === name)?.storageVersionHash;
+  };
+  assert.equal(await hashOf('/api/v1', 'configmaps'), 'qFsyl6wFWjQ=');
+  assert.equal(
+    await hashOf('/apis/autoscaling/v1', 'horizontalpodautoscalers'),
+    await hashOf('/apis/autoscaling/v2', 'horizontalpodautoscalers'),
+  );
+  assert.equal(await hashOf('/apis/authorization.k8s.io/v1', 'subjectaccessreviews'), undefined);
+});
+
 test('discovery is told once to those who remember it', async () => {
   const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
   const first = await cluster.call('GET', '/apis', undefined, { accept });
