@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
 import { serveRegistry, type TestRegistry } from './registry.ts';
+import { inTerminal } from './terminal.ts';
 
 type PodSpec = Partial<Pod['spec']>;
 type Container = Pod['spec']['containers'][number];
@@ -535,9 +536,8 @@ describe('pods: what a manifest says is what runs', () => {
   });
 
   test('exec with a terminal, pipes of megabytes, attach, cp', async () => {
-    const tty = await inTerminal(
-      'stty rows 33 cols 99; kubectl exec -it living -- sh -c "tty; until stty size | grep 33; do sleep 0.05; done; exit 5"',
-    );
+    const line = 'stty rows 33 cols 99; kubectl exec -it living -- sh -c "tty; until stty size | grep 33; do sleep 0.05; done; exit 5"';
+    const tty = await inTerminal(line, { KUBECONFIG: cluster.kubeconfig });
     assert.match(tty.output, /\/dev\/pts\/\d+\r\n33 99\r\n/);
     assert.equal(tty.code, 5);
     const data = randomBytes(3 << 20).toString('base64');
@@ -580,16 +580,6 @@ describe('pods: what a manifest says is what runs', () => {
     );
     assert.equal(ran.stdout, 'piped\n');
   });
-
-  /** Runs a shell line in a terminal of its own, whose keyboard stays silent. */
-  const inTerminal = async (line: string) => {
-    const PATH = `${join(import.meta.dirname, '../.bin')}:${process.env.PATH}`;
-    const child = spawn('script', ['-qec', line, '/dev/null'], { env: { ...process.env, PATH, KUBECONFIG: cluster.kubeconfig } });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', chunk => (output += chunk));
-    const code = await new Promise<number | null>(closed => child.once('close', closed));
-    return { output, code };
-  };
 
   for (const [how, env] of [
     ['SPDY inside a WebSocket', {}],
@@ -653,6 +643,24 @@ describe('pods: what a manifest says is what runs', () => {
       ['services/a:b:c:d/proxy/', /invalid pod or service name/],
     ] as const)
       assert.match((await get(path)).stderr, why, path);
+  });
+
+  test('a RuntimeClass chooses the runtime, and one that is not here says so', async () => {
+    const classes = ['runc', 'kata'].map(handler => ({
+      apiVersion: 'node.k8s.io/v1',
+      kind: 'RuntimeClass',
+      metadata: { name: handler },
+      handler,
+    }));
+    await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: classes }));
+    await cluster.apply(JSON.stringify(pod('by-runc', [shell(FOREVER)], { runtimeClassName: 'runc' })));
+    await cluster.kubectl('wait', '--for=condition=Ready', 'pod/by-runc', '--timeout=60s');
+    assert.equal(readdirSync(join(cluster.runDir, 'engine/runc')).length, 1);
+    await cluster.apply(JSON.stringify(pod('by-kata', [shell(FOREVER)], { runtimeClassName: 'kata' })));
+    const events = async () =>
+      await cluster.kubectl('get', 'events', '--field-selector', 'involvedObject.name=by-kata', '-o', 'jsonpath={.items[*].message}');
+    await until('an event that says so', async () => /no runtime for "kata" is configured/.test(await events()));
+    await cluster.kubectl('delete', 'pod', 'by-runc', 'by-kata', '--now');
   });
 
   test('an ephemeral container looks into the processes of a running one, and a resize reaches its control group', async () => {

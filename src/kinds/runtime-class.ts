@@ -7,7 +7,6 @@ import { checkDnsLabel, checkQualifiedName, invalid, validateImmutable, validate
 
 /** Which runtime a pod's containers take. */
 export const RuntimeClass: Kind<types.RuntimeClass> = defineKind<types.RuntimeClass>('node.k8s.io/v1/RuntimeClass', {
-  unattended: 'pods do not choose their runtime by RuntimeClass yet',
   validate({ handler, overhead, scheduling }) {
     const causes = validateName(handler, checkDnsLabel, 'handler');
     for (const [name, amount] of Object.entries(overhead?.podFixed ?? {})) {

@@ -5,6 +5,7 @@ import { Pod } from '#kinds/pod.ts';
 import type { ContainerPlanner, ImagePuller, Prober, VolumeKeeper } from './parts.ts';
 import { planAdmission } from './plan-admission.ts';
 import { type LifecycleHooks, PodWorker, type PodWorkerParts } from './pod-worker.ts';
+import { runtimeOf } from './runtime-class.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import { StatusWriter } from './status-writer.ts';
 
@@ -48,7 +49,8 @@ export class PodAgent implements AsyncDisposable {
     this.#pods = new Informer({ client, kind: Pod, query: { fieldSelector: `spec.nodeName=${nodeName}` }, clock, log });
     this.#statuses = new StatusWriter({ client, clock, log });
     const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log });
-    this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, events, statuses: this.#statuses };
+    const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client) };
+    this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, ...own };
     this.#queue = new WorkQueue({
       clock,
       concurrency: 64,

@@ -166,6 +166,7 @@ beforeEach(() => {
       }),
       resources: () => ({}),
     },
+    runtimeOf: async () => undefined,
     sandboxes: new SandboxPlanner({ clusterDns: '', clusterDomain: 'c', hostDns: dns, podLogDirectory: '/nonexistent/umiak-test' }),
     prober: {
       watch: () => {},

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { type Clock, type Log, messageOf, UmiakError } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
-import type { Container, Engine, Sandbox } from '#engine/engine.ts';
+import type { Container, Engine, Sandbox, SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import {
   type ContainerPlanner,
@@ -35,6 +35,8 @@ export interface PodWorkerParts {
   volumes: VolumeKeeper;
   planner: ContainerPlanner;
   sandboxes: SandboxPlanner;
+  /** What runs a pod that names a RuntimeClass. @throws UmiakError: FailedCreatePodSandBox */
+  runtimeOf: (pod: Pod) => Promise<SandboxConfig['runtime']>;
   prober: Prober;
   images: ImagePuller;
   statuses: StatusWriter;
@@ -301,11 +303,12 @@ export class PodWorker {
   }
 
   async #createSandbox(pod: Pod, attempt: number): Promise<number | undefined> {
-    const { engine, sandboxes, events, clock } = this.#parts;
+    const { engine, sandboxes, runtimeOf, events, clock } = this.#parts;
     const retry = this.#retries.get(SANDBOX);
     if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
     try {
-      const { id } = await engine.createSandbox(sandboxes.plan(pod, attempt));
+      const runtime = pod.spec.runtimeClassName ? await runtimeOf(pod) : undefined;
+      const { id } = await engine.createSandbox({ ...sandboxes.plan(pod, attempt), ...(runtime && { runtime }) });
       this.#sandboxIds?.push(id);
       this.#retries.delete(SANDBOX);
       this.#hasNewSandbox = true;
