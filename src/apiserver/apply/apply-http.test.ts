@@ -321,3 +321,22 @@ test('who applied in one version gives up in another what is no longer applied',
   const third = await apply(path('v1'), autoscaler('v1', { minReplicas: 2 }), 'me');
   assert.deepEqual([third.status, at(third.body, 'spec.minReplicas'), at(third.body, 'metadata.annotations')], [200, 2, undefined]);
 });
+
+test('the only label of a status, given up in another version, takes nothing else with it', async () => {
+  const path = (version: string, rest = '') => `/apis/autoscaling/${version}/namespaces/default/horizontalpodautoscalers/labelled${rest}`;
+  const autoscaler = (version: string, parts: object) => ({
+    apiVersion: `autoscaling/${version}`,
+    kind: 'HorizontalPodAutoscaler',
+    ...parts,
+  });
+  const spec = { scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' }, maxReplicas: 9 };
+  assert.equal((await apply(path('v2'), autoscaler('v2', { spec }), 'me')).status, 201);
+  const given = await apply(path('v2', '/status'), autoscaler('v2', { metadata: { labels: { a: 'b' } } }), 'status');
+  assert.deepEqual([given.status, at(given.body, 'metadata.labels.a')], [200, 'b'], given.text);
+  const taken = await apply(path('v1', '/status'), autoscaler('v1', {}), 'status');
+  assert.deepEqual(
+    [taken.status, at(taken.body, 'metadata.labels'), at(taken.body, 'metadata.name')],
+    [200, undefined, 'labelled'],
+    taken.text,
+  );
+});

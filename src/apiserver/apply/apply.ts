@@ -76,7 +76,7 @@ function pruneIn({ served, subresource, config }: Application, merged: object, l
   const lastShape = rootShapeOf(kind, subresource);
   const ownThere = { ...own, fields: leavesOf(lastShape, of(withSpec(config))) };
   const left = back(withSpec(prune(lastShape, of(withSpec(merged)), last.fields, [ownThere, ...others])));
-  const kept = union(leavesWithStructs(shape, left), withStructs(shape, own.fields));
+  const kept = union(union(leavesWithStructs(shape, left), withStructs(shape, own.fields)), ALWAYS_THERE);
   return (removeItems(shape, merged, difference(leavesWithStructs(shape, merged), kept)) as object | undefined) ?? {};
 }
 

@@ -1,5 +1,6 @@
 import { builtinKinds } from '#kinds/registry.ts';
 import { bodyOf } from './bodies.ts';
+import { INHABITANTS } from './inhabitants.ts';
 import type { Goal } from './objects.ts';
 import type { Random } from './random.ts';
 import { hostileText } from './values.ts';
@@ -59,6 +60,7 @@ export class MalformedRequests {
   next(): MalformedRequest {
     const random = this.#random;
     if (random.chance(0.02)) return this.#elsewhere();
+    if (random.chance(0.02)) return inhabit(random); // what was deleted meanwhile comes back
     const endpoint = random.chance(0.6) ? random.pick(this.#broad) : this.#endpoints[this.#sent++ % this.#endpoints.length]!;
     const { goal, verb, subresource } = endpoint;
     const method = random.chance(0.01) ? random.pick(Object.values(METHODS)) : METHODS[verb]!;
@@ -210,6 +212,11 @@ export class MalformedRequests {
       headers,
     };
   }
+}
+
+function inhabit(random: Random): MalformedRequest {
+  const [path, body] = random.pick(INHABITANTS);
+  return { method: 'POST', path, headers: {}, body: JSON.stringify(body) };
 }
 
 const ACCEPTED = [
