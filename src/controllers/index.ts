@@ -20,6 +20,7 @@ import { endpointsController } from './endpoints.ts';
 import { flowSchemaController } from './flow-schema.ts';
 import { horizontalPodAutoscalerController } from './horizontal-pod-autoscaler.ts';
 import { jobController } from './job.ts';
+import { type LoadBalancerOptions, loadBalancerController } from './load-balancer.ts';
 import { namespaceController } from './namespace.ts';
 import { type NodeLifecycleOptions, nodeLifecycleController } from './node-lifecycle.ts';
 import { podGcController } from './pod-gc.ts';
@@ -44,6 +45,8 @@ export interface CoreControllersOptions extends NodeLifecycleOptions {
   signSecretToken?: SignSecretToken;
   /** Kinds that come and go; absent: none do. */
   customKinds?: CustomKinds;
+  /** Where Services of type LoadBalancer are served. */
+  loadBalancer?: LoadBalancerOptions;
   /** Signs certificate requests; absent: they stay as they are. */
   certificateSigner?: CertificateSigner;
 }
@@ -54,6 +57,7 @@ export function coreControllers({
   signSecretToken,
   certificateSigner,
   customKinds,
+  loadBalancer,
   ...nodeLifecycle
 }: CoreControllersOptions): Controller[] {
   return [
@@ -80,6 +84,7 @@ export function coreControllers({
     disruptionController(customKinds),
     nodeLifecycleController(nodeLifecycle),
     podGcController(),
+    loadBalancerController(loadBalancer),
     horizontalPodAutoscalerController(customKinds),
   ];
 }

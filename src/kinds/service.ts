@@ -59,6 +59,8 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
   },
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate({ spec }, old) {
+    if (spec.type === 'LoadBalancer' && old.spec.type === 'LoadBalancer' && spec.loadBalancerClass !== old.spec.loadBalancerClass)
+      return [invalid('spec.loadBalancerClass', spec.loadBalancerClass ?? null, 'may not change once set')];
     if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName' || !old.spec.clusterIP) return [];
     return validateImmutable(spec.clusterIP, old.spec.clusterIP, 'spec.clusterIP');
   },
@@ -135,6 +137,9 @@ function validateSpec(spec: types.ServiceSpec): FieldCause[] {
     const name = spec.externalName?.replace(/\.$/, '');
     causes.push(...validateName(name, checkDnsSubdomain, 'spec.externalName'));
   }
+  if (spec.type !== 'LoadBalancer')
+    for (const field of ['loadBalancerClass', 'allocateLoadBalancerNodePorts'] as const)
+      if (spec[field] !== undefined) causes.push(forbidden(`spec.${field}`, "may only be used when `type` is 'LoadBalancer'"));
   causes.push(...validateEnum(spec.internalTrafficPolicy, ['Cluster', 'Local'], 'spec.internalTrafficPolicy'));
   if (hasNodePorts(spec)) causes.push(...validateEnum(spec.externalTrafficPolicy, ['Cluster', 'Local'], 'spec.externalTrafficPolicy'));
   else if (spec.externalTrafficPolicy && !spec.externalIPs?.length)

@@ -40,6 +40,7 @@ const refused: [flags: Record<string, string>, message: RegExp][] = [
   [{ apiAddress: 'localhost' }, /apiAddress must be HOST:PORT/],
   [{ apiAddress: '127.0.0.1:99999' }, /apiAddress must be HOST:PORT/],
   [{ nodePortRange: '2000-1000' }, /nodePortRange must be FIRST-LAST/],
+  [{ loadBalancerPool: '192.0.2.0/8' }, /loadBalancerPool must be IPv4 addresses and networks of \/22 or smaller/],
   [{ runtime: 'podman' }, /runtime must be one of crun, runc/],
   [{ config: '/does/not/exist.yaml' }, /does not exist/],
 ];
@@ -55,4 +56,10 @@ test('an unknown setting in the file is named with those there are', async () =>
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+test('a pool of addresses is written as addresses and networks', async () => {
+  const { loadBalancerPool } = await readConfig({ loadBalancerPool: '192.0.2.9, 198.51.100.4/31,192.0.2.9' }, {});
+  assert.deepEqual(loadBalancerPool, ['192.0.2.9', '198.51.100.4', '198.51.100.5']);
+  assert.deepEqual((await readConfig({}, {})).loadBalancerPool, []);
 });

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
@@ -15,6 +16,8 @@ export interface Config {
   podCidr: string;
   serviceCidr: string;
   nodePortRange: { first: number; last: number };
+  /** Addresses for Services of type LoadBalancer; none: the nodes' own. */
+  loadBalancerPool: string[];
   nodeName: string;
   runtime: 'crun' | 'runc';
   clusterDomain: string;
@@ -76,6 +79,13 @@ export const settings: readonly Setting[] = [
     about: 'ports for NodePort Services',
   },
   {
+    key: 'loadBalancerPool',
+    flag: '--load-balancer-pool',
+    variable: 'UMIAK_LOAD_BALANCER_POOL',
+    fallback: '',
+    about: "addresses and networks for LoadBalancer Services, by comma (default: the nodes' own)",
+  },
+  {
     key: 'nodeName',
     flag: '--node-name',
     variable: 'UMIAK_NODE_NAME',
@@ -128,6 +138,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     podCidr: value('podCidr'),
     serviceCidr: value('serviceCidr'),
     nodePortRange: parseRange(value('nodePortRange')),
+    loadBalancerPool: parsePool(value('loadBalancerPool')),
     nodeName: (value('nodeName') || hostname()).toLowerCase(),
     runtime: oneOf('runtime', value('runtime'), ['crun', 'runc']),
     clusterDomain: 'cluster.local',
@@ -152,6 +163,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_POD_CIDR: config.podCidr,
     UMIAK_SERVICE_CIDR: config.serviceCidr,
     UMIAK_NODE_PORT_RANGE: `${nodePortRange.first}-${nodePortRange.last}`,
+    UMIAK_LOAD_BALANCER_POOL: config.loadBalancerPool.join(','),
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
     UMIAK_LOG_LEVEL: config.logLevel,
@@ -221,6 +233,19 @@ function parseRange(text: string): { first: number; last: number } {
   return { first, last };
 }
 
+/** Single addresses, and all of a network. */
+function parsePool(text: string): string[] {
+  const parts = text.split(',').map(part => part.trim());
+  const addresses = parts.filter(Boolean).flatMap(part => {
+    const [address = '', bits = '32'] = part.split('/');
+    if (!isIPv4(address) || !/^\d+$/.test(bits) || Number(bits) < 22 || Number(bits) > 32)
+      throw invalid('loadBalancerPool', 'must be IPv4 addresses and networks of /22 or smaller', text);
+    const { base } = parseCidr(`${address}/${bits}`);
+    return Array.from({ length: 2 ** (32 - Number(bits)) }, (_, offset) => toAddress(base + offset));
+  });
+  return [...new Set(addresses)];
+}
+
 function oneOf<const T extends string>(key: string, text: string, allowed: readonly T[]): T {
   const found = allowed.find(each => each === text);
   if (found === undefined) throw invalid(key, `must be one of ${allowed.join(', ')}`, text);
@@ -243,6 +268,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     kubeconfig: join(dataDir, 'kubeconfig'),
     podLogs: join(dataDir, 'pods'),
     volumes: join(dataDir, 'volumes'),
+    storage: join(dataDir, 'storage'),
     manifests: join(dataDir, 'manifests'),
     logs: join(dataDir, 'logs'),
     audit: join(dataDir, 'logs', 'audit.log'),

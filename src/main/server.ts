@@ -7,7 +7,7 @@ import { createSecurity } from '#apiserver/security.ts';
 import { type ApiServer, startApiServer } from '#apiserver/server.ts';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { type Client, createClient, Informers, runControllers } from '#client/index.ts';
-import { CustomKinds, coreControllers, GarbageCollector, ownableKinds } from '#controllers/index.ts';
+import { CustomKinds, coreControllers, ensureLocalPathClass, GarbageCollector, ownableKinds } from '#controllers/index.ts';
 import type { Node } from '#kinds/node.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
@@ -60,6 +60,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   const { serviceCidr } = config;
   await bootstrapCluster({ client: clientOf(SYSTEM), serviceAddress: kubernetesService, serviceCidr, endpoints });
   const client = clientOf(controller('kube-controller-manager'));
+  await ensureLocalPathClass(client);
   const informers = stack.use(new Informers({ client, clock, log: log.part('informers') }));
   const schedulerClient = clientOf(controller('kube-scheduler'));
   control.say({ details: { api: joinAddress({ host, port }) } });
@@ -72,7 +73,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
     runControllers({
       client,
       informers,
-      controllers: coreControllers({ caPem, customKinds, ...signersOf(pki) }),
+      controllers: coreControllers({ caPem, customKinds, loadBalancer: { pool: config.loadBalancerPool }, ...signersOf(pki) }),
       clock,
       log: log.part('controllers'),
     }),

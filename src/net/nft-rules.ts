@@ -24,6 +24,8 @@ export interface ServiceRule {
   /** ClusterIPs and external addresses. */
   addresses: readonly string[];
   ports: readonly ServicePort[];
+  /** Of its addresses, those to which only some may come: `loadBalancerSourceRanges`. */
+  restricted?: { addresses: readonly string[]; sources: readonly string[] };
   /** `externalTrafficPolicy: Local`: node ports lead to local endpoints only. */
   externalPolicyLocal?: boolean;
   /** `sessionAffinity: ClientIP`: the endpoint follows from the client's address, as long as the endpoints stay the same; `timeoutSeconds` has no effect. */
@@ -72,6 +74,8 @@ const SETS = [
   'unserved-node-ports',
   'host-ports',
   'host-ip-ports',
+  'restricted',
+  'allowed-sources',
 ] as const;
 type SetName = (typeof SETS)[number];
 
@@ -92,6 +96,8 @@ const DECLARATIONS: Record<SetName, string> = {
   'unserved-node-ports': `set unserved-node-ports { typeof ${PORT_KEY};`,
   'host-ports': `map host-ports { typeof ${PORT_KEY} : ${TARGET};`,
   'host-ip-ports': `map host-ip-ports { typeof ${SERVICE_KEY} : ${TARGET};`,
+  restricted: `set restricted { typeof ${SERVICE_KEY};`,
+  'allowed-sources': `set allowed-sources { typeof ip saddr . ${SERVICE_KEY}; flags interval;`,
 };
 
 /**
@@ -133,6 +139,8 @@ chain nat-postrouting {
   ip saddr ${podCidr} ip daddr != ${clusterCidr} masquerade
   ip saddr != ${clusterCidr} ip daddr ${clusterCidr} oifname != ${pods} ct status dnat masquerade
 }
+# before anything leads elsewhere: addresses to which only some may come
+chain restrict { type filter hook prerouting priority -150; ${SERVICE_KEY} @restricted ip saddr . ${SERVICE_KEY} != @allowed-sources drop; }
 chain refuse { meta l4proto tcp reject with tcp reset; reject; }
 chain refuse-unserved { ${SERVICE_KEY} @unserved goto refuse; ip daddr ${serviceCidr} goto refuse; }
 # the pods' links let loopback addresses through (for node ports on 127.0.0.1): never as a pod's destination
@@ -234,8 +242,14 @@ function elementsOf(rules: Iterable<Rule>): Elements {
   return elements;
 }
 
-function addService(elements: Elements, { addresses, ports, externalPolicyLocal, isSticky }: ServiceRule): void {
+function addService(elements: Elements, { addresses, ports, externalPolicyLocal, isSticky, restricted }: ServiceRule): void {
   const kind = isSticky ? 'stick' : 'pick';
+  for (const { protocol, port } of ports)
+    for (const address of restricted?.addresses ?? []) {
+      const key = `${address} . ${protocol} . ${port}`;
+      elements.restricted.set(key, '');
+      for (const source of widest(restricted?.sources ?? [])) elements['allowed-sources'].set(`${source} . ${key}`, '');
+    }
   for (const { protocol, port, nodePort, endpoints } of ports) {
     const ordered = endpoints.toSorted((a, b) => toNumber(a.address) - toNumber(b.address) || a.port - b.port);
     for (const address of addresses) {
@@ -251,6 +265,19 @@ function addService(elements: Elements, { addresses, ports, externalPolicyLocal,
     else elements['node-ports'].set(key, `goto node-${kind}-${reachable.length}`);
     reachable.forEach((endpoint, n) => void elements['node-endpoints'].set(`${key} . ${n}`, `${endpoint.address} . ${endpoint.port}`));
   }
+}
+
+/** The ranges that lie in no other: the kernel takes no overlapping ones. */
+function widest(ranges: readonly string[]): string[] {
+  const cidrs = [...new Set(ranges)].map(range => {
+    const [address = '', bits = '32'] = range.split('/');
+    const size = 2 ** (32 - Number(bits));
+    const first = toNumber(address) - (toNumber(address) % size);
+    return { range, first, last: first + size - 1 };
+  });
+  const lies = (a: (typeof cidrs)[number], b: (typeof cidrs)[number]) =>
+    a !== b && a.first >= b.first && a.last <= b.last && (a.first !== b.first || a.last !== b.last || cidrs.indexOf(a) > cidrs.indexOf(b));
+  return cidrs.filter(each => !cidrs.some(other => lies(each, other))).map(({ range }) => range);
 }
 
 function addHostPort(elements: Elements, { hostIp, protocol, hostPort, address, port }: HostPortRule): void {

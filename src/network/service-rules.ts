@@ -5,7 +5,8 @@ import type { Endpoint, Protocol, ServiceRule } from '#net/index.ts';
 /** What a Service and its EndpointSlices mean to this node's kernel; undefined when nothing (headless, external name). Pure. */
 export function toServiceRule(service: Service, slices: readonly EndpointSlice[], nodeName: string): ServiceRule | undefined {
   const { metadata, spec } = service;
-  const addresses = [...(spec.clusterIPs ?? [spec.clusterIP ?? '']), ...(spec.externalIPs ?? [])].filter(address => /^\d+\./.test(address));
+  const balanced = balancerAddresses(service);
+  const addresses = [...(spec.clusterIPs ?? [spec.clusterIP ?? '']), ...(spec.externalIPs ?? []), ...balanced].filter(isIpv4);
   if (addresses.length === 0 || spec.type === 'ExternalName') return undefined;
   return {
     id: `${metadata.namespace}/${metadata.name}`,
@@ -17,8 +18,25 @@ export function toServiceRule(service: Service, slices: readonly EndpointSlice[]
       endpoints: endpointsOf(slices, name, protocol, nodeName, spec.internalTrafficPolicy === 'Local'),
     })),
     ...(spec.externalTrafficPolicy === 'Local' ? { externalPolicyLocal: true } : {}),
+    ...sourcesOf(spec.loadBalancerSourceRanges, balanced),
     ...(spec.sessionAffinity === 'ClientIP' ? { isSticky: true } : {}),
   };
+}
+
+const isIpv4 = (address: string) => /^\d+\./.test(address);
+
+/** The addresses at which a load balancer leads packets to the nodes as they came. */
+function balancerAddresses({ spec, status }: Service): string[] {
+  if (spec.type !== 'LoadBalancer') return [];
+  const ingress = status?.loadBalancer?.ingress ?? [];
+  return [...new Set(ingress.flatMap(({ ip, ipMode }) => (ip && isIpv4(ip) && ipMode !== 'Proxy' ? [ip] : [])))];
+}
+
+/** Who may come to a load balancer's addresses, where not everybody may. */
+function sourcesOf(ranges: readonly string[] = [], addresses: readonly string[]): Pick<ServiceRule, 'restricted'> {
+  const sources = ranges.map(range => range.trim()).filter(isIpv4);
+  if (ranges.length === 0 || addresses.length === 0 || sources.some(range => range.endsWith('/0'))) return {};
+  return { restricted: { addresses, sources } };
 }
 
 /** Ready endpoints of one port; when none is ready, those that are ending but still serve. */

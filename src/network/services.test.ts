@@ -71,3 +71,18 @@ test('an external name is an alias; IPv6 addresses reverse by nibbles', () => {
   assert.deepEqual(records, { 'web.shop.svc.cluster.local': { cname: 'example.org', ttl: 5 } });
   assert.equal(reverseOf('2001:db8::1'), '1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa');
 });
+
+test("a load balancer's address leads to the endpoints, for those who may come", () => {
+  const balanced = (spec: Partial<Service['spec']>, ingress: object[]) =>
+    toServiceRule(
+      { ...service({ type: 'LoadBalancer', clusterIP: '10.43.0.9', ...spec }), status: { loadBalancer: { ingress: ingress as never } } },
+      [slice(ready)],
+      'a',
+    );
+  const vip = { ip: '192.0.2.7', ipMode: 'VIP' };
+  assert.deepEqual(balanced({}, [vip, { ip: '192.0.2.8', ipMode: 'Proxy' }, { hostname: 'x' }])?.addresses, ['10.43.0.9', '192.0.2.7']);
+  assert.deepEqual(balanced({ type: 'NodePort' }, [vip])?.addresses, ['10.43.0.9']);
+  const sources = ['10.0.0.0/8', '192.0.2.0/24'];
+  assert.deepEqual(balanced({ loadBalancerSourceRanges: sources }, [vip])?.restricted, { addresses: ['192.0.2.7'], sources });
+  assert.equal(balanced({ loadBalancerSourceRanges: ['0.0.0.0/0'] }, [vip])?.restricted, undefined);
+});
