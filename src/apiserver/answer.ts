@@ -4,7 +4,7 @@ import type { Store } from '#store/store.ts';
 import { fieldManagerOf } from './apply/field-manager.ts';
 import { type Decoded, isDryRun, readObject } from './decode.ts';
 import { readDeleteOptions } from './delete-options.ts';
-import type { DeleteOptions } from './deletion.ts';
+import { type DeleteOptions, orphansByDefault } from './deletion.ts';
 import { answerScale } from './handlers/scale.ts';
 import { list } from './list.ts';
 import { requireReached } from './list-options.ts';
@@ -149,12 +149,22 @@ async function patch(context: Context<ResourceRoute>, served: Stored, writer: Wr
 
 async function remove(context: Context<ResourceRoute>, served: Stored, writer: Writer): Promise<Outcome> {
   const { options, dryRun } = await readDeleteOptions(context);
+  warnOfOrphans(context, options);
   const target = { ...targetOf(context, served), dryRun };
   const { object, gone } = await writer.delete(target, options);
   if (!gone || SHOWN_WHEN_DELETED.has(served.resource.kind)) return { type: 'stored', status: 200, served, object };
   const { group, plural } = served.resource;
   const details = { name: target.name, ...(group && { group }), kind: plural, uid: object.object().metadata.uid };
   return { type: 'value', status: 200, value: { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details } };
+}
+
+/** The sentence that upstream says of Jobs alone. */
+function warnOfOrphans({ route: { served }, warnings }: Context<ResourceRoute>, { propagationPolicy }: DeleteOptions): void {
+  if (served.resource.kind !== 'Job' || propagationPolicy || !orphansByDefault(served.storedKind)) return;
+  warnings.push(
+    'child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or ' +
+      'set propagationPolicy=Orphan to suppress this warning',
+  );
 }
 
 /** Kinds whose deletion answers with the object rather than with a Status. */
@@ -174,6 +184,7 @@ async function removeAll(context: Context<ResourceRoute>, served: Stored, { stor
   if (served.resource.namespaced && !route.namespace)
     throw new UmiakError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
   const { options, dryRun } = await readDeleteOptions(context);
+  warnOfOrphans(context, options);
   const page = await list(context, served, store, clock.now());
   const chosen = [...page.items];
   const target = { ...targetOf(context, served), dryRun };

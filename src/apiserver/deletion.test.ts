@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigMap } from '#kinds/config-map.ts';
+import { Job } from '#kinds/job.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
 import { Namespace } from '#kinds/namespace.ts';
 import { Pod } from '#kinds/pod.ts';
@@ -30,6 +31,20 @@ const cases: Case[] = [
     becomes: { deletionTimestamp: '2026-01-01T00:01:00Z', deletionGracePeriodSeconds: 0 },
   },
   { name: 'what is held is marked once', kind: ConfigMap as Kind, metadata: { finalizers: ['a/b'], ...marked(0) }, action: 'nothing' },
+  {
+    name: 'a Job leaves its pods unless it is said otherwise',
+    kind: Job as Kind,
+    action: 'mark',
+    becomes: { finalizers: ['orphan'] },
+  },
+  { name: 'a Job takes its pods along when it is said', kind: Job as Kind, options: { propagationPolicy: 'Background' }, action: 'remove' },
+  {
+    name: 'a finalizer that says otherwise counts',
+    kind: Job as Kind,
+    metadata: { finalizers: ['foregroundDeletion'] },
+    action: 'mark',
+    becomes: { finalizers: ['foregroundDeletion'] },
+  },
   {
     name: 'foreground is a finalizer',
     kind: ConfigMap as Kind,

@@ -23,7 +23,7 @@ type Doomed = KubeObject & {
 export function planDeletion(kind: Kind, object: KubeObject, options: DeleteOptions, nowMs: number): DeletionPlan {
   const { metadata } = object;
   if (!metadata.deletionTimestamp) kind.prepareForDelete?.(object, nowMs);
-  const finalizersChanged = setPropagation(object, options.propagationPolicy);
+  const finalizersChanged = setPropagation(object, options.propagationPolicy ?? defaultPropagation(kind, object));
   const graceful = kind.resource.kind === 'Pod' && kind.resource.group === '';
   const grace = graceful ? graceOf(object, options) : 0;
   const held = (metadata.finalizers?.length ?? 0) > 0 || isHeldNamespace(kind, object);
@@ -62,6 +62,19 @@ function graceOf(object: Doomed, { gracePeriodSeconds }: DeleteOptions): number 
 /** A namespace stays until its contents are gone: `spec.finalizers` says so. */
 export function isHeldNamespace({ resource }: Kind, object: Doomed): boolean {
   return resource.kind === 'Namespace' && resource.group === '' && (object.spec?.finalizers?.length ?? 0) > 0;
+}
+
+/** What they own outlives them unless the client says otherwise: so it was when their versions were made. */
+const ORPHANING = new Set(['/ReplicationController', 'batch/Job']);
+
+/** Whether a deletion that says nothing of dependents leaves them. */
+export function orphansByDefault({ resource: { group, kind } }: Kind): boolean {
+  return ORPHANING.has(`${group}/${kind}`);
+}
+
+function defaultPropagation(kind: Kind, { metadata: { finalizers = [] } }: KubeObject): DeleteOptions['propagationPolicy'] {
+  if (!orphansByDefault(kind) || finalizers.includes('foregroundDeletion')) return undefined;
+  return 'Orphan';
 }
 
 /** Writes the policy into the finalizers, where the garbage collector reads it. */
