@@ -100,7 +100,6 @@ async function create(context: Context<ResourceRoute>, served: Stored, writer: W
   const { route } = context;
   if (served.resource.namespaced && !route.namespace) throw badRequest('an empty namespace may not be set during creation');
   const { object, missing } = await readObject(context, served.kind);
-  if (object.metadata.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
   served.kind.defaults?.(object);
   return await writer.create(targetOf(context, served), copying({ object, missing }));
 }

@@ -12,7 +12,7 @@ import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts
 import type { Identity } from './identity.ts';
 import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate, timeOf } from './object-metadata.ts';
 import { cacheKeyOf, fromStored, type Stored, shownIn } from './resources.ts';
-import { alreadyExists, conflict, invalid, MODIFIED, notFound } from './status.ts';
+import { alreadyExists, badRequest, conflict, invalid, MODIFIED, notFound } from './status.ts';
 import { StoredObject } from './stored-object.ts';
 import { prepareSubresource } from './subresources.ts';
 import type { AdmissionPlugin, AdmittedAs, Claims, Write, WriteOptions } from './write.ts';
@@ -90,6 +90,7 @@ export class Writer {
       const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
       if (!isTracked) this.#track(target, undefined, sent);
       const object = toStored(served, sent);
+      const { resourceVersion } = object.metadata;
       const write = this.#begin('CREATE', target, object, undefined);
       await this.#mutate(write);
       const generated = nameObject(write);
@@ -98,6 +99,7 @@ export class Writer {
       refuse(write, validateCreate(served.kind, fromStored(served, write.object), missing));
       this.#warn(write);
       await this.#validate(write);
+      if (resourceVersion && resourceVersion !== '0') throw badRequest('resourceVersion should not be set on objects to be created');
       const key = cacheKeyOf(namespace, write.object.metadata.name);
       const result = await this.#commit(write, key, 0);
       if (result.ok) return { object: result.object, created: true };
