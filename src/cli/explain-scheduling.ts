@@ -53,7 +53,7 @@ const RULES: readonly Rule[] = [
     todo: () => ['Take spec.nodeName away, or name a node that exists.'],
   },
   {
-    form: /^(\d+) node\(s\) had volume node affinity conflict/,
+    form: /^(\d+) node\(s\) (?:had volume node affinity conflict|didn't match PersistentVolume's node affinity)/,
     says: match => `${nodes(match, "can't", "can't")} reach the pod's volume.`,
     todo: () => ['The pod must run where its volume is.'],
   },
@@ -61,6 +61,21 @@ const RULES: readonly Rule[] = [
     form: /^(\d+) node\(s\) didn't match pod (?:anti-)?affinity/,
     says: match => `${nodes(match, 'runs, or lacks,', 'run, or lack,')} the pods that this one's affinity speaks of.`,
     todo: () => ['Loosen podAffinity or podAntiAffinity, or add a node.'],
+  },
+  {
+    form: /^(\d+) node\(s\) didn't satisfy existing pods anti-affinity/,
+    says: match => `${nodes(match, 'runs', 'run')} pods that do not want this one beside them.`,
+    todo: () => ['Loosen the podAntiAffinity of those pods, or add a node.'],
+  },
+  {
+    form: /^(\d+) node\(s\) didn't match pod topology spread constraints/,
+    says: match => `${nodes(match, 'would', 'would')} make the pods lie less evenly than topologySpreadConstraints allow.`,
+    todo: () => ['Raise maxSkew, use whenUnsatisfiable: ScheduleAnyway, or add a node.'],
+  },
+  {
+    form: /^pod has unbound immediate PersistentVolumeClaims/,
+    says: () => 'A claim of the pod has no volume yet.',
+    todo: () => ['kubectl describe pvc tells what it waits for.'],
   },
 ];
 

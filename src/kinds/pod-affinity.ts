@@ -42,9 +42,10 @@ export function affinityTermsOf(pod: Pod): AffinityTerms | undefined {
 /** True when `term` means `pod`. */
 export function termMeans(term: AffinityTerm, pod: Pod, namespaceLabels: NamespaceLabels): boolean {
   const { namespace = '', labels } = pod.metadata;
-  if (!matchesLabels(term.requirements, labels)) return false;
-  if (term.namespaces.includes(namespace)) return true;
-  return term.namespaceRequirements !== undefined && matchesLabels(term.namespaceRequirements, namespaceLabels(namespace));
+  const isInReach =
+    term.namespaces.includes(namespace) ||
+    (term.namespaceRequirements !== undefined && matchesLabels(term.namespaceRequirements, namespaceLabels(namespace)));
+  return isInReach && matchesLabels(term.requirements, labels);
 }
 
 /** A selector narrowed to pods that have the same value as `labels` under `same` keys, and another under `other` keys. */

@@ -223,26 +223,26 @@ export class Scheduler implements AsyncDisposable {
   }
 
   async #bind(candidate: Candidate, node: string, { events }: Running): Promise<void> {
-    const { key } = candidate;
-    const nominated = this.#world.nominatedNodeOf(key);
+    const { key, pod } = candidate;
     const placed = this.#world.place(candidate, node);
     const volumes = this.#volumes.reserve(candidate, this.#nodes.get(node)!);
+    let step = 'PreBind plugin "VolumeBinding"';
     let isCounted = false;
     try {
       if (volumes) await volumes.bind();
+      step = 'Bind plugin "DefaultBinder"';
       isCounted = true;
       this.#binding += 1;
       await this.#effects.bind(candidate, node);
     } catch (error) {
       volumes?.release();
-      const isBound = this.#pods.get(key)?.spec.nodeName;
-      if (!isBound) this.#world.unplace(placed);
-      if (!isBound && this.#pods.get(key)) {
-        this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(node) });
-        this.#queue.retry(key);
-      }
+      this.#unbind(placed);
       // Gone, or bound or replaced by somebody else: the watch will tell. Should it not, another look does no harm.
-      if (isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict')) return;
+      if (isUmiakError(error, 'NotFound') || isUmiakError(error, 'Conflict') || this.#isClosed) return;
+      const message = `running ${step}: ${messageOf(error)}`;
+      events.warning(pod, 'FailedScheduling', message);
+      // Where even this can't be written, the next attempt says it.
+      await this.#effects.tell(pod, { reason: 'SchedulerError', message }).catch(() => {});
       throw error;
     } finally {
       if (isCounted) this.#binding -= 1;
@@ -250,8 +250,18 @@ export class Scheduler implements AsyncDisposable {
     }
     this.#queue.remove(key);
     this.#happen({ type: 'pod-came', placed });
-    events.normal(candidate.pod, 'Scheduled', `Successfully assigned ${key} to ${node}`);
-    if (nominated !== undefined && nominated !== node) this.#queue.wakeAll();
+    events.normal(pod, 'Scheduled', `Successfully assigned ${key} to ${node}`);
+  }
+
+  /** Takes a decision back that could not be carried out, unless it was all the same. */
+  #unbind(placed: Placed): void {
+    const { key, node } = placed;
+    const pod = this.#pods.get(key);
+    if (pod?.spec.nodeName) return;
+    this.#world.unplace(placed);
+    if (!pod) return;
+    this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(node) });
+    this.#queue.retry(key);
   }
 
   /** Makes room if that harms only the less important, says why there is none, and waits for something that may help. */
@@ -306,7 +316,7 @@ export class Scheduler implements AsyncDisposable {
     const quiet = work
       .catch(error => {
         if (this.#isClosed) return;
-        if (this.#pods.get(key) && !this.#world.pods.has(key)) this.#queue.retry(key);
+        if (this.#queue.isParked(key)) this.#queue.retry(key);
         this.#options.log.warn('a pod could not be scheduled', { pod: key, error: messageOf(error) });
       })
       .finally(() => this.#working.delete(quiet));

@@ -15,12 +15,13 @@ import {
   SELECTED_NODE,
   waitsForConsumer,
 } from '#kinds/volume-binding.ts';
-import { reaches } from './allowed-topologies.ts';
 import { type Check, type Filter, passesNow, type Refusal, rejection } from './plugin.ts';
+import { isInPlaceOf, reaches } from './volume-topology.ts';
 import type { Candidate, World } from './world.ts';
 
 const FINAL = { isFinal: true };
 const OUT_OF_REACH = rejection("node(s) didn't match PersistentVolume's node affinity", FINAL);
+const OTHER_ZONE = rejection('node(s) had no available volume zone', FINAL);
 const NOTHING_TO_BIND = rejection("node(s) didn't find available persistent volumes to bind", FINAL);
 const VOLUME_LOST = rejection('node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)', FINAL);
 const IN_USE = rejection('node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode');
@@ -130,6 +131,7 @@ export class VolumeBinding implements Filter, AsyncDisposable {
       const volume = this.#volumes.get(spec.volumeName ?? '');
       if (!volume) return VOLUME_LOST;
       if (!isReachableFrom(node, volume)) return OUT_OF_REACH;
+      if (!isInPlaceOf(node, volume)) return OTHER_ZONE;
     }
     for (const { claim, storageClass } of waiting) {
       const chosen = claim.metadata.annotations?.[SELECTED_NODE];
