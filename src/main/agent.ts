@@ -8,15 +8,18 @@ import { startDockerApi } from '#docker/index.ts';
 import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
 import { applyMachine } from '#engine/machine.ts';
 import { openImages } from '#images/images.ts';
+import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, PortReservations, RuleTable } from '#net/index.ts';
 import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
 import {
+  ClaimVolumes,
   hostAddressOf,
   LocalContainerPlanner,
   LocalHooks,
   LocalImagePuller,
+  LocalPathDirectories,
   LocalProber,
   LocalVolumes,
   NodeRegistration,
@@ -185,6 +188,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       nodeName,
       hostAddress,
       dataDir: config.dataDir,
+      annotations: { [LOCAL_PATH_DIRECTORY]: paths.storage },
       version: VERSION,
       images: async () =>
         (await images.list()).map(({ repoTags, repoDigests, sizeBytes }) => ({ names: [...repoTags, ...repoDigests], sizeBytes })),
@@ -195,11 +199,13 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
   facts.allocatable = registration.allocatable;
   let agent: PodAgent | undefined;
   const touch = (uid: string) => agent?.touch(uid);
+  const directories = stack.use(new LocalPathDirectories({ directory: paths.storage, nodeName, client, clock, log: log.part('volumes') }));
   const volumes = stack.use(
     new LocalVolumes({
       directory: paths.volumes,
       client,
       objects,
+      claims: new ClaimVolumes({ client, nodeName, directories }),
       facts,
       onChange: uid => agent?.retry(uid),
       clock,
@@ -267,6 +273,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
   await hostPorts.start();
   await Promise.all([
     agent.start(),
+    directories.start(),
     untilAnswering(
       { DNS: () => askDns(`${bridge.gateway}:${dns.port}`, clusterDomain), runtime: () => askRuntime(config.runtime) },
       { clock },

@@ -22,5 +22,7 @@ export { NodeRegistration } from './node-registration.ts';
 export { LocalProber } from './prober.ts';
 export { untilAnswering } from './readiness.ts';
 export { SandboxPlanner } from './sandbox-config.ts';
+export { ClaimVolumes } from './volumes/claim-volumes.ts';
+export { LocalPathDirectories } from './volumes/local-path-directories.ts';
 export { ObjectSource } from './volumes/object-source.ts';
 export { LocalVolumes } from './volumes/volume-keeper.ts';

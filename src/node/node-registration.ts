@@ -12,6 +12,8 @@ export interface NodeRegistrationOptions {
   hostAddress: string;
   /** Where images and volumes lie: its size is the node's ephemeral storage. */
   dataDir: string;
+  /** What else the Node object says of the machine. */
+  annotations?: Record<string, string>;
   version: string;
   /** The images that are here, for the scheduler. */
   images: () => Promise<{ names: string[]; sizeBytes: number }[]>;
@@ -84,9 +86,9 @@ export class NodeRegistration implements AsyncDisposable {
   }
 
   async #ensureNode(): Promise<void> {
-    const { client, nodeName } = this.#options;
+    const { client, nodeName, annotations = {} } = this.#options;
     const labels = nodeLabels(nodeName);
-    const draft: Draft<Node> = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels }, spec: {} };
+    const draft: Draft<Node> = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels, annotations }, spec: {} };
     let node = await client.get(Node, { name: nodeName });
     if (!node) {
       try {
@@ -96,8 +98,8 @@ export class NodeRegistration implements AsyncDisposable {
         if (!isUmiakError(error, 'AlreadyExists')) throw error;
         node = await client.get(Node, { name: nodeName });
       }
-    } else if (Object.entries(labels).some(([key, value]) => node?.metadata.labels?.[key] !== value)) {
-      node = await client.patch(Node, { name: nodeName }, { metadata: { labels } }, { type: 'merge' });
+    } else if (!says(node.metadata.labels, labels) || !says(node.metadata.annotations, annotations)) {
+      node = await client.patch(Node, { name: nodeName }, { metadata: { labels, annotations } }, { type: 'merge' });
     }
     this.#node = node;
   }
@@ -201,4 +203,8 @@ export class NodeRegistration implements AsyncDisposable {
     this.#isClosed = true;
     this.#timer?.[Symbol.dispose]();
   }
+}
+
+function says(present: Record<string, string> | undefined, wanted: Record<string, string>): boolean {
+  return Object.entries(wanted).every(([key, value]) => present?.[key] === value);
 }

@@ -11,6 +11,7 @@ import { Secret } from '#kinds/secret.ts';
 import { made } from '#kinds/testing.ts';
 import { mount, umount } from '#linux/mount.ts';
 import { readMountTable } from '#linux/mount-table.ts';
+import { ClaimVolumes } from './claim-volumes.ts';
 import type { ObjectUse } from './object-source.ts';
 import { LocalVolumes } from './volume-keeper.ts';
 
@@ -69,6 +70,7 @@ function keeper(): LocalVolumes {
     directory,
     client,
     objects,
+    claims: new ClaimVolumes({ client, nodeName: 'n', directories: { make: async () => false } }),
     facts,
     clock,
     log: silentLog,

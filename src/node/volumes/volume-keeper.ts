@@ -1,5 +1,4 @@
-import type { Stats } from 'node:fs';
-import { chmod, chown, lstat, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Log, messageOf, quantityValue, UmiakError } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
@@ -9,6 +8,8 @@ import { readMountTable } from '#linux/mount-table.ts';
 import type { NodeFacts } from '../downward.ts';
 import type { PreparedVolume, VolumeKeeper } from '../parts.ts';
 import { isFilled, type Payload, type PayloadFile, writeAtomically } from './atomic-writer.ts';
+import type { ClaimVolumes } from './claim-volumes.ts';
+import { makeDirectory, prepareHostPath } from './host-path.ts';
 import type { ObjectSource, ObjectUse } from './object-source.ts';
 import { configMapFiles, downwardFiles, secretFiles, type Volume } from './payloads.ts';
 import { TokenKeeper } from './tokens.ts';
@@ -18,6 +19,8 @@ export interface LocalVolumesOptions {
   directory: string;
   client: Client;
   objects: Pick<ObjectSource, 'configMap' | 'secret' | 'release'>;
+  /** Volumes that pods claim. */
+  claims: Pick<ClaimVolumes, 'prepare' | 'release'>;
   facts: NodeFacts;
   /** A source of the pod's volumes has changed: the volumes were written anew, or what was missing may be there. */
   onChange: (podUid: string) => void;
@@ -38,7 +41,7 @@ interface PodState {
   refresh?: Disposable;
 }
 
-/** Volumes on this machine: emptyDir (disk or memory), hostPath, and those filled from the API, which follow their sources. */
+/** Volumes on this machine: emptyDir (disk or memory), hostPath, what claims are bound to, and those filled from the API, which follow their sources. */
 export class LocalVolumes implements VolumeKeeper {
   readonly #options: LocalVolumesOptions;
   readonly #tokens: TokenKeeper;
@@ -82,12 +85,13 @@ export class LocalVolumes implements VolumeKeeper {
     try {
       const path = join(this.#options.directory, pod.metadata.uid, volume.name);
       if (volume.emptyDir) return await prepareEmptyDir(path, volume.emptyDir, pod.spec.securityContext?.fsGroup);
-      if (volume.hostPath) return await hostPath(volume.hostPath);
+      if (volume.hostPath) return await prepareHostPath(volume.hostPath);
+      if (volume.persistentVolumeClaim || volume.ephemeral) return await this.#options.claims.prepare(pod, volume);
       const payload = await this.#payloadOf(pod, volume);
       if (!payload) {
         const type = Object.keys(volume).find(key => key !== 'name') ?? 'unknown';
         throw new UmiakError('NotImplemented', `volumes of type ${type} are not there yet`, {
-          hint: 'emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes work.',
+          hint: 'emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes work, and claims of local and hostPath volumes.',
         });
       }
       await writeAtomically(path, owned(payload, pod));
@@ -194,6 +198,7 @@ export class LocalVolumes implements VolumeKeeper {
     await this.#options.objects.release(podUid);
     state?.refresh?.[Symbol.dispose]();
     this.#tokens.forget(podUid);
+    this.#options.claims.release(podUid);
     await removeVolumes(join(this.#options.directory, podUid));
   }
 
@@ -213,11 +218,6 @@ async function removeVolumes(directory: string): Promise<void> {
   const mounted = readMountTable().filter(({ target }) => target.startsWith(`${directory}/`));
   for (const { target } of mounted.reverse()) umount(target, { detach: true });
   await rm(directory, { recursive: true, force: true });
-}
-
-/** A directory with this mode whatever the umask; one that is there stays as it is. */
-async function makeDirectory(path: string, mode: number): Promise<void> {
-  if ((await mkdir(path, { recursive: true, mode })) !== undefined) await chmod(path, mode);
 }
 
 /** Everybody's, or `fsGroup`'s, when it is made; afterwards it is its containers' own. */
@@ -242,28 +242,6 @@ async function prepareEmptyDir(
   if (fsGroup !== undefined) await chown(fresh, 0, fsGroup);
   await chmod(fresh, mode);
   await rename(fresh, path);
-  return { path };
-}
-
-const HOST_PATH_TYPES: Record<string, { name: string; is: (stats: Stats) => boolean }> = {
-  Directory: { name: 'directory', is: stats => stats.isDirectory() },
-  File: { name: 'file', is: stats => stats.isFile() },
-  Socket: { name: 'socket file', is: stats => stats.isSocket() },
-  CharDevice: { name: 'character device', is: stats => stats.isCharacterDevice() },
-  BlockDevice: { name: 'block device', is: stats => stats.isBlockDevice() },
-};
-
-async function hostPath({ path, type = '' }: NonNullable<Volume['hostPath']>): Promise<PreparedVolume> {
-  const there = await stat(path).catch(() => undefined);
-  if (!there && (type === 'DirectoryOrCreate' || type === '')) await makeDirectory(path, 0o755);
-  if (!there && type === 'FileOrCreate') await writeFile(path, '', { flag: 'a', mode: 0o644 });
-  const expected = HOST_PATH_TYPES[type.replace('OrCreate', '')];
-  const stats = there ?? (await stat(path).catch(() => undefined));
-  if (expected && !(stats && expected.is(stats))) {
-    throw new UmiakError('NotFound', `hostPath type check failed: ${path} is not a ${expected.name}`, {
-      hint: 'Make it on the node, or change the type of the hostPath volume.',
-    });
-  }
   return { path };
 }
 
