@@ -243,6 +243,14 @@ describe("the node's HTTPS API", () => {
     assert.ok(signal);
   });
 
+  test('exec: a long command', async () => {
+    exec = () => Promise.reject(new UmiakError('BadRequest', 'heard'));
+    const word = 'a'.repeat(60 << 10);
+    const channels = await dial(`/exec/shop/web/main?command=echo&command=${word}&output=1`);
+    assert.equal((await channels.status)?.message, 'heard');
+    assert.equal(asked.exec.at(-1)?.[1].command[1], word);
+  });
+
   test('exec into what does not run, or is not there, is told on the channel', async () => {
     for (const [path, message] of [
       ['web/ended', 'container not found ("ended")'],

@@ -45,6 +45,9 @@ export interface KubeletServer extends AsyncDisposable {
 /** Longer than the API server keeps an idle connection, so that it is never ours that closes one it is about to use. */
 const KEEP_ALIVE_MS = 75_000;
 
+/** A command stands in the request's line: as long as the API server takes one, and what it says besides. */
+const MOST_HEADER_BYTES = 128 << 10;
+
 /**
  * The node's HTTPS API, with the kubelet's paths: logs, exec, attach, pods, statistics, health. Let in are the API server's own client,
  * which has already judged who may do what, and the cluster's masters; every user's certificate comes from the same authority, and no
@@ -52,7 +55,14 @@ const KEEP_ALIVE_MS = 75_000;
  */
 export async function startKubeletServer(options: KubeletServerOptions): Promise<KubeletServer> {
   const { address, port, tls, authority, log } = options;
-  const server = createServer({ cert: tls.certificate, key: tls.key, ca: authority, requestCert: true, rejectUnauthorized: false });
+  const server = createServer({
+    cert: tls.certificate,
+    key: tls.key,
+    ca: authority,
+    requestCert: true,
+    rejectUnauthorized: false,
+    maxHeaderSize: MOST_HEADER_BYTES,
+  });
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.on('request', (request, response) => {
     answer(options, request, response).catch(error => fail(response, error, log));
