@@ -27,7 +27,8 @@ export type Happening =
   | { type: 'pod-gone'; placed: Placed; row: number | undefined }
   | { type: 'pod-came'; placed: Placed }
   | { type: 'pod-relabeled'; placed: Placed; previous: Pod }
-  | { type: 'volumes' }
+  /** A claim, volume or class changed; `claim`: one that is about that claim alone. */
+  | { type: 'volumes'; claim: string | undefined }
   | { type: 'namespaces' };
 
 /** A filter looks at the pod once, and costs nothing more when it has no question. */

@@ -3,10 +3,9 @@ import { type Client, EventRecorder, type Informer, Informers } from '#client/in
 import { Namespace } from '#kinds/namespace.ts';
 import { Node } from '#kinds/node.ts';
 import { Pod } from '#kinds/pod.ts';
-import { isPodTerminal } from '#kinds/pod-template.ts';
 import { PodDisruptionBudget } from '#kinds/policy.ts';
 import { Effects, type Outcome } from './effects.ts';
-import { isAsPlaced, nodeChange, touchesGroups } from './happenings.ts';
+import { Feed } from './feed.ts';
 import { OwnSelectors } from './own-selector.ts';
 import { type Cursor, explain, type Misfit, place } from './place.ts';
 import type { Happening, Plugins } from './plugin.ts';
@@ -82,7 +81,7 @@ export class Scheduler implements AsyncDisposable {
     this.#effects = new Effects({ client, clock });
     this.#ownSelectors = this.#owned.use(new OwnSelectors(shared));
     this.#volumes = this.#owned.use(
-      new VolumeBinding({ client, clock, informers: shared, onChange: () => this.#happen({ type: 'volumes' }) }),
+      new VolumeBinding({ client, clock, informers: shared, onChange: claim => this.#happen({ type: 'volumes', claim }) }),
     );
     this.#profiles = new Map((options.profiles ?? [{ name: 'default-scheduler' }]).map(profile => [profile.name, this.#run(profile)]));
     this.#queue = this.#owned.use(new SchedulingQueue({ clock, onReady: () => this.#pump() }));
@@ -101,72 +100,15 @@ export class Scheduler implements AsyncDisposable {
   async start(): Promise<void> {
     const informers = [this.#nodes, this.#pods, this.#namespaces, this.#budgets];
     await Promise.all([this.#volumes.start(), this.#ownSelectors.start(), ...informers.map(informer => informer.start())]);
-    this.#owned.use(this.#nodes.subscribe(({ key, object, previous }) => this.#onNode(key, object, previous), { replay: true }));
-    this.#owned.use(this.#pods.subscribe(({ key, object, previous }) => this.#onPod(key, object, previous), { replay: true }));
-    this.#owned.use(this.#namespaces.subscribe(({ object, previous }) => this.#onNamespace(object, previous)));
-  }
-
-  #onNode(name: string, node: Node | undefined, previous: Node | undefined): void {
-    if (!node) {
-      this.#world.removeNode(name);
-      return;
-    }
-    const isNew = this.#world.putNode(node);
-    const change = nodeChange(node, isNew ? undefined : previous);
-    const row = this.#world.table.rowOf(name);
-    if (change && row !== undefined) this.#happen({ type: 'node', row, node, ...change });
-  }
-
-  #onNamespace(namespace: Namespace | undefined, previous: Namespace | undefined): void {
-    if (JSON.stringify(namespace?.metadata.labels) === JSON.stringify(previous?.metadata.labels)) return;
-    this.#world.groups.clear();
-    this.#happen({ type: 'namespaces' });
-  }
-
-  #onPod(key: string, pod: Pod | undefined, previous: Pod | undefined): void {
-    const placed = this.#world.pods.get(key);
-    if (!pod || isPodTerminal(pod)) this.#onGone(key, placed);
-    else if (pod.spec.nodeName) this.#onPlaced(key, pod, placed);
-    else if (!placed && this.#isOurs(pod)) this.#onWaiting(key, pod, previous);
-    else if (!placed) this.#forget(key);
-  }
-
-  #onGone(key: string, placed: Placed | undefined): void {
-    this.#forget(key);
-    if (!placed) return;
-    this.#world.unplace(placed);
-    this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(placed.node) });
-  }
-
-  /** A pod that no longer waits; what was being kept free for it others may have. */
-  #forget(key: string): void {
-    this.#queue.remove(key);
-    if (this.#world.nominatedNodeOf(key) === undefined) return;
-    this.#world.nominate(key, undefined);
-    this.#queue.wakeAll();
-  }
-
-  #onPlaced(key: string, pod: Pod, placed: Placed | undefined): void {
-    this.#queue.remove(key);
-    if (placed && isAsPlaced(placed, pod)) {
-      const { pod: previous } = placed;
-      const isTouched = touchesGroups(pod, previous);
-      this.#world.refresh(placed, pod, isTouched);
-      if (isTouched) this.#happen({ type: 'pod-relabeled', placed, previous });
-      return;
-    }
-    if (placed) this.#world.unplace(placed);
-    const now = this.#world.place(candidateOf(key, pod), pod.spec.nodeName!);
-    if (placed) this.#happen({ type: 'pod-gone', placed, row: this.#world.table.rowOf(placed.node) });
-    this.#happen({ type: 'pod-came', placed: now });
-  }
-
-  #onWaiting(key: string, pod: Pod, previous: Pod | undefined): void {
-    const nominated = pod.status?.nominatedNodeName;
-    if (nominated !== previous?.status?.nominatedNodeName) this.#world.nominate(candidateOf(key, pod), nominated);
-    // A parked pod waits for the world to change, or for what is asked of it to.
-    const asks = ({ metadata, spec }: Pod) => JSON.stringify([spec, metadata.labels]);
-    if (!previous || previous.spec.schedulingGates?.length || asks(previous) !== asks(pod)) this.#queue.add(key, pod.spec.priority ?? 0);
+    const feed = new Feed({
+      world: this.#world,
+      queue: this.#queue,
+      isOurs: pod => this.#isOurs(pod),
+      onHappening: happening => this.#happen(happening),
+    });
+    this.#owned.use(this.#nodes.subscribe(({ key, object, previous }) => feed.onNode(key, object, previous), { replay: true }));
+    this.#owned.use(this.#pods.subscribe(({ key, object, previous }) => feed.onPod(key, object, previous), { replay: true }));
+    this.#owned.use(this.#namespaces.subscribe(({ object, previous }) => feed.onNamespace(object, previous)));
   }
 
   #isOurs({ metadata, spec }: Pod): boolean {

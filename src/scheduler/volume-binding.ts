@@ -32,8 +32,8 @@ export interface VolumeBindingOptions {
   client: Client;
   clock: Clock;
   informers: Informers;
-  /** Called when a claim, volume or class changed. */
-  onChange: () => void;
+  /** Called when a claim, volume or class changed; with the claim that it is about, if it is about one alone. */
+  onChange: (claim?: string) => void;
 }
 
 /** Claims of a pod whose node has been decided on. */
@@ -65,7 +65,8 @@ export class VolumeBinding implements Filter, AsyncDisposable {
   readonly #subscriptions = new DisposableStack();
   readonly #ended = new AbortController();
   readonly helps: Filter['helps'] = {
-    volumes: () => true,
+    volumes: ({ claim }, { pod }) =>
+      claim === undefined || claimNamesOf(pod).some(name => keyText({ namespace: pod.metadata.namespace, name }) === claim),
     node: passesNow(() => this),
     'pod-gone': ({ placed }, { pod }) => {
       const names = claimNamesOf(pod);
@@ -83,9 +84,14 @@ export class VolumeBinding implements Filter, AsyncDisposable {
   async start(): Promise<void> {
     const { onChange } = this.#options;
     await Promise.all([this.#claims.start(), this.#volumes.start(), this.#classes.start()]);
-    this.#subscriptions.use(this.#claims.subscribe(onChange));
-    this.#subscriptions.use(this.#volumes.subscribe(onChange));
-    this.#subscriptions.use(this.#classes.subscribe(onChange));
+    this.#subscriptions.use(this.#claims.subscribe(({ key }) => onChange(key)));
+    this.#subscriptions.use(
+      this.#volumes.subscribe(({ object }) => {
+        const { namespace, name } = object?.spec.claimRef ?? {};
+        onChange(name ? keyText({ namespace, name }) : undefined);
+      }),
+    );
+    this.#subscriptions.use(this.#classes.subscribe(() => onChange()));
   }
 
   prepare({ pod }: Candidate, world: World): Check | Refusal | undefined {
