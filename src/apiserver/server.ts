@@ -125,7 +125,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const core = (plural: string) => resources.stored('', 'v1', plural);
   const [pods, services, events] = [core('pods'), core('services'), core('events')];
   const { serviceCidr = '10.43.0.0/16', nodePortRange = { first: 30000, last: 32767 } } = options;
-  const addresses = await ServiceAddresses.open({ store, services, serviceCidr, nodePortRange, onFailure });
+  const networking = (plural: string) => resources.stored('networking.k8s.io', 'v1', plural);
+  const [ranges, kept] = [networking('servicecidrs'), networking('ipaddresses')];
+  const addresses = await ServiceAddresses.open({ store, services, ranges, kept, serviceCidr, nodePortRange, onFailure });
   const quotas = new ResourceQuotas({
     resources,
     clock,

@@ -1,6 +1,6 @@
 import type { KubeObject } from '#kinds/kind.ts';
 import { hasNodePorts } from '#kinds/service.ts';
-import type { Service } from '#kinds/types.gen.ts';
+import type { IPAddress, Service, ServiceCIDR } from '#kinds/types.gen.ts';
 import type { Condition, Store } from '#store/store.ts';
 import { cidrOf, type Ipv4Range } from './ipv4-range.ts';
 import type { Stored } from './resources.ts';
@@ -10,11 +10,16 @@ import type { Claims, Write } from './write.ts';
 /** Beside `/registry/`: what is taken of the cluster's numbers. */
 export const ALLOCATIONS = '/allocations/';
 const IPS = `${ALLOCATIONS}cluster-ips/`;
+const MANAGED_BY = 'ipaddress.kubernetes.io/managed-by';
 const PORTS = `${ALLOCATIONS}node-ports/`;
 
 export interface ServiceAddressesOptions {
   store: Store;
   services: Stored;
+  /** ServiceCIDRs: ranges that come and go besides the first. */
+  ranges?: Stored;
+  /** IPAddresses: what people keep for themselves is nobody's to get. */
+  kept?: Stored;
   serviceCidr: string;
   nodePortRange: { first: number; last: number };
   random?: () => number;
@@ -28,14 +33,24 @@ export interface ServiceAddressesOptions {
 export class ServiceAddresses implements Claims, AsyncDisposable {
   readonly #services: Stored;
   readonly #range: Ipv4Range;
+  readonly #kept: Stored | undefined;
+  #more: Ipv4Range[] = [];
   readonly #ports: { first: number; last: number };
   readonly #random: () => number;
   readonly #taken = new Set<string>();
   readonly #stop = new AbortController();
   #watching: Promise<void> = Promise.resolve();
 
-  private constructor({ services, serviceCidr, nodePortRange, random = Math.random }: ServiceAddressesOptions) {
+  private constructor({ services, ranges, kept, serviceCidr, nodePortRange, random = Math.random }: ServiceAddressesOptions) {
     this.#services = services;
+    this.#kept = kept;
+    if (ranges) {
+      const follow = () => {
+        this.#more = readRanges(ranges, serviceCidr);
+      };
+      follow();
+      ranges.cache.listen(follow);
+    }
     this.#range = cidrOf(serviceCidr);
     this.#ports = nodePortRange;
     this.#random = random;
@@ -113,9 +128,10 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
   #checkFree(service: Service, key: string): void {
     if (key.startsWith(IPS)) {
       const ip = key.slice(IPS.length);
-      const why = !this.#range.includes(ip)
-        ? `failed to allocate IP ${ip}: the provided IP is not in the valid range. The range of valid IPs is ${this.#range.text}`
-        : this.#taken.has(key)
+      const ranges = this.#ranges;
+      const why = !ranges.some(range => range.includes(ip))
+        ? `failed to allocate IP ${ip}: the provided IP is not in the valid range. The range of valid IPs is ${ranges.map(({ text }) => text).join(',')}`
+        : this.#isTaken(ip, service)
           ? `failed to allocate IP ${ip}: provided IP is already allocated`
           : undefined;
       if (why) throw refusal(service, 'spec.clusterIPs', `Invalid value: ["${ip}"]: ${why}`);
@@ -133,13 +149,28 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
     if (why) throw refusal(service, `spec.ports[${at}].nodePort`, `Invalid value: ${port}: ${why}`);
   }
 
+  /** The first range, and those that are ready besides. */
+  get #ranges(): readonly Ipv4Range[] {
+    return this.#more.length === 0 ? [this.#range] : [this.#range, ...this.#more];
+  }
+
+  /** Had by a Service, or kept by somebody; IPAddresses that only show what Services have may be a little behind. */
+  #isTaken(ip: string, { metadata }: Service): boolean {
+    if (this.#taken.has(IPS + ip)) return true;
+    const kept = this.#kept?.cache.get(ip)?.object<IPAddress>();
+    if (!kept || kept.metadata.labels?.[MANAGED_BY] === 'ipallocator.k8s.io') return false;
+    const { resource, namespace, name } = kept.spec.parentRef;
+    return resource !== 'services' || namespace !== metadata.namespace || name !== metadata.name;
+  }
+
   /** A random free one; a walk through all when chance finds none. Address 0, 1 and the last are nobody's to get by chance. */
   #freeAddress(service: Service): string {
-    const size = this.#range.size - 3;
-    const found = pick(size, this.#random, offset => !this.#taken.has(IPS + this.#range.at(offset + 2)));
-    if (found === undefined)
-      throw refusal(service, 'spec.clusterIPs', `Internal error: failed to allocate a serviceIP: range ${this.#range.text} is full`);
-    return this.#range.at(found + 2);
+    for (const range of this.#ranges) {
+      const found = pick(range.size - 3, this.#random, offset => !this.#isTaken(range.at(offset + 2), service));
+      if (found !== undefined) return range.at(found + 2);
+    }
+    const full = this.#ranges.map(({ text }) => text).join(',');
+    throw refusal(service, 'spec.clusterIPs', `Internal error: failed to allocate a serviceIP: range ${full} is full`);
   }
 
   #freePort(service: Service, own: Set<string>): number {
@@ -150,6 +181,22 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
       throw refusal(service, 'spec.ports', `Internal error: failed to allocate a nodePort: range ${first}-${last} is full`);
     return first + found;
   }
+}
+
+/** The IPv4 ranges that Services may have addresses of, but for the first. */
+function readRanges({ cache }: Stored, first: string): Ipv4Range[] {
+  const ready = [...cache.snapshot().view.range('', '\uffff')]
+    .map(stored => stored.object<ServiceCIDR>())
+    .filter(
+      ({ metadata, status }) =>
+        !metadata.deletionTimestamp && status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'),
+    );
+  const texts = new Set(ready.flatMap(({ spec }) => spec.cidrs ?? []));
+  texts.delete(first);
+  return [...texts].flatMap(text => {
+    const bits = Number(text.split('/')[1]);
+    return text.includes(':') || bits < 8 || bits > 30 ? [] : [cidrOf(text)];
+  });
 }
 
 function pick(size: number, random: () => number, isFree: (offset: number) => boolean): number | undefined {

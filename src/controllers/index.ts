@@ -29,6 +29,8 @@ import { replicationControllerController } from './replication-controller.ts';
 import { rootCaController } from './root-ca.ts';
 import { serviceAccountController } from './service-account.ts';
 import { type SignSecretToken, serviceAccountTokenController } from './service-account-token.ts';
+import { serviceCidrController } from './service-cidr.ts';
+import { ipAddressController } from './service-cidr-addresses.ts';
 import { statefulSetController } from './stateful-set.ts';
 import { tokenCleanerController } from './token-cleaner.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
@@ -85,6 +87,8 @@ export function coreControllers({
     nodeLifecycleController(nodeLifecycle),
     podGcController(),
     loadBalancerController(loadBalancer),
+    serviceCidrController(),
+    ipAddressController(),
     horizontalPodAutoscalerController(customKinds),
   ];
 }

@@ -53,9 +53,12 @@ export type Ingress = types.Ingress;
 
 /** An address that is taken. */
 export const IPAddress: Kind<types.IPAddress> = defineKind<types.IPAddress>(`${GROUP}/v1/IPAddress`, {
-  unattended: 'service addresses are not taken from IPAddress objects yet',
   checkName: name => (isIp(name) ? [] : ['must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)']),
-  validateUpdate: ({ spec }, old) => validateImmutable(spec, old.spec, 'spec'),
+  validate({ spec: { parentRef } }) {
+    if (!parentRef) return [required('spec.parentRef')];
+    return (['resource', 'name'] as const).flatMap(field => (parentRef[field] ? [] : [required(`spec.parentRef.${field}`)]));
+  },
+  validateUpdate: ({ spec }, old) => validateImmutable(spec.parentRef, old.spec.parentRef, 'spec.parentRef'),
   cells: {
     ParentRef: ({ spec: { parentRef } }) => {
       const resource = `${parentRef.resource}${parentRef.group ? `.${parentRef.group}` : ''}`;
@@ -92,8 +95,15 @@ export type NetworkPolicy = types.NetworkPolicy;
 
 /** A range that Services take their addresses from. */
 export const ServiceCIDR: Kind<types.ServiceCIDR> = defineKind<types.ServiceCIDR>(`${GROUP}/v1/ServiceCIDR`, {
-  unattended: 'service addresses are not taken from ServiceCIDR objects yet',
-  validate: ({ spec }) => (spec.cidrs ?? []).flatMap((cidr, i) => validateCidr(cidr, `spec.cidrs[${i}]`)),
+  validate({ spec: { cidrs = [] } }) {
+    if (cidrs.length === 0) return [required('spec.cidrs', 'at least one CIDR required')];
+    const causes = cidrs.flatMap((cidr, i) => validateCidr(cidr, `spec.cidrs[${i}]`));
+    if (cidrs.length > 2) return [...causes, invalid('spec.cidrs', cidrs, 'may only hold up to 2 values')];
+    if (cidrs.length === 2 && cidrs[0]!.includes(':') === cidrs[1]!.includes(':'))
+      causes.push(invalid('spec.cidrs', cidrs, 'may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64'));
+    return causes;
+  },
+  validateUpdate: ({ spec }, old) => validateImmutable(spec.cidrs, old.spec.cidrs, 'spec.cidrs'),
   cells: { CIDRs: ({ spec }) => (spec.cidrs ?? []).join(',') },
 });
 export type ServiceCIDR = types.ServiceCIDR;
