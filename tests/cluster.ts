@@ -135,6 +135,11 @@ export class TestCluster implements AsyncDisposable {
 
   /** The typed client as the cluster's administrator. */
   async client(): Promise<Client> {
+    return createClient(await this.transport());
+  }
+
+  /** The wire below `client`, for what it has no call for. */
+  async transport(): Promise<HttpsTransport> {
     const pki = await ClusterPki.open({ directory: join(this.dataDir, 'pki'), clock: systemClock, hosts: this.#serverHosts() });
     const transport = new HttpsTransport({
       server: `https://127.0.0.1:${this.apiPort}`,
@@ -143,7 +148,7 @@ export class TestCluster implements AsyncDisposable {
       key: pki.admin.key,
     });
     this.#transports.push(transport);
-    return createClient(transport);
+    return transport;
   }
 
   /** The pid of a role's process, from its lock file. */
