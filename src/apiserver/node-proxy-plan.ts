@@ -32,10 +32,12 @@ export function planAttach(pod: Pod, query: URLSearchParams): NodeCall {
   return toCall('attach', running(pod), container, readStreams(query));
 }
 
-/** `/portForward/…`: the ports are named by the streams. @throws `BadRequest` */
-export function planPortForward(pod: Pod): NodeCall {
+/** `/portForward/…`: the ports are named by the streams, or here where there are channels for them. @throws `BadRequest` */
+export function planPortForward(pod: Pod, query: URLSearchParams): NodeCall {
   const { namespace = '', name } = running(pod).metadata;
-  return { node: pod.spec.nodeName ?? '', pod: name, path: `/portForward/${[namespace, name].map(encodeURIComponent).join('/')}` };
+  const ports = new URLSearchParams(query.getAll('ports').map(port => ['port', port]));
+  const path = `/portForward/${[namespace, name].map(encodeURIComponent).join('/')}${ports.size > 0 ? `?${ports}` : ''}`;
+  return { node: pod.spec.nodeName ?? '', pod: name, path };
 }
 
 /** The container meant. @throws `BadRequest`, naming what there is to choose from */

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
+import { type Duplex, PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
+import { WebSocket } from 'ws';
 import { ManualClock, silentLog, systemClock, UmiakError } from '#base/index.ts';
 import type { Container, ExecOptions, LogOptions } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
@@ -48,10 +50,12 @@ describe("the node's HTTPS API", () => {
   const asked: { logs: [string, LogOptions][]; exec: [string, ExecOptions][] } = { logs: [], exec: [] };
   let log: () => Readable = () => Readable.from(['said\n']);
   let exec: (options: ExecOptions) => ReturnType<KubeletServerOptions['engine']['exec']>;
+  let dialPod: (port: number) => Promise<Duplex> = () => Promise.reject(new UmiakError('ServiceUnavailable', 'nobody listens'));
   let attachClosed = 0;
   let attached = new PassThrough();
   const engine: KubeletServerOptions['engine'] = {
-    sandboxes: () => [{ id: 's', config: { metadata: { uid: 'u1' } } }] as ReturnType<KubeletServerOptions['engine']['sandboxes']>,
+    sandboxes: () =>
+      [{ id: 's', state: 'ready', config: { metadata: { uid: 'u1' } } }] as ReturnType<KubeletServerOptions['engine']['sandboxes']>,
     containers: () => CONTAINERS,
     container: id => CONTAINERS.find(each => each.id === id),
     exec: (id, options) => {
@@ -59,7 +63,7 @@ describe("the node's HTTPS API", () => {
       return exec(options);
     },
     attach: async () => ({ stdout: attached, resize: () => {}, close: () => void attachClosed++ }),
-    dial: () => Promise.reject(new UmiakError('ServiceUnavailable', 'nobody listens')),
+    dial: (_id, port) => dialPod(port),
     logs: (id, options = {}) => {
       asked.logs.push([id, options]);
       return log();
@@ -263,9 +267,48 @@ describe("the node's HTTPS API", () => {
   });
 
   test('upgrades of what has none', async () => {
-    await assert.rejects(dial('/portForward/shop/web'), { reason: 'BadRequest', message: /SPDY\/3\.1\+portforward\.k8s\.io/ });
+    await assert.rejects(dial('/portForward/shop/web'), { reason: 'BadRequest', message: 'query parameter "port" is required' });
     await assert.rejects(dial('/portForward/shop/gone'), { reason: 'NotFound' });
     await assert.rejects(dial('/containerLogs/shop/web/main'), { reason: 'NotFound' });
+  });
+
+  test('a port-forward in channels: the port first, then what the pod says, and what goes wrong', async () => {
+    const forwarded = async (ports: string) => {
+      const webSocket = new WebSocket(
+        `wss://127.0.0.1:${server.port}/portForward/shop/web?${ports}`,
+        ['v5.channel.k8s.io', 'v4.channel.k8s.io'],
+        {
+          ca: pki.authority.certificate,
+          cert: pki.kubeletClient.certificate,
+          key: pki.kubeletClient.key,
+        },
+      );
+      const channels: string[] = [];
+      webSocket.on('message', (data: Buffer) => {
+        channels[data[0]!] = (channels[data[0]!] ?? '') + data.toString('latin1', 1);
+        if (data.length === 3 && data[0] === 0) webSocket.send(Buffer.from('\0hello'));
+      });
+      const closed = Promise.withResolvers<void>();
+      webSocket.on('error', error => closed.reject(error));
+      webSocket.on('close', () => closed.resolve());
+      await closed.promise;
+      return channels;
+    };
+    const number = (port: number) => String.fromCharCode(port & 0xff, port >> 8);
+    const refused = [number(8080), `${number(8080)}error forwarding port 8080 to pod: nobody listens`];
+    assert.deepEqual(await forwarded('port=8080'), refused);
+    const echo = createTcpServer(socket => socket.once('data', data => socket.end(`${data}!`)));
+    await new Promise<void>(resolve => echo.listen(0, '127.0.0.1', resolve));
+    const { port } = echo.address() as AddressInfo;
+    dialPod = async asked =>
+      asked === 8080 ? Promise.reject(new UmiakError('ServiceUnavailable', 'nobody listens')) : connectTcp(port, '127.0.0.1');
+    try {
+      assert.deepEqual(await forwarded('port=80,8080'), [`${number(80)}hello!`, number(80), ...refused]);
+    } finally {
+      echo.close();
+    }
+    await assert.rejects(forwarded('port=x'), /Unexpected server response: 400/);
+    await assert.rejects(forwarded(''), /Unexpected server response: 400/);
   });
 
   test('exec: output comes whole, what nobody asked for is read all the same, a command that closed its output goes on', async () => {

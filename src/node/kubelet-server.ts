@@ -16,6 +16,7 @@ import { acceptSpdy, acceptSpdyTunnel, isSpdy } from '#wire/spdy/upgrade.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
 import { acceptChannels } from '#wire/websocket-channels.ts';
 import { chooseLogs, chooseRunning, isTrue, readLogQuery } from './kubelet-logs.ts';
+import { readPorts, servePortChannels, wantsPortChannels } from './kubelet-port-channels.ts';
 import { PORT_FORWARD_PROTOCOLS, servePortForward } from './kubelet-port-forward.ts';
 import { containersOf, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
 import { serveSession, streamsOf } from './kubelet-streams.ts';
@@ -204,7 +205,7 @@ function findPod(pods: KubeletServerOptions['pods'], [namespace = '', name = '']
 async function upgrade(options: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   admit(request);
   const { verb, path, query, pathname } = parse(request);
-  if (verb === 'portForward') return await forwardPorts(options, path, request, socket, head);
+  if (verb === 'portForward') return await forwardPorts(options, path, query, request, socket, head);
   if (verb !== 'exec' && verb !== 'attach') throw new UmiakError('NotFound', `the node's API has no ${pathname} to upgrade`);
   const { pods, engine, clock } = options;
   const [, , container = ''] = path;
@@ -217,6 +218,7 @@ async function upgrade(options: KubeletServerOptions, request: IncomingMessage, 
 async function forwardPorts(
   { pods, engine, clock }: KubeletServerOptions,
   path: readonly string[],
+  query: URLSearchParams,
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
@@ -227,6 +229,7 @@ async function forwardPorts(
     if (!sandbox) throw new UmiakError('NotFound', 'the pod does not run here');
     return await engine.dial(sandbox.id, port);
   };
+  if (wantsPortChannels(request)) return await servePortChannels(dial, readPorts(query), request, socket, head, clock);
   if (!isSpdy(request))
     return await servePortForward(dial, await acceptSpdyTunnel(request, socket, head, PORT_FORWARD_PROTOCOLS), Buffer.alloc(0), clock);
   acceptSpdy(request, socket, PORT_FORWARD_PROTOCOLS);
