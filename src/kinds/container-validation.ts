@@ -1,18 +1,10 @@
 import type { FieldCause } from '#base/errors.ts';
-import { compareQuantities, parseQuantity } from '#base/quantity.ts';
 import { ENV_FIELDS, validateFieldPath, validateResourceField } from './downward-api.ts';
 import { isSidecar } from './pod-resources.ts';
 import { validateLifecycle, validateProbe } from './probe-validation.ts';
-import type {
-  Container,
-  EnvVar,
-  EnvVarSource,
-  EphemeralContainer,
-  PodSpec,
-  ResourceRequirements,
-  SecurityContext,
-  VolumeMount,
-} from './types.gen.ts';
+import { validateResources } from './resources-validation.ts';
+import { validateSecurityContext } from './security-validation.ts';
+import type { Container, EnvVar, EnvVarSource, EphemeralContainer, PodSpec, Volume, VolumeMount } from './types.gen.ts';
 import {
   checkConfigKey,
   checkDnsLabel,
@@ -20,14 +12,15 @@ import {
   checkEnvVarName,
   checkPortName,
   checkPortNumber,
-  checkQualifiedName,
   checkRelativePath,
   duplicate,
   forbidden,
   invalid,
   isIp,
   notFound,
+  notSupported,
   required,
+  tooMany,
   validateEnum,
   validateName,
 } from './validation.ts';
@@ -36,12 +29,13 @@ import {
 export function validateContainers(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
   const names = new Set<string>();
-  const volumes = new Set((spec.volumes ?? []).map(({ name }) => name));
+  const volumes = new Map((spec.volumes ?? []).map(volume => [volume.name, volume] as const));
+  const claims = new Set((spec.resourceClaims ?? []).map(({ name }) => name));
   if (spec.containers.length === 0) causes.push(required(`${path}.containers`));
   const each = (list: 'containers' | 'initContainers' | 'ephemeralContainers', check: (container: Container, at: string) => FieldCause[]) =>
     (spec[list] ?? []).forEach((container, i) => {
       const at = `${path}.${list}[${i}]`;
-      causes.push(...validateContainer(container, volumes, at), ...check(container, at));
+      causes.push(...validateContainer(container, { volumes, claims, os: spec.os?.name }, at), ...check(container, at));
       if (container.name && names.has(container.name)) causes.push(duplicate(`${at}.name`, container.name));
       names.add(container.name);
     });
@@ -81,8 +75,15 @@ function validateEphemeralContainer(container: EphemeralContainer, at: string): 
   return causes;
 }
 
-function validateContainer(container: Container, volumes: Set<string>, at: string): FieldCause[] {
-  const { image = '', securityContext } = container;
+/** What a container may refer to. */
+interface Surroundings {
+  volumes: ReadonlyMap<string, Volume>;
+  claims: ReadonlySet<string>;
+  os: string | undefined;
+}
+
+function validateContainer(container: Container, { volumes, claims, os }: Surroundings, at: string): FieldCause[] {
+  const { image = '', securityContext, lifecycle } = container;
   const causes = validateName(container.name, checkDnsLabel, `${at}.name`);
   if (image === '') causes.push(required(`${at}.image`));
   else if (image !== image.trim()) causes.push(invalid(`${at}.image`, image, 'must not have leading or trailing whitespace'));
@@ -92,7 +93,11 @@ function validateContainer(container: Container, volumes: Set<string>, at: strin
   );
   if (!container.terminationMessagePath) causes.push(required(`${at}.terminationMessagePath`));
   causes.push(...validatePorts(container, at), ...validateEnv(container.env ?? [], `${at}.env`), ...validateEnvFrom(container, at));
-  causes.push(...validateMounts(container, volumes, at), ...validateResources(container.resources, `${at}.resources`));
+  causes.push(...validateMounts(container, volumes, at), ...validateDevices(container, volumes, at));
+  causes.push(...validateResources(container.resources, `${at}.resources`, claims), ...validateResizePolicy(container, at));
+  causes.push(...validateRestartRules(container, at));
+  if (lifecycle?.stopSignal && !os)
+    causes.push(forbidden(`${at}.lifecycle.stopSignal`, 'may not be set for containers with empty `spec.os.name`'));
   if (securityContext) causes.push(...validateSecurityContext(securityContext, `${at}.securityContext`));
   return causes;
 }
@@ -158,8 +163,10 @@ function validateEnvFrom({ envFrom = [] }: Container, at: string): FieldCause[] 
   });
 }
 
-function validateMounts(container: Container, volumes: Set<string>, at: string): FieldCause[] {
+function validateMounts(container: Container, volumes: ReadonlyMap<string, Volume>, at: string): FieldCause[] {
   const paths = new Set<string>();
+  const devices = new Set(container.volumeDevices?.map(({ name }) => name));
+  const devicePaths = new Set(container.volumeDevices?.map(({ devicePath }) => devicePath));
   return (container.volumeMounts ?? []).flatMap((mount, i) => {
     const field = `${at}.volumeMounts[${i}]`;
     const causes: FieldCause[] = [];
@@ -167,6 +174,9 @@ function validateMounts(container: Container, volumes: Set<string>, at: string):
     else if (!volumes.has(mount.name)) causes.push(notFound(`${field}.name`, mount.name));
     if (!mount.mountPath) causes.push(required(`${field}.mountPath`));
     else if (paths.has(mount.mountPath)) causes.push(invalid(`${field}.mountPath`, mount.mountPath, 'must be unique'));
+    if (devices.has(mount.name)) causes.push(invalid(`${field}.name`, mount.name, 'must not already exist in volumeDevices'));
+    if (devicePaths.has(mount.mountPath))
+      causes.push(invalid(`${field}.mountPath`, mount.mountPath, 'must not already exist as a path in volumeDevices'));
     paths.add(mount.mountPath);
     causes.push(...validateSubPath(mount, field), ...validatePropagation(mount, container, field));
     return causes;
@@ -192,64 +202,63 @@ function validatePropagation(mount: VolumeMount, { securityContext }: Container,
   return causes;
 }
 
-const STANDARD_RESOURCES = ['cpu', 'memory', 'ephemeral-storage'];
-
-function isStandard(resource: string): boolean {
-  return STANDARD_RESOURCES.includes(resource) || resource.startsWith('hugepages-');
+/** Volumes that come as block devices. */
+function validateDevices(
+  { volumeDevices = [], volumeMounts = [] }: Container,
+  volumes: ReadonlyMap<string, Volume>,
+  at: string,
+): FieldCause[] {
+  const names = new Set<string>();
+  const paths = new Set<string>();
+  return volumeDevices.flatMap(({ name, devicePath }, i) => {
+    const field = `${at}.volumeDevices[${i}]`;
+    const volume = volumes.get(name);
+    const causes: FieldCause[] = name ? [] : [required(`${field}.name`)];
+    if (names.has(name)) causes.push(invalid(`${field}.name`, name, 'must be unique'));
+    if (!volume) causes.push(notFound(`${field}.name`, name));
+    else if (!volume.persistentVolumeClaim && !volume.ephemeral)
+      causes.push(invalid(`${field}.name`, name, 'can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode'));
+    if (!devicePath) causes.push(required(`${field}.devicePath`));
+    else if (paths.has(devicePath)) causes.push(invalid(`${field}.devicePath`, devicePath, 'must be unique'));
+    if (devicePath.split('/').includes('..')) causes.push(invalid(`${field}.devicePath`, devicePath, "can not contain backsteps ('..')"));
+    else if (volumeMounts.some(({ mountPath }) => devicePath && mountPath === devicePath))
+      causes.push(invalid(`${field}.devicePath`, devicePath, 'must not already exist as a path in volumeMounts'));
+    if (volumeMounts.some(mount => name && mount.name === name))
+      causes.push(invalid(`${field}.name`, name, 'must not already exist in volumeMounts'));
+    names.add(name);
+    paths.add(devicePath);
+    return causes;
+  });
 }
 
-/** What a container asks for and may take. */
-export function validateResources({ requests = {}, limits = {} }: ResourceRequirements = {}, path: string): FieldCause[] {
-  const causes: FieldCause[] = [];
-  for (const [which, list] of Object.entries({ limits, requests })) {
-    for (const [resource, quantity] of Object.entries(list)) {
-      const field = `${path}.${which}`;
-      causes.push(...checkQualifiedName(resource).map(why => invalid(`${field}[${resource}]`, resource, why)));
-      if (!resource.includes('/') && !isStandard(resource))
-        causes.push(invalid(`${field}[${resource}]`, resource, 'must be a standard resource type or fully qualified'));
-      const { nano } = parseQuantity(quantity);
-      if (nano < 0n) causes.push(invalid(`${field}[${resource}]`, quantity, 'must be greater than or equal to 0'));
-      else if (!isStandard(resource) && nano % 1_000_000_000n !== 0n)
-        causes.push(invalid(`${field}[${resource}]`, quantity, 'must be an integer'));
-    }
-  }
-  for (const [resource, request] of Object.entries(requests)) {
-    const limit = Object.hasOwn(limits, resource) ? limits[resource] : undefined;
-    const overcommits = STANDARD_RESOURCES.includes(resource);
-    if (limit === undefined) {
-      if (!overcommits) causes.push(required(`${path}.limits`, 'Limit must be set for non overcommitable resources'));
-      continue;
-    }
-    const order = compareQuantities(request, limit);
-    if (!overcommits && order !== 0) causes.push(invalid(`${path}.requests`, request, `must be equal to ${resource} limit of ${limit}`));
-    else if (order > 0) causes.push(invalid(`${path}.requests`, request, `must be less than or equal to ${resource} limit of ${limit}`));
-  }
+function validateResizePolicy({ resizePolicy = [], restartPolicy }: Container, at: string): FieldCause[] {
+  const seen = new Set<string>();
+  return resizePolicy.flatMap(({ resourceName, restartPolicy: policy }, i) => {
+    const field = `${at}.resizePolicy`;
+    const causes: FieldCause[] = seen.has(resourceName) ? [duplicate(`${field}[${i}]`, resourceName)] : [];
+    seen.add(resourceName);
+    causes.push(...validateEnum(resourceName, ['cpu', 'memory'], field, true));
+    causes.push(...validateEnum(policy, ['NotRequired', 'RestartContainer'], field, true));
+    if (restartPolicy === 'Never' && policy === 'RestartContainer') causes.push(notSupported(field, policy, ['NotRequired']));
+    return causes;
+  });
+}
+
+const MOST_RESTART_RULES = 20;
+const MOST_EXIT_CODES = 255;
+
+function validateRestartRules({ restartPolicy, restartPolicyRules = [] }: Container, at: string): FieldCause[] {
+  const path = `${at}.restartPolicyRules`;
+  if (restartPolicyRules.length === 0) return [];
+  const causes =
+    restartPolicy === undefined ? [required(`${at}.restartPolicy`, 'must specify restartPolicy when restart rules are used')] : [];
+  if (restartPolicyRules.length > MOST_RESTART_RULES) return [...causes, tooMany(path, restartPolicyRules.length, MOST_RESTART_RULES)];
+  restartPolicyRules.forEach(({ action, exitCodes }, i) => {
+    causes.push(...validateEnum(action, ['Restart', 'RestartAllContainers'], `${path}[${i}].action`, true));
+    if (!exitCodes) causes.push(required(`${path}[${i}].exitCodes`, 'must be specified'));
+    else causes.push(...validateEnum(exitCodes.operator, ['In', 'NotIn'], `${path}[${i}].exitCodes.operator`, true));
+    const { values = [] } = exitCodes ?? {};
+    if (values.length > MOST_EXIT_CODES) causes.push(tooMany(`${path}[${i}].exitCodes.values`, values.length, MOST_EXIT_CODES));
+  });
   return causes;
-}
-
-function validateSecurityContext(context: SecurityContext, path: string): FieldCause[] {
-  const causes = [...validateId(context.runAsUser, `${path}.runAsUser`), ...validateId(context.runAsGroup, `${path}.runAsGroup`)];
-  causes.push(...validateEnum(context.procMount, ['Default', 'Unmasked'], `${path}.procMount`));
-  if (context.allowPrivilegeEscalation === false) {
-    if (context.privileged) causes.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'));
-    if (context.capabilities?.add?.some(one => one === 'CAP_SYS_ADMIN'))
-      causes.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'));
-  }
-  const { seccompProfile } = context;
-  if (!seccompProfile) return causes;
-  causes.push(...validateEnum(seccompProfile.type, ['Localhost', 'RuntimeDefault', 'Unconfined'], `${path}.seccompProfile.type`, true));
-  const field = `${path}.seccompProfile.localhostProfile`;
-  if (seccompProfile.type === 'Localhost') {
-    if (!seccompProfile.localhostProfile) causes.push(required(field, 'must be set when seccomp type is Localhost'));
-    else causes.push(...validateName(seccompProfile.localhostProfile, checkRelativePath, field));
-  } else if (seccompProfile.localhostProfile !== undefined)
-    causes.push(invalid(field, seccompProfile, 'can only be set when seccomp type is Localhost'));
-  return causes;
-}
-
-const MAX_ID = 2147483647;
-
-/** A user's or group's number. */
-export function validateId(id: number | undefined, field: string): FieldCause[] {
-  return id === undefined || (id >= 0 && id <= MAX_ID) ? [] : [invalid(field, id, `must be between 0 and ${MAX_ID}, inclusive`)];
 }

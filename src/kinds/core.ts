@@ -1,5 +1,6 @@
 import { containerImages, containerNames, labelsText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
+import { validateEndpointSubset } from './endpoints-validation.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
@@ -13,6 +14,7 @@ export type Binding = types.Binding;
 /** The health of a control-plane component, as older tools ask for it. */
 export const ComponentStatus: Kind<types.ComponentStatus> = defineKind<types.ComponentStatus>('v1/ComponentStatus', {
   virtual: true,
+  deprecation: 'v1 ComponentStatus is deprecated in v1.19+',
   cells: {
     Status: ({ conditions }) => ({ True: 'Healthy', False: 'Unhealthy' })[healthOf(conditions)?.status ?? ''] ?? 'Unknown',
     Message: ({ conditions }) => healthOf(conditions)?.message ?? '',
@@ -23,6 +25,11 @@ export type ComponentStatus = types.ComponentStatus;
 
 /** The addresses behind a Service, all in one object: older than EndpointSlice. */
 export const Endpoints: Kind<types.Endpoints> = defineKind<types.Endpoints>('v1/Endpoints', {
+  defaults({ subsets = [] }) {
+    for (const { ports = [] } of subsets) for (const port of ports) port.protocol ||= 'TCP';
+  },
+  validate: ({ subsets = [] }) => subsets.flatMap((subset, i) => validateEndpointSubset(subset, `subsets[${i}]`)),
+  deprecation: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
   cells: { Endpoints: endpointsText },
 });
 export type Endpoints = types.Endpoints;

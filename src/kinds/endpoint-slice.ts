@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
 import { defineKind } from './define-kind.ts';
+import { checkReachable } from './endpoints-validation.ts';
 import type { Kind } from './kind.ts';
 import type * as types from './types.gen.ts';
 import {
@@ -78,9 +79,5 @@ function wrongAddress(address: string, addressType: string): string[] {
   if (addressType === 'FQDN') return checkDnsSubdomain(address);
   const fits = addressType === 'IPv6' ? isIpv6(address) : isIpv4(address);
   if (!fits) return [`must be a valid ${addressType} address`];
-  if (/^0\.0\.0\.0$|^::$/.test(address)) return ['may not be unspecified (0.0.0.0 or ::)'];
-  if (/^127\.|^::1$/.test(address)) return ['may not be in the loopback range (127.0.0.0/8, ::1/128)'];
-  if (/^169\.254\.|^fe[89ab]/i.test(address)) return ['may not be in the link-local range (169.254.0.0/16, fe80::/10)'];
-  if (/^2(?:2[4-9]|3\d)\.|^ff/i.test(address)) return ['may not be in the multicast range (224.0.0.0/4, ff00::/8)'];
-  return [];
+  return checkReachable(address);
 }

@@ -1,6 +1,8 @@
 import type { FieldCause } from '#base/errors.ts';
 import { validateAffinity, validateTolerations, validateTopologySpread } from './affinity-validation.ts';
-import { validateContainers, validateId } from './container-validation.ts';
+import { validateContainers } from './container-validation.ts';
+import { validateResources } from './resources-validation.ts';
+import { validatePodSecurity } from './security-validation.ts';
 import type { PodDNSConfig, PodSpec, PodTemplateSpec } from './types.gen.ts';
 import {
   checkDnsLabel,
@@ -32,7 +34,8 @@ export function validatePodTemplate({ metadata, spec }: PodTemplateSpec, path: s
 export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
   const causes = validateVolumes(spec.volumes ?? [], `${path}.volumes`);
   causes.push(...validateContainers(spec, path), ...validateHostPorts(spec, path), ...validateEnums(spec, path));
-  causes.push(...validateNames(spec, path), ...validateDns(spec, path), ...validateNumbers(spec, path), ...validateIdentity(spec, path));
+  causes.push(...validateNames(spec, path), ...validateDns(spec, path), ...validateNumbers(spec, path), ...validatePodSecurity(spec, path));
+  causes.push(...validateClaims(spec, path));
   causes.push(...validateLabels(spec.nodeSelector, `${path}.nodeSelector`), ...validateAffinity(spec.affinity, `${path}.affinity`));
   causes.push(...validateTolerations(spec.tolerations ?? [], `${path}.tolerations`));
   causes.push(...validateTopologySpread(spec.topologySpreadConstraints ?? [], `${path}.topologySpreadConstraints`));
@@ -71,6 +74,25 @@ function validateNames(spec: PodSpec, path: string): FieldCause[] {
   return causes;
 }
 
+/** Devices that the pod claims, and what it costs besides its containers. */
+function validateClaims({ resourceClaims = [], overhead }: PodSpec, path: string): FieldCause[] {
+  const causes = overhead ? validateResources({ limits: overhead }, `${path}.overhead`) : [];
+  const names = new Set<string>();
+  resourceClaims.forEach(({ name, resourceClaimName, resourceClaimTemplateName: template }, i) => {
+    const at = `${path}.resourceClaims[${i}]`;
+    causes.push(...validateName(name, checkDnsLabel, `${at}.name`));
+    if (names.has(name)) causes.push(duplicate(`${at}.name`, name));
+    names.add(name);
+    if (resourceClaimName !== undefined && template !== undefined)
+      causes.push(invalid(at, {}, 'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified'));
+    if (resourceClaimName === undefined && template === undefined)
+      causes.push(invalid(at, {}, 'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`'));
+    for (const [key, value] of Object.entries({ resourceClaimName, resourceClaimTemplateName: template }))
+      if (value !== undefined) causes.push(...checkDnsSubdomain(value).map(why => invalid(`${at}.${key}`, value, why)));
+  });
+  return causes;
+}
+
 function validateNumbers(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
   const { activeDeadlineSeconds, terminationGracePeriodSeconds } = spec;
@@ -78,35 +100,6 @@ function validateNumbers(spec: PodSpec, path: string): FieldCause[] {
     causes.push(invalid(`${path}.activeDeadlineSeconds`, activeDeadlineSeconds, 'must be between 1 and 2147483647, inclusive'));
   if (terminationGracePeriodSeconds !== undefined && terminationGracePeriodSeconds < 0)
     causes.push(invalid(`${path}.terminationGracePeriodSeconds`, terminationGracePeriodSeconds, 'must be greater than or equal to 0'));
-  return causes;
-}
-
-function validateIdentity(spec: PodSpec, path: string): FieldCause[] {
-  const causes: FieldCause[] = [];
-  const { securityContext = {} } = spec;
-  const at = `${path}.securityContext`;
-  for (const key of ['runAsUser', 'runAsGroup', 'fsGroup'] as const) causes.push(...validateId(securityContext[key], `${at}.${key}`));
-  securityContext.supplementalGroups?.forEach((id, i) => {
-    causes.push(...validateId(id, `${at}.supplementalGroups[${i}]`));
-  });
-  causes.push(...validateEnum(securityContext.fsGroupChangePolicy, ['Always', 'OnRootMismatch'], `${at}.fsGroupChangePolicy`));
-  if (spec.shareProcessNamespace && spec.hostPID)
-    causes.push(invalid(`${at}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'));
-  const sysctls = new Set<string>();
-  securityContext.sysctls?.forEach(({ name }, i) => {
-    const field = `${at}.sysctls[${i}].name`;
-    if (!name) causes.push(required(field));
-    else if (name.length > 253 || !/^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$/.test(name))
-      causes.push(
-        invalid(
-          field,
-          name,
-          'must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$',
-        ),
-      );
-    else if (sysctls.has(name)) causes.push(duplicate(field, name));
-    sysctls.add(name);
-  });
   return causes;
 }
 
@@ -136,6 +129,8 @@ function validateDns(spec: PodSpec, path: string): FieldCause[] {
     if (search !== '.')
       causes.push(...checkDnsSubdomain(name.replaceAll('_', 'a')).map(why => invalid(`${at}.searches[${i}]`, search, why)));
   });
+  if (searches.join(' ').length > 2048)
+    causes.push(invalid(`${at}.searches`, searches, 'must not have more than 2048 characters (including spaces) in the search list'));
   options.forEach(({ name }, i) => {
     if (!name) causes.push(required(`${at}.options[${i}]`, 'must not be empty'));
   });

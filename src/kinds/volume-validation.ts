@@ -1,8 +1,21 @@
 import type { FieldCause } from '#base/errors.ts';
 import { parseQuantity } from '#base/quantity.ts';
 import { DOWNWARD_FIELDS, validateFieldPath, validateResourceField } from './downward-api.ts';
-import type { DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Volume } from './types.gen.ts';
-import { checkDnsLabel, checkRelativePath, duplicate, forbidden, invalid, required, validateEnum, validateName } from './validation.ts';
+import { validateClaimSpec } from './persistent-volume-claim.ts';
+import type { DownwardAPIVolumeFile, EphemeralVolumeSource, KeyToPath, ProjectedVolumeSource, Volume } from './types.gen.ts';
+import {
+  checkDnsLabel,
+  checkRelativePath,
+  duplicate,
+  forbidden,
+  invalid,
+  required,
+  validateAnnotations,
+  validateEnum,
+  validateLabels,
+  validateName,
+} from './validation.ts';
+import { validateRemoteSource } from './volume-source-validation.ts';
 
 const HOST_PATH_TYPES = ['BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'];
 
@@ -23,7 +36,7 @@ export function validateVolumes(volumes: Volume[], path: string): FieldCause[] {
 }
 
 function validateSource(volume: Volume, at: string): FieldCause[] {
-  const { hostPath, secret, configMap, emptyDir, persistentVolumeClaim, downwardAPI, projected, nfs, csi } = volume;
+  const { hostPath, secret, configMap, emptyDir, persistentVolumeClaim, downwardAPI, projected, nfs, ephemeral } = volume;
   const causes: FieldCause[] = [];
   if (hostPath) {
     if (!hostPath.path) causes.push(required(`${at}.hostPath.path`));
@@ -51,8 +64,20 @@ function validateSource(volume: Volume, at: string): FieldCause[] {
     if (!nfs.server) causes.push(required(`${at}.nfs.server`));
     if (!nfs.path.startsWith('/')) causes.push(invalid(`${at}.nfs.path`, nfs.path, 'must be an absolute path'));
   }
-  if (csi && !csi.driver) causes.push(required(`${at}.csi.driver`));
-  return causes;
+  if (ephemeral) causes.push(...validateEphemeral(ephemeral, `${at}.ephemeral`));
+  return [...causes, ...validateRemoteSource(volume, at)];
+}
+
+/** A claim of the pod's own, as its template has it. */
+function validateEphemeral({ volumeClaimTemplate: template }: EphemeralVolumeSource, at: string): FieldCause[] {
+  const field = `${at}.volumeClaimTemplate`;
+  if (!template) return [required(field)];
+  const { metadata, spec } = template;
+  const causes = [
+    ...validateLabels(metadata?.labels, `${field}.metadata.labels`),
+    ...validateAnnotations(metadata?.annotations, `${field}.metadata.annotations`),
+  ];
+  return [...causes, ...validateClaimSpec(spec, `${field}.spec`)];
 }
 
 function validateProjected({ defaultMode, sources = [] }: ProjectedVolumeSource, at: string): FieldCause[] {

@@ -1,5 +1,4 @@
 import type { CrdSchema } from '#kinds/crd-schema.ts';
-import { definition } from '../crd/test-definitions.ts';
 import type { Goal } from './objects.ts';
 
 /** The kind that custom resources' requests are for. */
@@ -76,15 +75,25 @@ export const INHABITANTS: readonly [path: string, body: object][] = [
   ],
   [
     '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
-    definition(
-      CRON_TABS.group,
-      { type: 'object', properties: { spec, status: { type: 'object', ...anything } } },
-      {
-        subresources: { status: {}, scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas' } },
-        selectableFields: [{ jsonPath: '.spec.name' }],
-        additionalPrinterColumns: [{ name: 'When', type: 'date', jsonPath: '.spec.when' }],
+    {
+      metadata: { name: `${CRON_TABS.plural}.${CRON_TABS.group}` },
+      spec: {
+        group: CRON_TABS.group,
+        scope: 'Namespaced',
+        names: { plural: CRON_TABS.plural, kind: CRON_TABS.kind },
+        versions: [
+          {
+            name: 'v1',
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: { type: 'object', properties: { spec, status: { type: 'object', ...anything } } } },
+            subresources: { status: {}, scale: { specReplicasPath: '.spec.replicas', statusReplicasPath: '.status.replicas' } },
+            selectableFields: [{ jsonPath: '.spec.name' }],
+            additionalPrinterColumns: [{ name: 'When', type: 'date', jsonPath: '.spec.when' }],
+          },
+        ],
       },
-    ),
+    },
   ],
   [
     '/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies',
