@@ -5,7 +5,7 @@ import { listMetadata, shownObject } from './shown.ts';
 import { inSlices } from './slices.ts';
 import type { StoredObject } from './stored-object.ts';
 import { messageOf } from './stored-protobuf.ts';
-import { toPartial, toTable } from './table.ts';
+import { inMetaVersion, toPartial, toTable } from './table.ts';
 
 /** Bytes of a piece of a streamed list. */
 const PIECE = 256 << 10;
@@ -30,10 +30,10 @@ export function listBody(outcome: ListOutcome, { media, query }: Context, nowMs:
     const includeObject = query.get('includeObject') ?? 'Metadata';
     const { rows: _rows, ...table } = toTable(served, [], includeObject, nowMs);
     const toRow = (item: StoredObject) => toTable(served, [shownObject(served, item)], includeObject, nowMs).rows[0];
-    return pieces(items, { ...table, metadata }, 'rows', toRow);
+    return pieces(items, inMetaVersion(media, { ...table, metadata }), 'rows', toRow);
   }
   const head = { kind: listKind, apiVersion, metadata };
-  if (isPartial) return pieces(items, head, 'items', item => toPartial(shownObject(served, item)));
+  if (isPartial) return pieces(items, inMetaVersion(media, head), 'items', item => toPartial(shownObject(served, item)));
   if (media.encoding === 'json' && !served.conversion) return storedPieces(items, `${JSON.stringify(head).slice(0, -1)},"items":[`);
   return pieces(items, head, 'items', item => {
     const { kind: _kind, apiVersion: _version, ...shown } = shownObject(served, item);

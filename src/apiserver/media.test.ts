@@ -14,7 +14,7 @@ const accepted: [header: string | undefined, form: string][] = [
   ['application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json', 'json object'],
   ['application/cbor,application/json;q=0.9', 'json object'],
   ['application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json table'],
-  ['application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json object'],
+  ['application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json', 'json table'],
   [
     'application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
     'protobuf partial',

@@ -7,6 +7,8 @@ export interface Media {
   as: 'object' | 'table' | 'partial' | 'discovery';
   /** The type to name in the answer. */
   contentType: string;
+  /** A table or metadata under the name they had before `v1`. */
+  isBeta?: true;
 }
 
 /** What can be had: built-in kinds in all forms, custom resources not in protobuf, streams of events not in YAML. */
@@ -88,9 +90,11 @@ function mediaFor(type: string, parameters: Map<string, string | undefined>, { i
     return group === 'apidiscovery.k8s.io' && version === 'v2' && encoding !== 'yaml'
       ? { encoding, as: 'discovery', contentType: plain.contentType + AGGREGATED }
       : undefined;
-  if (isBare || group !== 'meta.k8s.io' || version !== 'v1' || (as === 'Table' && encoding === 'protobuf')) return undefined;
-  if (as === 'Table') return { encoding, as: 'table', contentType };
-  return as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList' ? { encoding, as: 'partial', contentType } : undefined;
+  if (isBare || group !== 'meta.k8s.io' || (as === 'Table' && encoding === 'protobuf')) return undefined;
+  if (version !== 'v1' && (version !== 'v1beta1' || encoding === 'protobuf')) return undefined;
+  const form = { encoding, contentType, ...(version === 'v1beta1' && { isBeta: true as const }) };
+  if (as === 'Table') return { ...form, as: 'table' };
+  return as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList' ? { ...form, as: 'partial' } : undefined;
 }
 
 function encodingFor(type: string): Media | undefined {

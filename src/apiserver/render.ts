@@ -6,7 +6,7 @@ import type { Context, Outcome } from './request.ts';
 import type { Served } from './resources.ts';
 import { listMetadata, shownObject } from './shown.ts';
 import { protobufOf } from './stored-protobuf.ts';
-import { toPartial, toTable } from './table.ts';
+import { inMetaVersion, toPartial, toTable } from './table.ts';
 
 /** An answer ready for a wire: its bytes at once, or in pieces made as the reader takes them. */
 export interface Rendered {
@@ -36,7 +36,7 @@ export function render(outcome: Exclude<Outcome, { type: 'watch' | 'stream' | 'u
   return {
     status: outcome.status,
     contentType: named ?? (media.as === 'discovery' ? contentType.split(';', 1)[0]! : contentType),
-    body: toBytes(value, encoding),
+    body: toBytes(media.isBeta && outcome.type === 'stored' ? inMetaVersion(media, value as object) : value, encoding),
     ...(headers && { headers }),
   };
 }

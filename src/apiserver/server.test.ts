@@ -197,6 +197,25 @@ test('what is stored says in which version', async () => {
   assert.equal(await hashOf('/apis/authorization.k8s.io/v1', 'subjectaccessreviews'), undefined);
 });
 
+test('tables and metadata under the version they had before', async () => {
+  await namespace('beta');
+  const path = '/api/v1/namespaces/beta/configmaps';
+  await post(path, map('row'));
+  const as = (form: string, version: string) => ({ accept: `application/json;as=${form};v=${version};g=meta.k8s.io` });
+  for (const version of ['v1', 'v1beta1']) {
+    const kindOf = ({ body }: { body: unknown }) => [at(body, 'kind'), at(body, 'apiVersion')];
+    assert.deepEqual(kindOf(await cluster.call('GET', `${path}/row`, undefined, as('Table', version))), [
+      'Table',
+      `meta.k8s.io/${version}`,
+    ]);
+    assert.deepEqual(kindOf(await cluster.call('GET', path, undefined, as('Table', version))), ['Table', `meta.k8s.io/${version}`]);
+    const list = await cluster.call('GET', path, undefined, as('PartialObjectMetadataList', version));
+    assert.deepEqual(kindOf(list), ['PartialObjectMetadataList', `meta.k8s.io/${version}`]);
+    await using watch = await openWatch(cluster, `${path}?watch=1&fieldSelector=metadata.name%3Drow`, as('Table', version));
+    assert.equal(at((await watch.next())?.object, 'apiVersion'), `meta.k8s.io/${version}`);
+  }
+});
+
 test('discovery is told once to those who remember it', async () => {
   const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList';
   const first = await cluster.call('GET', '/apis', undefined, { accept });
@@ -211,12 +230,12 @@ test('discovery is told once to those who remember it', async () => {
 
 test('the paths of old watch, too', async () => {
   await namespace('watched');
-  for (const path of ['namespaces/watched/configmaps', 'namespaces/watched/configmaps/one', 'configmaps']) {
-    await using watch = await openWatch(cluster, `/api/v1/watch/${path}?fieldSelector=metadata.name%3Done`);
-    const made = await post('/api/v1/namespaces/watched/configmaps', map('one'));
+  for (const path of ['namespaces/watched/configmaps', 'namespaces/watched/configmaps/seen', 'configmaps']) {
+    await using watch = await openWatch(cluster, `/api/v1/watch/${path}?fieldSelector=metadata.name%3Dseen`);
+    const made = await post('/api/v1/namespaces/watched/configmaps', map('seen'));
     const event = await watch.next();
     assert.deepEqual([event?.type, at(event?.object, 'metadata.uid')], ['ADDED', at(made, 'metadata.uid')]);
-    await cluster.call('DELETE', '/api/v1/namespaces/watched/configmaps/one');
+    await cluster.call('DELETE', '/api/v1/namespaces/watched/configmaps/seen');
   }
   assert.equal((await cluster.call('GET', '/apis/authorization.k8s.io/v1/watch/subjectaccessreviews')).status, 405);
   assert.equal((await cluster.call('GET', '/api/v1/watch/nothings')).status, 404);

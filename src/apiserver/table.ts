@@ -1,4 +1,5 @@
 import type { Column, KubeObject } from '#kinds/kind.ts';
+import type { Media } from './media.ts';
 import type { Served } from './resources.ts';
 
 interface Table {
@@ -37,4 +38,9 @@ export function toTable({ kind }: Served, objects: KubeObject[], includeObject: 
 /** The object's metadata alone. */
 export function toPartial({ metadata }: KubeObject): object {
   return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
+}
+
+/** A table or metadata in the version that was asked for. */
+export function inMetaVersion<T extends object>({ isBeta }: Media, shown: T): T {
+  return isBeta ? { ...shown, apiVersion: 'meta.k8s.io/v1beta1' } : shown;
 }

@@ -6,7 +6,7 @@ import type { Served } from './resources.ts';
 import { shownObject } from './shown.ts';
 import type { StoredObject } from './stored-object.ts';
 import { watchFrameOf } from './stored-protobuf.ts';
-import { toPartial, toTable } from './table.ts';
+import { inMetaVersion, toPartial, toTable } from './table.ts';
 import type { WatchFrame, WatchSink } from './watch.ts';
 
 const BEFORE = {
@@ -30,7 +30,7 @@ export class HttpWatchSink implements WatchSink {
     this.#context = context;
     this.#reply = reply;
     this.#now = now;
-    this.#form = `${served.apiVersion} ${context.media.encoding} ${context.media.as} ${context.query.get('includeObject') ?? ''}`;
+    this.#form = `${served.apiVersion} ${context.media.encoding} ${context.media.as}${context.media.isBeta ? ' beta' : ''} ${context.query.get('includeObject') ?? ''}`;
   }
 
   get backlogBytes(): number {
@@ -61,7 +61,7 @@ export class HttpWatchSink implements WatchSink {
         : this.#context.media.as === 'partial'
           ? toPartial(object as unknown as KubeObject)
           : object;
-    this.#reply.write(this.#event('BOOKMARK', shown));
+    this.#reply.write(this.#event('BOOKMARK', inMetaVersion(this.#context.media, shown)));
   }
 
   end(expired?: { message: string }): void {
@@ -97,12 +97,13 @@ export class HttpWatchSink implements WatchSink {
   }
 
   #encode(type: WatchFrame['type'], stored: StoredObject): Buffer {
-    const { as, encoding } = this.#context.media;
+    const { media } = this.#context;
+    const { as, encoding } = media;
     if (as === 'object' && encoding === 'protobuf') return watchFrameOf(type, this.#served, stored);
     if (as === 'object' && !this.#served.conversion) return stored.wrapped(BEFORE[type], AFTER);
     const object = shownObject(this.#served, stored);
-    if (as === 'table') return this.#event(type, this.#table(object, { resourceVersion: object.metadata.resourceVersion }));
-    return this.#event(type, as === 'partial' ? toPartial(object) : object);
+    const table = () => this.#table(object, { resourceVersion: object.metadata.resourceVersion });
+    return this.#event(type, inMetaVersion(media, as === 'table' ? table() : as === 'partial' ? toPartial(object) : object));
   }
 
   #table(object: KubeObject | undefined, metadata: object): object {
