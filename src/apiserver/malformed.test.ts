@@ -10,7 +10,7 @@ import { type Answer, at, startTestCluster, type TestCluster } from './test-clus
 
 const REQUESTS = Number(process.env.UMIAK_FUZZ_REQUESTS ?? (process.env.UMIAK_SOAK ? 1_000_000 : 10_000));
 const seed = Number(process.env.UMIAK_SEED ?? Date.now() % 1e9);
-const AT_ONCE = 16;
+const AT_ONCE = 32;
 const LONGEST_MS = 30_000;
 const MOST_FAILURES = 20;
 const MOST_GROWTH_BYTES = 64 << 20;
