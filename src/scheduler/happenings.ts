@@ -29,7 +29,9 @@ export function touchesGroups(pod: Pod, previous: Pod): boolean {
 /** True when the pod still takes of the same node what it was counted with. */
 export function isAsPlaced(placed: Placed, pod: Pod): boolean {
   if (placed.node !== pod.spec.nodeName || placed.pod.metadata.uid !== pod.metadata.uid) return false;
-  return placed.pod.metadata.generation === pod.metadata.generation || isSameRequest(placed.request, requestOf(pod));
+  const newer = (pod.metadata.generation ?? 0) - (placed.pod.metadata.generation ?? 0);
+  // The binding itself is one generation.
+  return newer === 0 || (newer === 1 && !placed.pod.spec.nodeName) || isSameRequest(placed.request, requestOf(pod));
 }
 
 function isSameRequest(a: Request, b: Request): boolean {
