@@ -41,6 +41,7 @@ export function planPreemption({ candidate, world, misfit, budgets, nowMs, start
   const reasons: string[] = Array.from({ length: table.size - tried.length }, () => NOT_HELPFUL);
   const most = Math.max(LEAST_TRIED, Math.floor(table.size / 10));
   const found: Sacrifice[] = [];
+  if (!world.hasBelow(candidate.priority)) reasons.push(...tried.splice(0).map(() => NO_VICTIMS));
   for (let index = 0; checks && index < tried.length && found.length < most; index++) {
     const row = tried[(index + startAt) % tried.length]!;
     const result = planNode(row, { candidate, world, checks, budgets, nowMs });

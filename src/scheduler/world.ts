@@ -35,6 +35,8 @@ export class World {
   /** Placed pods that say something of pods beside them. */
   readonly withTerms = new Set<Placed>();
   readonly namespaceLabels: NamespaceLabels;
+  /** How many placed pods have a priority: there are few different ones. */
+  readonly #priorities = new Map<number, number>();
   readonly #byRow: (Map<string, Placed> | undefined)[] = [];
   readonly #nominated = new Map<string, Map<string, Candidate>>();
   readonly #nominatedNode = new Map<string, string>();
@@ -71,6 +73,7 @@ export class World {
   place(candidate: Candidate, node: string): Placed {
     const placed = { ...candidate, node };
     this.pods.set(placed.key, placed);
+    this.#priorities.set(placed.priority, (this.#priorities.get(placed.priority) ?? 0) + 1);
     if (placed.terms) this.withTerms.add(placed);
     const row = this.table.rowOf(node);
     if (row !== undefined) this.#count(row, placed, 1);
@@ -82,8 +85,17 @@ export class World {
     if (this.pods.get(placed.key) !== placed) return;
     this.pods.delete(placed.key);
     this.withTerms.delete(placed);
+    const others = this.#priorities.get(placed.priority)! - 1;
+    if (others === 0) this.#priorities.delete(placed.priority);
+    else this.#priorities.set(placed.priority, others);
     const row = this.table.rowOf(placed.node);
     if (row !== undefined) this.#count(row, placed, -1);
+  }
+
+  /** True when some placed pod matters less. */
+  hasBelow(priority: number): boolean {
+    for (const other of this.#priorities.keys()) if (other < priority) return true;
+    return false;
   }
 
   /** A placed pod's labels, conditions or deletion changed, but not what it takes of the node. */
