@@ -70,8 +70,9 @@ async function letGo(service: Service, context: Reconciling): Promise<void> {
   );
 }
 
-/** When a Service changes or goes, those without an address may get one. */
-function waiting(_service: Service, { client }: Reconciling): Key[] {
+/** When a balanced Service changes or goes, those without an address may get one. */
+function waiting(service: Service, { client }: Reconciling): Key[] {
+  if (service.spec.type !== 'LoadBalancer') return [];
   return client
     .cached(Service)
     .list()

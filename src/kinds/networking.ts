@@ -1,15 +1,34 @@
 import type { FieldCause } from '#base/errors.ts';
 import { orNone, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
+import { validateIngressClassOnce, validateIngressSpec } from './ingress-validation.ts';
 import type { Kind } from './kind.ts';
+import { validateNetworkPolicySpec } from './network-policy-validation.ts';
 import type * as types from './types.gen.ts';
-import { invalid, isCidr, isIp, required, validateEnum, validateImmutable, validateLabelSelector } from './validation.ts';
+import { forbidden, invalid, isCidr, isIp, required, tooLong, validateEnum, validateImmutable } from './validation.ts';
 
 const GROUP = 'networking.k8s.io';
 
 /** Which controller serves an Ingress. */
 export const IngressClass: Kind<types.IngressClass> = defineKind<types.IngressClass>(`${GROUP}/v1/IngressClass`, {
   unattended: 'no ingress controller serves Ingresses yet',
+  validate({ spec: { controller, parameters } }) {
+    const causes = controller ? [] : [required('spec.controller')];
+    if (controller && controller.length > 250) causes.push(tooLong('spec.controller', 250));
+    else if (controller && !/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?\/.+$/.test(controller))
+      causes.push(invalid('spec.controller', controller, 'must be a domain-prefixed path (such as "acme.io/foo")'));
+    if (!parameters) return causes;
+    for (const field of ['kind', 'name'] as const) if (!parameters[field]) causes.push(required(`spec.parameters.${field}`));
+    causes.push(...validateEnum(parameters.scope, ['Cluster', 'Namespace'], 'spec.parameters.scope'));
+    if (parameters.scope === 'Namespace' && !parameters.namespace)
+      causes.push(required('spec.parameters.namespace', "`parameters.scope` is set to 'Namespace'"));
+    if (parameters.scope === 'Cluster' && parameters.namespace !== undefined)
+      causes.push(forbidden('spec.parameters.namespace', "`parameters.scope` is set to 'Cluster'"));
+    return causes;
+  },
+  defaults({ spec }) {
+    if (spec.parameters) spec.parameters.scope ??= 'Cluster';
+  },
   validateUpdate: ({ spec }, old) => validateImmutable(spec.controller, old.spec.controller, 'spec.controller'),
   cells: {
     Controller: ({ spec }) => spec.controller ?? '',
@@ -22,23 +41,8 @@ export type IngressClass = types.IngressClass;
 /** HTTP from outside by host and path. */
 export const Ingress: Kind<types.Ingress> = defineKind<types.Ingress>(`${GROUP}/v1/Ingress`, {
   unattended: 'no ingress controller serves Ingresses yet',
-  validate({ spec }) {
-    const causes = validateBackend(spec.defaultBackend, 'spec.defaultBackend');
-    if (!spec.rules?.length && !spec.defaultBackend)
-      causes.push(invalid('spec', spec, 'either `defaultBackend` or `rules` must be specified'));
-    spec.rules?.forEach(({ host, http }, i) => {
-      const at = `spec.rules[${i}]`;
-      if (host && isIp(host)) causes.push(invalid(`${at}.host`, host, 'must be a DNS name, not an IP address'));
-      http?.paths.forEach(({ path = '', pathType, backend }, j) => {
-        const field = `${at}.http.paths[${j}]`;
-        causes.push(...validateEnum(pathType, ['Exact', 'ImplementationSpecific', 'Prefix'], `${field}.pathType`, true));
-        if (pathType !== 'ImplementationSpecific' && !path.startsWith('/'))
-          causes.push(invalid(`${field}.path`, path, 'must be an absolute path'));
-        causes.push(...validateBackend(backend, `${field}.backend`));
-      });
-    });
-    return causes;
-  },
+  validate: ({ spec }) => validateIngressSpec(spec),
+  validateCreate: validateIngressClassOnce,
   cells: {
     Class: ({ spec, metadata }) => orNone(spec.ingressClassName ?? metadata.annotations?.['kubernetes.io/ingress.class']),
     Hosts: ({ spec }) => {
@@ -76,19 +80,7 @@ export const NetworkPolicy: Kind<types.NetworkPolicy> = defineKind<types.Network
     spec.policyTypes ??= spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'];
     for (const { ports = [] } of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) for (const port of ports) port.protocol ??= 'TCP';
   },
-  validate({ spec }) {
-    const causes = validateLabelSelector(spec.podSelector, 'spec.podSelector');
-    spec.policyTypes?.forEach((type, i) => {
-      causes.push(...validateEnum(type, ['Egress', 'Ingress'], `spec.policyTypes[${i}]`, true));
-    });
-    spec.ingress?.forEach(({ from }, i) => {
-      causes.push(...validatePeers(from, `spec.ingress[${i}].from`));
-    });
-    spec.egress?.forEach(({ to }, i) => {
-      causes.push(...validatePeers(to, `spec.egress[${i}].to`));
-    });
-    return causes;
-  },
+  validate: ({ spec }) => validateNetworkPolicySpec(spec),
   cells: { 'Pod-Selector': ({ spec }) => selectorText(spec.podSelector) },
 });
 export type NetworkPolicy = types.NetworkPolicy;
@@ -110,27 +102,4 @@ export type ServiceCIDR = types.ServiceCIDR;
 
 function validateCidr(cidr: string, field: string): FieldCause[] {
   return isCidr(cidr) ? [] : [invalid(field, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)')];
-}
-
-function validateBackend(backend: types.IngressBackend | undefined, field: string): FieldCause[] {
-  if (!backend) return [];
-  const { service, resource } = backend;
-  if (!service && !resource) return [required(field, 'must specify a service or a resource')];
-  if (service && resource) return [invalid(field, '', 'cannot set both resource and service backends')];
-  if (!service) return [];
-  const causes = service.name ? [] : [required(`${field}.service.name`)];
-  if (!service.port?.name && !service.port?.number) causes.push(required(`${field}.service.port`, 'port name or number is required'));
-  return causes;
-}
-
-function validatePeers(peers: types.NetworkPolicyPeer[] | undefined, path: string): FieldCause[] {
-  return (peers ?? []).flatMap(({ podSelector, namespaceSelector, ipBlock }, i) => {
-    const at = `${path}[${i}]`;
-    if (!podSelector && !namespaceSelector && !ipBlock) return [required(at, 'must specify a peer')];
-    return [
-      ...validateLabelSelector(podSelector, `${at}.podSelector`),
-      ...validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`),
-      ...(ipBlock ? validateCidr(ipBlock.cidr, `${at}.ipBlock.cidr`) : []),
-    ];
-  });
 }
