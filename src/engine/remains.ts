@@ -1,9 +1,10 @@
 import { rmSync } from 'node:fs';
 import type { Cgroup } from '#linux/cgroup.ts';
 import { umount } from '#linux/mount.ts';
+import { mountsBelow } from '#linux/mount-table.ts';
 import { readCommandLine, signalProcess, waitForEnd } from '#linux/process.ts';
 import type { EnginePaths } from './paths.ts';
-import { findProcesses, mountsBelow, RUNTIMES } from './world.ts';
+import { findProcesses, RUNTIMES } from './world.ts';
 
 const SIGKILL = 9;
 /** Who may have a container's id among its arguments and be a part of it. */

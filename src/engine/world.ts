@@ -75,14 +75,6 @@ export function findProcesses(text: string): ProcessIdentity[] {
   return pids.filter(pid => pid !== process.pid && readCommandLine(pid).join(' ').includes(text)).flatMap(pid => identify(pid) ?? []);
 }
 
-/** Mount points at or below `directory`, deepest last. */
-export function mountsBelow(directory: string): string[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .flatMap(line => line.split(' ')[4]?.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))) ?? [])
-    .filter(target => target === directory || target.startsWith(`${directory}/`));
-}
-
 function pinsOf({ network, pins }: SandboxRecord): string[] {
   return [...(network ? [network.path, network.ipc, network.uts] : []), ...Object.values(pins ?? {})];
 }

@@ -31,6 +31,17 @@ export function readMountTable(): MountEntry[] {
   return parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
+/** Mount points at or below `directory`, the deepest last. */
+export function mountsBelow(directory: string): string[] {
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
+  const isPlain = !/[\s\\]/.test(directory);
+  // Machines with many containers have long tables, and mostly there is nothing to find.
+  if (isPlain && !mountinfo.includes(` ${directory}`)) return [];
+  return parseMountTable(mountinfo)
+    .map(({ target }) => target)
+    .filter(target => target === directory || target.startsWith(`${directory}/`));
+}
+
 function unescapeOctal(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

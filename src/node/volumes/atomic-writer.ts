@@ -1,4 +1,16 @@
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { UmiakError } from '#base/index.ts';
 
@@ -18,68 +30,78 @@ const DATA = '..data';
 
 /**
  * Makes `directory` hold exactly `payload`, so that a reader sees either all old files or all new ones: the files lie in a directory of
- * their own, `..data` points to it, and the visible names point through `..data`. Changing `..data` is one rename.
+ * their own, `..data` points to it, and the visible names point through `..data`. Changing `..data` is one rename. It is meant for a
+ * directory in memory, where all of this together takes less time than one turn through the thread pool.
  * @returns true when something changed
  */
-export async function writeAtomically(directory: string, payload: Payload): Promise<boolean> {
+export function writeAtomically(directory: string, payload: Payload): boolean {
   for (const path of payload.keys()) checkPath(path);
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  const current = await readlink(join(directory, DATA)).catch(() => undefined);
-  if (current !== undefined && (await holds(join(directory, current), payload))) {
-    await linkNames(directory, payload);
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const current = currentVersion(directory);
+  if (current !== undefined && holds(join(directory, current), payload)) {
+    linkNames(directory, payload);
     return false;
   }
-  const fresh = await mkdtemp(join(directory, `..${stamp()}.`));
+  const fresh = mkdtempSync(join(directory, `..${stamp()}.`));
   // Whoever the container runs as may go through; the files' modes decide.
-  await chmod(fresh, 0o755);
-  await Promise.all([...payload].map(([path, file]) => writePayloadFile(join(fresh, path), file, fresh)));
+  chmodSync(fresh, 0o755);
+  for (const [path, file] of payload) writePayloadFile(join(fresh, path), file, fresh);
   const link = join(directory, `${DATA}_tmp`);
-  await rm(link, { force: true });
-  await symlink(fresh.slice(directory.length + 1), link);
-  await rename(link, join(directory, DATA));
-  await linkNames(directory, payload);
-  await removeOldVersions(directory, fresh);
+  rmSync(link, { force: true });
+  symlinkSync(fresh.slice(directory.length + 1), link);
+  renameSync(link, join(directory, DATA));
+  linkNames(directory, payload);
+  removeOldVersions(directory, fresh);
   return true;
 }
 
 /** The version before this one, and what a writer that was killed left half made. */
-async function removeOldVersions(directory: string, current: string): Promise<void> {
-  const old = (await readdir(directory)).filter(name => name.startsWith('..') && name !== DATA && join(directory, name) !== current);
-  await Promise.all(old.map(name => rm(join(directory, name), { recursive: true, force: true })));
+function removeOldVersions(directory: string, current: string): void {
+  for (const name of readdirSync(directory))
+    if (name.startsWith('..') && name !== DATA && join(directory, name) !== current)
+      rmSync(join(directory, name), { recursive: true, force: true });
 }
 
 /** Whether a payload was ever written there. */
-export async function isFilled(directory: string): Promise<boolean> {
-  return (await readlink(join(directory, DATA)).catch(() => undefined)) !== undefined;
+export function isFilled(directory: string): boolean {
+  return currentVersion(directory) !== undefined;
 }
 
-async function writePayloadFile(path: string, { content, mode, uid, gid }: PayloadFile, root: string): Promise<void> {
-  if (dirname(path) !== root) await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  await writeFile(path, content, { mode });
-  await chmod(path, mode);
-  if (uid !== undefined || gid !== undefined) await chown(path, uid ?? 0, gid ?? 0);
+function currentVersion(directory: string): string | undefined {
+  try {
+    return readlinkSync(join(directory, DATA));
+  } catch {
+    return undefined;
+  }
+}
+
+function writePayloadFile(path: string, { content, mode, uid, gid }: PayloadFile, root: string): void {
+  if (dirname(path) !== root) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  writeFileSync(path, content, { mode });
+  chmodSync(path, mode);
+  if (uid !== undefined || gid !== undefined) chownSync(path, uid ?? 0, gid ?? 0);
 }
 
 /** The visible names: one link for each first path segment; names that are no longer there go. */
-async function linkNames(directory: string, payload: Payload): Promise<void> {
+function linkNames(directory: string, payload: Payload): void {
   const wanted = new Set([...payload.keys()].map(path => path.split('/')[0] ?? path));
-  for (const name of await readdir(directory)) {
+  for (const name of readdirSync(directory)) {
     if (name.startsWith('..')) continue;
     if (wanted.has(name)) wanted.delete(name);
-    else await rm(join(directory, name), { recursive: true, force: true });
+    else rmSync(join(directory, name), { recursive: true, force: true });
   }
-  await Promise.all([...wanted].map(name => symlink(join(DATA, name), join(directory, name))));
+  for (const name of wanted) symlinkSync(join(DATA, name), join(directory, name));
 }
 
-async function holds(directory: string, payload: Payload): Promise<boolean> {
-  const present = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
-  const files = present.filter(entry => entry.isFile());
-  if (files.length !== payload.size) return false;
-  for (const [path, { content }] of payload) {
-    const there = await readFile(join(directory, path)).catch(() => undefined);
-    if (!there?.equals(content)) return false;
+function holds(directory: string, payload: Payload): boolean {
+  try {
+    const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile());
+    return (
+      files.length === payload.size && [...payload].every(([path, { content }]) => readFileSync(join(directory, path)).equals(content))
+    );
+  } catch {
+    return false;
   }
-  return true;
 }
 
 function checkPath(path: string): void {

@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
@@ -131,6 +142,18 @@ describe('emptyDir', () => {
     await volumes.release('u');
     assert.deepEqual([mounted().length, existsSync(join(directory, 'u'))], [0, false]);
   });
+});
+
+test('what the API fills lies in memory, in one mount for all pods, and goes with its pod', async () => {
+  objects.put('c', { key: 'value' });
+  const volume = [{ name: 'v', configMap: { name: 'c' } }];
+  const [one, two] = await Promise.all(['one', 'two'].map(uid => pathOf(podWith(volume, {}, { uid }), 'v')));
+  assert.deepEqual([statfsSync(one ?? '').type, readFileSync(join(two ?? '', 'key'), 'utf8')], [0x0102_1994, 'value']);
+  assert.equal(mounted().length, 1);
+  await volumes.release('one');
+  assert.deepEqual([existsSync(one ?? ''), existsSync(two ?? '')], [false, true]);
+  await keeper().sweep(new Set());
+  assert.equal(existsSync(two ?? ''), false, 'nor does anything stay of a pod that went while no agent ran');
 });
 
 describe('hostPath', () => {

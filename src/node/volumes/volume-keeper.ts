@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { type Clock, type Log, messageOf, quantityValue, UmiakError } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
 import type { Pod } from '#kinds/pod.ts';
+import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
 import { MS_NODEV, MS_NOSUID, mount, umount } from '#linux/mount.ts';
-import { readMountTable } from '#linux/mount-table.ts';
+import { mountsBelow, readMountTable } from '#linux/mount-table.ts';
 import type { NodeFacts } from '../downward.ts';
 import type { PreparedVolume, VolumeKeeper } from '../parts.ts';
 import { isFilled, type Payload, type PayloadFile, writeAtomically } from './atomic-writer.ts';
@@ -28,6 +29,8 @@ export interface LocalVolumesOptions {
   log: Log;
 }
 
+/** No pod's UID. */
+const MEMORY = '..memory';
 const STALE_RETRY_MS = 10_000;
 
 interface PodState {
@@ -46,9 +49,12 @@ export class LocalVolumes implements VolumeKeeper {
   readonly #options: LocalVolumesOptions;
   readonly #tokens: TokenKeeper;
   readonly #pods = new Map<string, PodState>();
+  readonly #memory: string;
+  #hasMemory = false;
 
   constructor(options: LocalVolumesOptions) {
     this.#options = options;
+    this.#memory = join(options.directory, MEMORY);
     this.#tokens = new TokenKeeper(options);
   }
 
@@ -94,10 +100,12 @@ export class LocalVolumes implements VolumeKeeper {
           hint: 'emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes work, and claims of local and hostPath volumes.',
         });
       }
-      await writeAtomically(path, owned(payload, pod));
-      return { path, readOnly: true };
+      this.#ensureMemory();
+      const filled = this.#filledPath(pod, volume);
+      writeAtomically(filled, owned(payload, pod));
+      return { path: filled, readOnly: true };
     } catch (error) {
-      const kept = await this.#keptContents(pod, volume, error);
+      const kept = this.#keptContents(pod, volume, error);
       if (kept) return kept;
       const { reason, details, hint }: Partial<UmiakError> = error instanceof UmiakError ? error : {};
       throw new UmiakError(reason ?? 'InternalError', `MountVolume.SetUp failed for volume "${volume.name}" : ${messageOf(error)}`, {
@@ -109,13 +117,25 @@ export class LocalVolumes implements VolumeKeeper {
   }
 
   /** A volume that was filled once stays as it is while its source is away; containers that use it may go on and start again. */
-  async #keptContents({ metadata }: Pod, { name }: Volume, error: unknown): Promise<PreparedVolume | undefined> {
-    const path = join(this.#options.directory, metadata.uid, name);
-    if (!(await isFilled(path))) return undefined;
+  #keptContents(pod: Pod, volume: Volume, error: unknown): PreparedVolume | undefined {
+    const { metadata } = pod;
+    const path = this.#filledPath(pod, volume);
+    if (!isFilled(path)) return undefined;
     const state = this.#pods.get(metadata.uid);
     if (state) state.isStale = true;
-    this.#options.log.warn('a volume keeps its old contents', { pod: metadata.uid, volume: name, error: messageOf(error) });
+    this.#options.log.warn('a volume keeps its old contents', { pod: metadata.uid, volume: volume.name, error: messageOf(error) });
     return { path, readOnly: true };
+  }
+
+  /** Where a volume lies that the API fills: in memory, so that no Secret reaches a disk and filling it is quick. */
+  #filledPath({ metadata }: Pod, { name }: Volume): string {
+    return join(this.#memory, metadata.uid, name);
+  }
+
+  /** Mounted by whoever needs it first after a boot; it stays when this process ends, since containers look into it. */
+  #ensureMemory(): void {
+    if (!this.#hasMemory) ensureMemoryDirectory(this.#memory);
+    this.#hasMemory = true;
   }
 
   /** The files of a volume that objects of the API fill; undefined for other types. */
@@ -199,12 +219,16 @@ export class LocalVolumes implements VolumeKeeper {
     state?.refresh?.[Symbol.dispose]();
     this.#tokens.forget(podUid);
     this.#options.claims.release(podUid);
-    await removeVolumes(join(this.#options.directory, podUid));
+    await this.#remove(podUid);
   }
 
   async sweep(livingUids: ReadonlySet<string>): Promise<void> {
-    for (const uid of await readdir(this.#options.directory).catch(() => []))
-      if (!livingUids.has(uid) && !this.#pods.has(uid)) await removeVolumes(join(this.#options.directory, uid));
+    const there = await Promise.all([this.#options.directory, this.#memory].map(path => readdir(path).catch(() => [])));
+    for (const uid of new Set(there.flat())) if (uid !== MEMORY && !livingUids.has(uid) && !this.#pods.has(uid)) await this.#remove(uid);
+  }
+
+  async #remove(podUid: string): Promise<void> {
+    for (const directory of [this.#options.directory, this.#memory]) await removeVolumes(join(directory, podUid));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -215,8 +239,7 @@ export class LocalVolumes implements VolumeKeeper {
 
 /** Takes away a pod's volumes: what is mounted in them is unmounted first, nothing is removed through a mount. */
 async function removeVolumes(directory: string): Promise<void> {
-  const mounted = readMountTable().filter(({ target }) => target.startsWith(`${directory}/`));
-  for (const { target } of mounted.reverse()) umount(target, { detach: true });
+  for (const target of mountsBelow(directory).reverse()) umount(target, { detach: true });
   await rm(directory, { recursive: true, force: true });
 }
 
