@@ -24,5 +24,6 @@ export async function removeInstance({ instance, dataDir, runDir }: { instance: 
   }
   unmountBelow(`${dataDir}/engine`);
   cgroup.remove();
+  unmountBelow(`${runDir}/engine`);
   rmSync(`${runDir}/engine`, { recursive: true, force: true });
 }

@@ -11,6 +11,7 @@ import { openImages } from '#images/images.ts';
 import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
 import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, PortReservations, RuleTable } from '#net/index.ts';
 import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
 import {
@@ -88,6 +89,8 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
   let engine: LocalEngine | undefined;
   const imageChanges = new Set<() => void>();
+  // Bundles and the runtime's state: a dozen small files a start, gone with the machine's boot anyway.
+  ensureMemoryDirectory(`${runDir}/engine`, { mode: 0o711 });
   const images = stack.use(
     await openImages({
       dataDir,
