@@ -2,6 +2,7 @@ import type { FieldCause } from '#base/errors.ts';
 import { labelsText, orNone } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
+import { serviceWarnings, validateExternal, validateFamilies } from './service-validation.ts';
 import type * as types from './types.gen.ts';
 import {
   checkDns1035Label,
@@ -57,6 +58,7 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
     keepAllocated(spec, old);
     dropOfOtherType(spec, old);
   },
+  warnings: ({ spec }) => serviceWarnings(spec),
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate({ spec }, old) {
     if (spec.type === 'LoadBalancer' && old.spec.type === 'LoadBalancer' && spec.loadBalancerClass !== old.spec.loadBalancerClass)
@@ -146,7 +148,7 @@ function validateSpec(spec: types.ServiceSpec): FieldCause[] {
     causes.push(invalid('spec.externalTrafficPolicy', spec.externalTrafficPolicy, 'may only be set for externally-accessible services'));
   const distributions = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
   causes.push(...validateEnum(spec.trafficDistribution, distributions, 'spec.trafficDistribution'));
-  return causes;
+  return [...causes, ...validateFamilies(spec), ...validateExternal(spec)];
 }
 
 function validateAddresses(spec: types.ServiceSpec): FieldCause[] {
