@@ -2,6 +2,7 @@ import { type FieldCause, UmiakError } from '#base/errors.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
 import { checkObject, type FieldValidation } from '#kinds/schema.ts';
 import { bodyTypeOf, duplicateFields, parseBody } from './body.ts';
+import { brief } from './brief.ts';
 import type { Context, ResourceRoute } from './request.ts';
 import { badRequest } from './status.ts';
 
@@ -79,12 +80,8 @@ function checkPlace({ namespace, name, subresource, served, verb }: ResourceRout
   if (metadata.name !== name) {
     throw badRequest(
       metadata.name
-        ? `the name of the object (${shown(metadata.name)}) does not match the name on the URL (${name})`
+        ? `the name of the object (${brief(metadata.name)}) does not match the name on the URL (${name})`
         : 'name must be provided',
     );
   }
-}
-
-function shown(value: unknown): string {
-  return String(value).slice(0, 100);
 }

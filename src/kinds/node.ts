@@ -25,7 +25,11 @@ export const Node: Kind<types.Node> = defineKind<types.Node>('v1/Node', {
   },
   validate({ spec }) {
     const causes = validateTaints(spec.taints ?? []);
-    (spec.podCIDRs ?? []).forEach((cidr, i) => {
+    const { podCIDRs = [] } = spec;
+    const sixes = podCIDRs.filter(cidr => cidr.includes(':')).length;
+    if (podCIDRs.length > 2 || (podCIDRs.length === 2 && sixes !== 1))
+      causes.push(invalid('spec.podCIDRs', podCIDRs, 'may specify no more than one CIDR for each IP family'));
+    podCIDRs.forEach((cidr, i) => {
       if (!isCidr(cidr))
         causes.push(invalid(`spec.podCIDRs[${i}]`, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'));
     });

@@ -340,3 +340,13 @@ test('the only label of a status, given up in another version, takes nothing els
     taken.text,
   );
 });
+
+test('a kind that can not even be shown is refused, not failed at', async () => {
+  assert.equal((await apply(`${deployments}/odd`, deployment('odd'), 'me')).status, 201);
+  for (const scale of [
+    { kind: { toString: false }, apiVersion: 'autoscaling/v1' },
+    { kind: 'Scale', apiVersion: { toString: false } },
+  ])
+    assert.equal((await apply(`${deployments}/odd/scale`, scale, 'me')).status, 400);
+  assert.equal((await apply(`${deployments}/odd`, { kind: { toString: false }, apiVersion: 'apps/v1' }, 'me')).status, 400);
+});

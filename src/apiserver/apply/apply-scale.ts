@@ -1,5 +1,6 @@
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Scale } from '#kinds/types.gen.ts';
+import { brief } from '../brief.ts';
 import { badRequest } from '../status.ts';
 import { compare, isObject } from './compare.ts';
 import { applyConflict } from './conflicts.ts';
@@ -50,11 +51,9 @@ export function applyScale({ served, manager, now, config, force }: ScaleApplica
 
 function replicasOf(config: KubeObject): number | undefined {
   const { apiVersion, kind, spec } = config as KubeObject & { spec?: unknown };
-  if (kind !== 'Scale') throw badRequest(`the kind in the data (${String(kind).slice(0, 100)}) does not match the expected kind (Scale)`);
+  if (kind !== 'Scale') throw badRequest(`the kind in the data (${brief(kind)}) does not match the expected kind (Scale)`);
   if (apiVersion !== SCALE)
-    throw badRequest(
-      `Incorrect version specified in apply patch. Specified patch version: ${String(apiVersion).slice(0, 100)}, expected: ${SCALE}`,
-    );
+    throw badRequest(`Incorrect version specified in apply patch. Specified patch version: ${brief(apiVersion)}, expected: ${SCALE}`);
   if (config.metadata.managedFields) throw badRequest('metadata.managedFields must be nil');
   if (spec === undefined || spec === null) return undefined;
   if (!isObject(spec)) throw badRequest('.spec: expected map');

@@ -1,6 +1,7 @@
 import { newUid } from '#base/ids.ts';
 import { isJsonObject } from '#kinds/crd-schema.ts';
 import type { KubeObject } from '#kinds/kind.ts';
+import { brief } from '../brief.ts';
 
 /** A ConversionReview to send, in the newest version that both sides know. */
 export interface Review {
@@ -41,13 +42,13 @@ function checked(object: unknown, index: number, apiVersion: string, sent: KubeO
   };
   if (!isJsonObject(object)) return refuse('it is no object');
   if (object.apiVersion !== apiVersion)
-    return refuse(`invalid groupVersion (expected ${apiVersion}, received ${String(object.apiVersion).slice(0, 200)})`);
-  if (object.kind !== sent.kind) return refuse(`invalid kind (expected ${sent.kind}, received ${String(object.kind).slice(0, 200)})`);
+    return refuse(`invalid groupVersion (expected ${apiVersion}, received ${brief(object.apiVersion, 200)})`);
+  if (object.kind !== sent.kind) return refuse(`invalid kind (expected ${sent.kind}, received ${brief(object.kind, 200)})`);
   const { metadata } = object;
   if (!isJsonObject(metadata)) return refuse('invalid metadata');
   for (const key of ['name', 'namespace', 'uid'] as const)
     if ((metadata[key] ?? '') !== (sent.metadata[key] ?? ''))
-      return refuse(`must have the same ${key}: ${String(metadata[key]).slice(0, 200)} != ${sent.metadata[key]}`);
+      return refuse(`must have the same ${key}: ${brief(metadata[key], 200)} != ${sent.metadata[key]}`);
   const kept = { ...sent.metadata };
   for (const key of ['labels', 'annotations'] as const) {
     const value = metadata[key];

@@ -2,6 +2,7 @@ import { type CrdSchema, isJsonObject, type JsonObject } from '#kinds/crd-schema
 import { jsonEqual } from '#kinds/json-equal.ts';
 import { apiVersionOf, type Kind, type KubeObject, type Resource, type Storage, type Subresource } from '#kinds/kind.ts';
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '#kinds/types.gen.ts';
+import { brief } from '../brief.ts';
 import { Layout } from '../stored-object.ts';
 import { columnsOf } from './columns.ts';
 import { applyDefaults } from './defaults.ts';
@@ -188,5 +189,5 @@ function toScale({
 }
 
 function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : value === undefined || value === null ? '' : String(value);
+  return typeof value === 'string' ? value : value === undefined || value === null ? '' : brief(value, Number.POSITIVE_INFINITY);
 }
