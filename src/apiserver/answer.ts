@@ -66,7 +66,7 @@ export async function answerResource(context: Context<ResourceRoute>, options: A
 /** Components' health is at `/readyz`; this resource is deprecated upstream and always empty here. */
 function noComponents({ route: { name, served } }: Context<ResourceRoute>): Outcome {
   if (name) throw notFound(served.resource, name);
-  return { type: 'value', status: 200, value: { kind: 'ComponentStatusList', apiVersion: 'v1', metadata: {}, items: [] } };
+  return { type: 'list', served, items: [], revision: 0, continueToken: undefined, remaining: undefined };
 }
 
 /** Whose write the request is. */

@@ -173,6 +173,15 @@ test('a collection is deleted by page, too', async () => {
   assert.deepEqual([at(left, 'items.0.metadata.name'), at(left, 'items.1')], ['c', undefined]);
 });
 
+test('components have no statuses, in every form', async () => {
+  const path = '/api/v1/componentstatuses';
+  const { body } = await cluster.call('GET', path);
+  assert.deepEqual([at(body, 'kind'), at(body, 'items')], ['ComponentStatusList', []]);
+  const table = await cluster.call('GET', path, undefined, { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' });
+  assert.deepEqual([at(table.body, 'kind'), at(table.body, 'rows')], ['Table', []]);
+  assert.equal((await cluster.call('GET', `${path}/scheduler`)).status, 404);
+});
+
 test('a timeout that is no time is refused', async () => {
   for (const [timeout, status] of [
     ['invalid', 400],
