@@ -160,7 +160,8 @@ patches: [{ target: { kind: ConfigMap, name: base }, patch: '[{ "op": "add", "pa
     assert.equal((await kubectl('get', 'cm', '-l', 'many', '--chunk-size=7', '-o', 'name')).trim().split('\n').length, 120);
     const limited = JSON.parse(await kubectl('get', '--raw', '/api/v1/namespaces/default/configmaps?limit=50&labelSelector=many'));
     assert.equal(limited.items.length, 50);
-    await kubectl('delete', 'cm', '-l', 'many');
+    // Waiting, kubectl looks at five objects a second at most.
+    await kubectl('delete', 'cm', '-l', 'many', '--wait=false');
     assert.equal(await kubectl('get', 'cm', '-l', 'many', '-o', 'name'), '');
     const node = cluster.env.UMIAK_NODE_NAME ?? '';
     const patch = '{"status":{"conditions":[{"type":"umiak.test/Seen","status":"True","reason":"Test","message":"m"}]}}';
