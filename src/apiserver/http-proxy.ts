@@ -1,9 +1,10 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { type Duplex, pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Pod, Service } from '#kinds/types.gen.ts';
+import { Agent as HttpAgent, request as httpRequest } from '#wire/http.ts';
 import { splice } from '#wire/splice.ts';
 import { responseHead } from '#wire/upgrade.ts';
 import { type ProxyTarget, parseProxyName, passedHeaders, planPodTarget, rewriteLocation, splitProxyUrl } from './http-proxy-plan.ts';

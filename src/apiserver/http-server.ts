@@ -1,10 +1,11 @@
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import http2, { type ServerHttp2Stream } from 'node:http2';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls, { type SecureContextOptions } from 'node:tls';
 import { promisify } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
+import { createServer } from '#wire/http.ts';
 import { Http1Reply, Http1Request, Http2Reply, Http2Request, type Reply } from './http-messages.ts';
 import type { ApiRequest } from './request.ts';
 
@@ -29,7 +30,7 @@ export interface HttpServerOptions {
  */
 export class HttpServer implements AsyncDisposable {
   readonly #front: tls.Server;
-  readonly #http1: http.Server;
+  readonly #http1: Server;
   readonly #http2: http2.Http2Server;
   readonly #listeners: net.Server[] = [];
   readonly #sockets = new Set<Socket>();
@@ -40,7 +41,7 @@ export class HttpServer implements AsyncDisposable {
 
   constructor({ tls: secure, handle, upgrade, maxConnections = 20_000 }: HttpServerOptions) {
     this.#maxConnections = maxConnections;
-    this.#http1 = http.createServer({
+    this.#http1 = createServer({
       keepAliveTimeout: 300_000,
       headersTimeout: 30_000,
       requestTimeout: 120_000,

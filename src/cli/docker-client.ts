@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UmiakError } from '#base/errors.ts';
 import { reasonOf } from '#base/reason-codes.ts';
+import { request } from '#wire/http.ts';
 
 /** A line of docker's progress streams. */
 export interface DockerLine {

@@ -1,10 +1,11 @@
 import { mkdirSync, rmSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import { createServer } from '#wire/http.ts';
 import { toDockerError } from './docker-error.ts';
 import { imageRoutes } from './image-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';

@@ -1,6 +1,7 @@
-import http, { type IncomingMessage } from 'node:http';
+import type { IncomingMessage, Agent as PlainAgent } from 'node:http';
 import https from 'node:https';
 import { UmiakError } from '#base/errors.ts';
+import { Agent, request as httpRequest } from '#wire/http.ts';
 
 export interface HttpClientOptions {
   /** Don't verify certificates. */
@@ -23,7 +24,7 @@ const MAX_REDIRECTS = 5;
 /** HTTP and HTTPS with kept connections, redirects (credentials never go to another origin) and the environment's proxies. */
 export class HttpClient implements Disposable {
   readonly #idleTimeoutMs: number;
-  readonly #agents: { http: http.Agent; https: https.Agent; direct: http.Agent; directTls: https.Agent };
+  readonly #agents: { http: PlainAgent; https: https.Agent; direct: PlainAgent; directTls: https.Agent };
 
   constructor({ insecure = false, ca, idleTimeoutMs = 60_000 }: HttpClientOptions = {}) {
     this.#idleTimeoutMs = idleTimeoutMs;
@@ -31,9 +32,9 @@ export class HttpClient implements Disposable {
     const tls = { ...plain, rejectUnauthorized: !insecure, ...(ca !== undefined ? { ca } : {}) };
     const proxyEnv = process.env;
     this.#agents = {
-      http: new http.Agent({ ...plain, proxyEnv }),
+      http: new Agent({ ...plain, proxyEnv }),
       https: new https.Agent({ ...tls, proxyEnv }),
-      direct: new http.Agent(plain),
+      direct: new Agent(plain),
       directTls: new https.Agent(tls),
     };
   }
@@ -68,7 +69,7 @@ export class HttpClient implements Disposable {
     const isNear = isLoopback(url.hostname);
     const agent = isTls ? (isNear ? this.#agents.directTls : this.#agents.https) : isNear ? this.#agents.direct : this.#agents.http;
     return new Promise((resolve, reject) => {
-      const request = (isTls ? https : http).request(url, {
+      const request = (isTls ? https.request : httpRequest)(url, {
         method,
         headers: { 'user-agent': 'umiak', ...headers },
         agent,

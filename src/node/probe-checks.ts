@@ -1,6 +1,7 @@
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect, isIPv6 } from 'node:net';
+import { request as httpRequest } from '#wire/http.ts';
 import type { ContainerSpec } from './parts.ts';
 
 type Probe = NonNullable<ContainerSpec['livenessProbe']>;

@@ -1,5 +1,5 @@
-import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { STATUS_CODES } from './http.ts';
 
 /** Answers an upgrade request that is not granted, and closes: a plain HTTP/1.1 response with a short body. */
 export function refuseUpgrade(socket: Duplex, status: number, body: string, contentType = 'text/plain; charset=utf-8'): void {
