@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { callInThread, check, declare, errno, SyscallError } from './libc.ts';
 
@@ -62,12 +62,17 @@ async function waitForLock(path: string, refusal: UmiakError, timeoutMs: number)
   const timer = setTimeout(() => reject(refusal), timeoutMs);
   void callInThread(flock, fd, LOCK_EX).then(result => {
     clearTimeout(timer);
-    if (result === 0) resolve(held(fd));
+    if (result === 0 && isStillAt(path, fd)) resolve(held(fd));
     else reject(refusal);
     // Granted too late, or not at all: nobody wants it any more.
     promise.catch(() => closeSync(fd));
   }, reject);
   return promise;
+}
+
+/** Whoever held it may have taken its directory away: what is locked then is nobody's any more. */
+function isStillAt(path: string, fd: number): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino;
 }
 
 function held(fd: number): Disposable {

@@ -6,8 +6,11 @@ import { type Config, pathsOf, type Role, toEnvironment } from './config.ts';
 /** Set for processes that `umiak up` started: they look after each other. */
 export const LOOKS_AFTER_PEER = 'UMIAK_LOOKS_AFTER_PEER';
 
+/** Set for a process that its peer started anew: it has no business where the peer was stopped meanwhile. */
+export const STARTED_BY_PEER = 'UMIAK_STARTED_BY_PEER';
+
 /** Starts a role in the background, in a session of its own, its log in `<dataDir>/logs/<role>.log`. */
-export function startRole(role: Role, config: Config): ChildProcess {
+export function startRole(role: Role, config: Config, { byPeer = false } = {}): ChildProcess {
   const { logs } = pathsOf(config);
   mkdirSync(logs, { recursive: true, mode: 0o755 });
   const log = openSync(logFile(role, config), 'a', 0o640);
@@ -17,7 +20,7 @@ export function startRole(role: Role, config: Config): ChildProcess {
       detached: true,
       cwd: '/',
       stdio: ['ignore', log, log],
-      env: { ...process.env, ...toEnvironment(config), [LOOKS_AFTER_PEER]: '1' },
+      env: { ...process.env, ...toEnvironment(config), [LOOKS_AFTER_PEER]: '1', [STARTED_BY_PEER]: byPeer ? '1' : '' },
     });
     child.unref();
     return child;
