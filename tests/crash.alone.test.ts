@@ -179,8 +179,12 @@ describe(`server and agent killed at ${KILLS} random moments under load (UMIAK_S
       const pods = cgroups.filter(path => /\/pod[^/]+(\/|$)/.test(path));
       const volumes = existsSync(join(cluster.dataDir, 'volumes')) ? readdirSync(join(cluster.dataDir, 'volumes')) : [];
       // The instance's own memory stays with it.
-      const own = [join(cluster.runDir, 'engine'), join(cluster.dataDir, 'volumes')];
-      return [...mounts.filter(path => !path.includes('/netns') && !own.includes(path)), ...pods, ...volumes];
+      const own = [join(cluster.runDir, 'engine'), join(cluster.dataDir, 'volumes/..memory')];
+      return [
+        ...mounts.filter(path => !path.includes('/netns') && !own.includes(path)),
+        ...pods,
+        ...volumes.filter(name => name !== '..memory'),
+      ];
     };
     await until('mounts, cgroups and volumes to be gone', () => left().length === 0, 15_000).catch(error =>
       assert.fail(`${error.message}: ${left().join('\n')}`),
