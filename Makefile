@@ -13,7 +13,7 @@ setup: ## install what is missing on a Debian 12 machine (as root); changes no k
 build: setup ## bundle the published package into dist/
 	@$(NODE) tools/build.ts
 
-run: setup ## start the platform, deploy the example application, print how to reach it
+run: build ## start the platform, deploy the example application, print how to reach it
 	@bin/umiak up
 	@$(NODE) examples/run.ts
 
@@ -29,7 +29,7 @@ soak: setup ## the same with the long forms of crash, random and set-up tests
 check: setup ## types, lint, layers and the tests that need no root, in under a minute
 	@$(NODE) tools/check.ts
 
-bench: setup ## measure against peers in the same run (PEERS=kubernetes builds kube-apiserver and etcd too)
+bench: build ## measure against peers in the same run (PEERS=kubernetes builds kube-apiserver and etcd too)
 	@$(NODE) bench/run.ts $(ONLY)
 
 conformance: setup ## run Kubernetes' own conformance specs, all or some (AREA=node FOCUS=… LIST=1); needs Go once

@@ -9,14 +9,25 @@ export const LOOKS_AFTER_PEER = 'UMIAK_LOOKS_AFTER_PEER';
 /** Set for a process that its peer started anew: it has no business where the peer was stopped meanwhile. */
 export const STARTED_BY_PEER = 'UMIAK_STARTED_BY_PEER';
 
+/** Room for young objects, in MB: less than node's 16 a process keeps less memory when it is idle, and pays by collecting more often. */
+const YOUNG_SPACE_MB: Record<Role, number> = { server: 4, agent: 2 };
+
+const YOUNG_SPACE = '--max-semi-space-size=';
+
+/** What a role's process is called with. */
+function programOf(role: Role): string[] {
+  const [entry = ''] = process.argv.slice(1);
+  const flags = process.execArgv.filter(flag => !flag.startsWith(YOUNG_SPACE));
+  return [...flags, `${YOUNG_SPACE}${YOUNG_SPACE_MB[role]}`, entry, role];
+}
+
 /** Starts a role in the background, in a session of its own, its log in `<dataDir>/logs/<role>.log`. */
 export function startRole(role: Role, config: Config, { byPeer = false } = {}): ChildProcess {
   const { logs } = pathsOf(config);
   mkdirSync(logs, { recursive: true, mode: 0o755 });
   const log = openSync(logFile(role, config), 'a', 0o640);
   try {
-    const [entry = ''] = process.argv.slice(1);
-    const child = spawn(process.execPath, [...process.execArgv, entry, role], {
+    const child = spawn(process.execPath, programOf(role), {
       detached: true,
       cwd: '/',
       stdio: ['ignore', log, log],
@@ -31,8 +42,7 @@ export function startRole(role: Role, config: Config, { byPeer = false } = {}): 
 
 /** Starts a role that writes where we write and ends with us. */
 export function startRoleHere(role: Role, config: Config): ChildProcess {
-  const [entry = ''] = process.argv.slice(1);
-  return spawn(process.execPath, [...process.execArgv, entry, role], {
+  return spawn(process.execPath, programOf(role), {
     stdio: 'inherit',
     env: { ...process.env, ...toEnvironment(config) },
   });
