@@ -84,8 +84,12 @@ export class TestCluster implements AsyncDisposable {
     return join(this.runDir, 'docker.sock');
   }
 
+  /** What `umiak` is here; a test of the published bundle has another. */
+  program: readonly [string, ...string[]] = [join(root, 'bin/umiak')];
+
   umiak(...args: string[]): Promise<Ran> {
-    return this.command(join(root, 'bin/umiak'), args);
+    const [file, ...first] = this.program;
+    return this.command(file, [...first, ...args]);
   }
 
   /** Runs `umiak`, and throws with what it said unless it exits with 0. */

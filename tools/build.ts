@@ -44,12 +44,12 @@ function flatUrls(root: string): Plugin {
   };
 }
 
-/** Builds `dist/` anew; the old one serves until the new one is whole. */
-export async function buildPackage(root: string): Promise<void> {
+/** Builds `dist/` (or another directory) anew; the old one serves until the new one is whole. */
+export async function buildPackage(root: string, dist = join(root, 'dist')): Promise<void> {
   const sources = globSync('src/**/*.ts', { cwd: root }).filter(file => !file.endsWith('.test.ts'));
   const siblings = new Set(sources.flatMap(file => flattenUrls(file, readFileSync(join(root, file), 'utf8')).siblings));
   const workers = [...siblings].filter(file => file.endsWith('.ts'));
-  const [next, dist] = [join(root, 'dist.new'), join(root, 'dist')];
+  const next = `${dist}.new`;
   rmSync(next, { recursive: true, force: true });
   mkdirSync(next);
   await build({

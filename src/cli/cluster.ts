@@ -52,7 +52,7 @@ interface Credentials {
 }
 
 async function readKubeconfig(path: string): Promise<Credentials> {
-  const { parse } = await import('yaml');
+  const { parse } = await import('#base/yaml.ts');
   let config: Kubeconfig;
   try {
     config = (parse(await readFile(path, 'utf8')) ?? {}) as Kubeconfig;

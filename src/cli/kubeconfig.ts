@@ -31,7 +31,7 @@ export async function printKubeconfig({ stdout }: Streams, path: string): Promis
 
 /** `umiak kubeconfig --merge`: puts the instance's cluster, user and context into another file and makes it the current one. */
 export async function mergeKubeconfig({ stderr }: Streams, path: string, into: string): Promise<void> {
-  const { parse, stringify } = await import('yaml');
+  const { parse, stringify } = await import('#base/yaml.ts');
   const own = parse(await readOwn(path)) as Kubeconfig;
   const theirs = ((await readFile(into, 'utf8').then(parse, ignoreAbsence)) ?? {}) as Kubeconfig;
   const merged = planMerge(theirs, own);

@@ -17,7 +17,7 @@ export async function openAudit({ policyPath, path, clock, log, stack }: AuditOp
   const [{ FileSink, parseAuditPolicy }, { auditStep }, { parse }] = await Promise.all([
     import('#audit/index.ts'),
     import('#apiserver/audit-step.ts'),
-    import('yaml'),
+    import('#base/yaml.ts'),
   ]);
   try {
     const policy = parseAuditPolicy(parse(await readFile(policyPath, 'utf8')));

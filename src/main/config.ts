@@ -192,7 +192,7 @@ async function readConfigFile(path: string | undefined): Promise<Record<string, 
     if (path) throw new UmiakError('NotFound', `the configuration file ${path} does not exist`);
     return {};
   }
-  const { parse } = await import('yaml');
+  const { parse } = await import('#base/yaml.ts');
   const content: unknown = parse(readFileSync(from, 'utf8')) ?? {};
   if (typeof content !== 'object' || Array.isArray(content)) throw invalid(from, 'must be a map of settings', from);
   const known = new Set(settings.map(({ key }) => key));
