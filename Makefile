@@ -26,7 +26,7 @@ test: setup ## run every test: units, then real containers, then what must run a
 soak: setup ## the same with the long forms of crash, random and set-up tests
 	@$(NODE) tools/test.ts --soak
 
-check: setup ## types, lint, layers and the tests that need no root, in under a minute
+check: setup ## types, lint, layers and the tests that need no root, in about a minute
 	@$(NODE) tools/check.ts
 
 bench: build ## measure against peers in the same run (PEERS=kubernetes builds kube-apiserver and etcd too)

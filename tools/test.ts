@@ -5,7 +5,7 @@
  *
  * A file's name says where it runs, in this order:
  * - `x.test.ts`        beside the code: two at a time
- * - `x.root.test.ts`   needs root, kernel doors, containers or a whole instance: two at a time, not in `make check` (`--unit`)
+ * - `x.root.test.ts`   needs root, kernel doors, containers, other programs or a whole control plane: two at a time, not in `make check` (`--unit`)
  * - `x.alone.test.ts`  measures time or memory, or needs a whole machine: one at a time, nothing beside it
  * `--soak` sets UMIAK_SOAK=1, which files read for their long forms, and allows them more time.
  * All phases flow through one reporter; tests that did not run and node's own summary, over all phases, are the last lines printed.

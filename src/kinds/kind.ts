@@ -1,5 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
-import type { CheckOptions, Checked } from './schema.ts';
+import type { Checked, CheckOptions } from './schema.ts';
 import type { TypeData } from './schema-data.ts';
 import type { ObjectMeta } from './types.gen.ts';
 
