@@ -523,9 +523,18 @@ describe('pods: what a manifest says is what runs', () => {
     assert.match(await logs('talker', '-c', 'main', '--tail=1', '--timestamps'), /^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z line 5\n$/);
     assert.equal(await logs('talker', '-c', 'main', '--limit-bytes=6'), 'line 1');
     assert.equal(await logs('talker', '-c', 'main', '--since=1h', '--tail=-1'), 'line 1\nline 2\nline 3\nline 4\nline 5\n');
-    const following = logs('talker', '-c', 'main', '-f', '--tail=1');
+    const follower = spawn(join(import.meta.dirname, '../.bin/kubectl'), ['logs', 'talker', '-c', 'main', '-f', '--tail=1'], {
+      env: { ...process.env, KUBECONFIG: cluster.kubeconfig },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = new Promise(done => follower.once('close', done));
+    let followed = '';
+    follower.stdout.setEncoding('utf8').on('data', chunk => (followed += chunk));
+    // Its tail is cut before more is said.
+    await until('the follower to have begun', () => followed === 'line 5\n').catch(() => assert.fail(followed));
     await cluster.kubectl('exec', 'talker', '-c', 'main', '--', 'touch', '/tmp/go');
-    assert.equal(await following, 'line 5\nend\n');
+    await ended;
+    assert.equal(followed, 'line 5\nend\n');
     const all = await logs('talker', '--all-containers', '--prefix');
     assert.match(all, /\[pod\/talker\/main\] line 1\n/);
     assert.match(all, /\[pod\/talker\/second\] (unfinished)?on stderr\n/);
