@@ -34,18 +34,20 @@ test('Secrets that stood there plain are encrypted, all that comes is, and a rot
   }
   const first = (await ensureEncryptionKeys(keysPath)).keys[0]!;
   {
-    await using store = await open();
+    const opened = await open();
+    await using store = opened.store;
     assert.equal(text((await store.get(SECRET))?.value), `words of ${SECRET}`);
     const before = store.revision;
-    await settleEncryption(store, keysPath, silentLog);
-    await settleEncryption(store, keysPath, silentLog);
+    await settleEncryption(opened, keysPath, silentLog);
+    await settleEncryption(opened, keysPath, silentLog);
     assert.equal(store.revision, before + 1, 'once, and Secrets only');
     assert.ok(keyIdsOnDisk().includes(first.id));
   }
   const second = await rotateEncryptionKeys(keysPath);
   {
-    await using store = await open();
-    await settleEncryption(store, keysPath, silentLog);
+    const opened = await open();
+    await using store = opened.store;
+    await settleEncryption(opened, keysPath, silentLog);
     assert.ok(keyIdsOnDisk().includes(second));
     assert.equal(store.compactedRevision, store.revision, 'nothing older is left that only the former key opens');
     assert.equal((await ensureEncryptionKeys(keysPath)).pending, false);
@@ -53,7 +55,20 @@ test('Secrets that stood there plain are encrypted, all that comes is, and a rot
   // The next rotation lets the first key go.
   await rotateEncryptionKeys(keysPath);
   assert.ok(!(await ensureEncryptionKeys(keysPath)).keys.some(({ id }) => id === first.id));
-  await using store = await open();
+  await using store = (await open()).store;
   assert.equal(text((await store.get(SECRET))?.value), `words of ${SECRET}`);
   assert.equal(text((await store.get(CONFIG))?.value), `words of ${CONFIG}`);
+});
+
+test('a key that comes while a store is open is settled by the next start, which writes with it', async () => {
+  const opened = await open();
+  await using store = opened.store;
+  await settleEncryption(opened, keysPath, silentLog);
+  const newer = await rotateEncryptionKeys(keysPath);
+  const before = store.revision;
+  await settleEncryption(opened, keysPath, silentLog);
+  assert.equal(store.revision, before);
+  const { keys, pending } = await ensureEncryptionKeys(keysPath);
+  assert.ok(pending, 'or the next rotation would let go of the key that everything is written with');
+  assert.deepEqual([keys[0]?.id, keys[1]?.id], [newer, opened.key]);
 });

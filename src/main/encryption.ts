@@ -1,5 +1,5 @@
 import type { Clock, Log } from '#base/index.ts';
-import { type EncryptionKeys, ensureEncryptionKeys, settleEncryptionKeys } from '#pki/encryption-keys.ts';
+import { ensureEncryptionKeys, settleEncryptionKeys } from '#pki/encryption-keys.ts';
 import { aesGcm } from '#store/aes-gcm.ts';
 import { rewriteValues } from '#store/rewrite.ts';
 import { openSqliteStore, type SqliteStore } from '#store/sqlite-store.ts';
@@ -16,19 +16,27 @@ export interface EncryptedStoreOptions {
 }
 
 /** The store with Secrets encrypted on the disk. */
-export async function openEncryptedStore({ path, keysPath, clock, log }: EncryptedStoreOptions): Promise<SqliteStore & AsyncDisposable> {
+export interface EncryptedStore {
+  store: SqliteStore & AsyncDisposable;
+  /** The id of the key that it writes with. */
+  key: string;
+}
+
+/** Opens it, making the first key where there is none. */
+export async function openEncryptedStore({ path, keysPath, clock, log }: EncryptedStoreOptions): Promise<EncryptedStore> {
   const { keys } = await ensureEncryptionKeys(keysPath);
-  return await openSqliteStore({ path, clock, log, transformers: { [SECRETS]: aesGcm({ keys }) } });
+  const store = await openSqliteStore({ path, clock, log, transformers: { [SECRETS]: aesGcm({ keys }) } });
+  return { store, key: keys[0]?.id ?? '' };
 }
 
 /** Writes all Secrets with the first key if that has not been done yet: after the first start with encryption, and after a rotation. */
-export async function settleEncryption(store: SqliteStore, keysPath: string, log: Log): Promise<void> {
-  const { keys, pending }: EncryptionKeys = await ensureEncryptionKeys(keysPath);
-  const [first] = keys;
-  if (!pending || !first) return;
+export async function settleEncryption({ store, key }: EncryptedStore, keysPath: string, log: Log): Promise<void> {
+  const { keys, pending } = await ensureEncryptionKeys(keysPath);
+  // A key that came since the store was opened is not the one it writes with: that one is the next start's to settle.
+  if (!pending || keys[0]?.id !== key) return;
   const written = await rewriteValues(store, SECRETS);
   // Older revisions may be plain, or in need of a key that goes with the next rotation.
   if (written > 0) await store.compact(store.revision);
-  await settleEncryptionKeys(keysPath, first.id);
-  log.info('Secrets are encrypted with the present key', { key: first.id, written });
+  await settleEncryptionKeys(keysPath, key);
+  log.info('Secrets are encrypted with the present key', { key, written });
 }

@@ -39,10 +39,11 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
   mkdirSync(dirname(paths.store), { recursive: true, mode: 0o755 });
   const hosts = [gateway, kubernetesService, config.apiAddress.host, config.nodeName];
   const openPki = () => ClusterPki.open({ directory: paths.pki, clock, hosts });
-  const [store, pki] = await Promise.all([
+  const [encrypted, pki] = await Promise.all([
     openEncryptedStore({ path: paths.store, keysPath: paths.encryptionKeys, clock, log: log.part('store') }),
     openPki(),
   ]);
+  const { store } = encrypted;
   stack.use(store);
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {});
@@ -81,7 +82,7 @@ export async function runServer({ config, clock = systemClock, log, signal }: Se
     garbage.start(),
   ]);
   stack.use(controllers);
-  await settleEncryption(store, paths.encryptionKeys, log.part('store'));
+  await settleEncryption(encrypted, paths.encryptionKeys, log.part('store'));
   const transport = server.local(controller('manifests'));
   const manifests = stack.use(new Manifests({ folder: paths.manifests, transport, clock, log: log.part('manifests') }));
   await manifests.start();
