@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { createLog, messageOf, systemClock } from '#base/index.ts';
 import { unmountBelow } from '#engine/remains.ts';
 import { removeInstance } from '#engine/remove-instance.ts';
@@ -38,9 +38,10 @@ export async function down(config: Config, { containers = false, graceMs = GRACE
 /** Ends both and keeps them from being started: one that was about to start the other when it was told to end may have done so. */
 async function endRoles(config: Config, say: (line: string) => void): Promise<Disposable> {
   using locks = new DisposableStack();
+  // Without it nothing of the instance runs, and `down` leaves nothing behind.
+  if (!existsSync(config.runDir)) return locks.move();
   for (const role of ['server', 'agent'] as const) {
     await endRole(role, config, say);
-    mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
     const stop = new AbortController();
     // Who holds the lock still, or already, is ended as soon as it listens.
     const ending = whenState(pathsOf(config).control(role), {
