@@ -111,6 +111,11 @@ export class TestCluster implements AsyncDisposable {
     return this.command(join(root, '.bin/kubectl'), args, input);
   }
 
+  /** One value of objects, by kubectl's JSONPath: `jsonPath('pods -l app=db', '{.items[*].metadata.name}')`. */
+  async jsonPath(what: string, path: string): Promise<string> {
+    return await this.kubectl('get', ...what.split(' '), '-o', `jsonpath=${path}`);
+  }
+
   /** `kubectl apply` of manifests given as text. */
   async apply(manifests: string): Promise<string> {
     return demand('kubectl apply', await this.tryKubectlWith(manifests, 'apply', '-f', '-'), this);

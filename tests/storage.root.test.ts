@@ -53,15 +53,14 @@ describe('storage on a real node', () => {
   };
   const isReady = (name: string) => cluster.kubectl('wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s');
   const read = async (name: string, file: string) => (await cluster.kubectl('exec', name, '--', 'cat', file)).trim();
-  const jsonPath = (what: string, path: string) => cluster.kubectl('get', ...what.split(' '), '-o', `jsonpath=${path}`);
 
   test('a claim of the default class is bound when its pod comes; what one pod writes the next one reads', async () => {
     assert.match(await cluster.kubectl('get', 'sc'), /local-path \(default\) +umiak.io\/local-path +Delete +WaitForFirstConsumer +true/);
     await cluster.apply(claim('data'));
-    assert.equal(await jsonPath('pvc data', '{.status.phase} {.spec.storageClassName}'), 'Pending local-path');
+    assert.equal(await cluster.jsonPath('pvc data', '{.status.phase} {.spec.storageClassName}'), 'Pending local-path');
     await cluster.apply(pod('first', { claim: 'data', script: 'echo kept > /data/note' }));
     await isReady('first');
-    assert.equal(await jsonPath('pvc data', '{.status.phase} {.status.capacity.storage}'), 'Bound 10Mi');
+    assert.equal(await cluster.jsonPath('pvc data', '{.status.phase} {.status.capacity.storage}'), 'Bound 10Mi');
     assert.equal(directories().length, 1);
     assert.equal(statSync(join(cluster.dataDir, 'storage', directories()[0] ?? '')).mode & 0o7777, 0o777);
     await cluster.kubectl('delete', 'pod', 'first', '--now');
@@ -87,7 +86,7 @@ describe('storage on a real node', () => {
     assert.match(await cluster.kubectl('get', 'pvc', 'data'), /Terminating/);
     await cluster.kubectl('delete', 'pod', 'third', '--now');
     await until('the directory to be gone', () => directories().length === 0);
-    await until('the volume to be gone', async () => (await jsonPath('pv', '{.items[*].metadata.name}')) === '');
+    await until('the volume to be gone', async () => (await cluster.jsonPath('pv', '{.items[*].metadata.name}')) === '');
     assert.notEqual((await cluster.tryKubectl('get', 'pvc', 'data')).code, 0);
   });
 
@@ -115,8 +114,8 @@ spec:
     spec:${CLAIM.replaceAll('\n', '\n    ')}
 `);
     await cluster.kubectl('rollout', 'status', 'sts/db', '--timeout=60s');
-    assert.equal(await jsonPath('pvc -l app=db', '{.items[*].status.phase}'), 'Bound Bound');
-    const uid = await jsonPath('pod db-1', '{.metadata.uid}');
+    assert.equal(await cluster.jsonPath('pvc -l app=db', '{.items[*].status.phase}'), 'Bound Bound');
+    const uid = await cluster.jsonPath('pod db-1', '{.metadata.uid}');
     await cluster.kubectl('delete', 'pod', 'db-1', '--now');
     await until('another db-1', async () => {
       const { stdout } = await cluster.tryKubectl('get', 'pod', 'db-1', '-o', 'jsonpath={.metadata.uid}');
@@ -134,7 +133,7 @@ spec:
     const template = `ephemeral: { volumeClaimTemplate: { spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Mi } } } } }`;
     await cluster.apply(pod('brief', { claim: 'x' }).replace('persistentVolumeClaim: { claimName: x }', template));
     await isReady('brief');
-    assert.equal(await jsonPath('pvc brief-data', '{.status.phase} {.metadata.ownerReferences[0].name}'), 'Bound brief');
+    assert.equal(await cluster.jsonPath('pvc brief-data', '{.status.phase} {.metadata.ownerReferences[0].name}'), 'Bound brief');
     await cluster.kubectl('delete', 'pod', 'brief', '--now');
     await until('the directory to be gone', () => directories().length === 0);
   });
@@ -170,7 +169,7 @@ ${pod('grouped', { claim: 'on-disk', spec: '  securityContext: { fsGroup: 4242, 
     assert.match((await cluster.tryKubectl('exec', 'reader', '--', 'touch', '/data/y')).stderr, /Read-only file system/);
     await cluster.kubectl('delete', 'pod', 'grouped', 'reader', '--now');
     await cluster.kubectl('delete', 'pvc', 'on-disk', 'on-host');
-    await until('both to be released', async () => (await jsonPath('pv', '{.items[*].status.phase}')) === 'Released Released');
+    await until('both to be released', async () => (await cluster.jsonPath('pv', '{.items[*].status.phase}')) === 'Released Released');
     assert.ok(existsSync(join(made, 'new')));
     await cluster.kubectl('delete', 'pv', '--all');
   });

@@ -29,8 +29,6 @@ describe('workloads on a real node', () => {
   });
   after(() => cluster[Symbol.asyncDispose]());
 
-  const jsonPath = (what: string, path: string) => cluster.kubectl('get', ...what.split(' '), '-o', `jsonpath=${path}`);
-
   test('a StatefulSet of 2 comes in order, is updated from the top, and shrinks from the top', async () => {
     await cluster.apply(`
 apiVersion: apps/v1
@@ -45,9 +43,9 @@ spec:
     spec:${SLEEPER}
 `);
     await cluster.kubectl('rollout', 'status', 'sts/db', '--timeout=60s');
-    assert.equal(await jsonPath('pods -l app=db', '{.items[*].metadata.name}'), 'db-0 db-1');
+    assert.equal(await cluster.jsonPath('pods -l app=db', '{.items[*].metadata.name}'), 'db-0 db-1');
     const [first = '', second = ''] = (
-      await jsonPath('pods -l app=db', '{.items[*].status.conditions[?(@.type=="Ready")].lastTransitionTime}')
+      await cluster.jsonPath('pods -l app=db', '{.items[*].status.conditions[?(@.type=="Ready")].lastTransitionTime}')
     ).split(' ');
     assert.ok(first <= second, `${first} before ${second}`);
     assert.equal((await cluster.kubectl('exec', 'db-1', '--', 'hostname')).trim(), 'db-1');
@@ -58,7 +56,7 @@ spec:
     await cluster.kubectl('rollout', 'status', 'sts/db', '--timeout=60s');
     assert.equal((await cluster.kubectl('exec', 'db-0', '--', 'sh', '-c', 'echo $A')).trim(), '');
     await cluster.kubectl('scale', 'sts/db', '--replicas=1');
-    await until('db-1 to be gone', async () => (await jsonPath('pods -l app=db', '{.items[*].metadata.name}')) === 'db-0');
+    await until('db-1 to be gone', async () => (await cluster.jsonPath('pods -l app=db', '{.items[*].metadata.name}')) === 'db-0');
   });
 
   test('a DaemonSet has its pod on the node, and is restarted', async () => {
@@ -73,11 +71,11 @@ spec:
     spec:${SLEEPER}
 `);
     await cluster.kubectl('rollout', 'status', 'ds/agent', '--timeout=60s');
-    const before = await jsonPath('pods -l app=agent', '{.items[*].metadata.name}');
+    const before = await cluster.jsonPath('pods -l app=agent', '{.items[*].metadata.name}');
     await cluster.kubectl('rollout', 'restart', 'ds/agent');
     await cluster.kubectl('rollout', 'status', 'ds/agent', '--timeout=60s');
     await until('another pod alone', async () => {
-      const now = await jsonPath('pods -l app=agent', '{.items[*].metadata.name}');
+      const now = await cluster.jsonPath('pods -l app=agent', '{.items[*].metadata.name}');
       return now !== before && now.split(' ').length === 1;
     });
   });
@@ -85,10 +83,10 @@ spec:
   test('an Indexed Job runs to its end; each pod knew its index', async () => {
     await cluster.apply(job('ix', 'echo index $JOB_COMPLETION_INDEX', '  completions: 3\n  parallelism: 2\n  completionMode: Indexed'));
     await cluster.kubectl('wait', 'job/ix', '--for=condition=complete', '--timeout=60s');
-    assert.equal(await jsonPath('job ix', '{.status.completedIndexes} {.status.succeeded}'), '0-2 3');
+    assert.equal(await cluster.jsonPath('job ix', '{.status.completedIndexes} {.status.succeeded}'), '0-2 3');
     const logs = await cluster.kubectl('logs', '-l', 'batch.kubernetes.io/job-name=ix');
     assert.deepEqual(logs.trim().split('\n').sort(), ['index 0', 'index 1', 'index 2']);
-    assert.equal(await jsonPath('pods -l batch.kubernetes.io/job-name=ix', '{.items[*].metadata.finalizers[*]}'), '');
+    assert.equal(await cluster.jsonPath('pods -l batch.kubernetes.io/job-name=ix', '{.items[*].metadata.finalizers[*]}'), '');
   });
 
   test('an exit code that the policy names fails the Job at once', async () => {
@@ -97,7 +95,10 @@ spec:
     rules: [{ action: FailJob, onExitCodes: { operator: In, values: [42] } }]`;
     await cluster.apply(job('wrong', 'exit 42', policy));
     await cluster.kubectl('wait', 'job/wrong', '--for=condition=failed', '--timeout=60s');
-    assert.equal(await jsonPath('job wrong', '{.status.conditions[?(@.type=="Failed")].reason} {.status.failed}'), 'PodFailurePolicy 1');
+    assert.equal(
+      await cluster.jsonPath('job wrong', '{.status.conditions[?(@.type=="Failed")].reason} {.status.failed}'),
+      'PodFailurePolicy 1',
+    );
   });
 
   test('a CronJob is started by hand', async () => {
@@ -106,6 +107,6 @@ spec:
     await cluster.kubectl('wait', 'job/tonight', '--for=condition=complete', '--timeout=60s');
     assert.equal((await cluster.kubectl('logs', 'job/tonight')).trim(), 'by hand');
     await cluster.kubectl('delete', 'job', 'tonight');
-    assert.equal(await jsonPath('pods -l batch.kubernetes.io/job-name=tonight', '{.items[*].metadata.name}'), '');
+    assert.equal(await cluster.jsonPath('pods -l batch.kubernetes.io/job-name=tonight', '{.items[*].metadata.name}'), '');
   });
 });

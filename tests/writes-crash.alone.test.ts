@@ -8,6 +8,7 @@ import { Deployment } from '#kinds/deployment.ts';
 import { apiVersionOf, type Draft, type Key, type Kind, type KubeObject } from '#kinds/kind.ts';
 import { Secret } from '#kinds/secret.ts';
 import { Service } from '#kinds/service.ts';
+import { boats } from './boats.ts';
 import { TestCluster, until } from './cluster.ts';
 
 const SEED = Number(process.env.UMIAK_SEED) || Math.floor(Math.random() * 1e6);
@@ -33,18 +34,6 @@ const Boat: Kind = {
   },
 };
 const KINDS: readonly Kind[] = [ConfigMap, Secret, Service, Deployment, Boat];
-
-const boats = {
-  apiVersion: 'apiextensions.k8s.io/v1',
-  kind: 'CustomResourceDefinition',
-  metadata: { name: 'boats.test.umiak.io' },
-  spec: {
-    group: 'test.umiak.io',
-    scope: 'Namespaced',
-    names: { plural: 'boats', kind: 'Boat' },
-    versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
-  },
-} as Draft<CustomResourceDefinition>;
 
 /** What each kind cannot be without. */
 function specOf(kind: Kind, name: string): object {

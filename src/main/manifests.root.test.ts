@@ -8,6 +8,7 @@ import { silentLog, systemClock } from '#base/index.ts';
 import { ConfigMap } from '#kinds/config-map.ts';
 import { Event } from '#kinds/event.ts';
 import { Namespace } from '#kinds/namespace.ts';
+import { boats } from '#tests/boats.ts';
 import { recordNameOf } from './manifest-applier.ts';
 import { Manifests } from './manifests.ts';
 
@@ -91,18 +92,7 @@ describe('the folder manifests', () => {
   });
 
   test('a definition and its objects in one file, the objects first', async () => {
-    const crd = {
-      apiVersion: 'apiextensions.k8s.io/v1',
-      kind: 'CustomResourceDefinition',
-      metadata: { name: 'boats.test.umiak.io' },
-      spec: {
-        group: 'test.umiak.io',
-        scope: 'Namespaced',
-        names: { plural: 'boats', kind: 'Boat' },
-        versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
-      },
-    };
-    write('h.yaml', `apiVersion: test.umiak.io/v1\nkind: Boat\nmetadata: { name: one }\n---\n${JSON.stringify(crd)}\n`);
+    write('h.yaml', `apiVersion: test.umiak.io/v1\nkind: Boat\nmetadata: { name: one }\n---\n${JSON.stringify(boats)}\n`);
     const path = '/apis/test.umiak.io/v1/namespaces/default/boats/one';
     await until('the boat', async () => (await cluster.call('GET', path)).status === 200);
   });
