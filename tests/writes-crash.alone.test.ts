@@ -227,7 +227,10 @@ describe(`${WRITES} mixed writes by ${CLIENTS} clients, the server killed ${KILL
     });
     const startedMs = performance.now();
     const loads = Promise.all([...Array.from({ length: CLIENTS }, (_, number) => load(number)), killNowAndThen()]);
-    await Promise.race([loads, ...[...watches.values()].map(async each => each.failed.then(() => loads))]);
+    await Promise.race([loads, ...[...watches.values()].map(async each => each.failed.then(() => loads))]).catch(error => {
+      for (const role of ['server', 'agent'] as const) t.diagnostic(`the ${role} said:\n${cluster.log(role).slice(-16_000)}`);
+      throw error;
+    });
     t.diagnostic(`${written} writes, ${unknown} of unknown fate, in ${Math.round(performance.now() - startedMs)} ms`);
 
     for (const [kind, watched] of watches) {

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, watch } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, watch } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
@@ -89,6 +89,59 @@ export function listenTo(path: string, receive: (state: ProcessState) => void, s
   return promise;
 }
 
+export interface Follower {
+  onState(state: ProcessState): void;
+  /** With what it said last; undefined when it was gone before it said anything: a killed one leaves its name behind. */
+  onEnd?(last: ProcessState | undefined): void;
+}
+
+export interface Following extends Disposable {
+  /** Somebody is listened to. */
+  readonly isConnected: boolean;
+}
+
+/** Listens to whoever is behind `path`, now or as soon as the name appears, one process after the other, until disposed. */
+export function followProcess(path: string, { onState, onEnd }: Follower): Following {
+  const abort = new AbortController();
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  let isBusy = false;
+  let isConnected = false;
+  let hasAppeared = false;
+  const follow = async () => {
+    // The name may appear between an attempt and its refusal.
+    hasAppeared = true;
+    if (isBusy) return;
+    isBusy = true;
+    while (hasAppeared && !abort.signal.aborted) {
+      hasAppeared = false;
+      let last: ProcessState | undefined;
+      const receive = (state: ProcessState) => {
+        last = state;
+        onState(state);
+      };
+      const listening = await listenTo(path, receive, abort.signal);
+      isConnected = listening !== undefined;
+      await listening?.ended;
+      isConnected = false;
+      if (!abort.signal.aborted && (listening || (!hasAppeared && existsSync(path)))) onEnd?.(last);
+    }
+    isBusy = false;
+  };
+  const watcher = watch(dirname(path), (_event, name) => {
+    if (name === basename(path)) void follow();
+  });
+  void follow();
+  return {
+    get isConnected() {
+      return isConnected;
+    },
+    [Symbol.dispose]() {
+      abort.abort();
+      watcher.close();
+    },
+  };
+}
+
 /** What the process behind `path` says of itself now; undefined if there is none. */
 export async function stateNow(path: string): Promise<ProcessState | undefined> {
   const { promise, resolve } = Promise.withResolvers<ProcessState | undefined>();
@@ -118,35 +171,21 @@ export async function whenState(
   path: string,
   { accept = state => state.state === 'ready', timeoutMs, signal }: WhenOptions = {},
 ): Promise<ProcessState> {
-  const done = new AbortController();
   const { promise, resolve, reject } = Promise.withResolvers<ProcessState>();
-  const end = AbortSignal.any([
-    done.signal,
-    ...(signal ? [signal] : []),
-    ...(timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)]),
-  ]);
-  end.addEventListener('abort', () => reject(new UmiakError('Timeout', `${basename(path, '.sock')} did not get so far in time`)), {
-    once: true,
-  });
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  let connected = false;
-  const attempt = async () => {
-    if (connected || end.aborted) return;
-    connected = true;
-    const listening = await listenTo(path, state => (accept(state) ? resolve(state) : undefined), end);
-    await listening?.ended;
-    connected = false;
-    if (listening && timeoutMs !== undefined)
-      reject(new UmiakError('ServiceUnavailable', `the ${basename(path, '.sock')} ended before it was ready`));
-  };
-  const watcher = watch(dirname(path), (_event, name) => {
-    if (name === basename(path)) void attempt();
+  const role = basename(path, '.sock');
+  const end = AbortSignal.any([...(signal ? [signal] : []), ...(timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)])]);
+  const giveUp = () => reject(new UmiakError('Timeout', `${role} did not get so far in time`));
+  end.addEventListener('abort', giveUp, { once: true });
+  if (end.aborted) giveUp();
+  using _following = followProcess(path, {
+    onState: state => (accept(state) ? resolve(state) : undefined),
+    onEnd(last) {
+      if (last && timeoutMs !== undefined) reject(new UmiakError('ServiceUnavailable', `the ${role} ended before it was ready`));
+    },
   });
   try {
-    void attempt();
     return await promise;
   } finally {
-    done.abort();
-    watcher.close();
+    end.removeEventListener('abort', giveUp);
   }
 }
