@@ -11,6 +11,7 @@ export * from './clock.ts';
 export * from './errors.ts';
 export * from './field-selector.ts';
 export * from './ids.ts';
+export * from './json-object.ts';
 export * from './label-selector.ts';
 export * from './log.ts';
 export * from './quantity.ts';

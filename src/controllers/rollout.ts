@@ -1,3 +1,4 @@
+import { isObject } from '#base/json-object.ts';
 import { type Deployment, rollingLimits } from '#kinds/deployment.ts';
 import type { Draft } from '#kinds/kind.ts';
 import { templateHash } from '#kinds/pod-template.ts';
@@ -197,8 +198,6 @@ function withoutHash({ metadata, spec }: Deployment['spec']['template']): object
 
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
+    isObject(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))) : part,
   );
 }

@@ -1,5 +1,6 @@
 import { matchesGlob } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import { type ImageRecord, toFamiliarName } from '#images/index.ts';
 import { createdSeconds } from './image-forms.ts';
 
@@ -20,7 +21,7 @@ export function parseFilters(text: string | null, known: readonly string[]): Fil
 function parseObject(text: string): object {
   try {
     const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
+    if (isObject(parsed)) return parsed;
   } catch {
     // Refused below.
   }
@@ -29,8 +30,7 @@ function parseObject(text: string): object {
 
 function valuesOf(name: string, value: unknown): string[] {
   if (Array.isArray(value) && value.every(each => typeof each === 'string')) return value;
-  if (typeof value === 'object' && value !== null && !Array.isArray(value))
-    return Object.entries(value).flatMap(([each, isOn]) => (isOn === true ? [each] : []));
+  if (isObject(value)) return Object.entries(value).flatMap(([each, isOn]) => (isOn === true ? [each] : []));
   throw new UmiakError('BadRequest', `invalid filter '${name}': its values must be a list of strings`);
 }
 

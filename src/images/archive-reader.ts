@@ -1,11 +1,11 @@
 import { UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import { type Digest, digestOf } from './digest.ts';
 import {
   type Descriptor,
   hostPlatform,
   type ImageManifest,
-  isObject,
   maxDocumentBytes,
   mediaTypes,
   type Platform,

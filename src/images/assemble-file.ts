@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { messageOf, UmiakError } from '#base/errors.ts';
-import { hostPlatform, isObject } from './oci.ts';
+import { isObject } from '#base/json-object.ts';
+import { hostPlatform } from './oci.ts';
 import { parseReference } from './reference.ts';
 
 /** What `umiak image assemble FILE` reads. Paths are absolute paths in the image. */

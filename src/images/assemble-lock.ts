@@ -1,9 +1,9 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { parse, stringify } from 'yaml';
 import { messageOf, UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import { absent } from './content-store.ts';
 import type { LockedPackage } from './debian-packages.ts';
-import { isObject } from './oci.ts';
 
 /** `FILE.lock`: with the file itself, all that decides an assembled image's bytes. */
 export interface AssembleLock {

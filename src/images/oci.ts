@@ -1,4 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import { type Digest, parseDigest } from './digest.ts';
 
 /** Names of what blobs hold, OCI's and Docker's. */
@@ -218,10 +219,6 @@ export function parseJson(bytes: Uint8Array, what: string): unknown {
   } catch (cause) {
     throw new UmiakError('Invalid', `${what} is not JSON`, { cause });
   }
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function textOr(value: unknown, otherwise: string): string {

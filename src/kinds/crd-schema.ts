@@ -15,13 +15,6 @@ export interface CrdSchema
   not?: CrdSchema | undefined;
 }
 
-/** A JSON object that is no list. */
-export type JsonObject = Record<string, unknown>;
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** The schema that stands for property `key` of an object of this schema; undefined: nothing is known of it. */
 export function schemaAt({ properties, additionalProperties }: CrdSchema, key: string): CrdSchema | undefined {
   if (properties && Object.hasOwn(properties, key)) return properties[key];

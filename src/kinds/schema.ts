@@ -1,4 +1,5 @@
 import { type FieldCause, UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import { canonicalQuantity } from '#base/quantity.ts';
 import { apiVersionOf, type Kind, type KubeObject } from './kind.ts';
 import { canonicalBase64, canonicalMicroTime, canonicalTime } from './scalars.ts';
@@ -420,10 +421,6 @@ function checkFreeJson(value: unknown, check: Check): unknown {
     level = level.flatMap(one => (one !== null && typeof one === 'object' ? Object.values(one) : []));
   }
   return value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** JSON's word for a value, with the number as Go adds it. */

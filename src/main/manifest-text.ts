@@ -1,5 +1,6 @@
 import { type Document, parseAllDocuments, type ScalarTag } from 'yaml';
 import { UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 
 /** What stands in one file, in the order in which it is applied. */
@@ -50,19 +51,15 @@ function toJson(document: Pick<Document, 'toJS'>, where: string): unknown {
 
 function toObjects(value: unknown, where: string): KubeObject[] {
   if (value === null) return [];
-  if (!isRecord(value)) throw new UmiakError('Invalid', `${where} is no object`);
+  if (!isObject(value)) throw new UmiakError('Invalid', `${where} is no object`);
   if (typeof value.kind === 'string' && value.kind.endsWith('List') && Array.isArray(value.items))
     return value.items.flatMap((item, index) => toObjects(item, `${where}, items[${index}]`));
   for (const field of ['apiVersion', 'kind'] as const)
     if (typeof value[field] !== 'string' || value[field] === '') throw new UmiakError('Invalid', `${where} has no ${field}`);
   const { metadata } = value;
-  if (!isRecord(metadata) || typeof metadata.name !== 'string' || metadata.name === '')
+  if (!isObject(metadata) || typeof metadata.name !== 'string' || metadata.name === '')
     throw new UmiakError('Invalid', `${where}, a ${value.kind}, has no metadata.name`);
   return [value as unknown as KubeObject];
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function rankOf({ kind }: KubeObject): number {

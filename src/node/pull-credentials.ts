@@ -1,3 +1,4 @@
+import { isObject } from '#base/json-object.ts';
 import { parseReference, type RegistryAuth } from '#images/index.ts';
 import type { Secret } from '#kinds/secret.ts';
 
@@ -67,8 +68,4 @@ function parseObject(text: string): Record<string, unknown> {
   } catch {
     return {};
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

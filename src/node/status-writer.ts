@@ -1,4 +1,5 @@
 import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
+import { isObject } from '#base/json-object.ts';
 import { type Client, keyText, parseKey, WorkQueue } from '#client/index.ts';
 import { Pod } from '#kinds/pod.ts';
 
@@ -146,8 +147,4 @@ function shows(whole: unknown, part: unknown): boolean {
   }
   if (!isObject(part)) return whole === part;
   return Object.entries(part).every(([key, value]) => shows(isObject(whole) ? whole[key] : undefined, value));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

@@ -1,5 +1,6 @@
 import { toTime } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { duplicateFields, parseBody } from '../body.ts';
 import { type Decoded, toObject } from '../decode.ts';
@@ -8,7 +9,6 @@ import type { Stored } from '../resources.ts';
 import { badRequest, conflict } from '../status.ts';
 import type { UpdateOptions } from '../writer.ts';
 import { planApply } from './apply.ts';
-import { isObject } from './compare.ts';
 import { applierOf } from './field-manager.ts';
 import { updateLastApplied } from './last-applied.ts';
 import { problemsOf } from './leaves.ts';

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '#base/ids.ts';
+import { isObject } from '#base/json-object.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
 import { builtinKinds } from '#kinds/registry.ts';
 import { isStored, Resources, type Stored } from '../resources.ts';
 import { planApply } from './apply.ts';
-import { compare, isObject, itemsOf } from './compare.ts';
+import { compare, itemsOf } from './compare.ts';
 import { difference, eachPath, type FieldSet, intersection, isEqual, isSubset, sorted, union } from './field-set.ts';
 import { leavesOf } from './leaves.ts';
 import { readEntries, readSentEntries, setManagedFields } from './managed-fields.ts';

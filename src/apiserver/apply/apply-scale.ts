@@ -1,8 +1,9 @@
+import { isObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Scale } from '#kinds/types.gen.ts';
 import { brief } from '../brief.ts';
 import { badRequest } from '../status.ts';
-import { compare, isObject } from './compare.ts';
+import { compare } from './compare.ts';
 import { applyConflict } from './conflicts.ts';
 import { type FieldSet, intersection, isEmpty } from './field-set.ts';
 import { disown, type Entry, isSame, readEntries, setManagedFields, writeEntries } from './managed-fields.ts';

@@ -1,3 +1,4 @@
+import { isObject } from '#base/json-object.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import { type FieldSet, isEmpty } from './field-set.ts';
 import { fieldElement, keyElement, valueElement } from './path-element.ts';
@@ -155,8 +156,4 @@ export function itemsOf(shape: List | { is: 'set' }, list: unknown): Map<string,
     items.set(element, item);
   }
   return items;
-}
-
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
+import { isObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
-import { compare, isObject } from './compare.ts';
+import { compare } from './compare.ts';
 import { difference, type FieldSet, union } from './field-set.ts';
 import { leavesOf } from './leaves.ts';
 import type { Shape } from './shape.ts';

@@ -1,4 +1,5 @@
-import { isObject, itemsOf } from './compare.ts';
+import { isObject } from '#base/json-object.ts';
+import { itemsOf } from './compare.ts';
 import { asMember, type FieldSet, isEmpty } from './field-set.ts';
 import { fieldElement, keyElement, pathText, valueElement } from './path-element.ts';
 import { FREE, type Shape } from './shape.ts';

@@ -1,4 +1,5 @@
-import { isObject, itemsOf } from './compare.ts';
+import { isObject } from '#base/json-object.ts';
+import { itemsOf } from './compare.ts';
 import { type FieldSet, isMember } from './field-set.ts';
 import { fieldElement, keyElement, valueElement } from './path-element.ts';
 import { FREE, type Shape } from './shape.ts';

@@ -1,5 +1,5 @@
 import { newUid } from '#base/ids.ts';
-import { isJsonObject } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { brief } from '../brief.ts';
 
@@ -23,14 +23,12 @@ export function toReview(reviewVersions: readonly string[], desiredAPIVersion: s
  * taken. @throws Error that says what is wrong with the answer
  */
 export function fromReview(answer: unknown, { uid }: Review, desiredAPIVersion: string, sent: readonly KubeObject[]): KubeObject[] {
-  const response = isJsonObject(answer) ? answer.response : undefined;
-  if (!isJsonObject(response)) throw new Error('the answer has no response');
+  const response = isObject(answer) ? answer.response : undefined;
+  if (!isObject(response)) throw new Error('the answer has no response');
   if (response.uid !== uid) throw new Error(`expected response.uid="${uid}", got ${JSON.stringify(response.uid)}`);
   const { result, convertedObjects } = response;
-  if (!isJsonObject(result) || result.status !== 'Success')
-    throw new Error(
-      isJsonObject(result) && typeof result.message === 'string' && result.message !== '' ? result.message : 'no reason given',
-    );
+  if (!isObject(result) || result.status !== 'Success')
+    throw new Error(isObject(result) && typeof result.message === 'string' && result.message !== '' ? result.message : 'no reason given');
   const objects = Array.isArray(convertedObjects) ? (convertedObjects as unknown[]) : [];
   if (objects.length !== sent.length) throw new Error(`returned ${objects.length} objects, expected ${sent.length}`);
   return objects.map((object, i) => checked(object, i, desiredAPIVersion, sent[i]!));
@@ -40,12 +38,12 @@ function checked(object: unknown, index: number, apiVersion: string, sent: KubeO
   const refuse = (why: string): never => {
     throw new Error(`returned invalid converted object at index ${index}: ${why}`);
   };
-  if (!isJsonObject(object)) return refuse('it is no object');
+  if (!isObject(object)) return refuse('it is no object');
   if (object.apiVersion !== apiVersion)
     return refuse(`invalid groupVersion (expected ${apiVersion}, received ${brief(object.apiVersion, 200)})`);
   if (object.kind !== sent.kind) return refuse(`invalid kind (expected ${sent.kind}, received ${brief(object.kind, 200)})`);
   const { metadata } = object;
-  if (!isJsonObject(metadata)) return refuse('invalid metadata');
+  if (!isObject(metadata)) return refuse('invalid metadata');
   for (const key of ['name', 'namespace', 'uid'] as const)
     if ((metadata[key] ?? '') !== (sent.metadata[key] ?? ''))
       return refuse(`must have the same ${key}: ${brief(metadata[key], 200)} != ${sent.metadata[key]}`);
@@ -60,5 +58,5 @@ function checked(object: unknown, index: number, apiVersion: string, sent: KubeO
 }
 
 function isStringMap(value: unknown): value is Record<string, string> {
-  return isJsonObject(value) && Object.values(value).every(each => typeof each === 'string');
+  return isObject(value) && Object.values(value).every(each => typeof each === 'string');
 }

@@ -1,4 +1,5 @@
-import { type CrdSchema, isJsonObject, type JsonObject } from '#kinds/crd-schema.ts';
+import { isObject, type JsonObject } from '#base/json-object.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import { apiVersionOf, type Kind, type KubeObject, type Resource, type Storage, type Subresource } from '#kinds/kind.ts';
 import type { CustomResourceDefinition, CustomResourceDefinitionVersion } from '#kinds/types.gen.ts';
@@ -178,7 +179,7 @@ function toScale({
       let parent = object as unknown as JsonObject;
       const names = spec || ['spec', 'replicas'];
       for (const name of names.slice(0, -1)) {
-        if (!isJsonObject(parent[name])) parent[name] = {};
+        if (!isObject(parent[name])) parent[name] = {};
         parent = parent[name] as JsonObject;
       }
       parent[names.at(-1)!] = replicas;

@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
-import { type CrdSchema, isJsonObject } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { invalid } from '#kinds/field-errors.ts';
 import { applyDefaults } from './defaults.ts';
 import { prune } from './prune.ts';
@@ -17,7 +18,7 @@ export function defaultCauses(schema: CrdSchema, at: string): FieldCause[] {
 function causesOf(schema: CrdSchema, at: string): FieldCause[] {
   const value = structuredClone(schema.default);
   const wrapper: CrdSchema = { type: 'object', properties: { default: schema } };
-  const dropped = isJsonObject(value) || Array.isArray(value) ? prune({ default: value }, wrapper) : [];
+  const dropped = isObject(value) || Array.isArray(value) ? prune({ default: value }, wrapper) : [];
   if (dropped.length > 0) return [invalid(at, schema.default, `must not have unknown fields: ${dropped.join(', ')}`)];
   applyDefaults(value, schema);
   const found = validatorOf(schema)(value);

@@ -1,4 +1,5 @@
-import { type CrdSchema, isJsonObject, schemaAt } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
+import { type CrdSchema, schemaAt } from '#kinds/crd-schema.ts';
 
 /**
  * Fills in the schema's defaults, in place. A null where the schema allows none counts as absent: it becomes the default, or goes.
@@ -13,7 +14,7 @@ export function applyDefaults(value: unknown, schema: CrdSchema): void {
     }
     return;
   }
-  if (!isJsonObject(value)) return;
+  if (!isObject(value)) return;
   const { properties } = schema;
   for (const key in properties) {
     const preset = properties[key]!.default;

@@ -1,4 +1,5 @@
-import { type CrdSchema, isJsonObject, schemaAt } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
+import { type CrdSchema, schemaAt } from '#kinds/crd-schema.ts';
 import { checkEmbeddedMetadata } from '#kinds/schema.ts';
 import type { Path } from './field-path.ts';
 
@@ -11,8 +12,8 @@ export function checkEmbedded(value: unknown, schema: CrdSchema, gvk: { version:
     const { items } = schema;
     return items ? value.flatMap((item, i) => checkEmbedded(item, items, gvk, [...path, i])) : [];
   }
-  if (!isJsonObject(value)) return [];
-  const own = schema['x-kubernetes-embedded-resource'] && isJsonObject(value.metadata) ? checkEmbeddedMetadata(value, path, gvk) : [];
+  if (!isObject(value)) return [];
+  const own = schema['x-kubernetes-embedded-resource'] && isObject(value.metadata) ? checkEmbeddedMetadata(value, path, gvk) : [];
   const below = Object.keys(value).flatMap(key => {
     const known = schemaAt(schema, key);
     return known ? checkEmbedded(value[key], known, gvk, [...path, key]) : [];

@@ -1,4 +1,4 @@
-import { isJsonObject } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
 
 /** One step of a path: a field, an element, all of them, or those of which a condition holds. */
 type Step =
@@ -34,7 +34,7 @@ export function fieldNamesOf(text: string): string[] | undefined {
 /** What stands at a path of fields. */
 export function valueAt(value: unknown, names: readonly string[]): unknown {
   let found = value;
-  for (const name of names) found = isJsonObject(found) && Object.hasOwn(found, name) ? found[name] : undefined;
+  for (const name of names) found = isObject(found) && Object.hasOwn(found, name) ? found[name] : undefined;
   return found;
 }
 
@@ -97,13 +97,13 @@ function walk(values: unknown[], steps: Step[]): unknown[] {
 function follow(value: unknown, step: Step): unknown[] {
   switch (step.type) {
     case 'field':
-      return isJsonObject(value) && Object.hasOwn(value, step.name) ? [value[step.name]] : [];
+      return isObject(value) && Object.hasOwn(value, step.name) ? [value[step.name]] : [];
     case 'index': {
       const element = Array.isArray(value) ? value.at(step.index) : undefined;
       return element === undefined ? [] : [element];
     }
     case 'all':
-      return Array.isArray(value) ? value : isJsonObject(value) ? Object.values(value) : [];
+      return Array.isArray(value) ? value : isObject(value) ? Object.values(value) : [];
     case 'filter':
       return (Array.isArray(value) ? value : []).filter(element => holds(walk([element], step.path), step.operator, step.value));
   }

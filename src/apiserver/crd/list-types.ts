@@ -1,5 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
-import { isJsonObject } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
 import { duplicate } from '#kinds/field-errors.ts';
 import { fieldAt, type Path } from './field-path.ts';
 
@@ -21,12 +21,12 @@ export function keyOfElement(item: unknown, keys: readonly string[] | undefined)
 }
 
 function keyFields(item: unknown, keys: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(keys.flatMap(key => (isJsonObject(item) && item[key] !== undefined ? [[key, item[key]]] : [])));
+  return Object.fromEntries(keys.flatMap(key => (isObject(item) && item[key] !== undefined ? [[key, item[key]]] : [])));
 }
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
-  if (!isJsonObject(value)) return value;
+  if (!isObject(value)) return value;
   return Object.fromEntries(
     Object.keys(value)
       .sort()

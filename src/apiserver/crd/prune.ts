@@ -1,4 +1,5 @@
-import { type CrdSchema, isJsonObject, type JsonObject, RESOURCE_FIELDS, schemaAt } from '#kinds/crd-schema.ts';
+import { isObject, type JsonObject } from '#base/json-object.ts';
+import { type CrdSchema, RESOURCE_FIELDS, schemaAt } from '#kinds/crd-schema.ts';
 
 /** Takes away what the schema doesn't know, in place; gives the paths of what went. A resource's own fields are left alone. */
 export function prune(value: JsonObject, schema: CrdSchema): string[] {
@@ -13,7 +14,7 @@ function pruneValue(value: unknown, schema: CrdSchema, path: string, dropped: st
   if (Array.isArray(value)) {
     const { items } = schema;
     if (items) value.forEach((item, i) => void (typeof item === 'object' && pruneValue(item, items, `${path}[${i}]`, dropped)));
-  } else if (isJsonObject(value)) pruneObject(value, schema, path, schema['x-kubernetes-embedded-resource'] === true, dropped);
+  } else if (isObject(value)) pruneObject(value, schema, path, schema['x-kubernetes-embedded-resource'] === true, dropped);
 }
 
 function pruneObject(value: JsonObject, schema: CrdSchema, path: string, isResource: boolean, dropped: string[]): void {

@@ -1,6 +1,7 @@
 import type { FieldCause } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import type { Budget, CelType, CelValue } from '#cel/index.ts';
-import { type CrdSchema, isJsonObject } from '#kinds/crd-schema.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { duplicate, forbidden, invalid, required } from '#kinds/field-errors.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import type { ValidationRule } from '#kinds/types.gen.ts';
@@ -53,8 +54,8 @@ class RuleNode {
     if (before && jsonEqual(value, before.old)) return; // as it was: let in by the rules of its day
     if (this.#schema['x-kubernetes-validations']?.length) this.#judgeHere(value, before, path, judgement);
     if (Array.isArray(value)) this.#judgeList(value, before, path, judgement);
-    else if (isJsonObject(value)) {
-      const old = before && isJsonObject(before.old) ? before.old : undefined;
+    else if (isObject(value)) {
+      const old = before && isObject(before.old) ? before.old : undefined;
       for (const key in value) {
         const child = this.#childAt(key);
         if (!child) continue;

@@ -1,6 +1,7 @@
 import type { FieldCause } from '#base/errors.ts';
 import { messageOf } from '#base/errors.ts';
-import { type CrdSchema, isJsonObject } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { forbidden, invalid, notSupported, required } from '#kinds/field-errors.ts';
 import { expressions } from './expressions.ts';
 
@@ -16,8 +17,8 @@ export function schemaCauses(schema: CrdSchema, at: string): FieldCause[] {
 export function* childrenOf(schema: CrdSchema, at: string): Generator<[child: CrdSchema, at: string]> {
   const { properties = {}, items, additionalProperties, not } = schema;
   for (const [key, child] of Object.entries(properties)) yield [child, `${at}.properties[${key}]`];
-  if (isJsonObject(items)) yield [items, `${at}.items`];
-  if (isJsonObject(additionalProperties)) yield [additionalProperties as CrdSchema, `${at}.additionalProperties`];
+  if (isObject(items)) yield [items, `${at}.items`];
+  if (isObject(additionalProperties)) yield [additionalProperties as CrdSchema, `${at}.additionalProperties`];
   for (const key of ['allOf', 'anyOf', 'oneOf'] as const)
     for (const [i, child] of (schema[key] ?? []).entries()) yield [child, `${at}.${key}[${i}]`];
   if (not) yield [not, `${at}.not`];
@@ -88,7 +89,7 @@ function listTypeCauses(schema: CrdSchema, at: string): FieldCause[] {
   }
   if (!['atomic', 'set', 'map'].includes(listType))
     causes.push(notSupported(`${at}.x-kubernetes-list-type`, listType, ['atomic', 'map', 'set']));
-  if (listType === 'set' && isJsonObject(schema.items)) causes.push(...setItemCauses(schema.items, `${at}.items`));
+  if (listType === 'set' && isObject(schema.items)) causes.push(...setItemCauses(schema.items, `${at}.items`));
   if (listType === 'map') causes.push(...mapItemCauses(schema.items, keys, at));
   return causes;
 }
@@ -119,7 +120,7 @@ function setItemCauses(items: CrdSchema, at: string): FieldCause[] {
 function mapItemCauses(items: CrdSchema | undefined, keys: readonly string[], at: string): FieldCause[] {
   const field = `${at}.x-kubernetes-list-map-keys`;
   const causes: FieldCause[] = keys.length === 0 ? [required(field, 'must not be empty if x-kubernetes-list-type is map')] : [];
-  if (!isJsonObject(items)) return [...causes, required(`${at}.items`, 'must have a schema if x-kubernetes-list-type is map')];
+  if (!isObject(items)) return [...causes, required(`${at}.items`, 'must have a schema if x-kubernetes-list-type is map')];
   const { type, nullable, properties = {}, required: needed = [] } = items as CrdSchema;
   if (type !== 'object')
     causes.push(invalid(`${at}.items.type`, type ?? '', "must be object if parent array's x-kubernetes-list-type is map"));

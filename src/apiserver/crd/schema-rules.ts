@@ -1,5 +1,6 @@
 import { type FieldCause, UmiakError } from '#base/errors.ts';
-import type { CrdSchema, JsonObject } from '#kinds/crd-schema.ts';
+import type { JsonObject } from '#base/json-object.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { toTypeData } from '#kinds/crd-type-data.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { type Checked, checkResource, type FieldValidation } from '#kinds/schema.ts';

@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
-import { type CrdSchema, isJsonObject } from '#kinds/crd-schema.ts';
+import { isObject } from '#base/json-object.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { forbidden, invalid, required } from '#kinds/field-errors.ts';
 
 type Level = 'root' | 'item' | 'field';
@@ -16,9 +17,8 @@ function levelCauses(schema: CrdSchema, level: Level, at: string): FieldCause[] 
   const { properties = {}, items, additionalProperties } = schema;
   const causes = [...typeCauses(schema, level, at), ...extensionCauses(schema, at), ...resourceCauses(schema, level, at)];
   for (const [key, child] of Object.entries(properties)) causes.push(...levelCauses(child, 'field', `${at}.properties[${key}]`));
-  if (isJsonObject(items)) causes.push(...levelCauses(items, 'item', `${at}.items`));
-  if (isJsonObject(additionalProperties))
-    causes.push(...levelCauses(additionalProperties as CrdSchema, 'field', `${at}.additionalProperties`));
+  if (isObject(items)) causes.push(...levelCauses(items, 'item', `${at}.items`));
+  if (isObject(additionalProperties)) causes.push(...levelCauses(additionalProperties as CrdSchema, 'field', `${at}.additionalProperties`));
   for (const [child, path] of judgesOf(schema, at)) {
     if (!isIntOrString(schema, child)) causes.push(...judgeCauses(child, path));
     causes.push(...coverCauses(child, schema, path, at));
@@ -122,7 +122,7 @@ function judgeCauses(schema: CrdSchema, at: string): FieldCause[] {
   if (schema.properties?.metadata && at.split('properties').length === 1)
     causes.push(forbidden(`${at}.properties[metadata]`, 'must not be specified in a nested context'));
   for (const [key, child] of Object.entries(schema.properties ?? {})) causes.push(...judgeCauses(child, `${at}.properties[${key}]`));
-  if (isJsonObject(schema.items)) causes.push(...judgeCauses(schema.items, `${at}.items`));
+  if (isObject(schema.items)) causes.push(...judgeCauses(schema.items, `${at}.items`));
   for (const [child, path] of judgesOf(schema, at)) causes.push(...judgeCauses(child, path));
   return causes;
 }
@@ -135,12 +135,12 @@ function coverCauses(judge: CrdSchema, schema: CrdSchema | undefined, at: string
     const { properties, additionalProperties } = schema ?? {};
     const described = properties && Object.hasOwn(properties, key) ? properties[key] : undefined;
     if (described) causes.push(...coverCauses(child, described, path, `${schemaAt}.properties[${key}]`));
-    else if (isJsonObject(additionalProperties))
+    else if (isObject(additionalProperties))
       causes.push(...coverCauses(child, additionalProperties as CrdSchema, path, `${schemaAt}.additionalProperties`));
     else causes.push(required(`${schemaAt}.properties[${key}]`, `because it is defined in ${path}`));
   }
-  if (isJsonObject(judge.items)) {
-    if (isJsonObject(schema?.items)) causes.push(...coverCauses(judge.items, schema.items, `${at}.items`, `${schemaAt}.items`));
+  if (isObject(judge.items)) {
+    if (isObject(schema?.items)) causes.push(...coverCauses(judge.items, schema.items, `${at}.items`, `${schemaAt}.items`));
     else causes.push(required(`${schemaAt}.items`, `because it is defined in ${at}.items`));
   }
   return causes;

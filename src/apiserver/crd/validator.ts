@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
-import { type CrdSchema, isJsonObject, type JsonObject } from '#kinds/crd-schema.ts';
+import { isObject, type JsonObject } from '#base/json-object.ts';
+import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { required } from '#kinds/field-errors.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import { formatPath } from '#kinds/schema.ts';
@@ -56,7 +57,7 @@ class SchemaNode {
     if (causes.length > found) return;
     for (const check of this.#checks) check(value, path, causes);
     if (Array.isArray(value)) this.#validateList(value, path, causes, before);
-    else if (isJsonObject(value)) this.#validateObject(value, path, causes, before);
+    else if (isObject(value)) this.#validateObject(value, path, causes, before);
   }
 
   #validateList(list: unknown[], path: Path, causes: FieldCause[], before: Before | undefined): void {
@@ -79,7 +80,7 @@ class SchemaNode {
     const schema = this.#schema;
     for (const key of schema.required ?? []) if (!Object.hasOwn(object, key)) causes.push(required(fieldAt([...path, key])));
     if (schema['x-kubernetes-embedded-resource'] && !this.#isRoot) causes.push(...embeddedCauses(object, path));
-    const old = before && isJsonObject(before.old) ? before.old : undefined;
+    const old = before && isObject(before.old) ? before.old : undefined;
     for (const key in object) {
       const node = this.#nodeOf(key);
       if (!node) continue;
@@ -117,7 +118,7 @@ function embeddedCauses(object: JsonObject, path: Path): FieldCause[] {
   const causes: FieldCause[] = [];
   for (const key of ['apiVersion', 'kind'])
     if (typeof object[key] !== 'string' || object[key] === '') causes.push(required(fieldAt([...path, key]), 'must not be empty'));
-  if (!isJsonObject(object.metadata)) return causes;
+  if (!isObject(object.metadata)) return causes;
   const { metadata } = object;
   const isNamespaced = typeof metadata.namespace === 'string' && metadata.namespace !== '';
   const meta = validateObjectMeta(metadata, { namespaced: isNamespaced, path: fieldAt([...path, 'metadata']) });

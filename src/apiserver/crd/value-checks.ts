@@ -1,4 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { invalid, notSupported, tooLong, tooMany } from '#kinds/field-errors.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
@@ -106,7 +107,7 @@ function* sizeChecks({ minItems, maxItems, uniqueItems, minProperties, maxProper
   };
   const object = (check: (size: number, value: object, path: Path, causes: FieldCause[]) => void): Check => {
     return (value, path, causes) => {
-      if (typeof value === 'object' && value !== null && !Array.isArray(value)) check(Object.keys(value).length, value, path, causes);
+      if (isObject(value)) check(Object.keys(value).length, value, path, causes);
     };
   };
   if (minItems !== undefined)

@@ -1,5 +1,5 @@
 import { messageOf, UmiakError } from '#base/errors.ts';
-import type { JsonObject } from '#kinds/crd-schema.ts';
+import type { JsonObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { WebhookConversion } from '#kinds/types.gen.ts';
 import type { Converter } from '../resources.ts';

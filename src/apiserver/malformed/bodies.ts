@@ -1,3 +1,4 @@
+import { isObject } from '#base/json-object.ts';
 import { toProtobuf } from '../protobuf/envelope.ts';
 import { type Goal, nearlyRight, wild } from './objects.ts';
 import type { Random } from './random.ts';
@@ -108,10 +109,8 @@ function addDirectives(random: Random, object: unknown): void {
     [`$setElementOrder/${random.pick(['containers', 'ports', word(random)])}`]: anyValue(random, 2),
     [`$deleteFromPrimitiveList/${random.pick(['finalizers', word(random)])}`]: random.pick([anyValue(random, 1), [hostileText(random)]]),
   };
-  const isPlace = (value: unknown): value is Record<string, unknown> =>
-    typeof value === 'object' && value !== null && !Array.isArray(value);
-  if (!isPlace(object)) return;
-  const places = [object, object.spec, object.metadata, isPlace(object.spec) ? object.spec.template : undefined].filter(isPlace);
+  if (!isObject(object)) return;
+  const places = [object, object.spec, object.metadata, isObject(object.spec) ? object.spec.template : undefined].filter(isObject);
   const [name, value] = random.pick(Object.entries(directives));
   random.pick(places)[name] = value;
 }

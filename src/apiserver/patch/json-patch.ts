@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import { badRequest } from '../status.ts';
 
 interface Operation {
@@ -124,10 +125,6 @@ function indexOf(word: string, last: number, pointer: string[]): number {
 function define(target: Record<string, unknown>, key: string, value: unknown): void {
   if (key === '__proto__') Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
   else target[key] = value;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function missing(pointer: string[]): UmiakError {

@@ -1,3 +1,4 @@
+import { isObject } from '#base/json-object.ts';
 /** Applies a JSON merge patch (RFC 7386): null removes, objects merge, everything else replaces. Changes `target` and gives the result. */
 export function applyMergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
@@ -8,8 +9,4 @@ export function applyMergePatch(target: unknown, patch: unknown): unknown {
     else result[key] = applyMergePatch(Object.hasOwn(result, key) ? result[key] : undefined, value);
   }
   return result;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,3 +1,4 @@
+import { isObject } from '#base/json-object.ts';
 import { fieldOf, mergeInfo, typeOfField } from '#kinds/schema.ts';
 import { badRequest } from '../status.ts';
 
@@ -176,8 +177,4 @@ function isDirective(key: string): boolean {
 
 function keyOf(item: unknown, mergeKey: string): unknown {
   return isObject(item) ? item[mergeKey] : undefined;
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
