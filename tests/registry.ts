@@ -1,6 +1,6 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -8,6 +8,8 @@ const run = promisify(execFile);
 
 /** Debian's docker-registry on a free loopback port, without TLS. */
 export interface TestRegistry extends AsyncDisposable {
+  /** `127.0.0.1:PORT` */
+  host: string;
   /** `localhost:PORT` */
   address: string;
   /** Puts an archive's only image there under `name:tag`. */
@@ -17,48 +19,40 @@ export interface TestRegistry extends AsyncDisposable {
 /** Starts one that keeps its things in `directory`. */
 export async function serveRegistry(directory: string): Promise<TestRegistry> {
   mkdirSync(directory, { recursive: true });
-  const port = await freePort();
   const config = join(directory, 'config.yml');
-  writeFileSync(
-    config,
-    `version: 0.1\nlog: { level: error }\nstorage: { filesystem: { rootdirectory: ${join(directory, 'data')} } }\nhttp: { addr: "127.0.0.1:${port}" }\n`,
-  );
+  const storage = { filesystem: { rootdirectory: join(directory, 'data') } };
+  writeFileSync(config, JSON.stringify({ version: 0.1, log: { level: 'info' }, storage, http: { addr: '127.0.0.1:0' } }));
   const child = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', chunk => (said += chunk));
-  const ended = new Promise<void>(done => child.once('close', () => done()));
-  const address = `localhost:${port}`;
-  while (
-    !(await fetch(`http://127.0.0.1:${port}/v2/`).then(
-      response => response.ok,
-      () => false,
-    ))
-  ) {
-    if (child.exitCode !== null) throw new Error(`docker-registry ended: ${said}`);
-    await new Promise(resume => setTimeout(resume, 20));
-  }
+  const host = await listeningAt(child);
   return {
-    address,
+    host,
+    address: host.replace('127.0.0.1', 'localhost'),
     async push(ociArchive, name) {
       await run('skopeo', [
         'copy',
         '--dest-tls-verify=false',
         '--insecure-policy',
         `oci-archive:${ociArchive}`,
-        `docker://127.0.0.1:${port}/${name}`,
+        `docker://${host}/${name}`,
       ]);
     },
     async [Symbol.asyncDispose]() {
+      const ended = once(child, 'exit');
       child.kill('SIGKILL');
       await ended;
     },
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise(done => server.close(done));
-  return typeof address === 'object' && address ? address.port : 0;
+function listeningAt(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    child.once('error', cause => reject(new Error('docker-registry can’t be run; make setup installs it', { cause })));
+    child.once('exit', () => reject(new Error(`docker-registry ended: ${said}`)));
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      const host = /listening on (127\.0\.0\.1:\d+)/.exec(said)?.[1];
+      if (host !== undefined) resolve(host);
+    });
+  });
 }

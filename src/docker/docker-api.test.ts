@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { silentLog } from '#base/log.ts';
 import { buildImage, buildLayout, buildTar, temporaryDirectory } from '#images/fixtures.ts';
 import { type ImageStore, openImages } from '#images/index.ts';
+import { serveRegistry } from '#tests/registry.ts';
 import { startDockerApi } from './docker-api.ts';
 
 const exec = promisify(execFile);
@@ -105,7 +106,7 @@ test('prune takes images without a name, or with -a all that nothing uses', asyn
 });
 
 test('docker pulls from Debian’s registry by tag and digest, with progress and with failures in its words', async () => {
-  await using registry = await startRegistry(join(directory, 'registry'));
+  await using registry = await serveRegistry(join(directory, 'registry'));
   const { path } = await sample('pulled:1', 'x'.repeat(200_000));
   const target = `docker://${registry.host}/team/app:1`;
   await exec('skopeo', ['copy', '--insecure-policy', '--dest-tls-verify=false', `oci-archive:${path}`, target]);
@@ -177,32 +178,3 @@ test('a client that vanishes while it loads leaves nothing behind', async () => 
   const { status } = await call('POST', '/images/load?quiet=1', await readFile(path));
   assert.equal(status, 200);
 });
-
-async function startRegistry(dir: string): Promise<AsyncDisposable & { host: string }> {
-  await mkdir(dir);
-  const config = { version: 0.1, log: { level: 'info' }, storage: { filesystem: { rootdirectory: dir } }, http: { addr: '127.0.0.1:0' } };
-  await writeFile(join(dir, 'config.yml'), JSON.stringify(config));
-  const child = spawn('docker-registry', ['serve', join(dir, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const host = await listeningAt(child);
-  return {
-    host,
-    async [Symbol.asyncDispose]() {
-      const ended = once(child, 'exit');
-      child.kill('SIGKILL');
-      await ended;
-    },
-  };
-}
-
-function listeningAt(child: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let said = '';
-    child.once('error', cause => reject(new Error('docker-registry can’t be run; make setup installs it', { cause })));
-    child.once('exit', () => reject(new Error(`docker-registry ended: ${said}`)));
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-      const host = /listening on (127\.0\.0\.1:\d+)/.exec(said)?.[1];
-      if (host !== undefined) resolve(host);
-    });
-  });
-}

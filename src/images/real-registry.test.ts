@@ -1,48 +1,20 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { silentLog } from '#base/log.ts';
+import { serveRegistry } from '#tests/registry.ts';
 import { buildImage, buildLayout, buildTar, inPieces, temporaryDirectory } from './fixtures.ts';
 import { openImages } from './images.ts';
 
 const exec = promisify(execFile);
 
-/** Debian's docker-registry on a free port of loopback. */
-async function startRegistry(dir: string): Promise<AsyncDisposable & { host: string }> {
-  await mkdir(dir);
-  const config = { version: 0.1, log: { level: 'info' }, storage: { filesystem: { rootdirectory: dir } }, http: { addr: '127.0.0.1:0' } };
-  await writeFile(join(dir, 'config.yml'), JSON.stringify(config));
-  const child = spawn('docker-registry', ['serve', join(dir, 'config.yml')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const host = await listeningAt(child);
-  const stop = async () => {
-    const ended = new Promise(resolve => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
-  };
-  return { host, [Symbol.asyncDispose]: stop };
-}
-
-function listeningAt(child: ChildProcess): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let said = '';
-    child.once('error', cause => reject(new Error('docker-registry can’t be run; make setup installs it', { cause })));
-    child.once('exit', () => reject(new Error(`docker-registry ended: ${said}`)));
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-      const host = /listening on (127\.0\.0\.1:\d+)/.exec(said)?.[1];
-      if (host !== undefined) resolve(host);
-    });
-  });
-}
-
 test('what we save, skopeo reads and pushes in both forms; what it pushed to Debian’s registry, we pull by tag and digest', async () => {
   await using directory = await temporaryDirectory();
-  await using registry = await startRegistry(join(directory.path, 'registry'));
+  await using registry = await serveRegistry(join(directory.path, 'registry'));
   const image = buildImage([buildTar([{ name: 'a', content: 'x'.repeat(100_000) }]), buildTar([{ name: '.wh.a' }, { name: 'b' }])], {
     Cmd: ['/b'],
   });
