@@ -1,5 +1,5 @@
 import { formatLabelSelector, type LabelSelectorObject, requirementsOf } from '#base/label-selector.ts';
-import type { PodTemplateSpec } from './types.gen.ts';
+import type { PodTemplateSpec, ReplicaSetStatus } from './types.gen.ts';
 
 /** Cells that several kinds share. */
 
@@ -12,6 +12,20 @@ export function containerNames(template: PodTemplateSpec | undefined): string {
 export function containerImages(template: PodTemplateSpec | undefined): string {
   return (template?.spec.containers ?? []).map(({ image }) => image ?? '').join(',');
 }
+
+interface ReplicasOfTemplate {
+  spec: { replicas?: number | undefined; template?: PodTemplateSpec | undefined };
+  status?: ReplicaSetStatus | undefined;
+}
+
+/** The columns of what keeps a number of pods like a template. */
+export const replicasCells = {
+  Desired: ({ spec }: ReplicasOfTemplate) => spec.replicas ?? 0,
+  Current: ({ status }: ReplicasOfTemplate) => status?.replicas ?? 0,
+  Ready: ({ status }: ReplicasOfTemplate) => status?.readyReplicas ?? 0,
+  Containers: ({ spec }: ReplicasOfTemplate) => containerNames(spec.template),
+  Images: ({ spec }: ReplicasOfTemplate) => containerImages(spec.template),
+};
 
 /** `app=web`, or `<none>`. */
 export function selectorText(selector: LabelSelectorObject | undefined): string {

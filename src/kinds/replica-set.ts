@@ -1,5 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
-import { containerImages, containerNames, selectorText } from './cells.ts';
+import { replicasCells, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
@@ -27,11 +27,7 @@ export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('
   validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
   validateStatusUpdate: ({ status }) => validateReplicasStatus(status),
   cells: {
-    Desired: ({ spec }) => spec.replicas ?? 0,
-    Current: ({ status }) => status?.replicas ?? 0,
-    Ready: ({ status }) => status?.readyReplicas ?? 0,
-    Containers: ({ spec }) => containerNames(spec.template),
-    Images: ({ spec }) => containerImages(spec.template),
+    ...replicasCells,
     Selector: ({ spec }) => selectorText(spec.selector),
   },
   selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },

@@ -1,5 +1,5 @@
 import { matchesLabels, requirementsOf } from '#base/label-selector.ts';
-import { containerImages, containerNames, labelsText } from './cells.ts';
+import { labelsText, replicasCells } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
@@ -38,11 +38,7 @@ export const ReplicationController: Kind<types.ReplicationController> = defineKi
     },
     validateStatusUpdate: ({ status }) => validateReplicasStatus(status),
     cells: {
-      Desired: ({ spec }) => spec.replicas ?? 0,
-      Current: ({ status }) => status?.replicas ?? 0,
-      Ready: ({ status }) => status?.readyReplicas ?? 0,
-      Containers: ({ spec }) => containerNames(spec.template),
-      Images: ({ spec }) => containerImages(spec.template),
+      ...replicasCells,
       Selector: ({ spec }) => labelsText(spec.selector),
     },
     selectableFields: { 'status.replicas': ({ status }) => String(status?.replicas ?? 0) },
