@@ -1,18 +1,17 @@
-import { type LabelRequirement, requirementsOf } from '#base/label-selector.ts';
+import { requirementsOf } from '#base/label-selector.ts';
 import type { MatchCondition, MutatingWebhookConfiguration, RuleWithOperations } from '#kinds/types.gen.ts';
 import type { Stored } from '../resources.ts';
 import { type ConditionMatcher, compileConditions } from './match-conditions.ts';
 import { reviewVersion } from './review.ts';
+import type { AdmissionSelectors } from './selectors.ts';
 import { toTarget, type WebhookTarget } from './webhook-caller.ts';
 
 /** One webhook of a configuration, ready for use. */
-export interface Hook {
+export interface Hook extends AdmissionSelectors {
   readonly name: string;
   readonly configuration: string;
   readonly rules: readonly RuleWithOperations[];
   readonly matchPolicy: string;
-  readonly namespaceSelector: readonly LabelRequirement[];
-  readonly objectSelector: readonly LabelRequirement[];
   readonly ignoresFailure: boolean;
   /** Safe to ask for a dry run. */
   readonly isPure: boolean;

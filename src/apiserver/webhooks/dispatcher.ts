@@ -1,11 +1,11 @@
 import { isUmiakError, messageOf } from '#base/errors.ts';
-import { matchesLabels } from '#base/label-selector.ts';
-import type { Resources, Served, Stored } from '../resources.ts';
+import type { Resources, Served } from '../resources.ts';
 import { badRequest, forbidden } from '../status.ts';
 import type { AdmissionAttributes } from './attributes.ts';
 import type { Hook } from './configurations.ts';
 import { failedCall, fromAdmissionReview, toAdmissionRequest, toDenial } from './review.ts';
 import { servedFor } from './rules.ts';
+import { SelectorMatcher } from './selectors.ts';
 import type { WebhookCaller } from './webhook-caller.ts';
 
 /** What the objects that decide about admission are exempt from, so that nobody can lock himself out. */
@@ -20,12 +20,12 @@ export interface Match {
 /** Chooses webhooks and asks them. */
 export class Dispatcher {
   readonly #resources: Resources;
-  readonly #namespaces: Stored;
+  readonly #selectors: SelectorMatcher;
   readonly #caller: WebhookCaller;
 
   constructor({ resources, caller }: { resources: Resources; caller: WebhookCaller }) {
     this.#resources = resources;
-    this.#namespaces = resources.stored('', 'v1', 'namespaces');
+    this.#selectors = new SelectorMatcher(resources);
     this.#caller = caller;
   }
 
@@ -34,7 +34,7 @@ export class Dispatcher {
     if (hooks.length === 0 || attributes.served.resource.group === EXEMPT_GROUP) return [];
     return hooks.flatMap(hook => {
       const served = servedFor(hook.rules, hook.matchPolicy, attributes, this.#resources.all);
-      return served && this.#isSelected(hook, attributes) ? [{ hook, served }] : [];
+      return served && this.#selectors.matches(hook, attributes) ? [{ hook, served }] : [];
     });
   }
 
@@ -79,31 +79,5 @@ export class Dispatcher {
 
   #annotate({ annotations }: AdmissionAttributes, key: string, value: string): void {
     if (annotations) annotations[key] = value;
-  }
-
-  #isSelected(hook: Hook, attributes: AdmissionAttributes): boolean {
-    return this.#namespaceMatches(hook, attributes) && this.#objectMatches(hook, attributes);
-  }
-
-  #namespaceMatches({ namespaceSelector }: Hook, attributes: AdmissionAttributes): boolean {
-    if (namespaceSelector.length === 0) return true;
-    const { served, namespace, subresource, name } = attributes;
-    if (served.cache === this.#namespaces.cache) {
-      const own = subresource ? undefined : attributes.object(served)?.metadata.labels;
-      return matchesLabels(namespaceSelector, own ?? this.#labelsOf(name));
-    }
-    return namespace === '' || matchesLabels(namespaceSelector, this.#labelsOf(namespace));
-  }
-
-  #labelsOf(namespace: string): Record<string, string> | undefined {
-    return this.#namespaces.cache.get(namespace)?.projection.labels;
-  }
-
-  #objectMatches({ objectSelector }: Hook, attributes: AdmissionAttributes): boolean {
-    if (objectSelector.length === 0) return true;
-    const { served } = attributes;
-    return [attributes.object(served), attributes.old(served)].some(
-      object => object?.metadata !== undefined && matchesLabels(objectSelector, object.metadata.labels),
-    );
   }
 }
