@@ -84,7 +84,7 @@ export function createAuthentication({ clock, tokens, authority, lookup, secretO
 }
 
 /** The bearer token of a request, from its header or, for browsers' WebSockets, from its subprotocols. */
-export function bearerTokenOf(headers: Credentials['headers']): string | undefined {
+function bearerTokenOf(headers: Credentials['headers']): string | undefined {
   const [, token] = /^bearer +(\S+)\s*$/i.exec(headers.authorization ?? '') ?? [];
   if (token !== undefined) return token;
   const offered = headers['sec-websocket-protocol']?.split(',').map(protocol => protocol.trim());

@@ -50,7 +50,7 @@ export function createAuthorization(): Authorization {
 }
 
 /** Asks one after the other: the first yes or explicit no decides; with neither the answer is no, with all reasons given. */
-export function firstOpinion(authorizers: readonly Judge[]): Judge {
+function firstOpinion(authorizers: readonly Judge[]): Judge {
   return attributes => {
     const reasons: string[] = [];
     for (const authorize of authorizers) {
@@ -66,5 +66,5 @@ export function firstOpinion(authorizers: readonly Judge[]): Judge {
 export type Judge = (attributes: Attributes) => Decision;
 
 /** The group that no rule can lock out. */
-export const allowMasters: Judge = ({ identity }) =>
+const allowMasters: Judge = ({ identity }) =>
   identity.groups.includes('system:masters') ? { allowed: true, reason: '' } : { allowed: false, reason: '' };

@@ -39,7 +39,7 @@ export async function bootstrapCluster(options: BootstrapOptions): Promise<void>
 }
 
 /** Renews the endpoints when the addresses change. */
-export async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
+async function ensureKubernetesService(options: BootstrapOptions): Promise<void> {
   const { client, serviceAddress, endpoints } = options;
   const labels = { component: 'apiserver', provider: 'kubernetes' };
   const metadata = { name: 'kubernetes', namespace: 'default', labels };

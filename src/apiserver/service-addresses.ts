@@ -8,7 +8,7 @@ import { invalid } from './status.ts';
 import type { Claims, Write } from './write.ts';
 
 /** Beside `/registry/`: what is taken of the cluster's numbers. */
-export const ALLOCATIONS = '/allocations/';
+const ALLOCATIONS = '/allocations/';
 const IPS = `${ALLOCATIONS}cluster-ips/`;
 const MANAGED_BY = 'ipaddress.kubernetes.io/managed-by';
 const PORTS = `${ALLOCATIONS}node-ports/`;

@@ -207,7 +207,7 @@ export class Watch {
 }
 
 /** What a watcher with this selection sees of the changes: an object that begins or ceases to match is ADDED or DELETED to it. */
-export function toFrames(changes: Change[], selection: Selection): WatchFrame[] {
+function toFrames(changes: Change[], selection: Selection): WatchFrame[] {
   const frames: WatchFrame[] = [];
   for (const change of changes) {
     const { type, object, previous } = change;

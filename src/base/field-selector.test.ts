@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatFieldSelector, matchesFields, parseFieldSelector } from './field-selector.ts';
+import { matchesFields, parseFieldSelector } from './field-selector.ts';
 
 test('reads, matches and prints terms', () => {
   const requirements = parseFieldSelector('status.phase!=Running,spec.nodeName==a,metadata.name=');
@@ -18,7 +18,6 @@ test('reads, matches and prints terms', () => {
     matchesFields(requirements, () => 'a'),
     false,
   );
-  assert.equal(formatFieldSelector(requirements), 'status.phase!=Running,spec.nodeName=a,metadata.name=');
 });
 
 test('an empty selector has no terms', () => assert.deepEqual(parseFieldSelector(''), []));
@@ -26,7 +25,6 @@ test('an empty selector has no terms', () => assert.deepEqual(parseFieldSelector
 test('escapes stand for themselves', () => {
   const [only] = parseFieldSelector('reason=a\\,b\\=c\\\\d');
   assert.equal(only?.value, 'a,b=c\\d');
-  assert.equal(formatFieldSelector([only!]), 'reason=a\\,b\\=c\\\\d');
 });
 
 for (const bad of ['a', 'a>b', '=b', 'a=b=c', 'a=\\x'])

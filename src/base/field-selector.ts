@@ -23,11 +23,6 @@ export function matchesFields(requirements: readonly FieldRequirement[], read: (
   return requirements.every(({ field, operator, value }) => (read(field) === value) === (operator === '='));
 }
 
-/** The string form. */
-export function formatFieldSelector(requirements: readonly FieldRequirement[]): string {
-  return requirements.map(({ field, operator, value }) => `${field}${operator}${value.replace(/[\\,=]/g, '\\$&')}`).join(',');
-}
-
 /** Splits at commas that no backslash stands before. */
 function splitTerms(text: string): string[] {
   const terms: string[] = [];

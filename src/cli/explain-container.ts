@@ -245,7 +245,7 @@ function probeAdvice(words: string, isStarting: boolean): string[] {
 type Probe = NonNullable<Container['readinessProbe']>;
 
 /** `GET /readyz on port http` */
-export function describeProbe({ httpGet, tcpSocket, exec, grpc }: Probe): string {
+function describeProbe({ httpGet, tcpSocket, exec, grpc }: Probe): string {
   if (httpGet) return `GET ${httpGet.path ?? '/'} on port ${httpGet.port}`;
   if (tcpSocket) return `a connection to port ${tcpSocket.port}`;
   if (exec) return `the command “${exec.command?.join(' ')}”`;

@@ -92,7 +92,7 @@ async function openFile(path: string): Promise<Readable> {
 }
 
 /** Streams an archive to the engine. Returns what it holds: names, or ids of images without one. */
-export async function sendArchive(
+async function sendArchive(
   { docker, streams }: Pick<ImageCommandContext, 'docker' | 'streams'>,
   archive: Readable,
   what: string,

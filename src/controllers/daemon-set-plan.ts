@@ -60,7 +60,7 @@ export function daemonAffinity({ affinity }: PodSpec, node: string): NonNullable
 }
 
 /** Whether a daemon belongs on the node, and whether one that is there may stay. */
-export function judgeNode({ spec }: DaemonSet, node: Node): { shouldRun: boolean; mayStay: boolean } {
+function judgeNode({ spec }: DaemonSet, node: Node): { shouldRun: boolean; mayStay: boolean } {
   const { spec: template } = spec.template;
   if ((template.nodeName && template.nodeName !== node.metadata.name) || !nodeMatchesPod(template, node))
     return { shouldRun: false, mayStay: false };
@@ -70,7 +70,7 @@ export function judgeNode({ spec }: DaemonSet, node: Node): { shouldRun: boolean
 }
 
 /** The node that a daemon is on, or is meant for. */
-export function targetNodeOf({ spec }: Pod): string {
+function targetNodeOf({ spec }: Pod): string {
   if (spec.nodeName) return spec.nodeName;
   const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
   const fields = terms.flatMap(({ matchFields = [] }) => matchFields);

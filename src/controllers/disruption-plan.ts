@@ -5,7 +5,7 @@ import type { PodDisruptionBudget } from '#kinds/policy.ts';
 import { percentOrCount } from '#kinds/workload.ts';
 
 /** So long an evicted pod may take until it shows that it is being deleted; after that the eviction counts as not having happened. */
-export const EVICTION_TIMEOUT_MS = 120_000;
+const EVICTION_TIMEOUT_MS = 120_000;
 
 type Status = NonNullable<PodDisruptionBudget['status']>;
 

@@ -7,8 +7,8 @@ type Subset = NonNullable<Endpoints['subsets']>[number];
 type Address = NonNullable<Subset['addresses']>[number];
 type SliceEndpoint = NonNullable<EndpointSlice['endpoints']>[number];
 
-export const ENDPOINTS_MANAGED_BY = 'endpoints.kubernetes.io/managed-by';
-export const ENDPOINTS_MANAGER = 'endpoint-controller';
+const ENDPOINTS_MANAGED_BY = 'endpoints.kubernetes.io/managed-by';
+const ENDPOINTS_MANAGER = 'endpoint-controller';
 const OVER_CAPACITY = 'endpoints.kubernetes.io/over-capacity';
 /** Of more, the rest is left out, and an annotation says so. */
 const MOST_ADDRESSES = 1000;

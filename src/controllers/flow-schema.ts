@@ -29,7 +29,7 @@ export const flowSchemaController = defineController<FlowSchema>({
 type Conditions = NonNullable<NonNullable<FlowSchema['status']>['conditions']>;
 
 /** The schema's conditions as they should be; undefined when they are. */
-export function planDangling({ spec, status }: FlowSchema, isThere: boolean, now: string): Conditions | undefined {
+function planDangling({ spec, status }: FlowSchema, isThere: boolean, now: string): Conditions | undefined {
   const { name } = spec.priorityLevelConfiguration;
   const present = status?.conditions ?? [];
   const before = present.find(({ type }) => type === 'Dangling');

@@ -30,7 +30,7 @@ export interface LimitAnswer {
 }
 
 /** Down without a window of its own. */
-export const SCALE_DOWN_WINDOW_S = 300;
+const SCALE_DOWN_WINDOW_S = 300;
 /** No window, and no period of a policy, is longer. */
 export const LONGEST_MEMORY_MS = 3_600_000;
 

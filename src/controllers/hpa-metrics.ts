@@ -56,7 +56,7 @@ export async function answerMetric(metric: MetricSpec, question: MetricQuestion)
 }
 
 /** Within which share of the target nothing is done. */
-export function tolerancesOf(behavior: MetricQuestion['behavior']): Tolerances {
+function tolerancesOf(behavior: MetricQuestion['behavior']): Tolerances {
   const share = (text: string | number | undefined) => (text === undefined ? DEFAULT_TOLERANCE : quantityMilliValue(text) / 1_000);
   return { up: share(behavior?.scaleUp?.tolerance), down: share(behavior?.scaleDown?.tolerance) };
 }

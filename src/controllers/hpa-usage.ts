@@ -27,7 +27,7 @@ export interface PodGroups {
 }
 
 /** Which pods' measures count. Pure. */
-export function groupPods(pods: readonly Pod[], uses: ReadonlyMap<string, PodUse>, resource: string, nowMs: number): PodGroups {
+function groupPods(pods: readonly Pod[], uses: ReadonlyMap<string, PodUse>, resource: string, nowMs: number): PodGroups {
   const groups: PodGroups = { ready: 0, unready: [], missing: [], ignored: [] };
   for (const pod of pods) {
     const { name, deletionTimestamp } = pod.metadata;

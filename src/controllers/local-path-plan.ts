@@ -22,7 +22,7 @@ export function asksForLocalPath({ metadata, spec, status }: PersistentVolumeCla
 }
 
 /** The name of a claim's volume: always the same, so that it is made once. */
-export function volumeNameFor({ metadata: { uid } }: PersistentVolumeClaim): string {
+function volumeNameFor({ metadata: { uid } }: PersistentVolumeClaim): string {
   return `pvc-${uid}`;
 }
 

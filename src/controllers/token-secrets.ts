@@ -1,8 +1,8 @@
 import type { Secret } from '#kinds/secret.ts';
 
-export const ACCOUNT_TOKEN = 'kubernetes.io/service-account-token';
+const ACCOUNT_TOKEN = 'kubernetes.io/service-account-token';
 export const BOOTSTRAP_TOKEN = 'bootstrap.kubernetes.io/token';
-export const ACCOUNT_NAME = 'kubernetes.io/service-account.name';
+const ACCOUNT_NAME = 'kubernetes.io/service-account.name';
 export const ACCOUNT_UID = 'kubernetes.io/service-account.uid';
 
 /**

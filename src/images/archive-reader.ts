@@ -161,7 +161,7 @@ async function fromDockerArchive(
 }
 
 /** Every blob is here with its announced size, and the configuration tells as many layers as the manifest has. */
-export async function checkManifest(manifest: ImageManifest, content: ContentStore, what: string): Promise<void> {
+async function checkManifest(manifest: ImageManifest, content: ContentStore, what: string): Promise<void> {
   for (const { digest, size } of [manifest.config, ...manifest.layers]) {
     const found = await content.size(digest);
     if (found === undefined) throw new UmiakError('Invalid', `${what}: the blob ${digest} is missing`);

@@ -3,7 +3,7 @@ import { buildImage, buildLayout, buildTar, inPieces } from './fixtures.ts';
 import { openImages } from './images.ts';
 
 /** The layer with which `crash.test.ts` compares what it finds. */
-export function crashLayer(i: number): Buffer {
+function crashLayer(i: number): Buffer {
   return buildTar([
     { name: `only-${i}`, content: `${i}`.repeat(20_000) },
     ...Array.from({ length: 20 }, (_, at) => ({ name: `dir/${at}`, content: `${i}` })),

@@ -5,7 +5,7 @@ import { UmiakError } from '#base/errors.ts';
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
 /** What the first bytes say; media types are not always right. */
-export function detectCompression(start: Uint8Array): Compression {
+function detectCompression(start: Uint8Array): Compression {
   const begins = (...magic: number[]) => magic.every((byte, i) => start[i] === byte);
   if (begins(0x1f, 0x8b, 0x08)) return 'gzip';
   if (begins(0x28, 0xb5, 0x2f, 0xfd)) return 'zstd';

@@ -4,7 +4,7 @@ const mknod = declare('int mknod(const uint8_t *path, unsigned int mode, unsigne
 const lsetxattr = declare('int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)');
 const syncfs = declare('int syncfs(int fd)');
 
-export const nodeTypes = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const;
+const nodeTypes = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const;
 
 /** Makes a device node or fifo, mknod(2). Paths are bytes. */
 export function makeNode(path: Buffer, type: keyof typeof nodeTypes, mode: number, devMajor = 0, devMinor = 0): void {

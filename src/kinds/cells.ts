@@ -38,13 +38,6 @@ export function labelsText(labels: Record<string, string> | undefined): string {
   return terms.sort().join(',') || '<none>';
 }
 
-/** At most `most` items and how many more there are. */
-export function listText(items: readonly string[], most = Number.POSITIVE_INFINITY): string {
-  if (items.length === 0) return '<none>';
-  if (items.length <= most) return items.join(',');
-  return `${items.slice(0, most).join(',')} + ${items.length - most} more...`;
-}
-
 /** The text, or `<none>` for nothing. */
 export function orNone(text: string | undefined | null): string {
   return text || '<none>';

@@ -61,7 +61,7 @@ export function isJobFinished({ status }: types.Job): boolean {
 }
 
 /** Fills in a Job's spec. */
-export function defaultJobSpec(spec: types.JobSpec): void {
+function defaultJobSpec(spec: types.JobSpec): void {
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
   spec.parallelism ??= 1;
   spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : 2147483647;

@@ -51,7 +51,7 @@ export const PodMetrics: Kind<PodMetrics> = metricsKind<PodMetrics>({
 export const metricsKinds: readonly Kind[] = [NodeMetrics, PodMetrics];
 
 /** The sum of several uses of one resource. */
-export function sumOfUsage(usages: readonly Usage[], resource: string): string {
+function sumOfUsage(usages: readonly Usage[], resource: string): string {
   const amounts = usages.map(usage => parseQuantity(usage[resource] ?? '0'));
   return formatQuantity({ nano: amounts.reduce((sum, { nano }) => sum + nano, 0n), format: amounts[0]?.format ?? 'DecimalSI' });
 }

@@ -14,7 +14,7 @@ export function matchesNodeSelector({ nodeSelectorTerms }: NodeSelector, node: N
 }
 
 /** True when all of a term's requirements are met; an empty term matches nothing. */
-export function matchesNodeSelectorTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, node: Node): boolean {
+function matchesNodeSelectorTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, node: Node): boolean {
   if (matchExpressions.length === 0 && matchFields.length === 0) return false;
   const labels = node.metadata.labels ?? {};
   return (

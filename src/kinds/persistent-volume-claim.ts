@@ -47,7 +47,7 @@ export function claimClassOf({ metadata, spec }: PersistentVolumeClaim): string 
 }
 
 /** What a claim's or a claim template's spec has when nothing is said. */
-export function defaultClaimSpec(spec: types.PersistentVolumeClaimSpec): void {
+function defaultClaimSpec(spec: types.PersistentVolumeClaimSpec): void {
   spec.volumeMode ??= 'Filesystem';
 }
 

@@ -21,7 +21,7 @@ export function podLimits(spec: PodSpec): Amounts {
 }
 
 /** One resource's amount: `cpu` in thousandths, else in units. */
-export function amountOf(resource: string, quantity: Quantity): number {
+function amountOf(resource: string, quantity: Quantity): number {
   return resource === 'cpu' ? quantityMilliValue(quantity) : quantityValue(quantity);
 }
 

@@ -34,15 +34,6 @@ export function isPodReady(pod: Pod): boolean {
   return podCondition(pod, 'Ready')?.status === 'True';
 }
 
-/** True when it has been ready for `minReadySeconds`. */
-export function isPodAvailable(pod: Pod, minReadySeconds: number, nowMs: number): boolean {
-  const ready = podCondition(pod, 'Ready');
-  if (ready?.status !== 'True') return false;
-  if (minReadySeconds === 0) return true;
-  const since = ready.lastTransitionTime ? Date.parse(ready.lastTransitionTime) : Number.NaN;
-  return since + minReadySeconds * 1000 <= nowMs;
-}
-
 /** True when its containers have ended for good. */
 export function isPodTerminal(pod: Pod): boolean {
   return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';

@@ -117,14 +117,7 @@ export const builtinKinds: readonly Kind[] = [
   PriorityLevelConfiguration,
 ];
 
-let byPlural: Map<string, Kind> | undefined;
 let byKind: Map<string, Kind> | undefined;
-
-/** The kind served at `/apis/GROUP/VERSION/PLURAL` (core: group ''). */
-export function findKind(group: string, version: string, plural: string): Kind | undefined {
-  byPlural ??= new Map(builtinKinds.map(kind => [`${apiVersionOf(kind.resource)}/${kind.resource.plural}`, kind]));
-  return byPlural.get(`${apiVersionOf({ group, version })}/${plural}`);
-}
 
 /** The kind that an object's `apiVersion` and `kind` name. */
 export function kindOf(apiVersion: string, kind: string): Kind | undefined {

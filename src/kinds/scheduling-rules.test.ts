@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Node } from './node.ts';
 import { nodeMatchesPod, preferredNodeWeight } from './node-affinity.ts';
 import type { Pod } from './pod.ts';
-import { isPodActive, isPodAvailable, isPodReady, templateHash } from './pod-template.ts';
+import { isPodActive, isPodReady, templateHash } from './pod-template.ts';
 import { findUntolerated, tolerates } from './tolerations.ts';
 import type { Toleration } from './types.gen.ts';
 
@@ -76,14 +76,11 @@ test('a template has one hash whatever its order, and another one after a collis
   assert.notEqual(templateHash(a), templateHash({ ...a, spec: { containers: [{ name: 'x', image: 'z' }] } }));
 });
 
-test('ready, available, active', () => {
+test('ready, active', () => {
   const pod = (status: object, metadata: object = {}) => ({ metadata, spec: { containers: [] }, status }) as unknown as Pod;
   const ready = { conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '1970-01-01T00:00:10Z' }] };
   assert.equal(isPodReady(pod(ready)), true);
   assert.equal(isPodReady(pod({})), false);
-  assert.equal(isPodAvailable(pod(ready), 0, 0), true);
-  assert.equal(isPodAvailable(pod(ready), 5, 14_999), false);
-  assert.equal(isPodAvailable(pod(ready), 5, 15_000), true);
   assert.equal(isPodActive(pod({ phase: 'Running' })), true);
   assert.equal(isPodActive(pod({ phase: 'Failed' })), false);
   assert.equal(isPodActive(pod({ phase: 'Running' }, { deletionTimestamp: 'x' })), false);

@@ -14,18 +14,12 @@ export const MS_NOEXEC = 8;
 export const MS_REMOUNT = 32;
 export const MS_NOATIME = 1024;
 export const MS_BIND = 4096;
-export const MS_MOVE = 8192;
 export const MS_REC = 16384;
-export const MS_UNBINDABLE = 1 << 17;
-export const MS_PRIVATE = 1 << 18;
-export const MS_SLAVE = 1 << 19;
-export const MS_SHARED = 1 << 20;
 export const MS_RELATIME = 1 << 21;
 
 /** Flags of `umount2(2)`. */
-export const MNT_FORCE = 1;
-export const MNT_DETACH = 2;
-export const UMOUNT_NOFOLLOW = 8;
+const MNT_DETACH = 2;
+const UMOUNT_NOFOLLOW = 8;
 
 /**
  * `mount(2)`: one system call, synchronous.

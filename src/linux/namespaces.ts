@@ -23,7 +23,7 @@ export function unshareNamespaces(kinds: readonly NamespaceKind[]): void {
 }
 
 /** Puts the calling thread into the namespace at `path`. */
-export function enterNamespace(path: string, kind: NamespaceKind): void {
+function enterNamespace(path: string, kind: NamespaceKind): void {
   const fd = openSync(path, constants.O_RDONLY);
   try {
     check(setnsCall(fd, CLONE_FLAG[kind]), `enter ${kind} namespace ${path}`);

@@ -61,7 +61,7 @@ export interface NetlinkMessage {
 }
 
 /** Netlink's families that are spoken here. */
-export const NETLINK_ROUTE = 0;
+const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
 /** A netlink socket of the network namespace that the calling thread is in when it is made. All calls are synchronous. */

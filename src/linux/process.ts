@@ -160,7 +160,7 @@ function readStat(pid: number): string[] | undefined {
 }
 
 /** Start of a process in clock ticks since boot, or undefined when there is none (a zombie is none). */
-export function readStartTime(pid: number): number | undefined {
+function readStartTime(pid: number): number | undefined {
   const fields = readStat(pid);
   return fields && Number(fields[19]);
 }

@@ -48,7 +48,7 @@ interface Poller {
 }
 
 /** Connects to a SOCK_SEQPACKET unix socket, whatever its path's length: through an open directory every path is short. */
-export function connectSeqpacket(path: string): number {
+function connectSeqpacket(path: string): number {
   const directory = openSync(dirname(path), constants.O_DIRECTORY);
   const fd = check(socketCall(AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0), 'seqpacket socket');
   try {

@@ -109,7 +109,7 @@ function print(text: string): void {
 }
 
 /** Aborts at SIGTERM or SIGINT. */
-export function untilStopped(): AbortSignal {
+function untilStopped(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort());
   return stop.signal;

@@ -19,7 +19,7 @@ const FIELD_MANAGER = 'manifests';
 /** Failures of one file that are told; they tend to have one cause. */
 const MOST_TOLD = 5;
 /** On objects: the file that they were applied from last. */
-export const MANIFEST_ANNOTATION = 'umiak.io/manifest';
+const MANIFEST_ANNOTATION = 'umiak.io/manifest';
 /** What is missing is deleted only once the file has been the same for so long: it may be being written. */
 const SETTLED_MS = 1_000;
 /** The thread that reads files ends after so long without one. */

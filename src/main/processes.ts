@@ -47,7 +47,7 @@ export function startRoleHere(role: Role, config: Config): ChildProcess {
   });
 }
 
-export function logFile(role: Role, config: Config): string {
+function logFile(role: Role, config: Config): string {
   return join(pathsOf(config).logs, `${role}.log`);
 }
 

@@ -52,7 +52,7 @@ export class NftTransactions implements AsyncDisposable {
 }
 
 /** Finds dropping base chains in what `nft list chains` prints. */
-export function planForeignDrops(chains: string, ownTable: string): string[] {
+function planForeignDrops(chains: string, ownTable: string): string[] {
   let table = '';
   let chain = '';
   const found: string[] = [];

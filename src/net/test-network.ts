@@ -11,7 +11,7 @@ export const POD_CIDR = '10.42.7.0/24';
 export const SERVICE_CIDR = '10.43.0.0/16';
 
 /** Writes sysctls without remembering: the test's network namespace ends with the test. */
-export const forgetfulKernel: KernelChanges = {
+const forgetfulKernel: KernelChanges = {
   sysctl: async (path, value) => writeFileSync(`/proc/sys/${path}`, value),
 };
 

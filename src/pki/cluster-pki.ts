@@ -26,7 +26,7 @@ export function isApiServerClient(certificate: X509Certificate | undefined): boo
 }
 
 /** Names every API server's certificate bears. */
-export const API_SERVER_HOSTS = [
+const API_SERVER_HOSTS = [
   'localhost',
   '127.0.0.1',
   '::1',

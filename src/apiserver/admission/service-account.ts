@@ -35,7 +35,7 @@ export function serviceAccountAdmission(pods: Stored, accounts: Stored): Admissi
 }
 
 /** What the account means for a pod. Changes `pod`. */
-export function giveAccount({ spec }: Pod, account: ServiceAccount): void {
+function giveAccount({ spec }: Pod, account: ServiceAccount): void {
   if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length)
     spec.imagePullSecrets = account.imagePullSecrets.map(({ name }) => ({ ...(name !== undefined && { name }) }));
   if (!(spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true)) return;

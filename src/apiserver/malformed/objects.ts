@@ -112,7 +112,7 @@ function agreeNames(random: Random, object: Record<string, unknown>, name: strin
 }
 
 /** Replaces, removes or adds something somewhere; mostly by what has the right type, since the wrong ones are refused at the door. */
-export function spoil(random: Random, root: unknown, times: number): void {
+function spoil(random: Random, root: unknown, times: number): void {
   for (let i = 0; i < times; i++) {
     let place: unknown = root;
     for (let depth = 0; depth < 12; depth++) {
