@@ -243,6 +243,42 @@ describe("the node's HTTPS API over real containers", () => {
     await engine.removeContainer(id);
   });
 
+  test('attach: the end of the input ends the session, or with stdinOnce the input of the container', async () => {
+    const script = 'while read line; do echo got $line; done; echo over; exec sleep 1000';
+    const { id: kept } = await run('brief', script, 10, { stdin: true });
+    for (const word of ['one', 'two']) {
+      const channels = await dial('/attach/shop/web/brief?input=1&output=1&error=1');
+      channels.stdin.write(`${word}\n`);
+      await read(channels.stdout, `got ${word}\n`);
+      channels.stdin.end();
+      assert.equal((await channels.status)?.status, 'Success');
+    }
+    assert.equal(await text(engine.logs(kept)), 'got one\ngot two\n');
+    await engine.stopContainer(kept, { graceMs: 0 });
+    await engine.removeContainer(kept);
+
+    const { id: once } = await run('brief', 'while read line; do echo got $line; done; echo over', 11, { stdin: true, stdinOnce: true });
+    const channels = await dial('/attach/shop/web/brief?input=1&output=1&error=1');
+    channels.stdin.end('three\n');
+    assert.equal(await text(channels.stdout), 'got three\nover\n');
+    assert.equal((await channels.status)?.status, 'Success');
+    await until('the end', () => engine.container(once)?.state === 'exited');
+    await engine.removeContainer(once);
+
+    // One that only listens leaves the input to others.
+    const { id: quiet } = await run('brief', script, 12, { stdin: true, stdinOnce: true });
+    const listener = await dial('/attach/shop/web/brief?output=1');
+    listener.close();
+    await listener.closed;
+    const speaker = await dial('/attach/shop/web/brief?input=1&output=1');
+    speaker.stdin.write('four\n');
+    await read(speaker.stdout, 'got four\n');
+    speaker.close();
+    await until('the end of the input', () => readFileSync(engine.container(quiet)?.logPath ?? '', 'utf8').includes('over'));
+    await engine.stopContainer(quiet, { graceMs: 0 });
+    await engine.removeContainer(quiet);
+  });
+
   test('logs: followed without a gap until the reader goes; tail; the one before', async () => {
     const response = await get('/containerLogs/shop/web/main?follow=true');
     const lines = (await read(response, 'line 20\n')).split('\n').slice(0, 21);

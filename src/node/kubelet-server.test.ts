@@ -17,6 +17,7 @@ import type { Pod } from '#kinds/pod.ts';
 import { CertificateAuthority, type CertificatePair, ClusterPki } from '#pki/index.ts';
 import { dialChannels } from '#wire/websocket-channels-client.ts';
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from './kubelet-server.ts';
+import { endsWithInput } from './kubelet-streams.ts';
 
 const POD = {
   apiVersion: 'v1',
@@ -371,5 +372,14 @@ describe("the node's HTTPS API", () => {
     attached.end('bye');
     assert.equal(await text(second.stdout), 'bye');
     assert.equal((await second.status)?.status, 'Success');
+  });
+
+  test('attach: who is let go at the end of their input', () => {
+    const ends = (config: object) => endsWithInput({ config } as Container);
+    assert.equal(ends({ stdin: true }), true);
+    assert.equal(ends({ stdin: true, tty: true }), true);
+    assert.equal(ends({ stdin: true, stdinOnce: true }), false);
+    assert.equal(ends({ stdin: true, stdinOnce: true, tty: true }), true);
+    assert.equal(ends({}), false);
   });
 });

@@ -52,9 +52,10 @@ export async function serveSession(
   const wanted = readWanted(query);
   let status: StreamStatus;
   try {
-    const { id } = choose();
+    const container = choose();
+    const command = query.getAll('command');
     status = toExitStatus(
-      await (verb === 'exec' ? exec(engine, id, query.getAll('command'), wanted, channels) : attach(engine, id, wanted, channels)),
+      await (verb === 'exec' ? exec(engine, container.id, command, wanted, channels) : attach(engine, container, wanted, channels)),
     );
   } catch (error) {
     status = { ...toFailureStatus(messageOf(error)), ...(isUmiakError(error, 'NotFound') ? { reason: 'NotFound', code: 404 } : {}) };
@@ -78,20 +79,30 @@ async function exec(engine: Pick<Engine, 'exec'>, id: string, command: string[],
   return exitCode;
 }
 
-/** Joins a running container's own streams; a client that goes only detaches. Resolves when the container has ended. */
-async function attach(engine: Pick<Engine, 'attach'>, id: string, wanted: Wanted, channels: Channels): Promise<number> {
-  const session = await engine.attach(id, { stdin: wanted.stdin });
+/** Joins a running container's own streams; a client that goes only detaches. Resolves when the container has ended or the input has. */
+async function attach(engine: Pick<Engine, 'attach'>, container: Container, wanted: Wanted, channels: Channels): Promise<number> {
+  const session = await engine.attach(container.id, { stdin: wanted.stdin });
+  const inputEnded = Promise.withResolvers<void>();
   try {
-    await Promise.race([join(session, wanted, channels, new Sizes(channels)), channels.closed]);
+    const outputs = join(session, wanted, channels, new Sizes(channels), () => endsWithInput(container) && inputEnded.resolve());
+    await Promise.race([outputs, inputEnded.promise, channels.closed]);
   } finally {
     session.close();
   }
   return 0;
 }
 
+/**
+ * Whether an attached client is let go once it has said all, as containerd does. A container with `stdinOnce` and no terminal reads the
+ * end of its input instead, and what it then says is still heard. Pure.
+ */
+export function endsWithInput({ config: { stdin, stdinOnce, tty } }: Pick<Container, 'config'>): boolean {
+  return stdin === true && !(stdinOnce && !tty);
+}
+
 /** Resolves when the session's output has ended. What nobody asked for is read all the same, so that nothing waits for it. */
-async function join(session: StreamSession, wanted: Wanted, channels: Channels, sizes: Sizes): Promise<void> {
-  if (session.stdin && wanted.stdin) void flow(channels.stdin, session.stdin);
+async function join(session: StreamSession, wanted: Wanted, channels: Channels, sizes: Sizes, inputEnded = () => {}): Promise<void> {
+  if (session.stdin && wanted.stdin) void flow(channels.stdin, session.stdin).then(isWhole => isWhole && inputEnded());
   else channels.stdin.resume();
   void sizes.follow(session);
   await Promise.all([
@@ -100,9 +111,12 @@ async function join(session: StreamSession, wanted: Wanted, channels: Channels, 
   ]);
 }
 
-/** As fast as the slower one. An end that breaks off is the other's end, and no failure of ours. */
-async function flow(from: Readable, to: Writable, options: { end?: boolean } = {}): Promise<void> {
-  await pipeline(from, to, options).catch(() => {});
+/** As fast as the slower one; resolves whether all has arrived. An end that breaks off is the other's end, and no failure of ours. */
+function flow(from: Readable, to: Writable, options: { end?: boolean } = {}): Promise<boolean> {
+  return pipeline(from, to, options).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function drain(stream: Readable): Promise<void> {
