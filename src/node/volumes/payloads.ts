@@ -77,3 +77,16 @@ export function downwardFiles(pod: Pod, items: readonly DownwardItem[], mode: nu
     }),
   );
 }
+
+/**
+ * Who may read a token: the pod's user alone, where all its containers run as one, and the pod's `fsGroup` by what the whole volume gives
+ * it; without either whoever may read the volume. Pure.
+ */
+export function tokenAccess({ spec }: Pod, mode: number): Pick<PayloadFile, 'mode' | 'uid'> {
+  const { runAsUser, fsGroup } = spec.securityContext ?? {};
+  const containers = [...(spec.initContainers ?? []), ...spec.containers];
+  const users = new Set(containers.map(({ securityContext }) => securityContext?.runAsUser ?? runAsUser));
+  const [user] = users;
+  if (users.size === 1 && user !== undefined) return { mode: 0o600, uid: user };
+  return { mode: fsGroup === undefined ? mode : 0o600 };
+}

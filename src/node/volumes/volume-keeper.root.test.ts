@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import { ManualClock, silentLog, UmiakError } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
@@ -254,9 +254,12 @@ describe('volumes that objects fill', () => {
 
   test('fsGroup may read Secrets of a narrow mode', async () => {
     objects.secrets.set('s', made(Secret, { metadata: { name: 's' }, data: { k: Buffer.from('v').toString('base64') } }));
-    const secret = podWith([{ name: 'v', secret: { secretName: 's', defaultMode: 0o400 } }], { securityContext: { fsGroup: 77 } });
-    const path = join(await pathOf(secret, 'v'), 'k');
-    assert.deepEqual([statSync(path).gid, bits(path)], [77, 0o440]);
+    const items = [{ key: 'k', path: 'deep/er/k', mode: 0o200 }];
+    const secret = podWith([{ name: 'v', secret: { secretName: 's', items, defaultMode: 0o400 } }], { securityContext: { fsGroup: 77 } });
+    const path = join(await pathOf(secret, 'v'), 'deep/er/k');
+    assert.deepEqual([statSync(path).gid, bits(path)], [77, 0o640]);
+    for (const above of [dirname(path), dirname(dirname(path)), dirname(dirname(dirname(path)))])
+      assert.deepEqual([statSync(above).gid, bits(above)], [77, 0o2755], above);
   });
 
   test('downward: labels follow the pod, other changes of it cost nothing', async () => {
@@ -291,6 +294,11 @@ describe('tokens', () => {
   test('belong to the pod’s user alone where there is one', async () => {
     const file = join(await pathOf(projected({ securityContext: { runAsUser: 1000 } }), 't'), 'token');
     assert.deepEqual([statSync(file).uid, bits(file)], [1000, 0o600]);
+  });
+
+  test('may be read by fsGroup, and then by nobody else', async () => {
+    const file = join(await pathOf(projected({ securityContext: { fsGroup: 2000 } }), 't'), 'token');
+    assert.deepEqual([statSync(file).uid, statSync(file).gid, bits(file)], [0, 2000, 0o640]);
   });
 });
 

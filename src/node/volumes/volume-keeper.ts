@@ -12,7 +12,7 @@ import { isFilled, type Payload, type PayloadFile, writeAtomically } from './ato
 import type { ClaimVolumes } from './claim-volumes.ts';
 import { makeDirectory, prepareHostPath } from './host-path.ts';
 import type { ObjectSource, ObjectUse } from './object-source.ts';
-import { configMapFiles, downwardFiles, secretFiles, type Volume } from './payloads.ts';
+import { configMapFiles, downwardFiles, secretFiles, tokenAccess, type Volume } from './payloads.ts';
 import { TokenKeeper } from './tokens.ts';
 
 export interface LocalVolumesOptions {
@@ -102,7 +102,7 @@ export class LocalVolumes implements VolumeKeeper {
       }
       this.#ensureMemory();
       const filled = this.#filledPath(pod, volume);
-      writeAtomically(filled, owned(payload, pod));
+      writeAtomically(filled, payload, pod.spec.securityContext?.fsGroup);
       return { path: filled, readOnly: true };
     } catch (error) {
       const kept = this.#keptContents(pod, volume, error);
@@ -266,24 +266,6 @@ async function prepareEmptyDir(
   await chmod(fresh, mode);
   await rename(fresh, path);
   return { path };
-}
-
-/** `fsGroup` owns the files and may read them. */
-function owned(payload: Payload, pod: Pod): Payload {
-  const { fsGroup } = pod.spec.securityContext ?? {};
-  if (fsGroup === undefined) return payload;
-  return new Map([...payload].map(([path, file]) => [path, { ...file, gid: fsGroup, mode: file.mode | 0o040 }]));
-}
-
-/** A token is for the pod's user alone, where all its containers run as one; else for whoever may read the volume. */
-function tokenAccess({ spec }: Pod, mode: number): Pick<PayloadFile, 'mode' | 'uid'> {
-  const users = new Set(
-    [...(spec.initContainers ?? []), ...spec.containers].map(
-      ({ securityContext }) => securityContext?.runAsUser ?? spec.securityContext?.runAsUser,
-    ),
-  );
-  const [user] = users;
-  return users.size === 1 && user !== undefined ? { mode: 0o600, uid: user } : { mode };
 }
 
 function needsDownward({ spec }: Pod): boolean {
