@@ -13,8 +13,8 @@ import type { Context, ListOutcome, Outcome, ResourceRoute } from './request.ts'
 import { cacheKeyOf, isStored, type Stored, shownIn } from './resources.ts';
 import { badRequest, notFound } from './status.ts';
 import { planWatch } from './watch.ts';
-import type { WriteOptions } from './write.ts';
-import type { Target, Writer, Written } from './writer.ts';
+import type { Target, WriteOptions } from './write.ts';
+import type { Writer, Written } from './writer.ts';
 
 /** Answers for one subresource that is more than a part of its object. */
 export type SubresourceHandler = (context: Context<ResourceRoute>, served: Stored) => Promise<Outcome>;

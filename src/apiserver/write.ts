@@ -27,6 +27,26 @@ export interface Write {
   readonly writes: StoreWrite[];
 }
 
+/** Whose write it is, to which object. */
+export interface Target {
+  served: Stored;
+  namespace: string;
+  /** Empty for a creation that generates it. */
+  name: string;
+  subresource: string;
+  identity: Identity;
+  /** Whose the written fields are, and through which subresource; absent: nobody's. */
+  owner?: { manager: string; subresource: string };
+  dryRun: boolean;
+  warnings: string[];
+  /** For the audit log; absent while nobody writes one. */
+  annotations?: Record<string, string> | undefined;
+  /** What admission is shown instead of the object. */
+  admittedAs?: AdmittedAs;
+  /** What the client asked for besides. */
+  options?: WriteOptions | undefined;
+}
+
 /** What of `CreateOptions`, `UpdateOptions` or `DeleteOptions` admission is shown besides the dry run. */
 export interface WriteOptions extends DeleteOptions {
   fieldManager?: string;

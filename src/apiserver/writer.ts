@@ -1,41 +1,28 @@
 import type { Clock } from '#base/clock.ts';
-import { type FieldCause, UmiakError } from '#base/errors.ts';
-import { newNameSuffix } from '#base/ids.ts';
-import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
-import { validateCreate, validateStatusUpdate, validateUpdate } from '#kinds/validate-object.ts';
-import type { CommitResult, Condition, Store } from '#store/store.ts';
-import { keepInForm, setManagedFields, settleTimes } from './apply/managed-fields.ts';
+import { validateCreate } from '#kinds/validate-object.ts';
+import type { Store } from '#store/store.ts';
+import { keepInForm, setManagedFields } from './apply/managed-fields.ts';
 import { trackUpdate } from './apply/ownership.ts';
+import { Commits } from './commits.ts';
 import type { Decoded } from './decode.ts';
-import { type DeleteOptions, isHeldNamespace, planDeletion } from './deletion.ts';
-import type { Identity } from './identity.ts';
-import { countGeneration, prepareMetadataForCreate, prepareMetadataForUpdate, timeOf } from './object-metadata.ts';
+import { type DeleteOptions, planDeletion } from './deletion.ts';
+import { prepareMetadataForCreate, timeOf } from './object-metadata.ts';
 import { cacheKeyOf, fromStored, type Stored, shownIn } from './resources.ts';
-import { alreadyExists, badRequest, conflict, invalid, MODIFIED, notFound } from './status.ts';
-import { StoredObject } from './stored-object.ts';
-import { prepareSubresource } from './subresources.ts';
-import type { AdmissionPlugin, AdmittedAs, Claims, Write, WriteOptions } from './write.ts';
-
-/** Whose write it is, to which object. */
-export interface Target {
-  served: Stored;
-  namespace: string;
-  /** Empty for a creation that generates it. */
-  name: string;
-  subresource: string;
-  identity: Identity;
-  /** Whose the written fields are, and through which subresource; absent: nobody's. */
-  owner?: { manager: string; subresource: string };
-  dryRun: boolean;
-  warnings: string[];
-  /** For the audit log; absent while nobody writes one. */
-  annotations?: Record<string, string> | undefined;
-  /** What admission is shown instead of the object. */
-  admittedAs?: AdmittedAs;
-  /** What the client asked for besides. */
-  options?: WriteOptions | undefined;
-}
+import { alreadyExists, badRequest, conflict, MODIFIED, notFound } from './status.ts';
+import type { StoredObject } from './stored-object.ts';
+import type { AdmissionPlugin, Claims, Target, Write } from './write.ts';
+import {
+  busy,
+  checkIdentity,
+  checkPreconditions,
+  isReadyToGo,
+  nameObject,
+  prepareUpdate,
+  refuse,
+  updateCauses,
+  warn,
+} from './write-steps.ts';
 
 export interface UpdateOptions {
   /** Makes the new object (served version, defaulted) from a copy of the current one that may be changed. */
@@ -70,16 +57,14 @@ const MOST_ATTEMPTS = 64;
 
 /** The way of every change from a decoded object to the durable one: mutate → prepare → validate → admit → claim → commit, again when another was first. */
 export class Writer {
-  readonly #store: Store;
   readonly #clock: Clock;
   readonly #admission: readonly AdmissionPlugin[];
-  readonly #claims: readonly Claims[];
+  readonly #commits: Commits;
 
   constructor({ store, clock, admission, claims }: WriterOptions) {
-    this.#store = store;
     this.#clock = clock;
     this.#admission = admission;
-    this.#claims = claims;
+    this.#commits = new Commits({ store, claims });
   }
 
   /** @throws `AlreadyExists`, `Invalid`, `Forbidden`, … `make` gives the object afresh for each attempt. */
@@ -97,11 +82,11 @@ export class Writer {
       prepareMetadataForCreate(served, write.object, this.#clock.now());
       served.storedKind.prepareForCreate?.(write.object);
       refuse(write, validateCreate(served.kind, fromStored(served, write.object), missing));
-      this.#warn(write);
+      warn(write);
       await this.#validate(write);
       if (resourceVersion && resourceVersion !== '0') throw badRequest('resourceVersion should not be set on objects to be created');
       const key = cacheKeyOf(namespace, write.object.metadata.name);
-      const result = await this.#commit(write, key, 0);
+      const result = await this.#commits.put(write, key, 0);
       if (result.ok) return { object: result.object, created: true };
       if (result.failed.key !== served.cache.prefix + key) {
         if (attempt < MOST_ATTEMPTS) continue;
@@ -119,7 +104,7 @@ export class Writer {
   async update(target: Target, { change, create }: UpdateOptions): Promise<Written> {
     const { served, namespace, name } = target;
     const key = cacheKeyOf(namespace, name);
-    let stored = served.cache.get(key);
+    let stored = await this.#commits.settled(served, key);
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (!stored) {
         if (create) return await this.create(target, create);
@@ -139,16 +124,16 @@ export class Writer {
       object.metadata.resourceVersion = old.metadata.resourceVersion;
       const write = this.#begin('UPDATE', target, object, old);
       await this.#mutate(write);
-      this.#prepareUpdate(write, old);
+      prepareUpdate(write, old);
       refuse(write, updateCauses(write, old, missing));
-      this.#warn(write);
+      warn(write);
       await this.#validate(write);
       const isLast = isReadyToGo(served, write.object, old);
-      const result = isLast ? await this.#tryRemove(write, current) : await this.#commit(write, key, current.revision, current);
+      const result = isLast ? await this.#commits.remove(write, current) : await this.#commits.put(write, key, current.revision, current);
       if (result.ok) return { object: result.object, gone: isLast };
       const ownKey = served.cache.prefix + key;
       if (result.failed.key === ownKey && asked && asked !== '0') throw conflict(served.resource, name, MODIFIED);
-      stored = this.#newest(served, key, result);
+      stored = this.#commits.newest(served, key, result);
     }
     throw busy(served, name);
   }
@@ -157,7 +142,7 @@ export class Writer {
   async delete(target: Target, options: DeleteOptions, accompany?: Accompany): Promise<Written> {
     const { served, namespace, name } = target;
     const key = cacheKeyOf(namespace, name);
-    let stored = served.cache.get(key);
+    let stored = await this.#commits.settled(served, key);
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (!stored) throw notFound(served.resource, name);
       const current = served.converter ? await shownIn(served, stored) : stored;
@@ -172,14 +157,14 @@ export class Writer {
       if (besides) write.writes.push(...besides.writes);
       await this.#validate(write);
       if (plan.action === 'remove') {
-        const removed = await this.#tryRemove(write, current);
+        const removed = await this.#commits.remove(write, current);
         if (removed.ok) return { object: removed.object, gone: true };
-        stored = this.#newest(served, key, removed);
+        stored = this.#commits.newest(served, key, removed);
         continue;
       }
-      const result = await this.#commit(write, key, current.revision, current);
+      const result = await this.#commits.put(write, key, current.revision, current);
       if (result.ok) return { object: result.object };
-      stored = this.#newest(served, key, result);
+      stored = this.#commits.newest(served, key, result);
     }
     throw busy(served, name);
   }
@@ -229,172 +214,8 @@ export class Writer {
       if (pending) await pending;
     }
   }
-
-  #prepareUpdate(write: Write, old: KubeObject): void {
-    const { served, subresource, object } = write;
-    if (subresource) {
-      write.object = prepareSubresource(subresource, served, object, old);
-      setManagedFields(write.object, object.metadata.managedFields);
-      if (CHANGE_SPEC.has(subresource)) countGeneration(served, write.object, old);
-      return;
-    }
-    prepareMetadataForUpdate(served, object, old);
-    served.storedKind.prepareForUpdate?.(object, old);
-    countGeneration(served, object, old);
-  }
-
-  #warn({ served, object, old, warnings, subresource }: Write): void {
-    if (subresource) return;
-    const { unattended, warnings: warningsOf } = served.storedKind;
-    if (unattended) warnings.push(unattended);
-    if (warningsOf) warnings.push(...warningsOf(object, old));
-  }
-
-  async #commit(write: Write, key: string, revision: number, stored?: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
-    let committed = false;
-    try {
-      const result = await this.#commitClaimed(write, key, revision, stored);
-      committed = result.ok && result.object !== stored && !write.dryRun;
-      return result;
-    } finally {
-      if (!committed) for (const claims of this.#claims) claims.release?.(write);
-    }
-  }
-
-  async #commitClaimed(
-    write: Write,
-    key: string,
-    revision: number,
-    stored?: StoredObject,
-  ): Promise<{ ok: true; object: StoredObject } | Failed> {
-    const { cache, converter } = write.served;
-    for (const claims of this.#claims) {
-      const pending = claims.claim(write);
-      if (pending) await pending;
-    }
-    if (write.old) settleTimes(write.object, write.old);
-    const { layout = cache.layout } = converter ?? {};
-    const value = layout.encode(write.object);
-    if (stored && (stored.value.equals(value) || (stored.value.length === value.length && jsonEqual(write.object, write.old)))) {
-      return { ok: true, object: stored };
-    }
-    if (write.dryRun) return { ok: true, object: new StoredObject(layout, key, value, revision) };
-    const fullKey = cache.prefix + key;
-    const kept = converter ? await converter.encode(write.object) : value;
-    const result = await this.#store.commit({
-      conditions: [{ key: fullKey, revision }, ...write.conditions],
-      writes: [{ key: fullKey, value: kept }, ...write.writes],
-    });
-    if (!result.ok) return this.#lost(result);
-    const seen = converter ? undefined : cache.get(key);
-    return { ok: true, object: seen?.revision === result.revision ? seen : new StoredObject(layout, key, value, result.revision) };
-  }
-
-  /** The object's last form is `write.object`; what it had claimed is given back with it. */
-  async #tryRemove(write: Write, stored: StoredObject): Promise<{ ok: true; object: StoredObject } | Failed> {
-    const { cache, converter } = write.served;
-    const { layout = cache.layout } = converter ?? {};
-    const removal: Write = { ...write, operation: 'DELETE' };
-    for (const claims of this.#claims) {
-      const pending = claims.claim(removal);
-      if (pending) await pending;
-    }
-    const last = layout.encode(write.object);
-    if (write.dryRun) return { ok: true, object: new StoredObject(layout, stored.key, last, stored.revision) };
-    const fullKey = cache.prefix + stored.key;
-    const result = await this.#store.commit({
-      conditions: [{ key: fullKey, revision: stored.revision }, ...removal.conditions],
-      writes: [{ key: fullKey, value: null }, ...removal.writes],
-    });
-    if (!result.ok) return this.#lost(result);
-    return { ok: true, object: new StoredObject(layout, stored.key, last, result.revision) };
-  }
-
-  #lost(result: CommitResult & { ok: false }): Failed {
-    for (const claims of this.#claims) claims.lost?.(result.failed);
-    return result;
-  }
-
-  /** What stands there now: the store's answer may be ahead of the cache. */
-  #newest(served: Stored, key: string, { failed, current }: Failed): StoredObject | undefined {
-    const cached = served.cache.get(key);
-    if (failed.key !== served.cache.prefix + key) return cached;
-    if (!current) return undefined;
-    return cached && cached.revision >= current.revision
-      ? cached
-      : new StoredObject(served.cache.layout, key, current.value, current.revision);
-  }
-}
-
-type Failed = CommitResult & { ok: false; failed: Condition };
-
-/** Completes the name that the client only began; whether it did. Those who may still change the object do not see the name. */
-function nameObject(write: Write): boolean {
-  const { metadata } = write.object;
-  const generated = !metadata.name && metadata.generateName;
-  metadata.name = generated ? generated.slice(0, 58) + newNameSuffix() : (metadata.name ?? ''); // validation says that it is required
-  write.name = metadata.name || write.name;
-  return Boolean(generated);
 }
 
 function toStored(served: Stored, object: KubeObject): KubeObject {
   return served.conversion ? served.conversion.toStored(object) : object;
-}
-
-/** Nothing holds an object any more that was to be deleted: the update that let go of it takes it away. */
-function isReadyToGo({ storedKind }: Stored, object: KubeObject, old: KubeObject): boolean {
-  if (!old.metadata.deletionTimestamp || (object.metadata.deletionGracePeriodSeconds ?? 0) > 0) return false;
-  return (object.metadata.finalizers?.length ?? 0) === 0 && !isHeldNamespace(storedKind, object);
-}
-
-function refuse({ served, object }: Write, causes: FieldCause[]): void {
-  if (causes.length > 0) throw invalid(served.resource, object.metadata.name ?? '', causes);
-}
-
-/** What is written through them is a new generation of the object. */
-const CHANGE_SPEC: ReadonlySet<string> = new Set(['ephemeralcontainers', 'resize']);
-
-/** Judged in the version the client wrote, so that the fields are named as it knows them. */
-function updateCauses({ served, subresource, object }: Write, old: KubeObject, missing: FieldCause[]): FieldCause[] {
-  const [now, before] = [fromStored(served, object), fromStored(served, old)];
-  if (subresource === 'status') return validateStatusUpdate(served.kind, now, before);
-  if (subresource === 'binding') return [];
-  return validateUpdate(served.kind, now, before, subresource ? [] : missing, subresource);
-}
-
-function checkIdentity({ served, name, namespace }: Target, { metadata }: KubeObject, old: KubeObject): void {
-  if (metadata.uid && metadata.uid !== old.metadata.uid) {
-    throw conflict(
-      served.resource,
-      name,
-      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.metadata.uid}`,
-    );
-  }
-  metadata.name ||= name;
-  if (namespace) metadata.namespace ||= namespace;
-}
-
-function checkPreconditions({ served, name }: Target, { preconditions }: DeleteOptions, { metadata }: KubeObject): void {
-  if (preconditions?.uid !== undefined && preconditions.uid !== metadata.uid) {
-    throw conflict(
-      served.resource,
-      name,
-      `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${metadata.uid}`,
-    );
-  }
-  if (preconditions?.resourceVersion !== undefined && preconditions.resourceVersion !== metadata.resourceVersion) {
-    const [asked, found] = [preconditions.resourceVersion, metadata.resourceVersion];
-    throw conflict(
-      served.resource,
-      name,
-      `Precondition failed: ResourceVersion in precondition: ${asked}, ResourceVersion in object meta: ${found}`,
-    );
-  }
-}
-
-function busy({ resource }: Stored, name: string): UmiakError {
-  return new UmiakError(
-    'Conflict',
-    `Operation cannot be fulfilled on ${resource.plural} "${name}": too many others change it at the same time; try again`,
-  );
 }

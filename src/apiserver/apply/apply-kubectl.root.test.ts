@@ -78,7 +78,7 @@ test('who applied on the client side goes over to the server side and back', asy
   await file('moved.yaml', web('moved').split('---')[0]!);
   assert.match(await out('apply', '--server-side', '-f', path), /serverside-applied/);
   // kubectl gives the annotation that it keeps for going back to a manager of its own.
-  assert.deepEqual(await managersOf('deploy/moved'), ['kubectl Apply', 'kubectl-last-applied Apply']);
+  assert.deepEqual((await managersOf('deploy/moved'))?.sort(), ['kubectl Apply', 'kubectl-last-applied Apply']);
   assert.equal(await out('get', 'deploy/moved', '-o', 'jsonpath={.spec.template.spec.containers[0].env[*].name}'), 'A');
   await file('moved.yaml', web('moved', { replicas: 3 }).split('---')[0]!);
   await out('apply', '--server-side', '-f', path);
