@@ -284,12 +284,19 @@ describe('the network, from inside pods and from the machine', () => {
     const expected = await resolver.resolve4('web.default.svc.cluster.local');
     const before = cluster.pid('agent');
     const address = `http://${expected[0]}`;
+    // As glibc asks: a port that nobody has would be an error at once, instead of a question to ask again.
+    const asker = createSocket('udp4');
+    t.after(() => asker.close());
+    const refusals: Error[] = [];
+    asker.on('error', error => refusals.push(error));
+    await new Promise<void>(resolve => asker.connect(53, gateway(), resolve));
     let [gapSince, longest, answered] = [undefined as number | undefined, 0, 0];
     process.kill(before, 'SIGKILL');
     const wrong: string[] = [];
     await until(
       'DNS to answer again for a second',
       async () => {
+        asker.send(Buffer.alloc(12), () => {});
         try {
           await resolver.resolve4('web.default.svc.cluster.local');
           if (gapSince !== undefined) longest = Math.max(longest, performance.now() - gapSince);
@@ -314,6 +321,7 @@ describe('the network, from inside pods and from the machine', () => {
     );
     t.diagnostic(`DNS was gone for ${longest.toFixed(0)} ms`);
     assert.deepEqual(wrong, []);
+    assert.deepEqual(refusals, []);
     // Half a second to a second on a machine that does nothing else; what this one does meanwhile is not the agent's.
     assert.ok(longest < 5_000, `${longest.toFixed(0)} ms`);
     await until(

@@ -1,7 +1,7 @@
 import { type Answer, decode, encode, type Packet, type Question } from 'dns-packet';
 import type { DnsForwarder } from './dns-forwarder.ts';
 import { outlineOf, truncated } from './dns-message.ts';
-import { type DnsZones, FORMERR, NOERROR, NOTIMP, REFUSED, SERVFAIL } from './dns-zones.ts';
+import { type DnsZones, FORMERR, NOERROR, NOTIMP, REFUSED, SERVFAIL, UNFILLED } from './dns-zones.ts';
 
 const FLAG_RESPONSE = 0x8000;
 const FLAG_AUTHORITATIVE = 0x0400;
@@ -22,14 +22,19 @@ const OWN_OPT: Answer = {
   options: [],
 };
 
+export interface RespondOptions {
+  zones: DnsZones;
+  forwarder: DnsForwarder;
+  isTcp: boolean;
+  /** Resolves when the zones are filled, or shall not be waited for any longer. */
+  untilFilled: () => Promise<void>;
+}
+
 /**
  * The response to one received message, from our zones or by asking others. Undefined for what must not be answered: responses, and
  * messages too short to have an id. Never throws: what goes wrong is an answer too.
  */
-export async function respond(
-  message: Buffer,
-  options: { zones: DnsZones; forwarder: DnsForwarder; isTcp: boolean },
-): Promise<Buffer | undefined> {
+export async function respond(message: Buffer, options: RespondOptions): Promise<Buffer | undefined> {
   if (message.length < 12 || (message[2]! & 0x80) !== 0) return undefined;
   const opcode = (message[2]! >> 3) & 15;
   if (opcode !== 0) return refusal(message, NOTIMP);
@@ -54,9 +59,13 @@ async function answer(
   message: Buffer,
   query: Packet,
   question: Question,
-  { zones, forwarder, isTcp }: { zones: DnsZones; forwarder: DnsForwarder; isTcp: boolean },
+  { zones, forwarder, isTcp, untilFilled }: RespondOptions,
 ): Promise<Buffer> {
-  const found = zones.answer(question);
+  let found = zones.answer(question);
+  if (found === UNFILLED) {
+    await untilFilled();
+    found = zones.answer(question);
+  }
   const limit = isTcp ? 65535 : udpLimit(query);
   if (!found) return fitting(await forwarder.forward(message, { isTcp }), limit);
   const answers = [...found.answers];

@@ -10,10 +10,23 @@ import { type DnsDelta, DnsZones } from './dns-zones.ts';
 
 const IDLE_MS = 10_000;
 const MAX_CONNECTIONS = 256;
+/** Who asks before the first records have come is answered then, if that is before he asks again (5 s with glibc). */
+const PATIENCE_MS = 4_000;
+const MAX_WAITING = 1_000;
 
 const { address, zones: names, upstreams, upstreamTimeoutMs } = workerData as DnsServerOptions;
 const zones = new DnsZones(names);
 const forwarder = new DnsForwarder({ upstreams, ...(upstreamTimeoutMs !== undefined && { timeoutMs: upstreamTimeoutMs }) });
+
+const filled = Promise.withResolvers<void>();
+setTimeout(filled.resolve, PATIENCE_MS).unref();
+let waiting = 0;
+async function untilFilled(): Promise<void> {
+  if (waiting >= MAX_WAITING) return;
+  waiting++;
+  await filled.promise;
+  waiting--;
+}
 
 const handlers = {
   /** Binds UDP and TCP to the same port and returns it. */
@@ -24,6 +37,7 @@ const handlers = {
   },
   update(delta: DnsDelta): void {
     zones.update(delta);
+    filled.resolve();
   },
 };
 
@@ -32,7 +46,7 @@ export type DnsHandlers = typeof handlers;
 function listenUdp(port: number): Promise<UdpSocket> {
   const socket = createSocket('udp4');
   socket.on('message', async (message, from) => {
-    const response = await respond(message, { zones, forwarder, isTcp: false });
+    const response = await respond(message, { zones, forwarder, isTcp: false, untilFilled });
     if (response) socket.send(response, from.port, from.address, () => {}); // an asker that has gone
   });
   return new Promise((resolve, reject) => {
@@ -61,7 +75,7 @@ function serveTcp(socket: Socket): void {
       const end = 2 + received.readUInt16BE(0);
       const message = Buffer.from(received.subarray(2, end));
       received = received.subarray(end);
-      const response = await respond(message, { zones, forwarder, isTcp: true });
+      const response = await respond(message, { zones, forwarder, isTcp: true, untilFilled });
       if (!response) return void socket.destroy();
       const length = Buffer.alloc(2);
       length.writeUInt16BE(response.length);

@@ -174,6 +174,17 @@ test('answers that must not be remembered are asked for again', async () => {
   assert.equal(upstream.count(), 2);
 });
 
+test('who asks before the first records are there is answered when they have come', async () => {
+  await using server = await DnsServer.listen({ address: ADDRESS, port: 0, zones: ZONES, upstreams: [] });
+  const asked = ask(server.port, 'web.default.svc.cluster.local', 'A');
+  const askedByTcp = askTcp(server.port, question('web.default.svc.cluster.local', 'A'));
+  await new Promise(resume => setTimeout(resume, 50));
+  await server.setRecords({ set: RECORDS });
+  const expected = ['web.default.svc.cluster.local 30 A "10.43.0.7"'];
+  assert.deepEqual(shown((await asked).answers), expected);
+  assert.deepEqual(shown(decode((await askedByTcp)[0]!).answers), expected);
+});
+
 test('a silent or lying upstream is passed over; when all are, it is a SERVFAIL', async () => {
   using silent = await startUpstream(null);
   using lying = await startUpstream(query => elsewhere('192.0.2.66')({ ...query, questions: [{ type: 'A', name: 'other.org' }] }));

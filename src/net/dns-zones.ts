@@ -40,6 +40,9 @@ export interface ZoneAnswer {
   chase?: string;
 }
 
+/** The answer about any name of ours before the first update. */
+export const UNFILLED: ZoneAnswer = { rcode: SERVFAIL, answers: [], authorities: [], additionals: [] };
+
 const DEFAULT_TTL_SECONDS = 5;
 const MAX_ALIASES = 8;
 
@@ -70,12 +73,12 @@ export class DnsZones {
 
   /**
    * The answer to a question, or undefined when its name is in none of our zones. Before the first update nothing is known of any name:
-   * SERVFAIL, which makes askers try again, where NXDOMAIN would be believed.
+   * SERVFAIL, where NXDOMAIN would be believed.
    */
   answer({ name, type }: Question): ZoneAnswer | undefined {
     const zone = this.#zoneOf(normal(name));
     if (zone === undefined) return undefined;
-    if (!this.#isFilled) return { rcode: SERVFAIL, answers: [], authorities: [], additionals: [] };
+    if (!this.#isFilled) return UNFILLED;
     const answers: Answer[] = [];
     let owner = name;
     for (let hop = 0; hop < MAX_ALIASES; hop++) {

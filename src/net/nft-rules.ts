@@ -87,6 +87,9 @@ const PORT_KEY = 'ip protocol . th dport';
 const TARGET = 'ip daddr . th dport';
 const TRANSPORT = 'meta l4proto { tcp, udp, sctp }';
 
+/** In an ICMP error: the destination port of the datagram it is about, behind ICMP's header, an IPv4 header and the source port (RFC 792). */
+const UNREACHED_PORT = '@th,240,16';
+
 const DECLARATIONS: Record<SetName, string> = {
   services: `map services { typeof ${SERVICE_KEY} : verdict;`,
   endpoints: `map endpoints { typeof ${SERVICE_KEY} . numgen random mod 2 : ${TARGET};`,
@@ -145,6 +148,11 @@ chain refuse { meta l4proto tcp reject with tcp reset; reject; }
 chain refuse-unserved { ${SERVICE_KEY} @unserved goto refuse; ip daddr ${serviceCidr} goto refuse; }
 # the pods' links let loopback addresses through (for node ports on 127.0.0.1): never as a pod's destination
 chain guard { type filter hook prerouting priority -300; iifname ${pods} ip daddr 127.0.0.0/8 drop; }
+# while nobody serves DNS its askers ask again, as for a lost packet: a refusal would be their answer
+chain keep-asking {
+  type filter hook output priority -300;
+  ip saddr ${gateway} icmp type destination-unreachable icmp code port-unreachable ${UNREACHED_PORT} 53 drop
+}
 chain filter-input {
   type filter hook input priority 0;
   ${fromNodes}
