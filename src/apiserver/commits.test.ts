@@ -9,7 +9,7 @@ test('a write waits for the commit under way to its object, and is not made in v
   await using cluster = await startTestCluster();
   const { client, store } = cluster;
   const label = (name: string) => client.patch(ConfigMap, key, { metadata: { labels: { [name]: 'yes' } } });
-  await client.create(ConfigMap, { metadata: key });
+  await client.create(ConfigMap, { kind: 'ConfigMap', apiVersion: 'v1', metadata: key });
   const commit = store.commit.bind(store);
   const results: boolean[] = [];
   let second: ReturnType<typeof label> | undefined;
@@ -30,7 +30,7 @@ test('who waited for a commit that failed is not told of its failure', async () 
   await using cluster = await startTestCluster();
   const { client, store } = cluster;
   const label = (name: string) => client.patch(ConfigMap, key, { metadata: { labels: { [name]: 'yes' } } });
-  await client.create(ConfigMap, { metadata: key });
+  await client.create(ConfigMap, { kind: 'ConfigMap', apiVersion: 'v1', metadata: key });
   const commit = store.commit.bind(store);
   let second: ReturnType<typeof label> | undefined;
   store.commit = async transaction => {
