@@ -6,8 +6,8 @@ import type { KubeObject } from '#kinds/kind.ts';
 import { bodyTypeOf, parseBody } from './body.ts';
 import type { Identity } from './identity.ts';
 import type { Step } from './pipeline.ts';
-import { toValue } from './render.ts';
-import type { ApiRequest, Context, Outcome } from './request.ts';
+import { toListValue, toValue } from './render.ts';
+import type { ApiRequest, Context, ListOutcome, Outcome } from './request.ts';
 import { toStatus } from './status.ts';
 
 export interface AuditStepOptions {
@@ -35,7 +35,10 @@ export function auditStep({ policy, sink, clock }: AuditStepOptions): Step {
       const status = { code: 200 };
       entry.write('ResponseStarted', { status });
       context.ended = () => entry.write('ResponseComplete', { status });
-    } else entry.write('ResponseComplete', { status: { code: codeOf(outcome) }, outcome });
+    } else {
+      const value = outcome.type === 'list' && decision.level === 'RequestResponse' ? await shownList(outcome, context) : undefined;
+      entry.write('ResponseComplete', { status: { code: codeOf(outcome) }, outcome, value });
+    }
     return outcome;
   };
 }
@@ -94,7 +97,7 @@ class Entry {
     }
     if (stage !== 'RequestReceived' && this.#requestObject !== undefined) record.requestObject = this.#trimmed(this.#requestObject);
     if (level === 'RequestResponse' && status) {
-      const shown = outcome ? shownValue(outcome, this.#context) : value;
+      const shown = value ?? (outcome && shownValue(outcome, this.#context));
       if (shown !== undefined) record.responseObject = this.#trimmed(shown);
     }
     if (Object.keys(annotations).length > 0) record.annotations = annotations;
@@ -165,8 +168,11 @@ function parsed(bytes: Buffer, { headers }: ApiRequest): unknown {
 }
 
 function shownValue(outcome: Outcome, { media, query }: Context): unknown {
-  if (outcome.type !== 'stored' && outcome.type !== 'value' && outcome.type !== 'list') return undefined;
-  return toValue(outcome, media.as, query, 0);
+  return outcome.type === 'stored' || outcome.type === 'value' ? toValue(outcome, media.as, query, 0) : undefined;
+}
+
+function shownList(outcome: ListOutcome, { media, query }: Context): Promise<object> {
+  return toListValue(outcome, media.as, query, 0);
 }
 
 function codeOf(outcome: Outcome): number {

@@ -2,10 +2,10 @@ import { stringify } from 'yaml';
 import { envelopeOf, fieldHead, protobufPlanOf, TAIL, toMessage } from './protobuf/envelope.ts';
 import type { Context, ListOutcome } from './request.ts';
 import { listMetadata, shownObject } from './shown.ts';
-import { inSlices } from './slices.ts';
+import { inSlices, isSliceOver, nextSlice } from './slices.ts';
 import type { StoredObject } from './stored-object.ts';
 import { messageOf } from './stored-protobuf.ts';
-import { inMetaVersion, toPartial, toTable } from './table.ts';
+import { inMetaVersion, toPartial, toRow, toTable } from './table.ts';
 
 /** Bytes of a piece of a streamed list. */
 const PIECE = 256 << 10;
@@ -29,8 +29,8 @@ export function listBody(outcome: ListOutcome, { media, query }: Context, nowMs:
   if (media.as === 'table') {
     const includeObject = query.get('includeObject') ?? 'Metadata';
     const { rows: _rows, ...table } = toTable(served, [], includeObject, nowMs);
-    const toRow = (item: StoredObject) => toTable(served, [shownObject(served, item)], includeObject, nowMs).rows[0];
-    return pieces(items, inMetaVersion(media, { ...table, metadata }), 'rows', toRow);
+    const rowOf = (item: StoredObject) => toRow(served, shownObject(served, item), includeObject, nowMs);
+    return pieces(items, inMetaVersion(media, { ...table, metadata }), 'rows', rowOf);
   }
   const head = { kind: listKind, apiVersion, metadata };
   if (isPartial) return pieces(items, inMetaVersion(media, head), 'items', item => toPartial(shownObject(served, item)));
@@ -122,6 +122,7 @@ async function* protobufPieces(
     yield Buffer.concat(waiting);
     waiting = [];
     bytes = 0;
+    if (isSliceOver()) await nextSlice();
   }
   yield Buffer.concat([...waiting, TAIL]);
 }

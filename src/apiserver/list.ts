@@ -5,6 +5,7 @@ import type { Context, ListOutcome, ResourceRoute } from './request.ts';
 import type { ListView } from './resource-cache.ts';
 import type { Stored } from './resources.ts';
 import { parseSelection, type Selection, selects } from './selection.ts';
+import { isSliceOver, nextSlice } from './slices.ts';
 import { badRequest, ExpiredContinue } from './status.ts';
 import { StoredObject } from './stored-object.ts';
 
@@ -36,7 +37,7 @@ export async function list({ route, query }: Context<ResourceRoute>, served: Sto
   const kept = at === undefined ? cache.snapshot({ keep: limit > 0 && cache.now.size > limit }) : cache.snapshotAt(at);
   if (!kept) return await readStore(reading, store, { at: at!, left, continued: start !== undefined });
   await selection.converter?.show([...kept.view.range(reading.from, selection.to)]);
-  return readView(reading, kept);
+  return await readView(reading, kept);
 }
 
 /** Which part of what is to be read. */
@@ -64,16 +65,16 @@ function planRead(query: URLSearchParams, limit: number): Partial<Position> & { 
   return match === 'Exact' || (match === '' && limit > 0 && revision > 0) ? { at: revision } : { atLeast: revision };
 }
 
-function readView({ served, selection, from, limit, since }: Reading, { view, revision }: ListView): ListOutcome {
+/** Looks at one object after the other, in slices: what a selector sees may have to be parsed first. */
+async function readView({ served, selection, from, limit, since }: Reading, { view, revision }: ListView): Promise<ListOutcome> {
   const done = { type: 'list', served, revision, continueToken: undefined, remaining: undefined } as const;
-  if (limit === 0) {
-    const all = view.range(from, selection.to);
-    return { ...done, items: selection.isWhole ? all : filtered(all, selection) };
-  }
+  const all = { [Symbol.iterator]: () => view.range(from, selection.to) }; // to be gone through more than once: the audit log does
+  if (limit === 0 && selection.isWhole) return { ...done, items: all };
   const items: StoredObject[] = [];
-  for (const object of view.range(from, selection.to)) {
+  for (const object of all) {
+    if (!selection.isWhole && isSliceOver()) await nextSlice();
     if (!selection.isWhole && !selects(selection, object)) continue;
-    if (items.length === limit) {
+    if (limit > 0 && items.length === limit) {
       const start = `${items.at(-1)!.key}\0`;
       const left = selection.isWhole ? view.count(start, selection.to) : undefined;
       return { ...done, items, continueToken: encodeContinue({ revision, start, since, left }), remaining: left };
@@ -116,10 +117,6 @@ async function readStore(
     throw new UmiakError('Expired', 'The resourceVersion for the provided list is too old.', { cause: error });
   }
   return whole;
-}
-
-function* filtered(objects: Iterable<StoredObject>, selection: Selection): Generator<StoredObject> {
-  for (const object of objects) if (selects(selection, object)) yield object;
 }
 
 function encodeContinue({ revision, start, since, left }: Position): string {

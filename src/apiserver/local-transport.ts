@@ -3,7 +3,7 @@ import { UmiakError } from '#base/errors.ts';
 import { fromStatus } from '#client/status-error.ts';
 import type { WatchFrame as ClientFrame, Transport, TransportRequest, TransportResponse } from '#client/transport.ts';
 import type { Identity } from './identity.ts';
-import { toValue } from './render.ts';
+import { toListValue, toValue } from './render.ts';
 import type { ApiRequest, Context, Outcome } from './request.ts';
 import type { Served } from './resources.ts';
 import { shownObject } from './shown.ts';
@@ -22,8 +22,9 @@ export function createLocalTransport(handle: Handle, identity: Identity): Transp
           throw new UmiakError('BadRequest', `a ${outcome.type} is no single answer`);
         if (outcome.type === 'stream') return { status: outcome.status, body: await text(outcome.body) };
         if (outcome.type === 'bytes') return { status: outcome.status, body: outcome.bytes.toString() };
-        const status = outcome.type === 'list' ? 200 : outcome.status;
-        return { status, body: toValue(outcome, context.media.as, context.query, Date.now()) };
+        const { media, query } = context;
+        if (outcome.type === 'list') return { status: 200, body: await toListValue(outcome, media.as, query, Date.now()) };
+        return { status: outcome.status, body: toValue(outcome, media.as, query, Date.now()) };
       } catch (error) {
         const status = toStatus(error);
         return { status: status.code, body: status };

@@ -2,9 +2,10 @@ import { stringify } from 'yaml';
 import type { KubeObject } from '#kinds/kind.ts';
 import { listBody } from './list-body.ts';
 import { toProtobuf } from './protobuf/envelope.ts';
-import type { Context, Outcome } from './request.ts';
+import type { Context, ListOutcome, Outcome } from './request.ts';
 import type { Served } from './resources.ts';
 import { listMetadata, shownObject } from './shown.ts';
+import { inSlices } from './slices.ts';
 import { protobufOf } from './stored-protobuf.ts';
 import { inMetaVersion, toPartial, toTable } from './table.ts';
 
@@ -49,25 +50,33 @@ export function toBytes(value: unknown, encoding: Context['media']['encoding']):
 
 /** The outcome as one JSON value, for tables, YAML, other versions and callers in this process. */
 export function toValue(
-  outcome: Exclude<Outcome, { type: 'watch' | 'bytes' | 'stream' | 'upgrade' }>,
+  outcome: Extract<Outcome, { type: 'stored' | 'value' }>,
   as: Context['media']['as'],
   query: URLSearchParams,
   nowMs: number,
 ): unknown {
   if (outcome.type === 'value' && !outcome.served) return outcome.value;
-  const includeObject = query.get('includeObject') ?? 'Metadata';
   const served = outcome.served as Served;
-  if (outcome.type === 'list') {
-    const objects = Array.from(outcome.items, item => shownObject(served, item));
-    const metadata = listMetadata(outcome);
-    if (as === 'table') return { ...toTable(served, objects, includeObject, nowMs), metadata };
-    if (as === 'partial')
-      return { kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1', metadata, items: objects.map(toPartial) };
-    const items = objects.map(({ kind: _kind, apiVersion: _version, ...item }) => item);
-    return { kind: `${served.resource.kind}List`, apiVersion: served.apiVersion, metadata, items };
-  }
   const object = outcome.type === 'stored' ? shownObject(served, outcome.object) : (outcome.value as KubeObject);
-  if (as === 'table')
-    return { ...toTable(served, [object], includeObject, nowMs), metadata: { resourceVersion: object.metadata.resourceVersion } };
-  return as === 'partial' ? toPartial(object) : object;
+  if (as === 'partial') return toPartial(object);
+  if (as !== 'table') return object;
+  const table = toTable(served, [object], query.get('includeObject') ?? 'Metadata', nowMs);
+  return { ...table, metadata: { resourceVersion: object.metadata.resourceVersion } };
+}
+
+/** A list as one JSON value, for callers in this process and the audit log; in slices between which others get their turn. */
+export async function toListValue(
+  outcome: ListOutcome,
+  as: Context['media']['as'],
+  query: URLSearchParams,
+  nowMs: number,
+): Promise<object> {
+  const { served } = outcome;
+  const metadata = listMetadata(outcome);
+  const objects: KubeObject[] = [];
+  for await (const item of inSlices(outcome.items)) objects.push(shownObject(served, item));
+  if (as === 'table') return { ...toTable(served, objects, query.get('includeObject') ?? 'Metadata', nowMs), metadata };
+  if (as === 'partial') return { kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1', metadata, items: objects.map(toPartial) };
+  const items = objects.map(({ kind: _kind, apiVersion: _version, ...item }) => item);
+  return { kind: `${served.resource.kind}List`, apiVersion: served.apiVersion, metadata, items };
 }

@@ -16,23 +16,31 @@ const NAME_AND_AGE: Column<KubeObject>[] = [
 ];
 
 /** `kubectl get`'s view: cells that the server fills. `includeObject`: `None`, `Metadata` or `Object` beside them. */
-export function toTable({ kind }: Served, objects: KubeObject[], includeObject: string, nowMs: number): Table {
-  const columns = kind.columns?.length ? kind.columns : NAME_AND_AGE;
+export function toTable(served: Served, objects: KubeObject[], includeObject: string, nowMs: number): Table {
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
-    columnDefinitions: columns.map(({ name, type, format = '', description = '', priority = 0 }) => ({
+    columnDefinitions: columnsOf(served).map(({ name, type, format = '', description = '', priority = 0 }) => ({
       name,
       type,
       format,
       description,
       priority,
     })),
-    rows: objects.map(object => ({
-      cells: columns.map(column => column.value(object, nowMs) ?? null),
-      ...(includeObject !== 'None' && { object: includeObject === 'Object' ? object : toPartial(object) }),
-    })),
+    rows: objects.map(object => toRow(served, object, includeObject, nowMs)),
   };
+}
+
+/** One object's row. */
+export function toRow(served: Served, object: KubeObject, includeObject: string, nowMs: number): Table['rows'][number] {
+  return {
+    cells: columnsOf(served).map(column => column.value(object, nowMs) ?? null),
+    ...(includeObject !== 'None' && { object: includeObject === 'Object' ? object : toPartial(object) }),
+  };
+}
+
+function columnsOf({ kind }: Served): Column<KubeObject>[] {
+  return kind.columns?.length ? kind.columns : NAME_AND_AGE;
 }
 
 /** The object's metadata alone. */

@@ -6,6 +6,7 @@ import type { Change } from './resource-cache.ts';
 import type { Converter, Stored } from './resources.ts';
 import { isTrue } from './routes.ts';
 import { isWithin, parseSelection, type Selection, selects } from './selection.ts';
+import { isSliceOver, nextSlice } from './slices.ts';
 import { badRequest } from './status.ts';
 import type { StoredObject } from './stored-object.ts';
 
@@ -35,8 +36,9 @@ export interface WatchSink {
 /** A reader that is so far behind is cut off; it resumes or lists anew. */
 const MOST_BACKLOG_BYTES = 32 << 20;
 const MOST_BACKLOG_CHANGES = 20_000;
-/** Objects sent before asking whether the reader keeps up. */
-const CHUNK = 200;
+/** Objects and bytes sent before asking whether the reader keeps up. */
+const CHUNK = 50;
+const CHUNK_BYTES = 256 << 10;
 const BOOKMARK_EVERY_MS = 60_000;
 
 /** Reads what kind of watch is wanted. @throws `Invalid`, `BadRequest`, `Timeout` */
@@ -102,10 +104,7 @@ export class Watch {
     );
     watch.#schedule();
     if (present) void watch.#sendPresent(present.view.range(outcome.selection.from, outcome.selection.to), present.revision, start);
-    else {
-      watch.#waiting = undefined;
-      if (missed.length > 0) watch.#send(missed);
-    }
+    else void watch.#catchUp(missed);
     return watch;
   }
 
@@ -133,20 +132,36 @@ export class Watch {
     const all = selection.converter ? await this.#judged(selection.converter, objects) : objects;
     if (this.#ended) return;
     let frames: WatchFrame[] = [];
+    let bytes = 0;
     for (const object of all) {
-      if (!selects(selection, object)) continue;
-      frames.push({ type: 'ADDED', object });
-      if (frames.length < CHUNK) continue;
-      this.#sink.frames(frames);
-      frames = [];
-      await this.#sink.drained();
+      if (selects(selection, object)) {
+        frames.push({ type: 'ADDED', object });
+        bytes += object.size;
+      }
+      if (frames.length >= CHUNK || bytes >= CHUNK_BYTES) {
+        this.#sink.frames(frames);
+        frames = [];
+        bytes = 0;
+        await this.#sink.drained();
+      }
+      if (isSliceOver()) await nextSlice();
       if (this.#ended) return;
     }
     if (frames.length > 0) this.#sink.frames(frames);
     if (start.from === 'present' && start.marked) this.#sink.bookmark(revision, true);
-    const waiting = this.#waiting ?? [];
+    await this.#catchUp([]);
+  }
+
+  /** Sends changes of the past, and those that come meanwhile; then the watch is live. */
+  async #catchUp(missed: Change[]): Promise<void> {
+    for (let changes = missed; !this.#ended; changes = this.#waiting!.splice(0)) {
+      for (let at = 0; at < changes.length && !this.#ended; at += CHUNK) {
+        if (isSliceOver()) await nextSlice();
+        this.#send(changes.slice(at, at + CHUNK));
+      }
+      if (this.#waiting!.length === 0) break;
+    }
     this.#waiting = undefined;
-    if (waiting.length > 0) this.#send(waiting);
   }
 
   /** The objects once the selection can judge them; none when they can't be shown, which ends the watch. */
