@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { Cluster } from '#cli/cluster.ts';
 import type { ImageCommandContext } from '#cli/image.ts';
 import { type OutputForm, processStreams } from '#cli/terminal.ts';
-import { type Config, joinAddress, pathsOf } from './config.ts';
+import { type Config, joinAddress, pathsOf, type Role } from './config.ts';
 
 type ReadConfig = () => Promise<Config>;
 
@@ -58,14 +58,25 @@ function addStatus(program: Command, config: ReadConfig): void {
     });
 }
 
+const RESTART_MS = 5_000;
+
+/** Where the server runs and the agent doesn't, it is just being started again. */
+async function untilAgentIsBack(control: (role: Role) => string): Promise<void> {
+  const { stateNow, whenState } = await import('./control-socket.ts');
+  if ((await stateNow(control('agent')))?.state === 'ready' || !(await stateNow(control('server')))) return;
+  // Who asks next says what is wrong.
+  await whenState(control('agent'), { timeoutMs: RESTART_MS }).catch(() => {});
+}
+
 function addImage(program: Command, config: ReadConfig): void {
   const image = program
     .command('image')
     .description('images of this machine: pull, load, save, list, name, remove, assemble from packages');
   const context = async (options: Output, command: Command): Promise<ImageCommandContext> => {
     const { DockerClient } = await import('#cli/docker-client.ts');
-    const { dockerSocket } = pathsOf(await config());
-    return { docker: new DockerClient(dockerSocket), streams: processStreams(), form: formOf(options, command) };
+    const paths = pathsOf(await config());
+    await untilAgentIsBack(paths.control);
+    return { docker: new DockerClient(paths.dockerSocket), streams: processStreams(), form: formOf(options, command) };
   };
   const commands = () => import('#cli/image.ts');
 
