@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench conformance fmt clean
+.PHONY: help setup build run stop test soak check bench conformance controller-runtime fmt clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 27
 
 setup: ## install what is missing on a Debian 12 machine (as root); changes no kernel state
 	@tools/setup.sh
@@ -34,6 +34,10 @@ bench: build ## measure against peers in the same run (PEERS=kubernetes builds k
 
 conformance: setup ## run Kubernetes' own conformance specs, all or some (AREA=node FOCUS=… LIST=1); needs Go once
 	@$(NODE) --disable-warning=ExperimentalWarning conformance/run.ts
+
+controller-runtime: setup ## run a controller made with controller-runtime (leader, webhooks, owned objects); needs Go
+	@cd tests/controller-runtime && CGO_ENABLED=0 nice go build -ldflags '-s -w' -o ../../.cache/controller-runtime/boats .
+	@UMIAK_CONTROLLER_RUNTIME=$(CURDIR)/.cache/controller-runtime/boats $(NODE) tools/test.ts tests/controller-runtime
 
 fmt: setup ## format and mend what Biome can mend
 	@.bin/biome check --write
