@@ -15,6 +15,8 @@ export type TestAnswer = Record<string, unknown> | string | Promise<Record<strin
 export interface TestWebhook extends AsyncDisposable {
   port: number;
   caBundle: string;
+  /** Its own certificate, PEM. */
+  certificate: string;
   url(path: string): string;
   /** Answers on that path from here on. */
   on(path: string, answer: (request: AdmissionRequest, apiVersion: string) => TestAnswer): void;
@@ -49,6 +51,7 @@ export async function startTestWebhook(): Promise<TestWebhook> {
   return {
     port,
     caBundle: Buffer.from(authority.certificate).toString('base64'),
+    certificate: pair.certificate,
     url: path => `https://127.0.0.1:${port}${path}`,
     on: (path, answer) => void answers.set(path, answer),
     requests,

@@ -66,3 +66,14 @@ test('a kept connection that ended meanwhile is replaced', async () => {
   assert.equal(typeof (await call()), 'object');
   assert.equal(calls, 3);
 });
+
+test('a bundle may hold the very certificate that the webhook shows', async () => {
+  await using webhook = await startTestWebhook();
+  webhook.on('/x', () => ({ allowed: true }));
+  using caller = new WebhookCaller(() => ({ host: 'nowhere', port: 1 }));
+  const ask = (caBundle: string) =>
+    caller.post(toTarget({ url: webhook.url('/x'), caBundle }, 3), { apiVersion: 'admission.k8s.io/v1', request: { uid: 'u' } }, 5000);
+  await ask(Buffer.from(webhook.certificate).toString('base64'));
+  await using other = await startTestWebhook();
+  await assert.rejects(ask(other.caBundle), /failed to call webhook/);
+});

@@ -75,7 +75,8 @@ export class WebhookCaller implements Disposable {
         method: 'POST',
         // An address has no SNI, and is verified as the address that it is.
         ...(isIP(hostname) === 0 && { servername: hostname }),
-        ...(ca !== undefined && { ca }),
+        // As Go's clients do, a bundle may trust the webhook's own certificate, whoever signed it.
+        ...(ca !== undefined && { ca, allowPartialTrustChain: true }),
         headers: { host: url.host, 'content-type': 'application/json', accept: 'application/json, */*', 'content-length': body.length },
       });
       const deadline = setTimeout(() => request.destroy(new Error('context deadline exceeded')), timeoutMs);
