@@ -1,5 +1,6 @@
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
+import { copyJson } from '#base/json-object.ts';
 import type { Store } from '#store/store.ts';
 import { fieldManagerOf } from './apply/field-manager.ts';
 import { type Decoded, isDryRun, readObject } from './decode.ts';
@@ -110,21 +111,12 @@ async function update(context: Context<ResourceRoute>, served: Stored, writer: W
   const make = copying({ object, missing });
   const { resourceVersion, uid } = object.metadata;
   const orCreate = CREATED_BY_UPDATE.has(served.resource.kind) && !context.route.subresource && !resourceVersion && !uid;
-  return await writer.update(targetOf(context, served), { change: make, ...(orCreate && { create: make }) });
+  return await writer.update(targetOf(context, served), { replace: make, ...(orCreate && { create: make }) });
 }
 
 /** Gives the same object for each attempt, as it is before the attempt changes it. */
 function copying({ object, missing }: Decoded): () => Decoded {
-  return () => ({ object: structuredCloneJson(object), missing });
-}
-
-/** A deep copy of a JSON value; several times faster than `structuredClone`. */
-function structuredCloneJson<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  if (Array.isArray(value)) return value.map(structuredCloneJson) as T;
-  const copy: Record<string, unknown> = {};
-  for (const key in value) copy[key] = structuredCloneJson(value[key]);
-  return copy as T;
+  return () => ({ object: copyJson(object), missing });
 }
 
 /** Kinds that a PUT also creates, as upstream has it. */

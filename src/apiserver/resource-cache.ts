@@ -11,8 +11,8 @@ export interface Change {
   encoded: Map<string, Buffer>;
 }
 
-/** Gets every batch of changes in order. `revision` is how far the cache has come, also without changes. */
-export type ChangeListener = (changes: Change[], revision: number) => void;
+/** Gets every batch of changes in order; never an empty one. */
+export type ChangeListener = (changes: Change[]) => void;
 
 /** A list as of one revision. */
 export interface ListView {
@@ -132,8 +132,9 @@ export class ResourceCache {
       if (change) changes.push(change);
     }
     this.#revision = revision;
+    if (changes.length === 0) return;
     this.#remember(changes);
-    for (const listener of this.#listeners) listener(changes, revision);
+    for (const listener of this.#listeners) listener(changes);
   }
 
   /** Changes after `revision`, or undefined when the window no longer reaches back so far. */

@@ -75,7 +75,6 @@ export class Watch {
   #listening: Disposable | undefined;
   /** Changes that came while the first objects are still on their way; undefined once the watch is live. */
   #waiting: Change[] | undefined = [];
-  #revision = 0;
   #timers: NodeJS.Timeout[] = [];
   #ended = false;
 
@@ -96,10 +95,9 @@ export class Watch {
       watch.#ended = true;
       return watch;
     }
-    watch.#revision = cache.revision;
     const present = start.from === 'present' ? cache.snapshot() : undefined;
     watch.#listening = cache.listen(
-      (changes, revision) => watch.#receive(changes, revision),
+      changes => watch.#receive(changes),
       () => watch.#end(),
     );
     watch.#schedule();
@@ -177,9 +175,7 @@ export class Watch {
     }
   }
 
-  #receive(changes: Change[], revision: number): void {
-    this.#revision = revision;
-    if (changes.length === 0) return;
+  #receive(changes: Change[]): void {
     if (this.#waiting) {
       this.#waiting.push(...changes);
       if (this.#waiting.length > MOST_BACKLOG_CHANGES) this.#cut();
@@ -200,9 +196,9 @@ export class Watch {
   }
 
   #schedule(): void {
-    const { bookmarks, timeoutMs } = this.#outcome;
+    const { bookmarks, timeoutMs, served } = this.#outcome;
     const bookmark = () => {
-      if (!this.#waiting) this.#sink.bookmark(this.#revision, false);
+      if (!this.#waiting) this.#sink.bookmark(served.cache!.revision, false);
     };
     if (bookmarks) {
       const again = () => {

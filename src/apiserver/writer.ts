@@ -24,12 +24,14 @@ import {
   warn,
 } from './write-steps.ts';
 
-export interface UpdateOptions {
-  /** Makes the new object (served version, defaulted) from a copy of the current one that may be changed. */
-  change: (current: KubeObject, nowMs: number) => Decoded | Promise<Decoded>;
+/** Makes the new object (served version, defaulted) of the current one. */
+type Make = (current: KubeObject, nowMs: number) => Decoded | Promise<Decoded>;
+
+/** `change` gets a copy, which may become the new object; `replace` the current object itself, which stays as it is. */
+export type UpdateOptions = ({ change: Make } | { replace: Make }) & {
   /** Made instead when there is none; without it the update is `NotFound`. */
   create?: (nowMs: number) => Decoded | Promise<Decoded>;
-}
+};
 
 /** A write and what came of it: `gone` when it took the object away. */
 export interface Written {
@@ -98,24 +100,25 @@ export class Writer {
   }
 
   /**
-   * Replaces the object by what `change` makes of it. A resourceVersion in the made object makes the update conditional; without
+   * Puts in the object's place what `how` makes of it. A resourceVersion in the made object makes the update conditional; without
    * one it is tried again on what others made meanwhile. @throws `NotFound`, `Conflict`, `Invalid`, …
    */
-  async update(target: Target, { change, create }: UpdateOptions): Promise<Written> {
+  async update(target: Target, how: UpdateOptions): Promise<Written> {
     const { served, namespace, name } = target;
     const key = cacheKeyOf(namespace, name);
     let stored = await this.#commits.settled(served, key);
     for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt++) {
       if (!stored) {
-        if (create) return await this.create(target, create);
+        if (how.create) return await this.create(target, how.create);
         throw notFound(served.resource, name);
       }
       const current = served.converter ? await shownIn(served, stored) : stored;
       const old = current.object();
-      const shown = fromStored(served, current.object());
-      const made = change(shown, this.#clock.now());
+      const before = fromStored(served, old);
+      const nowMs = this.#clock.now();
+      const made = 'replace' in how ? how.replace(before, nowMs) : how.change(fromStored(served, current.object()), nowMs);
       const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
-      if (!isTracked) this.#track(target, fromStored(served, old), sent);
+      if (!isTracked) this.#track(target, before, sent);
       const object = toStored(served, sent);
       const asked = object.metadata.resourceVersion;
       checkIdentity(target, object, old);

@@ -1,4 +1,4 @@
-import { isUmiakError } from '#base/index.ts';
+import { copyJson, isUmiakError } from '#base/index.ts';
 import { groupResourceOf, type Key, type Kind, type KubeObject } from '#kinds/kind.ts';
 import type { Client, DeleteQuery } from './client.ts';
 import type { ReconcileClient } from './controller.ts';
@@ -44,7 +44,7 @@ export function trackWrites(client: Client, informers: ReadonlyMap<string, Infor
       cached,
       listOwned: (kind, owner) => cached(kind).ownedBy(owner.metadata.uid),
       getLive: (kind, key) => client.get(kind, key),
-      get: async (kind, key) => (informerOf(kind)?.keepsWhole ? structuredClone(cached(kind).get(key)) : client.get(kind, key)),
+      get: async (kind, key) => (informerOf(kind)?.keepsWhole ? copyJson(cached(kind).get(key)) : client.get(kind, key)),
       create: async (kind, object) => note(kind, await client.create(kind, object)),
       update: async (kind, object) => note(kind, await client.update(kind, object)),
       updateStatus: async (kind, object) => note(kind, await client.updateStatus(kind, object)),

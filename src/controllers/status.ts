@@ -1,4 +1,4 @@
-import { toTime } from '#base/index.ts';
+import { isObject, toTime } from '#base/index.ts';
 
 /** What all kinds' conditions share. */
 export interface Condition {
@@ -30,13 +30,18 @@ export function setCondition<C extends Condition>(
 
 /** True when writing `next` would change nothing: absent, zero and empty mean the same. */
 export function isSameStatus(present: object | undefined, next: object): boolean {
-  return canonical(present ?? {}) === canonical(next);
+  return isSame(present ?? {}, next);
 }
 
-function canonical(value: object): string {
-  return JSON.stringify(value, (_key, part: unknown) => {
-    if (part === 0 || part === null || (Array.isArray(part) && part.length === 0)) return undefined;
-    if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
+function isSame(a: unknown, b: unknown): boolean {
+  if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b);
+  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => isSame(item, b[i]));
+  if (!isObject(a) || !isObject(b)) return a === b;
+  for (const key in a) if (!isSame(a[key], b[key])) return false;
+  for (const key in b) if (!(key in a) && !isNothing(b[key])) return false;
+  return true;
+}
+
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null || value === 0 || (Array.isArray(value) && value.length === 0);
 }

@@ -1,9 +1,12 @@
 const TIME =
   /^(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)(?:\.(\d{1,30}))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/;
 
+/** Texts that are their own canonical form, whatever the month: nearly all that are written. */
+const PLAIN = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$/;
+
 /** An RFC 3339 time in UTC to the second, as `metav1.Time` is written; undefined when it is none. */
 export function canonicalTime(text: string): string | undefined {
-  return readTime(text)?.seconds.concat('Z');
+  return PLAIN.test(text) ? text : readTime(text)?.seconds.concat('Z');
 }
 
 /** An RFC 3339 time in UTC to the microsecond, as `metav1.MicroTime` is written; undefined when it is none. */

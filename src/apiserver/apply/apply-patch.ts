@@ -1,6 +1,6 @@
 import { toTime } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
-import { isObject } from '#base/json-object.ts';
+import { copyJson, isObject } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { duplicateFields, parseBody } from '../body.ts';
 import { type Decoded, toObject } from '../decode.ts';
@@ -30,7 +30,7 @@ export async function applyOf(context: Context<ResourceRoute>, served: Stored): 
     let missing: Decoded['missing'] = [];
     const complete = (merged: object): KubeObject => {
       // Checking changes its object, and the next attempt needs the configuration as it came.
-      const copy = structuredClone(merged) as KubeObject;
+      const copy = copyJson(merged) as KubeObject;
       if (!config.metadata.resourceVersion) copy.metadata.resourceVersion = '';
       const decoded = toObject({ ...context, route: { ...route, verb: live ? 'update' : 'create' } }, served.kind, copy, strictErrors);
       served.kind.defaults?.(decoded.object);
@@ -45,7 +45,7 @@ export async function applyOf(context: Context<ResourceRoute>, served: Stored): 
     return { object, missing, isTracked: true };
   };
   return {
-    change: (live, nowMs) => plan(live, nowMs),
+    replace: plan,
     ...(!route.subresource && {
       create: nowMs => {
         const { uid } = config.metadata;

@@ -1,4 +1,4 @@
-import { isObject } from '#base/json-object.ts';
+import { isObject, setOwn } from '#base/json-object.ts';
 import { itemsOf } from './compare.ts';
 import { type FieldSet, isMember } from './field-set.ts';
 import { fieldElement, keyElement, valueElement } from './path-element.ts';
@@ -16,7 +16,7 @@ export function merge(shape: Shape, live: unknown, config: unknown): unknown {
   const merged: Json = { ...live };
   for (const name of Object.keys(config)) {
     const inner = shape.is === 'map' ? shape.values : shape.is === 'struct' ? (shape.field(name)?.shape ?? FREE) : FREE;
-    put(merged, name, merge(inner, Object.hasOwn(live, name) ? live[name] : undefined, config[name]));
+    setOwn(merged, name, merge(inner, Object.hasOwn(live, name) ? live[name] : undefined, config[name]));
   }
   return merged;
 }
@@ -71,13 +71,7 @@ export function removeItems(shape: Shape, value: unknown, items: FieldSet): unkn
     if (node !== undefined && isMember(node)) continue;
     const innerShape = shape.is === 'map' ? shape.values : shape.is === 'struct' ? (shape.field(name)?.shape ?? FREE) : FREE;
     const left = node === undefined ? inner : removeItems(innerShape, inner, node);
-    if (left !== undefined) put(kept, name, left);
+    if (left !== undefined) setOwn(kept, name, left);
   }
   return Object.keys(kept).length > 0 ? kept : undefined;
-}
-
-/** Keys come from outside: `__proto__` is one like any other. */
-function put(target: Json, key: string, value: unknown): void {
-  if (key === '__proto__') Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
-  else target[key] = value;
 }
