@@ -2,9 +2,10 @@ import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
 import { type Client, EventRecorder, Informer, keyText, WorkQueue } from '#client/index.ts';
 import type { Engine } from '#engine/engine.ts';
 import { Pod } from '#kinds/pod.ts';
-import type { ContainerPlanner, ImagePuller, Prober, VolumeKeeper } from './parts.ts';
+import { Allocations } from './allocations.ts';
+import type { ContainerPlanner, ImagePuller, LifecycleHooks, Prober, VolumeKeeper } from './parts.ts';
 import { planAdmission } from './plan-admission.ts';
-import { type LifecycleHooks, PodWorker, type PodWorkerParts } from './pod-worker.ts';
+import { PodWorker, type PodWorkerParts } from './pod-worker.ts';
 import { runtimeOf } from './runtime-class.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import { StatusWriter } from './status-writer.ts';
@@ -41,6 +42,7 @@ export class PodAgent implements AsyncDisposable {
   readonly #queue: WorkQueue;
   readonly #statuses: StatusWriter;
   readonly #parts: PodWorkerParts;
+  readonly #allocations: Allocations;
   readonly #subscriptions = new DisposableStack();
 
   constructor(options: PodAgentOptions) {
@@ -49,6 +51,7 @@ export class PodAgent implements AsyncDisposable {
     this.#pods = new Informer({ client, kind: Pod, query: { fieldSelector: `spec.nodeName=${nodeName}` }, clock, log });
     this.#statuses = new StatusWriter({ client, clock, log });
     const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log });
+    this.#allocations = new Allocations({ allocatable: options.allocatable ?? {}, events });
     const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client) };
     this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, ...own };
     this.#queue = new WorkQueue({
@@ -72,6 +75,7 @@ export class PodAgent implements AsyncDisposable {
         if (!object || object.metadata.deletionTimestamp) this.#workers.get(uid)?.abandon();
         if (!object && previous) this.#statuses.forget(previous);
         this.touch(uid);
+        if (!object || isOver(object.status?.phase)) this.#retryResizes();
       }),
     );
     this.#subscriptions.use(
@@ -123,19 +127,38 @@ export class PodAgent implements AsyncDisposable {
       await worker.remove();
       await this.#ending.get(uid);
       this.#workers.delete(uid);
+      this.#allocations.forget(uid);
       return undefined;
     }
     if (!this.#workers.has(uid) && isNew(pod) && !worker.isHere) this.#admit(pod, worker);
     this.#workers.set(uid, worker);
-    if (!pod.metadata.deletionTimestamp) return worker.sync(pod);
-    this.#end(pod, worker);
-    return undefined;
+    if (pod.metadata.deletionTimestamp || isOver(pod.status?.phase)) {
+      const granted = this.#allocations.granted(pod);
+      if (!pod.metadata.deletionTimestamp) return worker.sync(granted);
+      this.#end(granted, worker);
+      return undefined;
+    }
+    const resize = this.#allocations.settle(pod, () => this.#others(pod));
+    if (resize.hasChanged) this.#retryResizes();
+    return worker.sync(resize.pod, resize.pending);
+  }
+
+  /** Room may have come free, for resizes that wait for it. */
+  #retryResizes(): void {
+    for (const uid of this.#allocations.deferred()) this.touch(uid);
+  }
+
+  /** Those that have a place on this node beside `pod`. */
+  #others(pod: Pod): Pod[] {
+    const isTaken = (other: Pod) => !isNew(other) || this.#workers.get(other.metadata.uid)?.isGivenUp === false;
+    return [...this.#byUid.values()].filter(
+      other => other.metadata.uid !== pod.metadata.uid && !isOver(other.status?.phase) && isTaken(other),
+    );
   }
 
   /** A pod that was never here is taken if there is room for it; what was taken stays, whatever an agent that was started anew finds. */
   #admit(pod: Pod, worker: PodWorker): void {
-    const isTaken = (other: Pod) => !isNew(other) || this.#workers.get(other.metadata.uid)?.isGivenUp === false;
-    const others = [...this.#byUid.values()].filter(other => other !== pod && !isOver(other.status?.phase) && isTaken(other));
+    const others = this.#others(pod).map(other => this.#allocations.granted(other));
     const rejection = planAdmission({ pod, others, allocatable: this.#options.allocatable ?? {} });
     if (rejection) worker.giveUp(pod, rejection);
   }

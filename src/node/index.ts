@@ -2,7 +2,9 @@
  * The node agent: what the kubelet does, on this machine.
  *
  * - `agent.ts`         the pods of this node, one worker each; takes over what an earlier agent left running
- * - `plan-pod.ts`      the next steps of a pod, pure; `pod-status.ts` what to say of it, pure; `pod-worker.ts` does it
+ * - `plan-pod.ts`      the next steps of a pod, pure; `pod-status.ts` what to say of it, pure; `pod-worker.ts` does it, with
+ *                      `container-starter.ts`, `pod-resizer.ts`, `pod-stopper.ts`, `pod-volumes.ts`
+ * - `allocations.ts`   what pods were granted of the node, with `plan-admission.ts`, `plan-resize.ts`
  * - `container-planner.ts`, `environment.ts`, `sandbox-config.ts`, `downward.ts`  a spec in the engine's terms
  * - `volumes/`         emptyDir, hostPath and what the API's objects fill, swapped atomically
  * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies, `pull-credentials.ts` logins

@@ -4,8 +4,7 @@ import { type Clock, isUmiakError, messageOf, systemClock, UmiakError } from '#b
 import type { Container, Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { terminationFile } from './container-planner.ts';
-import type { ContainerSpec } from './parts.ts';
-import type { LifecycleHooks } from './pod-worker.ts';
+import type { ContainerSpec, LifecycleHooks } from './parts.ts';
 import { type CheckResult, httpProbe, tcpProbe } from './probe-checks.ts';
 
 type Handler = NonNullable<NonNullable<ContainerSpec['lifecycle']>['preStop']>;

@@ -1,5 +1,5 @@
 import { UmiakError } from '#base/index.ts';
-import type { ContainerConfig, Resources, Sandbox } from '#engine/engine.ts';
+import type { Container, ContainerConfig, Resources, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 
 /** A container of a pod's spec: init, sidecar (an init container that is always restarted), main or ephemeral. */
@@ -87,4 +87,14 @@ export interface ImagePuller {
    * @throws ImageError
    */
   ensure(pod: Pod, container: ContainerSpec, signal?: AbortSignal): Promise<PresentImage>;
+}
+
+/** Runs `postStart` and `preStop`. */
+export interface LifecycleHooks {
+  /** @throws UmiakError when the hook failed: the container is killed */
+  postStart(pod: Pod, container: ContainerSpec, containerId: string, address: string): Promise<void>;
+  /** Never throws: of a hook that fails, or is left since it takes longer than `withinMs`, it says why. */
+  preStop(pod: Pod, container: ContainerSpec, containerId: string, address: string, withinMs: number): Promise<{ failed?: string }>;
+  /** The last words that the container left (terminationMessagePath, or the end of its log). */
+  terminationMessage(pod: Pod, container: ContainerSpec, instance: Container): Promise<string | undefined>;
 }

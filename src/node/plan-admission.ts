@@ -24,6 +24,18 @@ export interface AdmissionPicture {
 export function planAdmission({ pod, others, allocatable }: AdmissionPicture): Rejection | undefined {
   if (wantsAppArmor(pod))
     return { reason: 'AppArmor', message: 'Pod was rejected: Cannot enforce AppArmor: this node does not apply profiles yet' };
+  const lack = planFit({ pod, others, allocatable });
+  if (lack) return { reason: `OutOf${lack.resource}`, message: `Pod was rejected: ${lack.message}` };
+  if (clashes(pod, others))
+    return {
+      reason: 'NodePorts',
+      message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+    };
+  return undefined;
+}
+
+/** The first resource that the node has too little of for one more pod, in the kubelet's words. Pure. */
+export function planFit({ pod, others, allocatable }: AdmissionPicture): { resource: string; message: string } | undefined {
   const capacity = amountsOf(allocatable);
   const used = others.map(({ spec }) => podRequests(spec));
   const requested: Amounts = { ...podRequests(pod.spec), pods: 1 };
@@ -33,13 +45,8 @@ export function planAdmission({ pod, others, allocatable }: AdmissionPicture): R
     const taken = resource === 'pods' ? others.length : used.reduce((sum, amounts) => sum + (amounts[resource] ?? 0), 0);
     if (taken + wanted <= has) continue;
     const figures = `requested: ${wanted}, used: ${taken}, capacity: ${has}`;
-    return { reason: `OutOf${resource}`, message: `Pod was rejected: Node didn't have enough resource: ${resource}, ${figures}` };
+    return { resource, message: `Node didn't have enough resource: ${resource}, ${figures}` };
   }
-  if (clashes(pod, others))
-    return {
-      reason: 'NodePorts',
-      message: "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
-    };
   return undefined;
 }
 

@@ -30,7 +30,7 @@ export type PodAction =
   /** `message` is for people; `graceSeconds` where it is not the pod's own. */
   | { do: 'kill'; containerId: string; name: string; message: string; graceSeconds?: number }
   /** Its limits were changed while it runs. */
-  | { do: 'resize'; containerId: string; resources: Resources }
+  | { do: 'resize'; containerId: string; name: string; resources: Resources }
   /** Ends all that runs: main containers, then sidecars in reverse order. */
   | { do: 'stop-containers' }
   /** An older dead instance, kept by nothing any more. */
@@ -148,19 +148,24 @@ function planKill(picture: PodPicture, container: ContainerSpec, { id, config }:
 
 const SIZES = { cpu: ['cpuShares', 'cpuQuotaUs'], memory: ['memoryLimitBytes'] } as const;
 
+/** Which resources a running container has other than it is to have. Pure. */
+export function changedSizes(wanted: Resources, has: Resources | undefined): (keyof typeof SIZES)[] {
+  return (['cpu', 'memory'] as const).filter(resource =>
+    SIZES[resource].some(key => wanted[key] !== undefined && wanted[key] !== has?.[key]),
+  );
+}
+
 /** A running container whose requests or limits were changed gets them at once, or a new instance where its policy asks for one. */
 function planResize({ resources }: PodPicture, container: ContainerSpec, { id, config }: Container): PodAction | undefined {
   const wanted = resources?.(container);
   if (!wanted) return undefined;
-  const changed = (['cpu', 'memory'] as const).filter(resource =>
-    SIZES[resource].some(key => wanted[key] !== undefined && wanted[key] !== config.resources?.[key]),
-  );
+  const changed = changedSizes(wanted, config.resources);
   if (changed.length === 0) return undefined;
   const { name, resizePolicy = [] } = container;
   const restarts = resizePolicy.some(
     ({ resourceName, restartPolicy }) => restartPolicy === 'RestartContainer' && changed.some(resource => resource === resourceName),
   );
-  if (!restarts) return { do: 'resize', containerId: id, resources: wanted };
+  if (!restarts) return { do: 'resize', containerId: id, name, resources: wanted };
   return { do: 'kill', containerId: id, name, message: `Container ${name} resize requires restart, will be restarted` };
 }
 

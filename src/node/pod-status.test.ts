@@ -66,6 +66,34 @@ describe('containers', () => {
   });
 });
 
+describe('resize', () => {
+  const resources = { requests: { memory: '2' }, limits: { memory: '2' } };
+  const pod = podOf({ containers: [{ name: 'main', image: 'i', resources }] });
+  const running = (memoryLimitBytes: number) => {
+    const main = instance('main', 'running');
+    return [{ ...main, config: { ...main.config, resources: { memoryLimitBytes } } }];
+  };
+  const wanted = () => ({ memoryLimitBytes: 2 });
+
+  test('what was granted, and what the container has of it', () => {
+    const done = statusOf(pod, running(2), { resources: wanted });
+    assert.deepEqual([first(done)?.allocatedResources, first(done)?.resources], [resources.requests, resources]);
+    assert.equal(condition(done, 'PodResizeInProgress'), undefined);
+    const told = { ...done, containerStatuses: [{ ...first(done), resources: { limits: { memory: '1' } } }] } as Pod['status'];
+    const under = statusOf({ ...pod, status: told } as Pod, running(1), { resources: wanted, resize: { error: 'in use' } });
+    assert.deepEqual([first(under)?.allocatedResources, first(under)?.resources], [resources.requests, { limits: { memory: '1' } }]);
+    const { status, reason, message } = condition(under, 'PodResizeInProgress') ?? {};
+    assert.deepEqual([status, reason, message], ['True', 'Error', 'in use']);
+  });
+
+  test('what waits says why, until the pod has ended', () => {
+    const resize = { pending: { reason: 'Deferred', message: 'no room' } as const };
+    const { status, reason, message } = condition(statusOf(pod, running(2), { resize }), 'PodResizePending') ?? {};
+    assert.deepEqual([status, reason, message], ['True', 'Deferred', 'no room']);
+    assert.equal(condition(statusOf(pod, [], { resize, phase: 'Failed' }), 'PodResizePending'), undefined);
+  });
+});
+
 describe('phase', () => {
   test('a pod that was turned away has none, also for the next agent', () => {
     const failure = { reason: 'OutOfcpu', message: 'Pod was rejected' };

@@ -2,7 +2,8 @@ import { toTime } from '#base/index.ts';
 import type { Container, Resources, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { ContainerSpec } from './parts.ts';
-import { ephemeralContainersOf, instancesOf, isSidecar, type PodPlan } from './plan-pod.ts';
+import { changedSizes, ephemeralContainersOf, instancesOf, isSidecar, type PodPlan } from './plan-pod.ts';
+import type { PendingResize } from './plan-resize.ts';
 
 type Status = NonNullable<Pod['status']>;
 type ContainerStatus = NonNullable<Status['containerStatuses']>[number];
@@ -34,6 +35,8 @@ export interface StatusPicture {
   said?: Status | undefined;
   /** `DeadlineExceeded`, `Evicted`: overrides what the containers say. */
   failure?: { reason: string; message: string };
+  /** Why a resize was not granted, and why one that was is not done. */
+  resize?: { pending?: PendingResize | undefined; error?: string | undefined };
 }
 
 /**
@@ -119,22 +122,30 @@ function containerStatus(picture: StatusPicture, container: ContainerSpec, init:
   };
 }
 
-/** What a running container has of what its spec asks for; while a resize is under way, what it had. */
+/** What a container was granted, and what it has of it: while a resize is under way, what it had. */
 function sizes(
   { resources }: StatusPicture,
   container: ContainerSpec,
   here: Container | undefined,
   told: ContainerStatus | undefined,
 ): Pick<ContainerStatus, 'resources' | 'allocatedResources'> {
-  if (!container.resources || here?.state !== 'running' || !resources) return {};
-  const [wanted, has] = [resources(container), here.config.resources];
-  const isSo =
-    wanted.cpuShares === has?.cpuShares && wanted.cpuQuotaUs === has?.cpuQuotaUs && wanted.memoryLimitBytes === has?.memoryLimitBytes;
-  const { requests, limits } = isSo ? container.resources : (told?.resources ?? {});
+  if (!container.resources || !here || !resources) return {};
+  const { requests } = container.resources;
+  const isSo = here.state !== 'running' || changedSizes(resources(container), here.config.resources).length === 0;
+  const has = isSo ? container.resources : (told?.resources ?? {});
   return {
     ...(requests ? { allocatedResources: requests } : {}),
-    resources: { ...(limits ? { limits } : {}), ...(requests ? { requests } : {}) },
+    resources: { ...(has.limits ? { limits: has.limits } : {}), ...(has.requests ? { requests: has.requests } : {}) },
   };
+}
+
+/** Whether a running container does not have yet what it was granted. Pure. */
+export function isResizing({ pod, containers, resources, phase }: StatusPicture): boolean {
+  if (!resources || phase === 'Succeeded' || phase === 'Failed') return false;
+  return [...(pod.spec.initContainers ?? []), ...pod.spec.containers].some(container => {
+    const [here] = instancesOf(containers, container.name);
+    return here?.state === 'running' && changedSizes(resources(container), here.config.resources).length > 0;
+  });
 }
 
 function states(
@@ -217,6 +228,10 @@ function conditions(picture: StatusPicture, phase: string, mains: ContainerStatu
         : why),
     },
   ];
+  const { pending, error } = picture.resize ?? {};
+  if (pending && !ended) wanted.push({ type: 'PodResizePending', status: true, ...pending });
+  if (isResizing(picture))
+    wanted.push({ type: 'PodResizeInProgress', status: true, ...(error ? { reason: 'Error', message: error } : {}) });
   return wanted.map(({ status, ...rest }) => {
     const text = status ? 'True' : 'False';
     const before = conditionOf(picture.said, rest.type) ?? conditionOf(pod.status, rest.type);

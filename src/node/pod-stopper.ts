@@ -2,9 +2,8 @@ import { type Clock, isUmiakError, type Log } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
 import type { Container, Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
-import type { ContainerSpec, Prober } from './parts.ts';
+import type { ContainerSpec, LifecycleHooks, Prober } from './parts.ts';
 import { isSidecar, specOf } from './plan-pod.ts';
-import type { LifecycleHooks } from './pod-worker.ts';
 
 export interface PodStopperParts {
   engine: Pick<Engine, 'container' | 'stopContainer'>;

@@ -1,32 +1,18 @@
 import { rm } from 'node:fs/promises';
-import { type Clock, type Log, messageOf, UmiakError } from '#base/index.ts';
+import { type Clock, type Log, messageOf } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
 import type { Container, Engine, Sandbox, SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
-import {
-  type ContainerPlanner,
-  type ContainerSpec,
-  ImageError,
-  type ImagePuller,
-  type PreparedVolume,
-  type Prober,
-  type VolumeKeeper,
-} from './parts.ts';
-import {
-  allContainersOf,
-  BACKOFF_COUNT,
-  ephemeralContainersOf,
-  instancesOf,
-  nextBackoffCount,
-  type PodAction,
-  type PodPicture,
-  type PodPlan,
-  planPod,
-  SPEC_IMAGE,
-  specOf,
-} from './plan-pod.ts';
-import { podStatus, type Waiting } from './pod-status.ts';
+import { groupByContainer } from './action-groups.ts';
+import { ContainerStarter } from './container-starter.ts';
+import type { ContainerPlanner, ImagePuller, LifecycleHooks, Prober, VolumeKeeper } from './parts.ts';
+import { allContainersOf, instancesOf, type PodAction, type PodPicture, type PodPlan, planPod, specOf } from './plan-pod.ts';
+import type { PendingResize } from './plan-resize.ts';
+import { PodResizer } from './pod-resizer.ts';
+import { isResizing, podStatus, type StatusPicture } from './pod-status.ts';
 import { PodStopper } from './pod-stopper.ts';
+import { PodVolumes } from './pod-volumes.ts';
+import { Retries } from './retries.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import type { StatusWriter } from './status-writer.ts';
 
@@ -47,21 +33,8 @@ export interface PodWorkerParts {
   log: Log;
 }
 
-/** Runs `postStart` and `preStop`. */
-export interface LifecycleHooks {
-  /** @throws UmiakError when the hook failed: the container is killed */
-  postStart(pod: Pod, container: ContainerSpec, containerId: string, address: string): Promise<void>;
-  /** Never throws: of a hook that fails, or is left since it takes longer than `withinMs`, it says why. */
-  preStop(pod: Pod, container: ContainerSpec, containerId: string, address: string, withinMs: number): Promise<{ failed?: string }>;
-  /** The last words that the container left (terminationMessagePath, or the end of its log). */
-  terminationMessage(pod: Pod, container: ContainerSpec, instance: Container): Promise<string | undefined>;
-}
-
-const MIN_RETRY_MS = 1_000;
-const MAX_RETRY_MS = 120_000;
-/** Keys among the retries that are no container's name. */
+/** Its name among the retries. */
 const SANDBOX = 'sandbox/';
-const VOLUMES = 'volumes/';
 
 /**
  * Carries one pod through its life. `sync` is called whenever something about it may have changed and does what `planPod` says;
@@ -70,28 +43,39 @@ const VOLUMES = 'volumes/';
 export class PodWorker {
   readonly uid: string;
   readonly #parts: PodWorkerParts;
-  readonly #waiting = new Map<string, Waiting>();
-  readonly #retries = new Map<string, { failures: number; dueAt: number; error?: unknown }>();
+  readonly #retries: Retries;
+  readonly #volumes: PodVolumes;
+  readonly #starter: ContainerStarter;
+  readonly #resizer: PodResizer;
   readonly #lastWords = new Map<string, string>();
   readonly #stopper: PodStopper;
-  /** Back-offs that have been told, by container: when they end. */
-  readonly #toldBackOffs = new Map<string, number>();
   readonly #leaving = new AbortController();
   #sandboxIds: string[] | undefined;
-  #mounting: Promise<Map<string, PreparedVolume>> | undefined;
+  #pendingResize: PendingResize | undefined;
   #hasNewSandbox = false;
   #failure: { reason: string; message: string } | undefined;
 
   constructor(uid: string, parts: PodWorkerParts) {
     this.uid = uid;
     this.#parts = parts;
+    const containers = () => this.#containers();
     const addressOf = () => this.#sandboxes()[0]?.address ?? parts.hostAddress;
-    this.#stopper = new PodStopper({ ...parts, containers: () => this.#containers(), address: addressOf });
+    this.#stopper = new PodStopper({ ...parts, containers, address: addressOf });
+    this.#retries = new Retries(parts.clock);
+    const own = { ...parts, retries: this.#retries, leaving: this.#leaving.signal, containers };
+    this.#volumes = new PodVolumes(own);
+    this.#starter = new ContainerStarter({ ...own, stopper: this.#stopper, volumes: this.#volumes });
+    this.#resizer = new PodResizer(own);
   }
 
-  /** One look and its steps, for a pod that should live. Returns when to look again, if time alone can change something. */
-  async sync(pod: Pod): Promise<number | undefined> {
-    this.#mounting = undefined;
+  /**
+   * One look and its steps, for a pod that should live, its resources being those that it was granted. Returns when to look again, if time
+   * alone can change something.
+   * @param pendingResize why it was not granted what its spec asks for
+   */
+  async sync(pod: Pod, pendingResize?: PendingResize): Promise<number | undefined> {
+    this.#volumes.renew();
+    this.#pendingResize = pendingResize;
     for (;;) {
       this.#hasNewSandbox = false;
       const againInMs = await this.#look(pod);
@@ -106,10 +90,10 @@ export class PodWorker {
     await this.#noteLastWords(pod);
     const plan = planPod(this.#picture(pod));
     times.push(plan.againInMs);
-    this.#tellBackOffs(pod, plan);
+    this.#starter.tellBackOffs(pod, plan);
     this.#publish(pod, plan);
     const hasEnded = plan.phase === 'Succeeded' || plan.phase === 'Failed';
-    const mounted = hasEnded ? undefined : this.#keepVolumes(pod);
+    const mounted = hasEnded ? undefined : this.#volumes.keep(pod);
     times.push(...(await Promise.all(groupByContainer(plan.actions).map(actions => this.#actInOrder(pod, actions)))), await mounted);
     const after = planPod(this.#picture(pod));
     times.push(after.againInMs);
@@ -126,7 +110,7 @@ export class PodWorker {
 
   /** A container could not start for want of its image. */
   get waitsForImage(): boolean {
-    return [...this.#waiting.values()].some(({ reason }) => IMAGE_REASONS.has(reason));
+    return this.#starter.waitsForImage;
   }
 
   get isGivenUp(): boolean {
@@ -218,52 +202,6 @@ export class PodWorker {
       }
   }
 
-  #tellBackOffs({ metadata, ...pod }: Pod, { backingOff }: PodPlan): void {
-    for (const [name, dueAt] of backingOff) {
-      if (this.#toldBackOffs.get(name) === dueAt) continue;
-      this.#toldBackOffs.set(name, dueAt);
-      const message = `Back-off restarting failed container ${name} in pod ${metadata.name}_${metadata.namespace}(${metadata.uid})`;
-      this.#parts.events.warning({ ...pod, metadata }, 'BackOff', message);
-    }
-  }
-
-  /** The pod's volumes, asked for once a sync. They follow their sources as long as they are asked for. */
-  #mount(pod: Pod): Promise<Map<string, PreparedVolume>> {
-    const retry = this.#retries.get(VOLUMES);
-    if (retry && retry.dueAt > this.#parts.clock.now()) return Promise.reject(retry.error);
-    this.#mounting ??= this.#orLeft(this.#parts.volumes.prepare(pod));
-    return this.#mounting;
-  }
-
-  async #keepVolumes(pod: Pod): Promise<number | undefined> {
-    const { clock, events } = this.#parts;
-    const retry = this.#retries.get(VOLUMES);
-    if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
-    try {
-      await this.#mount(pod);
-      this.#retries.delete(VOLUMES);
-      return undefined;
-    } catch (error) {
-      if (this.#leaving.signal.aborted) return undefined;
-      events.warning(pod, 'FailedMount', messageOf(error));
-      return this.#retryIn(VOLUMES, error);
-    }
-  }
-
-  /** What `work` gives, or at once an error when the pod is to end. */
-  async #orLeft<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this.#leaving;
-    const left = Promise.withResolvers<never>();
-    const leave = () => left.reject(new UmiakError('Conflict', 'the pod is to end'));
-    if (signal.aborted) leave();
-    signal.addEventListener('abort', leave, { once: true });
-    try {
-      return await Promise.race([work, left.promise]);
-    } finally {
-      signal.removeEventListener('abort', leave);
-    }
-  }
-
   /** Runs the steps of one container (or of the sandbox) one after another; what fails is shown and tried again later. */
   async #actInOrder(pod: Pod, actions: PodAction[]): Promise<number | undefined> {
     for (const action of actions) {
@@ -292,119 +230,35 @@ export class PodWorker {
         this.#stopper.kill(pod, action);
         return undefined;
       case 'resize':
-        await engine.updateResources(action.containerId, action.resources);
-        return undefined;
+        return this.#resizer.resize(pod, action);
       case 'stop-containers':
         this.#stopper.stopAllInBackground(pod);
         return undefined;
       case 'start':
-        return this.#start(pod, action);
+        return this.#starter.start(pod, action);
     }
   }
 
   async #createSandbox(pod: Pod, attempt: number): Promise<number | undefined> {
-    const { engine, sandboxes, runtimeOf, events, clock } = this.#parts;
-    const retry = this.#retries.get(SANDBOX);
-    if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
+    const { engine, sandboxes, runtimeOf, events } = this.#parts;
+    const waitMs = this.#retries.waitMs(SANDBOX);
+    if (waitMs !== undefined) return waitMs;
     try {
       const runtime = pod.spec.runtimeClassName ? await runtimeOf(pod) : undefined;
       const { id } = await engine.createSandbox({ ...sandboxes.plan(pod, attempt), ...(runtime && { runtime }) });
       this.#sandboxIds?.push(id);
-      this.#retries.delete(SANDBOX);
+      this.#retries.succeeded(SANDBOX);
       this.#hasNewSandbox = true;
       return undefined;
     } catch (error) {
       events.warning(pod, 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${messageOf(error)}`);
-      return this.#retryIn(SANDBOX, error);
+      return this.#retries.failed(SANDBOX, error);
     }
-  }
-
-  async #start(pod: Pod, { container, sandboxId, attempt, replaces }: PodAction & { do: 'start' }): Promise<number | undefined> {
-    const { engine, clock } = this.#parts;
-    const retry = this.#retries.get(container.name);
-    if (retry && retry.dueAt > clock.now()) return retry.dueAt - clock.now();
-    let volumes: Map<string, PreparedVolume>;
-    try {
-      volumes = await this.#mount(pod);
-    } catch {
-      return undefined; // `#keepVolumes` says so and comes again
-    }
-    const sandbox = engine.sandbox(sandboxId);
-    if (sandbox?.state !== 'ready') return undefined; // its end is an event
-    try {
-      if (replaces) await engine.removeContainer(replaces);
-      await this.#pullAndRun(pod, container, sandbox, volumes, attempt);
-      this.#waiting.delete(container.name);
-      this.#retries.delete(container.name);
-      return undefined;
-    } catch (error) {
-      if (this.#leaving.signal.aborted) return undefined;
-      return this.#startFailed(pod, container, error);
-    }
-  }
-
-  async #pullAndRun(
-    pod: Pod,
-    container: ContainerSpec,
-    sandbox: Sandbox,
-    volumes: Map<string, PreparedVolume>,
-    attempt: number,
-  ): Promise<void> {
-    const { engine, images, planner, events, prober, hooks } = this.#parts;
-    const { imageId, user } = await stage('image', this.#orLeft(images.ensure(pod, container, this.#leaving.signal)));
-    const request = { pod, container, sandbox, volumes, image: imageId, imageUser: user, attempt };
-    const config = await stage('config', this.#orLeft(planner.plan(request)));
-    config.annotations = {
-      ...config.annotations,
-      [BACKOFF_COUNT]: String(nextBackoffCount(this.#containers(), container.name)),
-      [SPEC_IMAGE]: container.image ?? '',
-    };
-    const target = this.#targetOf(pod, container);
-    if (target) config.pidOf = target;
-    const created = await stage('create', engine.createContainer(config));
-    events.normal(pod, 'Created', `Created container: ${container.name}`);
-    const started = await stage('run', engine.startContainer(created.id));
-    events.normal(pod, 'Started', `Started container ${container.name}`);
-    const address = sandbox.address ?? this.#parts.hostAddress;
-    prober.watch({ pod, container, containerId: started.id, address });
-    if (!container.lifecycle?.postStart) return;
-    try {
-      await this.#orLeft(hooks.postStart(pod, container, started.id, address));
-    } catch (error) {
-      if (this.#leaving.signal.aborted) return;
-      events.warning(pod, 'FailedPostStartHook', messageOf(error));
-      const message = `Container ${container.name} failed its postStart hook`;
-      this.#stopper.kill(pod, { containerId: started.id, message });
-    }
-  }
-
-  /** The container whose processes an ephemeral one is to see. */
-  #targetOf(pod: Pod, { name }: ContainerSpec): string | undefined {
-    const { targetContainerName } = ephemeralContainersOf(pod).find(each => each.name === name) ?? {};
-    if (!targetContainerName) return undefined;
-    return instancesOf(this.#containers(), targetContainerName).find(({ state }) => state === 'running')?.id;
-  }
-
-  /** What can't start shows why, and is tried again later. */
-  #startFailed(pod: Pod, { name }: ContainerSpec, error: unknown): number {
-    const { stage: at, cause } = error instanceof StageError ? error : { stage: 'run' as const, cause: error };
-    const message = messageOf(error);
-    const reason = cause instanceof ImageError ? cause.waiting : FAILED_AT[at];
-    this.#waiting.set(name, { reason, message });
-    this.#parts.events.warning(pod, 'Failed', `Error: ${cause instanceof ImageError ? reason : message}`);
-    return this.#retryIn(name, error, cause instanceof ImageError ? cause.retryInMs : undefined);
-  }
-
-  #retryIn(what: string, error: unknown, inMs?: number): number {
-    const failures = (this.#retries.get(what)?.failures ?? 0) + 1;
-    const waitMs = inMs ?? Math.min(MIN_RETRY_MS * 2 ** failures, MAX_RETRY_MS);
-    this.#retries.set(what, { failures, dueAt: this.#parts.clock.now() + waitMs, error });
-    return waitMs;
   }
 
   /** Something that this pod waits for has changed: failed starts may be tried at once. */
   retryNow(): void {
-    for (const retry of this.#retries.values()) retry.dueAt = 0;
+    this.#retries.now();
   }
 
   async #noteLastWords(pod: Pod): Promise<void> {
@@ -418,13 +272,13 @@ export class PodWorker {
   #publish(pod: Pod, { phase, backingOff }: PodPlan): void {
     const { prober, statuses, hostAddress, clock, engine } = this.#parts;
     const isUp = (id: string) => engine.container(id)?.state === 'running';
-    const status = podStatus({
+    const picture: StatusPicture = {
       pod,
       phase,
       sandbox: this.#sandboxes()[0],
       containers: this.#containers(),
       resources: container => this.#parts.planner.resources(pod, container),
-      waiting: this.#waiting,
+      waiting: this.#starter.waiting,
       backingOff,
       started: id => isUp(id) && prober.verdict(id, 'startup') === true,
       ready: id => isUp(id) && prober.verdict(id, 'startup') === true && prober.verdict(id, 'readiness') === true,
@@ -432,54 +286,16 @@ export class PodWorker {
       nowMs: clock.now(),
       terminationMessage: id => this.#lastWords.get(id) || undefined,
       said: statuses.said(pod),
+      resize: { pending: this.#pendingResize, error: this.#resizer.error },
       ...(this.#failure ? { failure: this.#failure } : {}),
-    });
-    statuses.put(pod, status);
+    };
+    this.#resizer.note(pod, isResizing(picture));
+    statuses.put(pod, podStatus(picture));
   }
 }
-
-const IMAGE_REASONS: ReadonlySet<string> = new Set<ImageError['waiting']>(['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull']);
-
-const FAILED_AT = { image: 'ErrImagePull', config: 'CreateContainerConfigError', create: 'CreateContainerError', run: 'RunContainerError' };
 
 /** How a pod has ended whose containers will not be started again. */
 function endOf({ spec, status }: Pod, containers: readonly Container[]): 'Succeeded' | 'Failed' {
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return status.phase;
   return spec.containers.every(({ name }) => instancesOf(containers, name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
-}
-
-/** Where on the way to running a container something failed. */
-class StageError extends UmiakError {
-  readonly stage: 'image' | 'config' | 'create' | 'run';
-
-  constructor(stage: StageError['stage'], cause: unknown) {
-    super(cause instanceof UmiakError ? cause.reason : 'InternalError', messageOf(cause), { cause });
-    this.stage = stage;
-  }
-}
-
-async function stage<T>(name: StageError['stage'], work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    throw new StageError(name, error);
-  }
-}
-
-/** Steps of different containers are independent of each other; those of one keep their order. */
-function groupByContainer(actions: readonly PodAction[]): PodAction[][] {
-  const groups = new Map<string, PodAction[]>();
-  let last = '';
-  for (const action of actions) {
-    if (action.do === 'start') last = action.container.name;
-    const key = action.do === 'start' ? action.container.name : action.do === 'remove' ? nextStart(actions, action) : `${action.do}${last}`;
-    groups.set(key, [...(groups.get(key) ?? []), action]);
-  }
-  return [...groups.values()];
-}
-
-/** A `remove` right before a `start` belongs to it. */
-function nextStart(actions: readonly PodAction[], removal: PodAction): string {
-  const next = actions[actions.indexOf(removal) + 1];
-  return next?.do === 'start' ? next.container.name : 'remove';
 }

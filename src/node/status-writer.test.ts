@@ -138,4 +138,21 @@ describe('StatusWriter', () => {
     );
     assert.equal(writer.said(pod(undefined, '1', 'old')), undefined);
   });
+
+  test('a condition that no longer stands is taken away, whoever said it last', async () => {
+    const waiting = { ...running, conditions: [...(running.conditions ?? []), { type: 'PodResizePending', status: 'True' }] } as Status;
+    const deleted = () => ((patches.at(-1)?.status.conditions ?? []) as { type: string; $patch?: string }[]).filter(each => each.$patch);
+    writer.put(pod(waiting), running);
+    await writer.settled(pod());
+    assert.deepEqual(deleted(), [{ type: 'PodResizePending', $patch: 'delete' }]);
+    writer.put(pod(running, '12'), waiting);
+    await writer.settled(pod());
+    assert.deepEqual(deleted(), []);
+    writer.put(pod(waiting, '13'), running);
+    await writer.settled(pod());
+    assert.deepEqual(deleted(), [{ type: 'PodResizePending', $patch: 'delete' }]);
+    writer.put(pod(running, '14'), running);
+    await writer.settled(pod());
+    assert.equal(patches.length, 3);
+  });
 });

@@ -22,7 +22,12 @@ interface Said {
   /** The object's revision once the API had it. */
   revision?: number;
   isPending: boolean;
+  /** Conditions that were there and are no more. */
+  gone: readonly string[];
 }
+
+/** Conditions that stand only while there is something to say. */
+const PASSING_CONDITIONS = ['PodResizePending', 'PodResizeInProgress'];
 
 /**
  * Sends pods' statuses to the API, behind the workers' backs: only the newest of each pod, one at a time for each, again until it is taken,
@@ -50,16 +55,19 @@ export class StatusWriter implements AsyncDisposable {
     const key = keyText(metadata);
     const { uid } = metadata;
     const text = JSON.stringify(status);
-    const said = this.#said.get(key);
-    if (said?.uid === uid) {
+    const known = this.#said.get(key);
+    const said = known?.uid === uid ? known : undefined;
+    const isShown = shows(shown, status) && goneOf(status, [shown]).length === 0;
+    if (said) {
       // What this pod shows can be older than our last word.
       const isOlder = said.isPending || Number(metadata.resourceVersion) <= (said.revision ?? 0);
-      if (said.text === text && (isOlder || shows(shown, status))) return;
-    } else if (shows(shown, status)) {
-      this.#said.set(key, { uid, status, text, isPending: false });
+      if (said.text === text && (isOlder || isShown)) return;
+    } else if (isShown) {
+      this.#said.set(key, { uid, status, text, isPending: false, gone: [] });
       return;
     }
-    this.#said.set(key, { uid, status, text, isPending: true });
+    const gone = [...new Set([...goneOf(status, [shown, said?.status]), ...(said?.isPending ? said.gone : [])])];
+    this.#said.set(key, { uid, status, text, isPending: true, gone: gone.filter(type => !hasCondition(status, type)) });
     if (isPassing(status)) this.#queue.addAfter(key, PASSING_MS);
     else this.#queue.add(key);
   }
@@ -88,7 +96,7 @@ export class StatusWriter implements AsyncDisposable {
     const next = this.#said.get(key);
     if (!next?.isPending) return;
     try {
-      const patch = { metadata: { uid: next.uid }, status: toPatch(next.status) };
+      const patch = { metadata: { uid: next.uid }, status: toPatch(next.status, next.gone) };
       const { metadata } = await this.#client.patch(Pod, parseKey(key), patch, { type: 'strategic', subresource: 'status' });
       next.revision = Number(metadata.resourceVersion);
     } catch (error) {
@@ -112,6 +120,15 @@ export class StatusWriter implements AsyncDisposable {
   }
 }
 
+/** Passing conditions that one of `before` has and `status` has not. */
+function goneOf(status: Status, before: (Status | undefined)[]): string[] {
+  return PASSING_CONDITIONS.filter(type => !hasCondition(status, type) && before.some(each => hasCondition(each, type)));
+}
+
+function hasCondition(status: Status | undefined, type: string): boolean {
+  return status?.conditions?.some(condition => condition.type === type) === true;
+}
+
 /** Nothing but that its containers are being made for the first time: what comes next comes soon. */
 function isPassing({ phase, containerStatuses = [], initContainerStatuses = [] }: Status): boolean {
   const isBeingMade = ({ state, lastState }: (typeof containerStatuses)[number]) =>
@@ -120,11 +137,14 @@ function isPassing({ phase, containerStatuses = [], initContainerStatuses = [] }
 }
 
 /** A strategic patch that makes our fields and conditions exactly these, and leaves others' alone. */
-function toPatch({ conditions, hostIPs, podIPs, ...rest }: Status): object {
+function toPatch({ conditions, hostIPs, podIPs, ...rest }: Status, gone: readonly string[]): object {
   const whole = (list: object[] | undefined) => (list ? [...list, { $patch: 'replace' }] : undefined);
   return {
     ...rest,
-    conditions: conditions?.map(condition => ({ reason: null, message: null, ...condition })),
+    conditions: [
+      ...(conditions ?? []).map(condition => ({ reason: null, message: null, ...condition })),
+      ...gone.map(type => ({ type, $patch: 'delete' })),
+    ],
     hostIPs: whole(hostIPs),
     podIPs: whole(podIPs),
   };

@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ManualClock } from '#base/index.ts';
+import type { Engine, Resources } from '#engine/engine.ts';
+import { PodResizer } from './pod-resizer.ts';
+import { Retries } from './retries.ts';
+import { instance, podOf } from './testing.ts';
+
+test('a limit under what is used is not set, told once, and tried again', async () => {
+  const clock = new ManualClock();
+  const events: string[] = [];
+  const updates: Resources[] = [];
+  let memoryUsageBytes = 90;
+  const main = instance('main', 'running');
+  main.config.resources = { memoryLimitBytes: 100 };
+  const engine = {
+    container: () => main,
+    stats: async () => ({ memoryUsageBytes }),
+    updateResources: async (_id: string, resources: Resources) => void updates.push(resources),
+  } as unknown as Pick<Engine, 'container' | 'stats' | 'updateResources'>;
+  const note = (_: unknown, reason: string) => void events.push(reason);
+  const resizer = new PodResizer({ engine, events: { normal: note, warning: note }, retries: new Retries(clock) });
+  const pod = podOf();
+  const resize = (memoryLimitBytes: number) =>
+    resizer.resize(pod, { do: 'resize', containerId: main.id, name: 'main', resources: { memoryLimitBytes } });
+  resizer.note(pod, true);
+  assert.equal(await resize(80), 2_000);
+  assert.equal(resizer.error, 'attempting to set container "main" memory limit (80) below current usage (90)');
+  assert.equal(await resize(80), 2_000, 'not before its time');
+  clock.advance(2_000);
+  assert.equal(await resize(80), 4_000);
+  memoryUsageBytes = 70;
+  clock.advance(4_000);
+  assert.equal(await resize(80), undefined);
+  assert.equal(await resize(200), undefined, 'more is given unasked');
+  resizer.note(pod, false);
+  resizer.note(pod, false);
+  assert.deepEqual(
+    [updates.map(each => each.memoryLimitBytes), events, resizer.error],
+    [[80, 200], ['ResizeError', 'ResizeCompleted'], undefined],
+  );
+});

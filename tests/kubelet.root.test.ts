@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Pod } from '#kinds/pod.ts';
+import { TestCluster, until } from './cluster.ts';
+
+type PodSpec = Partial<Pod['spec']>;
+type Container = Pod['spec']['containers'][number];
+
+const FOREVER = 'trap "exit 0" TERM; sleep 100000 & wait';
+const shell = (script: string, more: Partial<Container> = {}): Container => ({
+  name: 'main',
+  image: 'busybox:test',
+  imagePullPolicy: 'IfNotPresent',
+  command: ['sh', '-c', script],
+  ...more,
+});
+const pod = (name: string, containers: Container[], spec: PodSpec = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name },
+  spec: { terminationGracePeriodSeconds: 1, restartPolicy: 'Never', containers, ...spec },
+});
+
+describe('what the kubelet keeps an eye on while pods run', () => {
+  let cluster: TestCluster;
+  before(async () => {
+    cluster = await TestCluster.up();
+    await cluster.loadBusybox();
+  });
+  after(() => cluster[Symbol.asyncDispose]());
+
+  const apply = (...items: object[]) => cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+  const read = async (name: string): Promise<Pod> => JSON.parse(await cluster.kubectl('get', 'pod', name, '-o', 'json'));
+  const when = (name: string, what: string, holds: (found: Pod) => boolean | undefined) =>
+    until(
+      `pod ${name}: ${what}`,
+      async () => {
+        const found = await read(name);
+        return holds(found) ? found : undefined;
+      },
+      60_000,
+    ).catch(async error => {
+      throw new Error(`${error.message}\n${JSON.stringify((await read(name)).status, undefined, 1)}`);
+    });
+  const inPhase = (name: string, phase: string) => when(name, phase, found => found.status?.phase === phase);
+  const condition = ({ status }: Pod, type: string) => status?.conditions?.find(each => each.type === type);
+  const ready = (name: string) => when(name, 'to be ready', found => condition(found, 'Ready')?.status === 'True');
+  const inPod = (name: string, script: string) => cluster.kubectl('exec', name, '--', 'sh', '-c', script);
+  const eventsOf = (name: string) => cluster.kubectl('get', 'events', '--field-selector', `involvedObject.name=${name}`);
+
+  test('fsGroup: the token and a narrow Secret are the group’s to read, and nobody else’s', async () => {
+    const look =
+      'cd /var/run/secrets/kubernetes.io/serviceaccount; stat -L -c "%a %g" token ca.crt .; wc -c <token; stat -L -c "%a %u %g" /v/k';
+    const spec = {
+      securityContext: { runAsUser: 1234, fsGroup: 777 },
+      volumes: [{ name: 'v', secret: { secretName: 'narrow', defaultMode: 0o400 } }],
+    };
+    const containers = [
+      shell(look, { volumeMounts: [{ name: 'v', mountPath: '/v' }] }),
+      shell(look, { name: 'other', securityContext: { runAsUser: 4321 }, volumeMounts: [{ name: 'v', mountPath: '/v' }] }),
+    ];
+    await apply(
+      { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'narrow' }, stringData: { k: 'v' } },
+      pod('grouped', containers, spec),
+    );
+    await inPhase('grouped', 'Succeeded');
+    for (const name of ['main', 'other'])
+      assert.match(await cluster.kubectl('logs', 'grouped', '-c', name), /^640 777\n644 777\n2755 777\n\d{3,}\n440 0 777\n$/);
+  });
+
+  test('a resize that the node has no room for waits, or is said to be infeasible', async () => {
+    const cpus = Number(await cluster.kubectl('get', 'nodes', '-o', 'jsonpath={.items[0].status.allocatable.cpu}'));
+    const asking = (cpu: string): Partial<Container> => ({ resources: { requests: { cpu } } });
+    await apply(
+      pod('growing', [shell(FOREVER, asking('100m'))]),
+      pod('in-the-way', [shell(FOREVER, asking(`${(cpus - 1) * 1000 + 500}m`))]),
+    );
+    await Promise.all([ready('growing'), ready('in-the-way')]);
+    const resize = async (cpu: string) => {
+      const patch = JSON.stringify({ spec: { containers: [{ name: 'main', ...asking(cpu) }] } });
+      await cluster.kubectl('patch', 'pod', 'growing', '--subresource', 'resize', '-p', patch);
+    };
+    const pendingFor = (reason: string) =>
+      when(
+        'growing',
+        reason,
+        found =>
+          condition(found, 'PodResizePending')?.reason === reason &&
+          condition(found, 'PodResizePending')?.observedGeneration === found.metadata.generation,
+      );
+    await resize('900m');
+    const deferred = await pendingFor('Deferred');
+    assert.match(
+      condition(deferred, 'PodResizePending')?.message ?? '',
+      /^Node didn't have enough resource: cpu, requested: 900, used: \d+, capacity: \d+$/,
+    );
+    assert.equal(deferred.status?.containerStatuses?.[0]?.allocatedResources?.cpu, '100m');
+    assert.equal(deferred.status?.containerStatuses?.[0]?.resources?.requests?.cpu, '100m');
+    await resize('1000');
+    const infeasible = await pendingFor('Infeasible');
+    const capacity = cpus * 1000;
+    assert.equal(
+      condition(infeasible, 'PodResizePending')?.message,
+      `Node didn't have enough capacity: cpu, requested: 1000000, capacity: ${capacity}`,
+    );
+    await resize('900m');
+    await pendingFor('Deferred');
+    await cluster.kubectl('delete', 'pod', 'in-the-way', '--now');
+    const granted = await when(
+      'growing',
+      'the resize',
+      found => found.status?.containerStatuses?.[0]?.resources?.requests?.cpu === '900m' && !condition(found, 'PodResizePending'),
+    );
+    assert.equal(granted.status?.containerStatuses?.[0]?.allocatedResources?.cpu, '900m');
+    assert.equal(granted.status?.containerStatuses?.[0]?.restartCount, 0);
+    assert.match(await inPod('growing', 'cat /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu.weight 2>/dev/null; true'), /^(921|36)\n$/);
+    const events = await eventsOf('growing');
+    for (const reason of ['ResizeDeferred', 'ResizeInfeasible', 'ResizeStarted', 'ResizeCompleted'])
+      assert.ok(events.includes(reason), events);
+    await cluster.kubectl('delete', 'pod', 'growing', '--now');
+  });
+});
