@@ -31,6 +31,7 @@ import { serviceAccountController } from './service-account.ts';
 import { type SignSecretToken, serviceAccountTokenController } from './service-account-token.ts';
 import { serviceCidrController } from './service-cidr.ts';
 import { ipAddressController } from './service-cidr-addresses.ts';
+import { staleDisruptionController } from './stale-disruption.ts';
 import { statefulSetController } from './stateful-set.ts';
 import { tokenCleanerController } from './token-cleaner.ts';
 import { ttlAfterFinishedController } from './ttl-after-finished.ts';
@@ -84,6 +85,7 @@ export function coreControllers({
     endpointsController,
     endpointSliceMirroringController,
     disruptionController(customKinds),
+    staleDisruptionController,
     nodeLifecycleController(nodeLifecycle),
     podGcController(),
     loadBalancerController(loadBalancer),
