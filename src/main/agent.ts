@@ -167,7 +167,18 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       upstreams: nameserversOf(resolvConf, bridge.gateway),
     }),
   );
-  const network = stack.use(new ClusterNetwork({ client, nodeName, domain: clusterDomain, rules, dns, clock, log: log.part('network') }));
+  const network = stack.use(
+    new ClusterNetwork({
+      client,
+      nodeName,
+      domain: clusterDomain,
+      rules,
+      dns,
+      onRefused: (service, message) => events.warning(service, 'FailedToStartServiceHealthcheck', message),
+      clock,
+      log: log.part('network'),
+    }),
+  );
 
   const hostPorts = stack.use(
     new HostPorts({

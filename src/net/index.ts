@@ -19,3 +19,4 @@ export * from './nft-transactions.ts';
 export * from './port-reservations.ts';
 export * from './remove-network.ts';
 export * from './rule-table.ts';
+export * from './rules.ts';

@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { capacityFor, type HostPortRule, planServiceChange, type Rule, type ServiceRule } from './nft-rules.ts';
+import { capacityFor, suffices } from './nft-rules.ts';
+import { planServiceChange } from './rule-elements.ts';
+import type { HostPortRule, Rule, ServiceRule } from './rules.ts';
 
-const at = (address: string, isLocal = false) => ({ address, port: 8080, isLocal });
-const web = (endpoints: ReturnType<typeof at>[], more: Partial<ServiceRule> = {}, nodePort?: number): ServiceRule => ({
+const at = (address: string) => ({ address, port: 8080 });
+interface Ports {
+  nodePort?: number;
+  localEndpoints?: ReturnType<typeof at>[];
+}
+const web = (endpoints: ReturnType<typeof at>[], more: Partial<ServiceRule> = {}, ports: Ports = {}): ServiceRule => ({
   id: 'default/web',
   addresses: ['10.43.0.7'],
-  ports: [{ protocol: 'tcp', port: 80, endpoints, ...(nodePort && { nodePort }) }],
+  ports: [{ protocol: 'tcp', port: 80, endpoints, ...ports }],
   ...more,
 });
 const published: HostPortRule = { id: 'p', protocol: 'udp', hostPort: 53, address: '10.42.0.9', port: 5353 };
@@ -36,25 +42,59 @@ const cases: [string, Rule | undefined, Rule | undefined, string[]][] = [
     ],
   ],
   [
-    'a node port for local endpoints, of which there are none',
-    web([at('10.42.0.2')]),
-    web([at('10.42.0.2')], { externalPolicyLocal: true }, 30080),
-    ['add element ip t unserved-node-ports { tcp . 30080 }'],
-  ],
-  [
     'a node port',
     web([at('10.42.0.2')]),
-    web([at('10.42.0.2', true)], { externalPolicyLocal: true }, 30080),
+    web([at('10.42.0.2')], {}, { nodePort: 30080 }),
     [
       'add element ip t node-ports { tcp . 30080 : goto node-pick-1 }',
       'add element ip t node-endpoints { tcp . 30080 . 0 : 10.42.0.2 . 8080 }',
     ],
   ],
   [
+    'a node port that leads those outside to local endpoints, of which there are none',
+    web([at('10.42.0.2')], {}, { nodePort: 30080 }),
+    web([at('10.42.0.2')], { externalPolicyLocal: true }, { nodePort: 30080, localEndpoints: [] }),
+    ['add element ip t outside-node-ports { tcp . 30080 : drop }'],
+  ],
+  [
+    'an external address that leads those outside to local endpoints',
+    web([at('10.42.0.2'), at('10.42.1.2')]),
+    web(
+      [at('10.42.0.2'), at('10.42.1.2')],
+      { externalAddresses: ['192.0.2.7'], externalPolicyLocal: true },
+      { localEndpoints: [at('10.42.1.2')] },
+    ),
+    [
+      'add element ip t services { 192.0.2.7 . tcp . 80 : goto pick-2 }',
+      'add element ip t outside-services { 192.0.2.7 . tcp . 80 : goto local-pick-1 }',
+      'add element ip t endpoints { 192.0.2.7 . tcp . 80 . 0 : 10.42.0.2 . 8080, 192.0.2.7 . tcp . 80 . 1 : 10.42.1.2 . 8080, 192.0.2.7 . tcp . 80 . 32768 : 10.42.1.2 . 8080 }',
+    ],
+  ],
+  [
+    'an address for those inside that leads to local endpoints, of which there are none',
+    web([at('10.42.0.2')]),
+    web([at('10.42.0.2')], { internalPolicyLocal: true }, { localEndpoints: [] }),
+    [
+      'delete element ip t services { 10.43.0.7 . tcp . 80 }',
+      'delete element ip t endpoints { 10.43.0.7 . tcp . 80 . 0 }',
+      'add element ip t services { 10.43.0.7 . tcp . 80 : drop }',
+    ],
+  ],
+  [
+    'a local policy where there is no endpoint anywhere refuses',
+    undefined,
+    web([], { internalPolicyLocal: true, externalPolicyLocal: true }, { nodePort: 30080, localEndpoints: [] }),
+    ['add element ip t unserved { 10.43.0.7 . tcp . 80 }', 'add element ip t unserved-node-ports { tcp . 30080 }'],
+  ],
+  [
     'session affinity',
     web([at('10.42.0.2')]),
-    web([at('10.42.0.2')], { isSticky: true }),
-    ['delete element ip t services { 10.43.0.7 . tcp . 80 }', 'add element ip t services { 10.43.0.7 . tcp . 80 : goto stick-1 }'],
+    web([at('10.42.0.2')], { affinitySeconds: 10 }),
+    [
+      'delete element ip t services { 10.43.0.7 . tcp . 80 }',
+      'add element ip t services { 10.43.0.7 . tcp . 80 : goto stick-1 }',
+      'add element ip t remembered { 10.43.0.7 . tcp . 80 : goto remember-10 }',
+    ],
   ],
   ['a published port', undefined, published, ['add element ip t host-ports { udp . 53 : 10.42.0.9 . 5353 }']],
   [
@@ -70,7 +110,18 @@ for (const [name, before, after, expected] of cases)
 
 test('capacity grows by powers of two and never shrinks', () => {
   const many = web(Array.from({ length: 17 }, (_, n) => at(`10.42.1.${n}`)));
-  assert.deepEqual(capacityFor([web([])]), { random: 16, sticky: 0 });
-  assert.deepEqual(capacityFor([many]), { random: 32, sticky: 0 });
-  assert.deepEqual(capacityFor([{ ...many, isSticky: true }], { random: 64, sticky: 0 }), { random: 64, sticky: 32 });
+  const local = {
+    ...many,
+    externalPolicyLocal: true,
+    ports: many.ports.map(port => ({ ...port, localEndpoints: port.endpoints.slice(0, 3) })),
+  };
+  const none = { random: 16, sticky: 0, local: 0, timeouts: [] };
+  assert.deepEqual(capacityFor([web([])]), none);
+  assert.deepEqual(capacityFor([many]), { ...none, random: 32 });
+  assert.deepEqual(capacityFor([local]), { ...none, random: 32, local: 16 });
+  const sticky = capacityFor([{ ...many, affinitySeconds: 60 }], { ...none, random: 64, timeouts: [10] });
+  assert.deepEqual(sticky, { random: 64, sticky: 32, local: 0, timeouts: [10, 60] });
+  assert.equal(suffices(sticky, capacityFor([{ ...many, affinitySeconds: 10 }])), true);
+  assert.equal(suffices(sticky, capacityFor([{ ...many, affinitySeconds: 20 }])), false);
+  assert.equal(suffices(sticky, capacityFor([local])), false);
 });

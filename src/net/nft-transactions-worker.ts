@@ -2,7 +2,7 @@ import koffi from 'koffi';
 import { UmiakError } from '#base/errors.ts';
 import { serveCalls } from '#base/worker-calls.ts';
 import { forgetUdpFlows } from '#linux/conntrack.ts';
-import type { StaleTarget } from './nft-rules.ts';
+import type { StaleTarget } from './stale-flows.ts';
 
 /** libnftables in this thread; its netlink socket belongs to the network namespace that the thread started in. */
 const nftables = koffi.load('libnftables.so.1');

@@ -1,7 +1,7 @@
 import { isUmiakError } from '#base/errors.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
-import type { StaleTarget } from './nft-rules.ts';
 import type { NftHandlers } from './nft-transactions-worker.ts';
+import type { StaleTarget } from './stale-flows.ts';
 
 /**
  * nftables by libnftables in a worker, without a process: each `apply` is one atomic transaction, in the order of the calls.
@@ -18,10 +18,11 @@ export class NftTransactions implements AsyncDisposable {
     await this.#worker.call('run', ruleset);
   }
 
-  /** A table as nft prints it, or undefined when there is none. */
-  async list(table: string): Promise<string | undefined> {
+  /** A table, or a map of it, as nft prints it; undefined when there is none. */
+  async list(table: string, ...part: [] | ['map', string]): Promise<string | undefined> {
+    const [what = 'table', name = ''] = part;
     try {
-      return await this.#worker.call('run', `list table ip ${table}`);
+      return await this.#worker.call('run', `list ${what} ip ${table} ${name}`);
     } catch (error) {
       if (isUmiakError(error) && error.message.includes('No such file or directory')) return undefined;
       throw error;

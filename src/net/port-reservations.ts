@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { messageOf, UmiakError } from '#base/errors.ts';
-import type { Protocol } from './nft-rules.ts';
+import type { Protocol } from './rules.ts';
 
 /** A port of the node that rules lead elsewhere. */
 export interface ReservedPort {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { after, test } from 'node:test';
+import { parseAffinities } from './affinity.ts';
 import { NetworkPool } from './network-pool.ts';
-import type { HostPortRule, ServiceRule, TableConfig } from './nft-rules.ts';
+import type { TableConfig } from './nft-rules.ts';
 import { NftTransactions } from './nft-transactions.ts';
 import { pinDirectory } from './pins.ts';
 import { removeNetwork } from './remove-network.ts';
 import { RuleTable } from './rule-table.ts';
+import type { Endpoint, HostPortRule, ServiceRule } from './rules.ts';
 import {
   askUdp,
   enterTestNetwork,
@@ -31,6 +33,7 @@ const { net: outside } = await pool.pinNamespaces({ id: 'outside', kinds: ['net'
 run(['ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1', 'netns', outside!]);
 run(['ip', 'addr', 'add', '203.0.113.1/24', 'dev', 'up0']);
 run(['ip', 'link', 'set', 'up0', 'up']);
+run(['ip', 'route', 'add', '198.51.100.0/24', 'dev', 'up0']);
 run(['ip', 'addr', 'add', '203.0.113.2/24', 'dev', 'up1'], outside);
 run(['ip', 'link', 'set', 'up1', 'up'], outside);
 run(['ip', 'route', 'add', 'default', 'via', '203.0.113.1'], outside);
@@ -51,7 +54,7 @@ const config: TableConfig = {
 const table = new RuleTable({ nft, config });
 const [first, second] = [
   { address: one.address, port: 8080 },
-  { address: two.address, port: 8080, isLocal: true },
+  { address: two.address, port: 8080 },
 ];
 const web: ServiceRule = {
   id: 'default/web',
@@ -68,7 +71,7 @@ after(async () => {
   rmSync(runDir, { recursive: true });
 });
 
-const withEndpoints = (...endpoints: (typeof second)[]): ServiceRule => ({ ...web, ports: [{ ...web.ports[0]!, endpoints }] });
+const withEndpoints = (...endpoints: Endpoint[]): ServiceRule => ({ ...web, ports: [{ ...web.ports[0]!, endpoints }] });
 test('a pod reaches another by ClusterIP and shows its own address', () => {
   assert.equal(fetchText('10.43.0.7', client.path), `one ${client.address}`);
 });
@@ -103,7 +106,7 @@ test("a pod can't reach the node's loopback", () => {
 });
 
 test('two endpoints share the load, a third replaces them, none refuses at once', async () => {
-  await table.change([withEndpoints(first as typeof second, second)]);
+  await table.change([withEndpoints(first, second)]);
   const answers = new Set(Array.from({ length: 24 }, () => fetchText('10.43.0.7', client.path)));
   assert.deepEqual([...answers].sort(), [`one ${client.address}`, `two ${client.address}`]);
   await table.change([withEndpoints(second)]);
@@ -117,16 +120,87 @@ test('two endpoints share the load, a third replaces them, none refuses at once'
   await table.change([web]);
 });
 
-test('externalTrafficPolicy Local: node ports lead to local endpoints', async () => {
-  await table.change([{ ...withEndpoints(first as typeof second, second), externalPolicyLocal: true }]);
-  const answers = new Set(Array.from({ length: 12 }, () => fetchText('203.0.113.1:30080', outside)));
-  assert.deepEqual([...answers], ['two 203.0.113.2']);
+/** The machine's own address, and one that is led to it: what a load balancer has. */
+const FROM_OUTSIDE = ['203.0.113.1:30080', '198.51.100.7'];
+const withLocal = (localEndpoints: Endpoint[], ...endpoints: Endpoint[]): ServiceRule => ({
+  ...web,
+  externalAddresses: ['198.51.100.7'],
+  ports: [{ ...web.ports[0]!, endpoints, localEndpoints }],
+});
+const who = (target: string, path?: string) => [...new Set(Array.from({ length: 16 }, () => fetchText(target, path, 1)))].sort();
+
+test('externalTrafficPolicy Local: who comes from outside keeps his address and gets to local endpoints, or nowhere; others to all', async () => {
+  const local = (...localEndpoints: Endpoint[]) => ({ ...withLocal(localEndpoints, first, second), externalPolicyLocal: true });
+  await table.change([local(second)]);
+  for (const target of FROM_OUTSIDE) {
+    assert.deepEqual(who(target, outside), ['two 203.0.113.2'], target);
+    assert.deepEqual(who(target, client.path), [`one ${client.address}`, `two ${client.address}`], target);
+    assert.deepEqual(
+      who(target).map(answer => answer.split(' ')[0]),
+      ['one', 'two'],
+      target,
+    );
+  }
+  await table.change([local()]);
+  for (const target of FROM_OUTSIDE) {
+    assert.equal(fetchText(target, outside, 1), 'curl 28', 'dropped');
+    assert.match(fetchText(target, client.path), /^(one|two) /);
+  }
+  await table.change([{ ...withLocal([]), externalPolicyLocal: true }]);
+  for (const target of FROM_OUTSIDE) assert.equal(fetchText(target, outside, 1), 'curl 7', 'refused: there is none anywhere');
   await table.change([web]);
 });
 
-test('session affinity: one client, one endpoint', async () => {
-  await table.change([{ ...withEndpoints(first as typeof second, second), isSticky: true }]);
-  assert.equal(new Set(Array.from({ length: 12 }, () => fetchText('10.43.0.7', client.path))).size, 1);
+test('internalTrafficPolicy Local: ClusterIPs lead to local endpoints or nowhere, node ports to all', async () => {
+  await table.change([{ ...withLocal([second], first, second), internalPolicyLocal: true }]);
+  assert.deepEqual(who('10.43.0.7', client.path), [`two ${client.address}`]);
+  assert.deepEqual(who('203.0.113.1:30080', outside), ['one 203.0.113.2', 'two 203.0.113.2']);
+  await table.change([{ ...withLocal([], first), internalPolicyLocal: true }]);
+  assert.equal(fetchText('10.43.0.7', client.path, 1), 'curl 28');
+  await table.change([web]);
+});
+
+const kept = async () => parseAffinities((await nft.list(instance, 'map', 'affinity')) ?? '');
+
+test('session affinity: a client stays with its endpoint while others come and go, until that one goes', async () => {
+  const sticky = (...endpoints: Endpoint[]) => ({ ...withEndpoints(...endpoints), affinitySeconds: 600 });
+  await table.change([sticky(first)]);
+  assert.equal(fetchText('10.43.0.7', client.path), `one ${client.address}`);
+  assert.equal(fetchText('203.0.113.1:30080', outside), 'one 203.0.113.2');
+  await table.change([sticky(first, second)]);
+  assert.deepEqual(who('10.43.0.7', client.path), [`one ${client.address}`]);
+  await table.load([sticky(first, second)]);
+  assert.deepEqual(who('10.43.0.7', client.path), [`one ${client.address}`], 'the table was made anew');
+  await using again = new NftTransactions();
+  await new RuleTable({ nft: again, config }).load([sticky(first, second)]);
+  assert.deepEqual(who('203.0.113.1:30080', outside), ['one 203.0.113.2'], 'another process made it');
+  await table.change([sticky(second)]);
+  assert.deepEqual(await kept(), [], 'nobody is kept with what is gone');
+  assert.deepEqual(who('10.43.0.7', client.path), [`two ${client.address}`]);
+  await table.change([web]);
+  assert.deepEqual(await kept(), []);
+});
+
+test('session affinity ends with its timeout, counted from the last connection', { timeout: 60_000 }, async () => {
+  await table.change([{ ...withEndpoints(first, second), affinitySeconds: 1 }]);
+  const answer = fetchText('10.43.0.7', client.path);
+  let other = answer;
+  while (other === answer) {
+    while ((await kept()).length > 0) await new Promise(resume => setTimeout(resume, 20));
+    other = fetchText('10.43.0.7', client.path);
+  }
+  assert.match(other, /^(one|two) /);
+  await table.change([web]);
+});
+
+test('session affinity where only local endpoints serve those outside', async () => {
+  const rule = (isLocal: boolean) => ({ ...withLocal([second], first, second), affinitySeconds: 60, externalPolicyLocal: isLocal });
+  await table.change([{ ...rule(false), ports: [{ ...web.ports[0]!, endpoints: [first] }] }]);
+  assert.equal(fetchText('198.51.100.7', outside), 'one 203.0.113.2');
+  await table.change([rule(false)]);
+  assert.deepEqual(who('198.51.100.7', outside), ['one 203.0.113.2']);
+  await table.change([rule(true)]);
+  assert.deepEqual(who('198.51.100.7', outside), ['two 203.0.113.2']);
   await table.change([web]);
 });
 
@@ -138,7 +212,7 @@ test('UDP', async () => {
 });
 
 test('a UDP client that keeps its port follows the endpoints', async () => {
-  const dns = (endpoint: typeof second): ServiceRule => ({
+  const dns = (endpoint: Endpoint): ServiceRule => ({
     id: 'default/udp',
     addresses: ['10.43.0.8'],
     ports: [{ protocol: 'udp', port: 53, nodePort: 30053, endpoints: [endpoint] }],
@@ -146,7 +220,7 @@ test('a UDP client that keeps its port follows the endpoints', async () => {
   const ask = () => [askUdp('10.43.0.8', 53, client.path, 5555), askUdp(bridge.gateway, 30053, client.path, 5556)];
   await table.change([dns(second)]);
   assert.deepEqual(ask(), Array(2).fill(`two ${client.address}`));
-  await table.change([dns(first as typeof second)]);
+  await table.change([dns(first)]);
   assert.deepEqual(ask(), Array(2).fill(`one ${client.address}`));
   await table.change([], ['default/udp']);
 });

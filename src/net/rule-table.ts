@@ -1,5 +1,11 @@
-import { type Capacity, capacityFor, planRuleChanges, planStaleFlows, type Rule, renderTable, type TableConfig } from './nft-rules.ts';
+import { type Affinity, losesAffinity, parseAffinities, planAffinities } from './affinity.ts';
+import { type Capacity, capacityFor, renderTable, suffices, type TableConfig } from './nft-rules.ts';
 import type { NftTransactions } from './nft-transactions.ts';
+import { planRuleChanges } from './rule-elements.ts';
+import type { Rule } from './rules.ts';
+import { planStaleFlows } from './stale-flows.ts';
+
+const FORGET_ATTEMPTS = 5;
 
 export interface RuleTableOptions {
   nft: NftTransactions;
@@ -46,20 +52,42 @@ export class RuleTable {
       const before = this.#rules;
       const ids = new Set([...removedIds, ...set.map(rule => rule.id)]);
       const chosen = (rules: Map<string, Rule>) => [...ids].flatMap(id => rules.get(id) ?? []);
-      const isTooSmall = needed.random > this.#capacity.random || needed.sticky > this.#capacity.sticky;
-      if (!this.#isLoaded || isTooSmall) await this.#replace(next);
+      if (!this.#isLoaded || !suffices(this.#capacity, needed)) await this.#replace(next);
       else {
         const commands = planRuleChanges(this.#config.instance, chosen(before), chosen(next));
         if (commands) await this.#nft.apply(commands).catch(() => this.#replace(next)); // somebody else changed our table: say all of it again
         this.#rules = next;
       }
       await this.#nft.forgetFlows(planStaleFlows(chosen(before), chosen(next)));
+      if (losesAffinity(chosen(before), chosen(next))) await this.#forgetClients(before, next);
     });
+  }
+
+  /** Clients that are kept with an endpoint which is theirs no more get another one with what they begin next. */
+  async #forgetClients(before: Map<string, Rule>, rules: Map<string, Rule>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const kept = await this.#kept();
+      const right = new Set(planAffinities(kept, rules.values(), before.values()));
+      const wrong = kept.filter(each => !right.has(each));
+      if (wrong.length === 0) return;
+      try {
+        await this.#nft.apply(`delete element ip ${this.#config.instance} affinity { ${wrong.map(({ key }) => key).join(', ')} }`);
+        return;
+      } catch (error) {
+        if (attempt === FORGET_ATTEMPTS) throw error; // one of them ended in between: look again
+      }
+    }
+  }
+
+  /** Who is kept with which endpoint: the kernel alone knows. */
+  async #kept(): Promise<Affinity[]> {
+    return parseAffinities((await this.#nft.list(this.#config.instance, 'map', 'affinity')) ?? '');
   }
 
   async #replace(rules: Map<string, Rule>): Promise<void> {
     const capacity = capacityFor(rules.values(), this.#capacity);
-    await this.#nft.apply(renderTable(this.#config, rules.values(), capacity));
+    const kept = planAffinities(await this.#kept(), rules.values(), this.#rules.values());
+    await this.#nft.apply(renderTable(this.#config, { rules: rules.values(), capacity, kept }));
     this.#rules = rules;
     this.#capacity = capacity;
     this.#isLoaded = true;

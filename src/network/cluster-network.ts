@@ -4,7 +4,8 @@ import { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import { Service } from '#kinds/service.ts';
 import type { DnsServer, Rule, RuleTable } from '#net/index.ts';
 import { toDnsRecords } from './dns-records.ts';
-import { toServiceRule } from './service-rules.ts';
+import { HealthCheckPorts } from './health-check-ports.ts';
+import { toHealthCheck, toServiceRule } from './service-rules.ts';
 
 export interface ClusterNetworkOptions {
   client: Client;
@@ -12,6 +13,8 @@ export interface ClusterNetworkOptions {
   domain: string;
   rules: RuleTable;
   dns: DnsServer;
+  /** The port at which load balancers ask for a Service could not be had. */
+  onRefused: (service: Service, message: string) => void;
   clock: Clock;
   log: Log;
 }
@@ -29,7 +32,9 @@ export class ClusterNetwork implements AsyncDisposable {
   readonly #slicesOf = new Map<string, Map<string, EndpointSlice>>();
   readonly #namesOf = new Map<string, string[]>();
   readonly #dirty = new Set<string>();
+  readonly #healthChecks: HealthCheckPorts;
   #writing: Promise<void> | undefined;
+  #hasFailed = false;
   #isLoaded = false;
   #retry: Disposable | undefined;
   #closed = false;
@@ -39,6 +44,14 @@ export class ClusterNetwork implements AsyncDisposable {
     const { client, clock, log } = options;
     this.#services = new Informer({ client, kind: Service, clock, log });
     this.#slices = new Informer({ client, kind: EndpointSlice, clock, log });
+    this.#healthChecks = new HealthCheckPorts({
+      isHealthy: () => this.#isLoaded && !this.#hasFailed,
+      onRefused: (key, port, why) => {
+        const service = this.#services.get(key);
+        if (service) options.onRefused(service, `node ${options.nodeName} failed to start healthcheck "${key}" on port ${port}: ${why}`);
+      },
+      clock,
+    });
   }
 
   /** Resolves when kernel and DNS show all Services that there are. */
@@ -56,6 +69,7 @@ export class ClusterNetwork implements AsyncDisposable {
     await this.#options.rules.load([...this.#hostRules(), ...services.flatMap(service => this.#ruleOf(service) ?? [])]);
     await this.#writeNames(services.map(({ metadata }) => keyText(metadata)));
     this.#isLoaded = true;
+    for (const { metadata } of services) this.#checkHealth(keyText(metadata));
     for (const key of this.#dirty) this.#touch(key);
   }
 
@@ -65,8 +79,16 @@ export class ClusterNetwork implements AsyncDisposable {
   }
 
   #ruleOf(service: Service) {
-    const slices = [...(this.#slicesOf.get(keyText(service.metadata))?.values() ?? [])];
-    return toServiceRule(service, slices, this.#options.nodeName);
+    return toServiceRule(service, this.#slicesFor(keyText(service.metadata)), this.#options.nodeName);
+  }
+
+  #checkHealth(key: string): void {
+    const service = this.#services.get(key);
+    this.#healthChecks.set(key, service && toHealthCheck(service, this.#slicesFor(key), this.#options.nodeName));
+  }
+
+  #slicesFor(service: string): EndpointSlice[] {
+    return [...(this.#slicesOf.get(service)?.values() ?? [])];
   }
 
   #dropSlice(service: string, key: string): void {
@@ -92,8 +114,11 @@ export class ClusterNetwork implements AsyncDisposable {
       this.#dirty.clear();
       try {
         await Promise.all([this.#writeRules(keys), this.#writeNames(keys)]);
+        this.#hasFailed = false;
+        for (const key of keys) this.#checkHealth(key);
       } catch (error) {
         this.#options.log.error('Services could not be written to the kernel', { services: keys, error: messageOf(error) });
+        this.#hasFailed = true;
         for (const key of keys) this.#dirty.add(key);
         this.#retry = this.#options.clock.after(RETRY_MS, () => this.#touch(keys[0] ?? ''));
         return;
@@ -118,7 +143,7 @@ export class ClusterNetwork implements AsyncDisposable {
     const removed: string[] = [];
     for (const key of keys) {
       const service = this.#services.get(key);
-      const records = service ? toDnsRecords(service, [...(this.#slicesOf.get(key)?.values() ?? [])], this.#options.domain) : {};
+      const records = service ? toDnsRecords(service, this.#slicesFor(key), this.#options.domain) : {};
       Object.assign(set, records);
       removed.push(...(this.#namesOf.get(key) ?? []).filter(name => !(name in records)));
       if (service) this.#namesOf.set(key, Object.keys(records));
@@ -130,7 +155,7 @@ export class ClusterNetwork implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#retry?.[Symbol.dispose]();
-    await Promise.all([this.#services[Symbol.asyncDispose](), this.#slices[Symbol.asyncDispose]()]);
+    await Promise.all([this.#services, this.#slices, this.#healthChecks].map(part => part[Symbol.asyncDispose]()));
     await this.#writing;
   }
 }

@@ -6,5 +6,6 @@
  */
 export { ClusterNetwork, type ClusterNetworkOptions } from './cluster-network.ts';
 export { reverseOf, toDnsRecords } from './dns-records.ts';
+export { type HealthCheck, HealthCheckPorts, type HealthCheckPortsOptions } from './health-check-ports.ts';
 export { HostPorts, type HostPortsOptions } from './host-ports.ts';
-export { toServiceRule } from './service-rules.ts';
+export { toHealthCheck, toServiceRule } from './service-rules.ts';

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import type { Service } from '#kinds/service.ts';
 import { reverseOf, toDnsRecords } from './dns-records.ts';
-import { toServiceRule } from './service-rules.ts';
+import { toHealthCheck, toServiceRule } from './service-rules.ts';
 
 const metadata = (name: string) => ({ name, namespace: 'shop', uid: name, resourceVersion: '1', creationTimestamp: '' });
 
@@ -28,8 +28,8 @@ const ending = { addresses: ['10.42.0.7'], nodeName: 'b', conditions: { ready: f
 test('a rule has the ready endpoints, or else those that are ending', () => {
   const of = (...endpoints: NonNullable<EndpointSlice['endpoints']>) =>
     toServiceRule(service({ clusterIP: '10.43.0.9' }), [slice(...endpoints)], 'a')?.ports[0]?.endpoints;
-  assert.deepEqual(of(unready, ready, ending), [{ address: '10.42.0.5', port: 8080, isLocal: true }]);
-  assert.deepEqual(of(unready, ending), [{ address: '10.42.0.7', port: 8080, isLocal: false }]);
+  assert.deepEqual(of(unready, ready, ending), [{ address: '10.42.0.5', port: 8080 }]);
+  assert.deepEqual(of(unready, ending), [{ address: '10.42.0.7', port: 8080 }]);
   assert.deepEqual(of(unready), []);
 });
 
@@ -38,16 +38,49 @@ test('headless Services and external names have no rule', () => {
   assert.equal(toServiceRule(service({ type: 'ExternalName', externalName: 'example.org' }), [], 'a'), undefined);
 });
 
-test('internalTrafficPolicy Local leaves only endpoints of this node', () => {
-  const rule = toServiceRule(
-    service({ clusterIP: '10.43.0.9', internalTrafficPolicy: 'Local' }),
-    [slice(ready, { ...ready, nodeName: 'b', addresses: ['10.42.1.1'] })],
-    'a',
+const addressesOf = (endpoints: readonly { address: string }[] | undefined) => endpoints?.map(({ address }) => address);
+
+test('a local policy names the endpoints of this node beside all others', () => {
+  const there = { ...ready, nodeName: 'b', addresses: ['10.42.1.1'] };
+  const leaving = { ...ending, nodeName: 'a' };
+  const of = (spec: Service['spec'], ...endpoints: NonNullable<EndpointSlice['endpoints']>) => {
+    const rule = toServiceRule(service({ clusterIP: '10.43.0.9', ...spec }), [slice(...endpoints)], 'a');
+    const [port] = rule?.ports ?? [];
+    return [rule?.internalPolicyLocal, rule?.externalPolicyLocal, addressesOf(port?.endpoints), addressesOf(port?.localEndpoints)];
+  };
+  const both = ['10.42.0.5', '10.42.1.1'];
+  assert.deepEqual(of({}, ready, there), [undefined, undefined, both, undefined]);
+  assert.deepEqual(of({ internalTrafficPolicy: 'Local' }, ready, there), [true, undefined, both, ['10.42.0.5']]);
+  const external = { type: 'NodePort', externalTrafficPolicy: 'Local' };
+  assert.deepEqual(of(external, ready, there), [undefined, true, both, ['10.42.0.5']]);
+  assert.deepEqual(of(external, there), [undefined, true, ['10.42.1.1'], []]);
+  assert.deepEqual(
+    of(external, there, leaving),
+    [undefined, true, ['10.42.1.1'], ['10.42.0.7']],
+    'none of this node is ready: those that end',
   );
   assert.deepEqual(
-    rule?.ports[0]?.endpoints.map(({ address }) => address),
-    ['10.42.0.5'],
+    of({ externalTrafficPolicy: 'Local' }, ready),
+    [undefined, undefined, ['10.42.0.5'], undefined],
+    'nothing of it is outside',
   );
+});
+
+test('session affinity lasts for its timeout, three hours when nothing is said', () => {
+  const of = (spec: Service['spec']) => toServiceRule(service({ clusterIP: '10.43.0.9', ...spec }), [], 'a')?.affinitySeconds;
+  assert.equal(of({ sessionAffinity: 'None' }), undefined);
+  assert.equal(of({ sessionAffinity: 'ClientIP' }), 10_800);
+  assert.equal(of({ sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 5 } } }), 5);
+});
+
+test('load balancers ask for local endpoints that are ready, each address once', () => {
+  const balanced = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 30_100 };
+  const of = (spec: Service['spec'], ...endpoints: NonNullable<EndpointSlice['endpoints']>) =>
+    toHealthCheck(service(spec), [slice(...endpoints), slice(...endpoints)], 'a');
+  assert.deepEqual(of(balanced, ready, { ...ready, nodeName: 'b', addresses: ['10.42.1.1'] }), { port: 30_100, localEndpoints: 1 });
+  assert.deepEqual(of(balanced, { ...ending, nodeName: 'a' }), { port: 30_100, localEndpoints: 0 });
+  for (const spec of [{ type: 'NodePort' }, { externalTrafficPolicy: 'Cluster' }, { healthCheckNodePort: 0 }])
+    assert.equal(of({ ...balanced, ...spec }, ready), undefined);
 });
 
 test('names of a Service with an address', () => {
@@ -80,8 +113,9 @@ test("a load balancer's address leads to the endpoints, for those who may come",
       'a',
     );
   const vip = { ip: '192.0.2.7', ipMode: 'VIP' };
-  assert.deepEqual(balanced({}, [vip, { ip: '192.0.2.8', ipMode: 'Proxy' }, { hostname: 'x' }])?.addresses, ['10.43.0.9', '192.0.2.7']);
-  assert.deepEqual(balanced({ type: 'NodePort' }, [vip])?.addresses, ['10.43.0.9']);
+  const mixed = balanced({ externalIPs: ['192.0.2.9'] }, [vip, { ip: '192.0.2.8', ipMode: 'Proxy' }, { hostname: 'x' }]);
+  assert.deepEqual([mixed?.addresses, mixed?.externalAddresses], [['10.43.0.9'], ['192.0.2.9', '192.0.2.7']]);
+  assert.equal(balanced({ type: 'NodePort' }, [vip])?.externalAddresses, undefined);
   const sources = ['10.0.0.0/8', '192.0.2.0/24'];
   assert.deepEqual(balanced({ loadBalancerSourceRanges: sources }, [vip])?.restricted, { addresses: ['192.0.2.7'], sources });
   assert.equal(balanced({ loadBalancerSourceRanges: ['0.0.0.0/0'] }, [vip])?.restricted, undefined);
