@@ -507,6 +507,34 @@ test('no two Services get the same address or port, and what is deleted is free'
   await post(path, service('port-is-free', { ports: [{ port: 80, nodePort: 30777 }] }));
 });
 
+test('a balanced Service with the external policy Local has a node port for health checks as long as it is one', async () => {
+  await namespace('healthy');
+  const path = '/api/v1/namespaces/healthy/services';
+  const balanced = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', ports: [{ port: 80 }] };
+  const service = (name: string, spec: object = {}) => ({ metadata: { name }, spec: { ...balanced, ...spec } });
+  const patch = (name: string, spec: object) => cluster.call('PATCH', `${path}/${name}`, { spec }, MERGE);
+  const made = await post(path, service('web'));
+  const port = Number(at(made, 'spec.healthCheckNodePort'));
+  assert.ok(port >= 30_000 && port <= 32_767 && port !== at(made, 'spec.ports.0.nodePort'), `${port}`);
+  const replaced = await cluster.call('PUT', `${path}/web`, service('web', { ports: [{ port: 81 }] }));
+  assert.equal(at(replaced.body, 'spec.healthCheckNodePort'), port, 'what a client leaves out stays');
+  const immutable = await patch('web', { healthCheckNodePort: port === 32_000 ? 32_001 : 32_000 });
+  assert.equal(immutable.status, 422, immutable.text);
+  assert.match(String(at(immutable.body, 'message')), /spec\.healthCheckNodePort: Forbidden: field is immutable/);
+
+  const taken = await cluster.call('POST', path, service('other', { healthCheckNodePort: port }));
+  assert.deepEqual(
+    [taken.status, at(taken.body, 'message')],
+    [500, `Internal error occurred: failed to allocate requested HealthCheck NodePort ${port}: provided port is already allocated`],
+  );
+  const elsewhere = await patch('web', { externalTrafficPolicy: 'Cluster' });
+  assert.equal(at(elsewhere.body, 'spec.healthCheckNodePort'), undefined, elsewhere.text);
+  await post(path, service('other', { healthCheckNodePort: port }));
+  const both = service('both', { healthCheckNodePort: 31_999, ports: [{ port: 80, nodePort: 31_999 }] });
+  assert.match((await cluster.call('POST', path, both)).text, /NodePort 31999: provided port is already allocated/);
+  assert.equal(at((await patch('other', { type: 'ClusterIP' })).body, 'spec.healthCheckNodePort'), undefined);
+});
+
 test('tables, metadata alone, YAML', async () => {
   await post(MAPS, map('shown', {}, { a: '1', b: '2' }));
   const table = (

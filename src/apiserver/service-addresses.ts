@@ -1,5 +1,6 @@
+import { UmiakError } from '#base/errors.ts';
 import type { KubeObject } from '#kinds/kind.ts';
-import { hasNodePorts } from '#kinds/service.ts';
+import { hasNodePorts, needsHealthCheck } from '#kinds/service.ts';
 import type { IPAddress, Service, ServiceCIDR } from '#kinds/types.gen.ts';
 import type { Condition, Store } from '#store/store.ts';
 import { cidrOf, type Ipv4Range } from './ipv4-range.ts';
@@ -112,17 +113,22 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
   #fillIn(service: Service, held: Set<string>): void {
     const { spec } = service;
     if (spec.type === 'ExternalName') return;
+    this.#fillInAddress(service);
+    if (hasNodePorts(spec) && (spec.type !== 'LoadBalancer' || spec.allocateLoadBalancerNodePorts !== false)) {
+      for (const port of spec.ports ?? []) port.nodePort ||= this.#freePort(service, held);
+    }
+    if (!needsHealthCheck(spec)) return;
+    spec.healthCheckNodePort ||= this.#freePort(service, held);
+    if (spec.ports?.some(({ nodePort }) => nodePort === spec.healthCheckNodePort))
+      throw unhealthy(spec.healthCheckNodePort, 'provided port is already allocated');
+  }
+
+  #fillInAddress(service: Service): void {
+    const { spec } = service;
     if (!spec.clusterIP) {
       spec.clusterIP = this.#freeAddress(service);
       spec.clusterIPs = [spec.clusterIP];
     } else spec.clusterIPs ??= [spec.clusterIP];
-    if (!hasNodePorts(spec) || (spec.type === 'LoadBalancer' && spec.allocateLoadBalancerNodePorts === false)) return;
-    const own = new Set(keysOf(service));
-    for (const port of spec.ports ?? []) {
-      if (port.nodePort) continue;
-      port.nodePort = this.#freePort(service, new Set([...own, ...held]));
-      own.add(`${PORTS}${port.nodePort}`);
-    }
   }
 
   #checkFree(service: Service, key: string): void {
@@ -146,7 +152,9 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
         : this.#taken.has(key)
           ? 'provided port is already allocated'
           : undefined;
-    if (why) throw refusal(service, `spec.ports[${at}].nodePort`, `Invalid value: ${port}: ${why}`);
+    if (!why) return;
+    if (at < 0) throw unhealthy(port, why);
+    throw refusal(service, `spec.ports[${at}].nodePort`, `Invalid value: ${port}: ${why}`);
   }
 
   /** The first range, and those that are ready besides. */
@@ -173,8 +181,9 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
     throw refusal(service, 'spec.clusterIPs', `Internal error: failed to allocate a serviceIP: range ${full} is full`);
   }
 
-  #freePort(service: Service, own: Set<string>): number {
+  #freePort(service: Service, held: Set<string>): number {
     const { first, last } = this.#ports;
+    const own = new Set([...keysOf(service), ...held]);
     const free = (offset: number) => !this.#taken.has(`${PORTS}${first + offset}`) && !own.has(`${PORTS}${first + offset}`);
     const found = pick(last - first + 1, this.#random, free);
     if (found === undefined)
@@ -214,8 +223,14 @@ function keysOf(object: KubeObject): string[] {
   const { spec } = object as Service;
   if (!spec || spec.type === 'ExternalName') return [];
   const ips = [spec.clusterIP ?? ''].filter(ip => ip !== '' && ip !== 'None').map(ip => IPS + ip);
-  const ports = hasNodePorts(spec) ? (spec.ports ?? []).flatMap(({ nodePort }) => (nodePort ? [`${PORTS}${nodePort}`] : [])) : [];
-  return [...ips, ...new Set(ports)];
+  const ports = hasNodePorts(spec) ? (spec.ports ?? []).map(({ nodePort }) => nodePort) : [];
+  if (needsHealthCheck(spec)) ports.push(spec.healthCheckNodePort);
+  return [...ips, ...new Set(ports.flatMap(port => (port ? [`${PORTS}${port}`] : [])))];
+}
+
+/** What upstream has no field for. */
+function unhealthy(port: number, why: string): Error {
+  return new UmiakError('InternalError', `Internal error occurred: failed to allocate requested HealthCheck NodePort ${port}: ${why}`);
 }
 
 function refusal(service: Service, field: string, message: string): Error {

@@ -63,6 +63,8 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
   validateUpdate({ spec }, old) {
     if (spec.type === 'LoadBalancer' && old.spec.type === 'LoadBalancer' && spec.loadBalancerClass !== old.spec.loadBalancerClass)
       return [invalid('spec.loadBalancerClass', spec.loadBalancerClass ?? null, 'may not change once set')];
+    if (needsHealthCheck(spec) && needsHealthCheck(old.spec) && (spec.healthCheckNodePort ?? 0) !== (old.spec.healthCheckNodePort ?? 0))
+      return [forbidden('spec.healthCheckNodePort', 'field is immutable')];
     if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName' || !old.spec.clusterIP) return [];
     return validateImmutable(spec.clusterIP, old.spec.clusterIP, 'spec.clusterIP');
   },
@@ -85,14 +87,14 @@ function keepAllocated(spec: types.ServiceSpec, old: types.ServiceSpec): void {
     if (old.clusterIP) spec.clusterIP = old.clusterIP;
     if (old.clusterIPs) spec.clusterIPs = old.clusterIPs;
   }
+  if (!spec.healthCheckNodePort && old.healthCheckNodePort && needsHealthCheck(spec) && needsHealthCheck(old))
+    spec.healthCheckNodePort = old.healthCheckNodePort;
   if (!hasNodePorts(spec) || !hasNodePorts(old)) return;
   for (const port of spec.ports ?? []) {
     if (port.nodePort) continue;
     const before = old.ports?.find(one => one.port === port.port && one.protocol === port.protocol)?.nodePort;
     if (before && !spec.ports?.some(one => one.nodePort === before && one.protocol === port.protocol)) port.nodePort = before;
   }
-  if (!spec.healthCheckNodePort && old.healthCheckNodePort && spec.externalTrafficPolicy === 'Local')
-    spec.healthCheckNodePort = old.healthCheckNodePort;
 }
 
 /** A client that changes the type need not clear what only the old type had: unchanged, it goes. */
@@ -104,8 +106,8 @@ function dropOfOtherType(spec: types.ServiceSpec, old: types.ServiceSpec): void 
     drop('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
   if (old.type === 'ExternalName' && spec.type !== 'ExternalName') drop('externalName');
   if (old.type === 'LoadBalancer' && spec.type !== 'LoadBalancer') drop('allocateLoadBalancerNodePorts', 'loadBalancerClass');
+  if (needsHealthCheck(old) && !needsHealthCheck(spec)) drop('healthCheckNodePort');
   if (!hasNodePorts(old) || hasNodePorts(spec)) return;
-  drop('healthCheckNodePort');
   if (!spec.externalIPs?.length) drop('externalTrafficPolicy');
   for (const port of spec.ports ?? []) if (old.ports?.some(({ nodePort }) => nodePort === port.nodePort)) delete port.nodePort;
 }
@@ -113,6 +115,11 @@ function dropOfOtherType(spec: types.ServiceSpec, old: types.ServiceSpec): void 
 /** True for the types whose ports are open on every node. */
 export function hasNodePorts({ type }: { type?: string | undefined }): boolean {
   return type === 'NodePort' || type === 'LoadBalancer';
+}
+
+/** True when load balancers ask each node whether it has pods of the Service. */
+export function needsHealthCheck({ type, externalTrafficPolicy }: types.ServiceSpec): boolean {
+  return type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
 }
 
 /** True when names resolve to the pods themselves. */
