@@ -147,7 +147,7 @@ describe(`${WRITES} mixed writes by ${CLIENTS} clients, the server killed ${KILL
     } catch (error) {
       if (!isUmiakError(error) || !FATE_UNKNOWN.has(error.reason)) throw error;
       unknown += 1;
-      const found = await until('the server', () => own.get(kind, key).then(found => ({ found }), again), 20_000);
+      const found = await until('the server', () => own.get(kind, key).then(found => ({ found }), again));
       const count = found.found && Number(found.found.metadata.annotations?.count);
       assert.ok(count === object.count || count === after, `${key.name} is ${count}, was ${object.count}, and ${after} was sent`);
       object.count = count;

@@ -18,7 +18,7 @@ const LAST_PAUSE_MS = 10_000;
 /** For one that was gone before we came: who starts both at once is given the time to. */
 const ABSENT_PAUSE_MS = 2_000;
 /** A peer that lived this long is started again at once. */
-const LIVED_MS = 30_000;
+const LIVED_MS = 5_000;
 
 /**
  * Where no init system looks after us, server and agent look after each other: each holds a connection to the other's control socket,
