@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
@@ -118,5 +119,22 @@ describe('what the kubelet keeps an eye on while pods run', () => {
     for (const reason of ['ResizeDeferred', 'ResizeInfeasible', 'ResizeStarted', 'ResizeCompleted'])
       assert.ok(events.includes(reason), events);
     await cluster.kubectl('delete', 'pod', 'growing', '--now');
+  });
+
+  test('a log is put away when it is long, and who follows it misses nothing', { timeout: 120_000 }, async () => {
+    const lines = 60_000;
+    const script = `i=0; while [ $i -lt ${lines} ]; do echo "$i ${'x'.repeat(200)}"; i=$((i+1)); done; until [ -e /go ]; do sleep 0.1; done; echo after`;
+    await apply(pod('talker', [shell(script)]));
+    await ready('talker');
+    const followed = cluster.kubectl('logs', '-f', 'talker');
+    const files = () => readdirSync(cluster.directory, { recursive: true, encoding: 'utf8' }).filter(path => /_talker_.*\.log/.test(path));
+    await until('the rotation', async () => files().length > 1 || undefined, 60_000);
+    await inPod('talker', 'touch /go');
+    const said = (await followed).trim().split('\n');
+    assert.equal(said.length, lines + 1);
+    assert.ok(said.slice(0, -1).every((line, i) => line.startsWith(`${i} x`)));
+    assert.equal(said.at(-1), 'after');
+    await inPhase('talker', 'Succeeded');
+    assert.equal((await cluster.kubectl('logs', 'talker', '--tail=2')).split('\n')[1], 'after');
   });
 });

@@ -3,6 +3,7 @@ import { type Client, EventRecorder, Informer, keyText, WorkQueue } from '#clien
 import type { Engine } from '#engine/engine.ts';
 import { Pod } from '#kinds/pod.ts';
 import { Allocations } from './allocations.ts';
+import { LogRotation } from './log-rotation.ts';
 import type { ContainerPlanner, ImagePuller, LifecycleHooks, Prober, VolumeKeeper } from './parts.ts';
 import { planAdmission } from './plan-admission.ts';
 import { PodWorker, type PodWorkerParts } from './pod-worker.ts';
@@ -43,6 +44,7 @@ export class PodAgent implements AsyncDisposable {
   readonly #statuses: StatusWriter;
   readonly #parts: PodWorkerParts;
   readonly #allocations: Allocations;
+  readonly #logs: LogRotation;
   readonly #subscriptions = new DisposableStack();
 
   constructor(options: PodAgentOptions) {
@@ -52,6 +54,7 @@ export class PodAgent implements AsyncDisposable {
     this.#statuses = new StatusWriter({ client, clock, log });
     const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log });
     this.#allocations = new Allocations({ allocatable: options.allocatable ?? {}, events });
+    this.#logs = new LogRotation({ engine, clock, log });
     const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client) };
     this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, ...own };
     this.#queue = new WorkQueue({
@@ -197,6 +200,7 @@ export class PodAgent implements AsyncDisposable {
   /** Stops looking after the pods; their containers go on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscriptions.dispose();
+    await this.#logs[Symbol.asyncDispose]();
     await this.#pods[Symbol.asyncDispose]();
     await this.#queue[Symbol.asyncDispose]();
     await this.#statuses[Symbol.asyncDispose]();
