@@ -6,8 +6,10 @@ import { TestCluster, until } from './cluster.ts';
 import { OutsideNetwork } from './inside.ts';
 
 const run = promisify(execFile);
-const MAIN =
-  "image: busybox:test, imagePullPolicy: IfNotPresent, command: [sh, -c, 'mkdir /www; echo $(hostname) > /www/index.html; exec httpd -f -p 8080 -h /www']";
+/** Says its name, and below `cgi-bin/who` the address of the one who asks. */
+const SERVE = `mkdir -p /www/cgi-bin; cd /www; echo $(hostname) > index.html
+printf '#!/bin/sh\\necho\\necho $REMOTE_ADDR' > cgi-bin/who; chmod +x cgi-bin/who; exec httpd -f -p 8080`;
+const MAIN = `image: busybox:test, imagePullPolicy: IfNotPresent, command: [sh, -c, ${JSON.stringify(SERVE)}]`;
 
 const MANIFESTS = `
 apiVersion: apps/v1
@@ -49,11 +51,22 @@ describe('load balancers, measures and budgets, with real pods', { timeout: 240_
     await outside[Symbol.asyncDispose]();
   });
 
-  const fetched = async (...command: string[]) => {
-    const [file = '', ...args] = [...command, 'curl', '-sS', '--max-time', '2', `http://${outside.machineAddress}:8088/`];
+  const curl = async (at: string, ...command: string[]) => {
+    const [file = '', ...args] = [
+      ...command,
+      'curl',
+      '-sS',
+      '--max-time',
+      '2',
+      '-w',
+      ' %{http_code}',
+      `http://${outside.machineAddress}:${at}`,
+    ];
     return (await run(file, args).catch(({ stderr }) => ({ stdout: `failed: ${stderr}` }))).stdout;
   };
-  const fromOutside = () => fetched('ip', 'netns', 'exec', outside.name);
+  const fetched = (...command: string[]) => curl('8088/', ...command);
+  const outsideCurl = (at: string) => curl(at, 'ip', 'netns', 'exec', outside.name);
+  const fromOutside = () => outsideCurl('8088/');
 
   test('a LoadBalancer Service answers at its address: to others, to pods, to the machine', async () => {
     const { machineAddress } = outside;
@@ -62,6 +75,25 @@ describe('load balancers, measures and budgets, with real pods', { timeout: 240_
     assert.match(await fetched(), /^web-/);
     const inPod = await cluster.kubectl('exec', 'busy', '--', 'sh', '-c', `timeout 5 wget -q -O- http://${machineAddress}:8088/ || true`);
     assert.match(inPod, /^web-/);
+  });
+
+  test('externalTrafficPolicy Local: pods see who comes, and load balancers hear where pods are', async () => {
+    await cluster.kubectl('patch', 'svc', 'web', '-p', '{"spec":{"externalTrafficPolicy":"Local"}}');
+    const port = await cluster.jsonPath('svc web', '{.spec.healthCheckNodePort}');
+    const healthy = async () => JSON.parse((await outsideCurl(`${port}/healthz`)).replace(/^failed.*| \d+$/gs, '') || '{}');
+    const service = { namespace: 'default', name: 'web' };
+    await until('both pods', async () => (await healthy()).localEndpoints === 2);
+    assert.match(await outsideCurl(`${port}/healthz`), / 200$/);
+    assert.deepEqual(await healthy(), { service, localEndpoints: 2, serviceProxyHealthy: true });
+    assert.match(await outsideCurl('8088/cgi-bin/who'), new RegExp(`^\\[::ffff:${outside.address.replaceAll('.', '\\.')}\\]\\n 200$`));
+    await cluster.kubectl('scale', 'deployment/web', '--replicas=0');
+    await until('no pod', async () => (await outsideCurl(`${port}/healthz`)).endsWith(' 503'));
+    assert.deepEqual(await healthy(), { service, localEndpoints: 0, serviceProxyHealthy: true });
+    await until('those that end to have ended', async () => (await fromOutside()).startsWith('failed'));
+    await cluster.kubectl('scale', 'deployment/web', '--replicas=2');
+    await until('pods again', async () => (await healthy()).localEndpoints === 2);
+    await cluster.kubectl('patch', 'svc', 'web', '-p', '{"spec":{"externalTrafficPolicy":"Cluster"}}');
+    await until('nobody to ask', async () => (await outsideCurl(`${port}/healthz`)).startsWith('failed'));
   });
 
   test('only those may come that loadBalancerSourceRanges name', async () => {
