@@ -3,6 +3,7 @@ import { type Clock, type Log, UmiakError } from '#base/index.ts';
 import { lockFileWhenFree } from '#linux/lock.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
 import { ControlSocket, stateNow } from './control-socket.ts';
+import { MemoryReturn } from './memory-return.ts';
 import { PeerKeeper } from './peer-keeper.ts';
 import { LOOKS_AFTER_PEER, STARTED_BY_PEER, startRole } from './processes.ts';
 import { VERSION } from './version.ts';
@@ -20,7 +21,7 @@ export interface OpenRoleOptions {
 
 const PATIENCE_MS = 5_000;
 
-/** What server and agent begin with: the instance's directories, the role's lock, its control socket, and an eye on the other. @throws `Conflict` */
+/** What server and agent begin with: the instance's directories, the role's lock, its control socket, and an eye on its memory and on the other. @throws `Conflict` */
 export async function openRole({ role, config, clock, log, signal, stack }: OpenRoleOptions): Promise<ControlSocket> {
   const paths = pathsOf(config);
   const peer = role === 'server' ? 'agent' : 'server';
@@ -31,6 +32,7 @@ export async function openRole({ role, config, clock, log, signal, stack }: Open
   stack.use(await lockFileWhenFree(paths.lock(role), `the ${role} of instance ${config.name}`, patienceMs));
   await requireWanted(role, paths.control(peer));
   const control = stack.use(await ControlSocket.open(paths.control(role), { role, pid: process.pid, version: VERSION, state: 'starting' }));
+  stack.use(new MemoryReturn({ clock }));
   if (process.env[LOOKS_AFTER_PEER]) {
     const respawn = () => startRole(peer, config, { byPeer: true });
     stack.use(new PeerKeeper({ socket: paths.control(peer), respawn, signal, clock, log }));

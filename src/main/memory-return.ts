@@ -1,0 +1,121 @@
+import { PerformanceObserver } from 'node:perf_hooks';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Clock } from '#base/index.ts';
+import { pause } from '#client/informer.ts';
+import { trimMalloc } from '#linux/malloc.ts';
+
+/** What can be known and done about a process' memory. */
+export interface ProcessMemory {
+  /** Calls `listener` once for each garbage collection, soon after it. */
+  onCollection(listener: () => void): Disposable;
+  /** Bytes that the space of young objects takes, used or not. */
+  youngBytes(): number;
+  /** Collects young objects: a few milliseconds, however large the heap is. */
+  collectYoung(): void;
+  /** Gives free pages of the C library's heaps back. */
+  trim(): Promise<void>;
+}
+
+export interface MemoryReturnOptions {
+  clock: Clock;
+  /** Default: this process'. */
+  memory?: ProcessMemory;
+}
+
+/** So long without a collection is rest. */
+export const REST_MS = 3_000;
+/** What young objects may keep for themselves; where they have less, little has happened. */
+const YOUNG_BYTES = 4 << 20;
+/** V8 makes their space small in a collection that little was allocated before: the first may still look back on the load. */
+const COLLECTIONS = 3;
+export const BETWEEN_MS = 1_000;
+
+/**
+ * Gives back what a burst of work leaves behind, once the process rests: V8 keeps the space of young objects as large as the load made it
+ * (60 MB) until it collects again, which without work it never does, and the C library keeps freed pages. After a look at it V8 also takes
+ * up the old objects by itself, beside the running program. Costs nothing under load, and nothing runs in a process that stays at rest.
+ */
+export class MemoryReturn implements AsyncDisposable {
+  readonly #clock: Clock;
+  readonly #memory: ProcessMemory;
+  readonly #abort = new AbortController();
+  readonly #observed: Disposable;
+  /** Collections of our own that we have not heard of yet. */
+  #ours = 0;
+  #lastAtMs = 0;
+  /** There was a burst since the last trim. */
+  #isUntidy = false;
+  #timer: Disposable | undefined;
+  #resting: Promise<void> | undefined;
+
+  constructor({ clock, memory = processMemory }: MemoryReturnOptions) {
+    this.#clock = clock;
+    this.#memory = memory;
+    this.#observed = memory.onCollection(() => this.#onCollection());
+  }
+
+  #onCollection(): void {
+    if (this.#ours > 0) {
+      this.#ours -= 1;
+      return;
+    }
+    this.#lastAtMs = this.#clock.monotonic();
+    this.#timer ??= this.#clock.after(REST_MS, () => this.#look());
+  }
+
+  #look(): void {
+    const leftMs = this.#lastAtMs + REST_MS - this.#clock.monotonic();
+    this.#timer = leftMs > 0 ? this.#clock.after(leftMs, () => this.#look()) : undefined;
+    if (leftMs <= 0) this.#resting ??= this.#giveBack().finally(() => (this.#resting = undefined));
+  }
+
+  async #giveBack(): Promise<void> {
+    const { signal } = this.#abort;
+    const restedAtMs = this.#lastAtMs;
+    this.#isUntidy ||= this.#memory.youngBytes() > YOUNG_BYTES;
+    if (!this.#isUntidy) return;
+    for (let tries = 0; tries < COLLECTIONS && this.#memory.youngBytes() > YOUNG_BYTES; tries++) {
+      this.#ours += 1;
+      this.#memory.collectYoung();
+      await pause(this.#clock, BETWEEN_MS, signal);
+      // There is work again: another rest comes after it.
+      if (signal.aborted || this.#lastAtMs !== restedAtMs) return;
+    }
+    await this.#memory.trim();
+    this.#isUntidy = false;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort();
+    this.#observed[Symbol.dispose]();
+    this.#timer?.[Symbol.dispose]();
+    await this.#resting;
+  }
+}
+
+let collect: NodeJS.GCFunction | undefined;
+
+const processMemory: ProcessMemory = {
+  onCollection(listener) {
+    const observer = new PerformanceObserver(entries => entries.getEntries().forEach(listener));
+    observer.observe({ entryTypes: ['gc'] });
+    return { [Symbol.dispose]: () => observer.disconnect() };
+  },
+  youngBytes: () => getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.space_size ?? 0,
+  collectYoung() {
+    collect ??= openCollector();
+    collect({ type: 'minor' });
+  },
+  trim: trimMalloc,
+};
+
+/** Node has V8's `gc` only in contexts made while this flag stands. */
+function openCollector(): NodeJS.GCFunction {
+  setFlagsFromString('--expose-gc');
+  try {
+    return runInNewContext('gc') as NodeJS.GCFunction;
+  } finally {
+    setFlagsFromString('--no-expose-gc');
+  }
+}
