@@ -22,6 +22,11 @@ export async function runInSlices<T>(steps: Generator<unknown, T>): Promise<T> {
   }
 }
 
+/** Takes all the steps at once: for what is known to be short. */
+export function runAtOnce<T>(steps: Generator<unknown, T>): T {
+  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
+}
+
 /** Whether others are to have their turn before more is done: all work within one turn shares one slice. */
 export function isSliceOver(): boolean {
   if (endsAt !== undefined) return performance.now() >= endsAt;
@@ -42,11 +47,16 @@ function begin(): void {
   setImmediate(turn);
 }
 
-/** One turn: it goes to whoever has waited longest. */
 function turn(): void {
   endsAt = undefined;
-  const next = waiting.shift();
-  if (!next) return;
+  if (waiting.length === 0) return;
   begin();
-  next();
+  giveWay();
+}
+
+/** The turn goes to whoever has waited longest, and what they leave of it to the next. */
+function giveWay(): void {
+  waiting.shift()?.();
+  const whenTheyAreDone = () => process.nextTick(() => waiting.length > 0 && !isSliceOver() && giveWay());
+  queueMicrotask(whenTheyAreDone);
 }

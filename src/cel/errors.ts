@@ -1,6 +1,12 @@
-/** A failure of an expression while it runs. */
+/** A failure of an expression while it runs. Rules may fail for every element of a list: no stack is taken down, which would cost more than all else. */
 export class CelError extends Error {
   override readonly name = 'CelError';
+  constructor(message: string) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    super(message);
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** The expression has used up its cost or its time: no operator may absorb it. */
@@ -26,3 +32,6 @@ export function formatError(text: string, message: string, offset: number): stri
   const shown = text.split('\n')[line - 1] ?? '';
   return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${shown}\n | ${'.'.repeat(column)}^`;
 }
+
+/** Thrown through an evaluation that is to go on later: no failure, and nothing may hold it up. */
+export class Pause {}

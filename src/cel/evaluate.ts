@@ -1,6 +1,6 @@
 import type { Budget } from './budget.ts';
-import { BudgetExceeded, CelError } from './errors.ts';
-import { runLoop } from './loops.ts';
+import { BudgetExceeded, CelError, Pause } from './errors.ts';
+import { type Progress, runLoop } from './loops.ts';
 import type { Node } from './nodes.ts';
 import type { Overload } from './overload.ts';
 import type { CelType } from './types.ts';
@@ -25,6 +25,9 @@ export interface Frame {
   readonly variables: Readonly<Record<string, unknown>>;
   readonly locals: CelValue[];
   readonly budget: Budget;
+  /** In an evaluation that pauses: its loops, and at which of them it is. */
+  readonly loops?: Progress[];
+  place: number;
 }
 
 /** A compiled node. */
@@ -172,7 +175,7 @@ function logical(left: Run, right: Run, decisive: boolean): Run {
     try {
       if (bool(left(frame)) === decisive) return decisive;
     } catch (error) {
-      if (error instanceof BudgetExceeded) throw error;
+      if (error instanceof BudgetExceeded || error instanceof Pause) throw error;
       failure = error;
     }
     const value = bool(right(frame));

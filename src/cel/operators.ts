@@ -1,6 +1,7 @@
+import { chargeWork } from './budget.ts';
 import { CelError } from './errors.ts';
 import { Duration, Timestamp } from './time.ts';
-import { CelList, CelMap, type CelValue, JoinedList, JsonList, JsonMap, OpaqueValue, Optional, TypeValue, Uint } from './values.ts';
+import { CelList, CelMap, type CelValue, JoinedList, JsonList, JsonMap, OpaqueValue, Optional, sizeOf, TypeValue, Uint } from './values.ts';
 
 const MAX = 2n ** 63n - 1n;
 const MIN = -(2n ** 63n);
@@ -21,6 +22,11 @@ export function isEqual(a: CelValue, b: CelValue): boolean {
   if (a instanceof Optional && b instanceof Optional)
     return a.value === undefined || b.value === undefined ? a.value === b.value : isEqual(a.value, b.value);
   return false;
+}
+
+/** Charges for what comparing an element with all of a list takes beyond one unit each, where elements are lists or maps themselves. */
+export function chargeDeep(list: CelList, wanted: CelValue): void {
+  if (wanted instanceof CelList || wanted instanceof CelMap) chargeWork(list.length * sizeOf(wanted));
 }
 
 function isEqualList(a: CelList, b: CelList): boolean {

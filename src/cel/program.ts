@@ -1,9 +1,10 @@
 import { Budget } from './budget.ts';
 import { Checker } from './check.ts';
 import { estimateNode } from './cost.ts';
-import { BudgetExceeded, CelError, CompileError, formatError } from './errors.ts';
+import { BudgetExceeded, CelError, CompileError, formatError, Pause } from './errors.ts';
 import { compileNode, type Run } from './evaluate.ts';
 import { functionTable } from './libraries/index.ts';
+import type { Progress } from './loops.ts';
 import type { Node } from './nodes.ts';
 import { parseExpression } from './parse.ts';
 import { type CelType, formatType, isAssignable, type ObjectType } from './types.ts';
@@ -76,19 +77,43 @@ export class Program {
     this.#run ??= compileNode(this.#node);
     const run = this.#run;
     try {
-      return { value: budget.spend(within => run({ variables, locals: new Array<CelValue>(this.#slots), budget: within })) };
+      return { value: budget.spend(within => run({ variables, locals: this.#locals(), budget: within, place: 0 })) };
     } catch (error) {
-      if (error instanceof BudgetExceeded) return { error: error.message, isBudget: true };
-      if (error instanceof CelError) return { error: error.message, isBudget: false };
-      if (error instanceof RangeError) return { error: 'expression recursion limit exceeded', isBudget: false };
-      throw error;
+      return failureOf(error);
     }
+  }
+
+  /** The same for expressions that may take long: it stops between elements of loops when `isDue` says so, and goes on at the next step. */
+  *steps(variables: Readonly<Record<string, unknown>>, budget: Budget, isDue: () => boolean): Generator<undefined, EvaluateResult> {
+    this.#run ??= compileNode(this.#node);
+    const run = this.#run;
+    const loops: Progress[] = [];
+    const stretches = { used: 0, isDue };
+    for (;;) {
+      try {
+        return { value: budget.spend(within => run({ variables, locals: this.#locals(), budget: within, loops, place: 0 }), stretches) };
+      } catch (error) {
+        if (!(error instanceof Pause)) return failureOf(error);
+      }
+      yield;
+    }
+  }
+
+  #locals(): CelValue[] {
+    return new Array<CelValue>(this.#slots);
   }
 
   /** The most that an evaluation can cost, by the sizes that the variables' types allow. */
   estimateCost(): number {
     return estimateNode(this.#node).cost;
   }
+}
+
+function failureOf(error: unknown): EvaluateResult {
+  if (error instanceof BudgetExceeded) return { error: error.message, isBudget: true };
+  if (error instanceof CelError) return { error: error.message, isBudget: false };
+  if (error instanceof RangeError) return { error: 'expression recursion limit exceeded', isBudget: false };
+  throw error;
 }
 
 function compileNow(expression: string, { variables, results, structs }: CompileOptions): CompileResult {

@@ -22,6 +22,7 @@ export interface CelSchema {
 /** A request's largest body: what bounds a size that the schema leaves open. */
 const REQUEST_BYTES = 3 * 1024 * 1024;
 const META: CelSchema = { type: 'object', properties: { name: { type: 'string' }, generateName: { type: 'string' } } };
+const SCALARS = new Set(['boolean', 'integer', 'number', 'string']);
 let named = 0;
 
 /**
@@ -85,6 +86,29 @@ function mostCharacters({ maxLength, enum: values = [] }: CelSchema): number {
   return values.length > 0 ? Math.max(...values.map(value => String(value).length)) : REQUEST_BYTES - 2;
 }
 
+/** Most fields are never asked for: their types are made when they are. */
+class SchemaField implements CelField {
+  readonly property: string;
+  readonly #schema: CelSchema;
+  #type: CelType | undefined;
+  constructor(property: string, schema: CelSchema) {
+    this.property = property;
+    this.#schema = schema;
+  }
+  get type(): CelType {
+    this.#type ??= sized(this.#schema)!.type;
+    return this.#type;
+  }
+}
+
+/** Whether `sized` gives a type. */
+function isTyped(schema: CelSchema): boolean {
+  if (schema['x-kubernetes-int-or-string']) return true;
+  if (schema.type === 'array') return schema.items !== undefined && isTyped(schema.items);
+  if (schema.type !== 'object') return SCALARS.has(schema.type ?? '');
+  return typeof schema.additionalProperties !== 'object' || isTyped(schema.additionalProperties);
+}
+
 function sizedObject(schema: CelSchema, isResource: boolean): Sized | undefined {
   if (typeof schema.additionalProperties === 'object') {
     const value = sized(schema.additionalProperties);
@@ -98,12 +122,14 @@ function sizedObject(schema: CelSchema, isResource: boolean): Sized | undefined 
     : (schema.properties ?? {});
   const fields = new Map<string, CelField>();
   let minBytes = 2;
+  for (const property of new Set(schema.required)) {
+    const of = Object.hasOwn(properties, property) ? properties[property] : undefined;
+    const field = of && of.default === undefined ? sized(of) : undefined;
+    if (field) minBytes += property.length + 4 + field.minBytes;
+  }
   for (const [property, of] of Object.entries<CelSchema>(properties)) {
-    const field = sized(of);
-    if (!field) continue;
-    if (schema.required?.includes(property) && of.default === undefined) minBytes += property.length + 4 + field.minBytes;
-    const name = escapeField(property);
-    if (name !== undefined) fields.set(name, { property, type: field.type });
+    const name = isTyped(of) ? escapeField(property) : undefined;
+    if (name !== undefined) fields.set(name, new SchemaField(property, of));
   }
   const type: ObjectType = { kind: 'object', name: `object#${++named}`, fields };
   return { type, minBytes };

@@ -85,25 +85,36 @@ export class Timestamp {
       return new Date(this.millis + (offset[1] === '-' ? -minutes : minutes) * 60_000);
     }
     if (zone === 'UTC' || zone === '') return new Date(this.millis);
-    try {
-      const parts = new Intl.DateTimeFormat('en-US-u-hc-h23', { timeZone: zone, dateStyle: 'short', timeStyle: 'medium' });
-      const at = Object.fromEntries(
-        new Intl.DateTimeFormat('en-US', {
-          timeZone: parts.resolvedOptions().timeZone,
-          hourCycle: 'h23',
-          year: 'numeric',
-          month: 'numeric',
-          day: 'numeric',
-          hour: 'numeric',
-          minute: 'numeric',
-          second: 'numeric',
-        })
-          .formatToParts(this.millis)
-          .map(({ type, value }) => [type, Number(value)]),
-      ) as Record<'year' | 'month' | 'day' | 'hour' | 'minute' | 'second', number>;
-      return new Date(Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute, at.second, ((this.millis % 1000) + 1000) % 1000));
-    } catch {
-      throw new CelError(`unknown time zone ${zone.slice(0, 64)}`);
-    }
+    const at = Object.fromEntries(
+      clockOf(zone)
+        .formatToParts(this.millis)
+        .map(({ type, value }) => [type, Number(value)]),
+    ) as Record<'year' | 'month' | 'day' | 'hour' | 'minute' | 'second', number>;
+    return new Date(Date.UTC(at.year, at.month - 1, at.day, at.hour, at.minute, at.second, ((this.millis % 1000) + 1000) % 1000));
+  }
+}
+
+const CACHED_CLOCKS = 500;
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** What reads the time in a zone; to make one takes longer than a thousand readings. @throws CelError */
+function clockOf(zone: string): Intl.DateTimeFormat {
+  const known = clocks.get(zone);
+  if (known) return known;
+  try {
+    const clock = new Intl.DateTimeFormat('en-US', {
+      timeZone: zone,
+      hourCycle: 'h23',
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    });
+    if (clocks.size < CACHED_CLOCKS) clocks.set(zone, clock);
+    return clock;
+  } catch {
+    throw new CelError(`unknown time zone ${zone.slice(0, 64)}`);
   }
 }

@@ -1,13 +1,15 @@
-import { UmiakError } from '#base/errors.ts';
+import { type FieldCause, UmiakError } from '#base/errors.ts';
 import { CustomResourceDefinition } from '#kinds/apiextensions.ts';
 import type { Served } from '../resources.ts';
+import { nextSlice, runInSlices } from '../slices.ts';
 import { invalid } from '../status.ts';
 import type { AdmissionPlugin, Write } from '../write.ts';
 import { loadExpressions } from './expressions.ts';
+import { finishRules } from './schema-rules.ts';
 
 /**
  * Has definitions' schemas checked, which takes more than a kind knows; lets nothing be created of a kind whose definition is being
- * deleted; and has what schemas are checked by loaded before the first object is.
+ * deleted; has what schemas are checked by loaded before the first object is; and waits for rules that take long.
  */
 export function customResourceAdmission(isTerminating: (served: Served) => boolean): AdmissionPlugin {
   return {
@@ -19,15 +21,25 @@ export function customResourceAdmission(isTerminating: (served: Served) => boole
       return loadExpressions();
     },
     validate(write) {
-      if (write.served.kind !== CustomResourceDefinition || write.operation === 'DELETE' || write.subresource) return undefined;
-      return judgeDefinition(write);
+      const { served, operation, subresource, object } = write;
+      if (operation === 'DELETE') return undefined;
+      if (served.kind === CustomResourceDefinition) return subresource ? undefined : judgeDefinition(write);
+      const rest = served.kind.check && finishRules(object);
+      return rest && refuse(write, rest);
     },
   };
 }
 
-async function judgeDefinition({ served, object, old, name }: Write): Promise<void> {
-  const { definitionCauses } = await import('./definition-rules.ts');
+async function judgeDefinition(write: Write): Promise<void> {
+  const { object, old } = write;
   await loadExpressions();
-  const causes = definitionCauses(object as CustomResourceDefinition, old as CustomResourceDefinition | undefined);
+  await nextSlice();
+  const { definitionCauses } = await import('./definition-rules.ts');
+  await nextSlice();
+  await refuse(write, runInSlices(definitionCauses(object as CustomResourceDefinition, old as CustomResourceDefinition | undefined)));
+}
+
+async function refuse({ served, name }: Write, finding: Promise<FieldCause[]>): Promise<void> {
+  const causes = await finding;
   if (causes.length > 0) throw invalid(served.resource, name, causes);
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { CrdSchema } from '#kinds/crd-schema.ts';
 import type { CustomResourceDefinition } from '#kinds/types.gen.ts';
+import { runAtOnce } from '../slices.ts';
 import { definitionCauses } from './definition-rules.ts';
 import { loadExpressions } from './expressions.ts';
 import { definition } from './test-definitions.ts';
@@ -12,7 +13,7 @@ const SCHEMA = 'spec.versions[0].schema.openAPIV3Schema';
 
 function causesOf(schema: CrdSchema, version: object = {}): string[] {
   const crd = definition('a.example.com', schema, version) as unknown as CustomResourceDefinition;
-  return definitionCauses(crd, undefined).map(({ field, message }) => `${field.replace(SCHEMA, '…')}: ${message}`);
+  return runAtOnce(definitionCauses(crd, undefined)).map(({ field, message }) => `${field.replace(SCHEMA, '…')}: ${message}`);
 }
 
 const object = (properties: Record<string, CrdSchema>): CrdSchema => ({ type: 'object', properties });

@@ -13,15 +13,23 @@ const COLUMN_TYPES = ['boolean', 'date', 'integer', 'number', 'string'];
 const COLUMN_FORMATS = ['byte', 'date', 'date-time', 'double', 'float', 'int32', 'int64', 'password'];
 const MOST_SELECTABLE_FIELDS = 8;
 
-/** What is wrong with the versions of a definition: schemas, rules, columns, subresources. A version that is as it was is not judged again. */
-export function definitionCauses(crd: CustomResourceDefinition, old: CustomResourceDefinition | undefined): FieldCause[] {
-  return crd.spec.versions.flatMap((version, i) => {
+/**
+ * What is wrong with the versions of a definition: schemas, rules, columns, subresources. A version that is as it was is not judged
+ * again. A part at a time: schemas may be large.
+ */
+export function* definitionCauses(
+  crd: CustomResourceDefinition,
+  old: CustomResourceDefinition | undefined,
+): Generator<undefined, FieldCause[]> {
+  const causes: FieldCause[] = [];
+  for (const [i, version] of crd.spec.versions.entries()) {
     const before = old?.spec.versions.find(({ name }) => name === version.name);
-    return before && jsonEqual(before, version) ? [] : versionCauses(version, `spec.versions[${i}]`);
-  });
+    if (!before || !jsonEqual(before, version)) causes.push(...(yield* versionCauses(version, `spec.versions[${i}]`)));
+  }
+  return causes;
 }
 
-function versionCauses(version: CustomResourceDefinitionVersion, at: string): FieldCause[] {
+function* versionCauses(version: CustomResourceDefinitionVersion, at: string): Generator<undefined, FieldCause[]> {
   const schema = version.schema?.openAPIV3Schema as CrdSchema | undefined;
   const causes = [
     ...(version.additionalPrinterColumns ?? []).flatMap((column, i) => columnCauses(column, `${at}.additionalPrinterColumns[${i}]`)),
@@ -29,13 +37,23 @@ function versionCauses(version: CustomResourceDefinitionVersion, at: string): Fi
     ...selectableCauses(version.selectableFields, schema, `${at}.selectableFields`),
   ];
   if (!schema) return [...causes, required(`${at}.schema.openAPIV3Schema`, 'schemas are required')];
-  return [...causes, ...wholeSchemaCauses(schema, `${at}.schema.openAPIV3Schema`)];
+  return [...causes, ...(yield* wholeSchemaCauses(schema, `${at}.schema.openAPIV3Schema`))];
 }
 
 /** The schema's form first; what counts on that form (defaults, rules) only when it is right. */
-function wholeSchemaCauses(schema: CrdSchema, at: string): FieldCause[] {
-  const form = [...schemaCauses(schema, at), ...structuralCauses(schema, at)];
-  return form.length > 0 ? form : [...defaultCauses(schema, at), ...ruleCauses(schema, at)];
+function* wholeSchemaCauses(schema: CrdSchema, at: string): Generator<undefined, FieldCause[]> {
+  const form = [...(yield* together(schemaCauses(schema, at))), ...(yield* together(structuralCauses(schema, at)))];
+  if (form.length > 0) return form;
+  return [...(yield* together(defaultCauses(schema, at))), ...(yield* together(ruleCauses(schema, at)))];
+}
+
+function* together(parts: Iterable<FieldCause[]>): Generator<undefined, FieldCause[]> {
+  const causes: FieldCause[] = [];
+  for (const part of parts) {
+    causes.push(...part);
+    yield;
+  }
+  return causes;
 }
 
 function columnCauses(

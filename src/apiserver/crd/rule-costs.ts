@@ -3,7 +3,7 @@ import type { CelType } from '#cel/index.ts';
 import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { forbidden, invalid, notSupported, required } from '#kinds/field-errors.ts';
 import { fieldNamesOf } from './json-path.ts';
-import { type CompiledRule, compileRules, hasRules } from './rule-programs.ts';
+import { type CompiledRule, compileRule, hasRules, typeAt } from './rule-programs.ts';
 
 /** What one rule may be estimated to cost, over all the values it may be asked of; and all rules of a schema together. */
 const MOST_RULE_COST = 10_000_000;
@@ -26,13 +26,13 @@ interface Cost {
   cost: number;
 }
 
-/** What is wrong with the rules of a schema: they don't compile, or cost too much. */
-export function ruleCauses(schema: CrdSchema, at: string): FieldCause[] {
-  const causes: FieldCause[] = [];
+/** What is wrong with the rules of a schema: they don't compile, or cost too much. Rule by rule. */
+export function* ruleCauses(schema: CrdSchema, at: string): Generator<FieldCause[]> {
   const costs: Cost[] = [];
-  visit(schema, { at, cardinality: 1, unordered: undefined, isRoot: true }, causes, costs);
+  yield* visit(schema, { at, cardinality: 1, unordered: undefined, isRoot: true }, costs);
   const total = costs.reduce((sum, { cost }) => sum + cost, 0);
-  if (total <= MOST_TOTAL_COST) return causes;
+  if (total <= MOST_TOTAL_COST) return;
+  const causes: FieldCause[] = [];
   for (const { field, cost } of costs)
     if (cost > MOST_TOTAL_COST / 100)
       causes.push(
@@ -45,34 +45,35 @@ export function ruleCauses(schema: CrdSchema, at: string): FieldCause[] {
       `x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factor} (${ADVICE})`,
     ),
   );
-  return causes;
+  yield causes;
 }
 
-function visit(schema: CrdSchema, place: Place, causes: FieldCause[], costs: Cost[]): void {
+function* visit(schema: CrdSchema, place: Place, costs: Cost[]): Generator<FieldCause[]> {
   if (!hasRules(schema)) return;
   const { at, cardinality } = place;
-  const { type, rules } = compileRules(schema, place.isRoot || schema['x-kubernetes-embedded-resource'] === true);
-  rules.forEach((rule, i) => void judge(rule, { ...place, at: `${at}.x-kubernetes-validations[${i}]` }, causes, costs));
+  const type = typeAt(schema, place.isRoot);
+  for (const [i, rule] of (schema['x-kubernetes-validations'] ?? []).entries())
+    yield judge(compileRule(rule, type), { ...place, at: `${at}.x-kubernetes-validations[${i}]` }, costs);
   const below = { cardinality, unordered: place.unordered, isRoot: false };
   for (const [key, child] of Object.entries(schema.properties ?? {}))
-    visit(child, { ...below, at: `${at}.properties[${key}]` }, causes, costs);
+    yield* visit(child, { ...below, at: `${at}.properties[${key}]` }, costs);
   const many = { ...below, cardinality: Math.min(Number.MAX_SAFE_INTEGER, cardinality * mostIn(type)) };
   if (schema.items) {
     const isTold = schema['x-kubernetes-list-type'] === 'map';
-    visit(schema.items, { ...many, at: `${at}.items`, unordered: isTold ? many.unordered : at }, causes, costs);
+    yield* visit(schema.items, { ...many, at: `${at}.items`, unordered: isTold ? many.unordered : at }, costs);
   }
   if (typeof schema.additionalProperties === 'object')
-    visit(schema.additionalProperties, { ...many, at: `${at}.additionalProperties` }, causes, costs);
+    yield* visit(schema.additionalProperties, { ...many, at: `${at}.additionalProperties` }, costs);
 }
 
 function mostIn(type: CelType): number {
   return type.maxSize ?? Number.MAX_SAFE_INTEGER;
 }
 
-function judge(compiled: CompiledRule, { at, cardinality, unordered }: Place, causes: FieldCause[], costs: Cost[]): void {
+function judge(compiled: CompiledRule, { at, cardinality, unordered }: Place, costs: Cost[]): FieldCause[] {
   const { rule, program, message, isTransition } = compiled;
-  causes.push(...formCauses(compiled, at));
-  if (rule.rule.trim() === '') return;
+  const causes = formCauses(compiled, at);
+  if (rule.rule.trim() === '') return causes;
   if (!program.ok) causes.push(invalid(`${at}.rule`, rule.rule, `compilation failed: ${program.error}`));
   else {
     if (isTransition && unordered !== undefined)
@@ -81,10 +82,11 @@ function judge(compiled: CompiledRule, { at, cardinality, unordered }: Place, ca
       );
     price(`${at}.rule`, 'rule', program.program.estimateCost() * cardinality);
   }
-  if (!message) return;
+  if (!message) return causes;
   if (!message.ok)
     causes.push(invalid(`${at}.messageExpression`, rule.messageExpression, `messageExpression compilation failed: ${message.error}`));
   else price(`${at}.messageExpression`, 'messageExpression', message.program.estimateCost() * cardinality);
+  return causes;
 
   function price(field: string, what: string, cost: number): void {
     costs.push({ field, cost });

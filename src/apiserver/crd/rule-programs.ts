@@ -3,12 +3,6 @@ import type { CrdSchema } from '#kinds/crd-schema.ts';
 import type { ValidationRule } from '#kinds/types.gen.ts';
 import { expressions } from './expressions.ts';
 
-/** The rules that stand at one place of a schema, with the type of what they see. */
-export interface RulesHere {
-  type: CelType;
-  rules: CompiledRule[];
-}
-
 /** One rule of `x-kubernetes-validations`, or why it is none. */
 export interface CompiledRule {
   rule: ValidationRule;
@@ -19,18 +13,21 @@ export interface CompiledRule {
   isTransition: boolean;
 }
 
-/** Compiles what stands in `x-kubernetes-validations` of this schema. */
-export function compileRules(schema: CrdSchema, isResource: boolean): RulesHere {
+/** The type of what the rules of this schema see. */
+export function typeAt(schema: CrdSchema, isRoot: boolean): CelType {
   const { cel } = expressions();
-  const type = cel.typeOfSchema(schema as Parameters<typeof cel.typeOfSchema>[0], { isResource });
-  const rules = (schema['x-kubernetes-validations'] ?? []).map(rule => {
-    const oldSelf = rule.optionalOldSelf ? cel.optionalOf(type) : type;
-    const variables = { self: type, oldSelf };
-    const program = cel.compile(rule.rule, { variables, results: [cel.BOOL] });
-    const message = rule.messageExpression ? cel.compile(rule.messageExpression, { variables, results: [cel.STRING] }) : undefined;
-    return { rule, program, message, isTransition: usesOldSelf(program) };
-  });
-  return { type, rules };
+  const isResource = isRoot || schema['x-kubernetes-embedded-resource'] === true;
+  return cel.typeOfSchema(schema as Parameters<typeof cel.typeOfSchema>[0], { isResource });
+}
+
+/** Compiles one of a schema's `x-kubernetes-validations`, which sees values of the type. */
+export function compileRule(rule: ValidationRule, type: CelType): CompiledRule {
+  const { cel } = expressions();
+  const oldSelf = rule.optionalOldSelf ? cel.optionalOf(type) : type;
+  const variables = { self: type, oldSelf };
+  const program = cel.compile(rule.rule, { variables, results: [cel.BOOL] });
+  const message = rule.messageExpression ? cel.compile(rule.messageExpression, { variables, results: [cel.STRING] }) : undefined;
+  return { rule, program, message, isTransition: usesOldSelf(program) };
 }
 
 function usesOldSelf(result: CompileResult): boolean {

@@ -5,14 +5,15 @@ import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { duplicate, forbidden, invalid, required } from '#kinds/field-errors.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import type { ValidationRule } from '#kinds/types.gen.ts';
+import { isSliceOver } from '../slices.ts';
 import { expressions } from './expressions.ts';
 import { fieldAt, type Path } from './field-path.ts';
 import { fieldNamesOf } from './json-path.ts';
 import { keyOfElement } from './list-types.ts';
-import { type CompiledRule, compileRules, hasRules, type RulesHere } from './rule-programs.ts';
+import { type CompiledRule, compileRule, hasRules, typeAt } from './rule-programs.ts';
 
-/** All rules of a schema, judged on a value; `old` is what it replaces. */
-export type Rules = (value: unknown, old?: unknown) => FieldCause[];
+/** All rules of a schema, judged on a value; `old` is what it replaces. A piece at a time: rules may take long. */
+export type Rules = (value: unknown, old?: unknown) => Generator<undefined, FieldCause[]>;
 
 /** What stood at the same place before; absent where nothing did or where that can't be told. */
 interface Before {
@@ -31,9 +32,9 @@ interface Judgement {
 export function rulesOf(schema: CrdSchema): Rules | undefined {
   if (!hasRules(schema)) return undefined;
   const root = new RuleNode(schema, true);
-  return (value, old) => {
+  return function* (value, old) {
     const judgement: Judgement = { causes: [], budget: new (expressions().cel.Budget)(), isOver: false };
-    root.judge(value, old === undefined ? undefined : { old }, [], judgement);
+    yield* root.judge(value, old === undefined ? undefined : { old }, [], judgement);
     return judgement.causes;
   };
 }
@@ -42,51 +43,56 @@ class RuleNode {
   readonly #schema: CrdSchema;
   readonly #isRoot: boolean;
   readonly #children = new Map<string, RuleNode | undefined>();
-  #here: RulesHere | undefined;
+  #type: CelType | undefined;
+  readonly #rules: CompiledRule[] = [];
 
   constructor(schema: CrdSchema, isRoot = false) {
     this.#schema = schema;
     this.#isRoot = isRoot;
   }
 
-  judge(value: unknown, before: Before | undefined, path: Path, judgement: Judgement): void {
+  *judge(value: unknown, before: Before | undefined, path: Path, judgement: Judgement): Generator<undefined> {
     if (judgement.isOver || value === null || value === undefined) return;
     if (before && jsonEqual(value, before.old)) return; // as it was: let in by the rules of its day
-    if (this.#schema['x-kubernetes-validations']?.length) this.#judgeHere(value, before, path, judgement);
-    if (Array.isArray(value)) this.#judgeList(value, before, path, judgement);
+    if (this.#schema['x-kubernetes-validations']?.length) yield* this.#judgeHere(value, before, path, judgement);
+    if (Array.isArray(value)) yield* this.#judgeList(value, before, path, judgement);
     else if (isObject(value)) {
       const old = before && isObject(before.old) ? before.old : undefined;
       for (const key in value) {
         const child = this.#childAt(key);
         if (!child) continue;
         path.push(key);
-        child.judge(value[key], old && Object.hasOwn(old, key) ? { old: old[key] } : undefined, path, judgement);
+        yield* child.judge(value[key], old && Object.hasOwn(old, key) ? { old: old[key] } : undefined, path, judgement);
         path.pop();
       }
     }
   }
 
-  #judgeHere(value: unknown, before: Before | undefined, path: Path, judgement: Judgement): void {
-    this.#here ??= compileRules(this.#schema, this.#isRoot || this.#schema['x-kubernetes-embedded-resource'] === true);
-    for (const rule of this.#here.rules) {
+  *#judgeHere(value: unknown, before: Before | undefined, path: Path, judgement: Judgement): Generator<undefined> {
+    this.#type ??= typeAt(this.#schema, this.#isRoot);
+    const celType = this.#type;
+    for (const [i, written] of (this.#schema['x-kubernetes-validations'] ?? []).entries()) {
+      yield;
+      this.#rules[i] ??= compileRule(written, celType);
+      const rule = this.#rules[i];
       if (rule.isTransition && !before && !rule.rule.optionalOldSelf) continue;
-      judgeRule(rule, { value, before, path, type: this.#schema.type ?? '', celType: this.#here.type }, judgement);
+      yield* judgeRule(rule, { value, before, path, type: this.#schema.type ?? '', celType }, judgement);
       if (judgement.isOver) return;
     }
   }
 
-  #judgeList(list: unknown[], before: Before | undefined, path: Path, judgement: Judgement): void {
+  *#judgeList(list: unknown[], before: Before | undefined, path: Path, judgement: Judgement): Generator<undefined> {
     const child = this.#nodeFor('[]', this.#schema.items);
     if (!child) return;
     const keys = this.#schema['x-kubernetes-list-type'] === 'map' ? this.#schema['x-kubernetes-list-map-keys'] : undefined;
     const olds =
       keys && before && Array.isArray(before.old) ? new Map(before.old.map(item => [keyOfElement(item, keys), item])) : undefined;
-    list.forEach((item, i) => {
+    for (const [i, item] of list.entries()) {
       const old = olds?.get(keyOfElement(item, keys));
       path.push(i);
-      child.judge(item, old === undefined ? undefined : { old }, path, judgement);
+      yield* child.judge(item, old === undefined ? undefined : { old }, path, judgement);
       path.pop();
-    });
+    }
   }
 
   #childAt(key: string): RuleNode | undefined {
@@ -115,7 +121,11 @@ function optionally(before: Before | undefined, type: CelType): CelValue {
   return before ? Optional.of(toValue(before.old, type)) : Optional.NONE;
 }
 
-function judgeRule({ rule, program, message }: CompiledRule, { value, before, path, type, celType }: Subject, judgement: Judgement): void {
+function* judgeRule(
+  { rule, program, message }: CompiledRule,
+  { value, before, path, type, celType }: Subject,
+  judgement: Judgement,
+): Generator<undefined> {
   const { causes, budget } = judgement;
   if (!program.ok) {
     causes.push(invalid(fieldAt(path), type, `rule compile error: compilation failed: ${program.error}`));
@@ -123,7 +133,7 @@ function judgeRule({ rule, program, message }: CompiledRule, { value, before, pa
   }
   const oldSelf = rule.optionalOldSelf ? optionally(before, celType) : before?.old;
   const variables = { self: value, oldSelf };
-  const result = program.program.evaluate(variables, budget);
+  const result = yield* program.program.steps(variables, budget, isSliceOver);
   if (result.error !== undefined) {
     judgement.isOver = result.isBudget;
     causes.push(invalid(fieldAt(path), type, failureOf(rule, result, budget)));
@@ -131,7 +141,7 @@ function judgeRule({ rule, program, message }: CompiledRule, { value, before, pa
   }
   if (result.value === true) return;
   const at = fieldAt([...path, ...(rule.fieldPath ? (fieldNamesOf(rule.fieldPath) ?? []) : [])]);
-  const made = message?.ok ? message.program.evaluate(variables, budget) : undefined;
+  const made = message?.ok ? yield* message.program.steps(variables, budget, isSliceOver) : undefined;
   const text = typeof made?.value === 'string' ? made.value.trim() : '';
   const isUsable = text !== '' && !text.includes('\n') && Buffer.byteLength(text) <= 5120;
   causes.push(toCause(rule, at, value, isUsable ? text : messageOf(rule)));

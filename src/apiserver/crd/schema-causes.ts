@@ -8,9 +8,13 @@ import { expressions } from './expressions.ts';
 const TYPES = ['array', 'boolean', 'integer', 'number', 'object', 'string'];
 const UNSUPPORTED = ['$ref', 'additionalItems', 'definitions', 'dependencies', 'id', 'patternProperties'] as const;
 
-/** What may not stand in any schema of a definition, wherever it is nested: keywords that are not supported, or not together. */
-export function schemaCauses(schema: CrdSchema, at: string): FieldCause[] {
-  return [...keywordCauses(schema, at), ...listTypeCauses(schema, at), ...mapTypeCauses(schema, at), ...nestedCauses(schema, at)];
+/**
+ * What may not stand in any schema of a definition, wherever it is nested: keywords that are not supported, or not together. Schema by
+ * schema.
+ */
+export function* schemaCauses(schema: CrdSchema, at: string): Generator<FieldCause[]> {
+  yield [...keywordCauses(schema, at), ...listTypeCauses(schema, at), ...mapTypeCauses(schema, at)];
+  for (const [child, path] of childrenOf(schema, at)) yield* schemaCauses(child, path);
 }
 
 /** The schemas within a schema, each with its path. */
@@ -22,10 +26,6 @@ export function* childrenOf(schema: CrdSchema, at: string): Generator<[child: Cr
   for (const key of ['allOf', 'anyOf', 'oneOf'] as const)
     for (const [i, child] of (schema[key] ?? []).entries()) yield [child, `${at}.${key}[${i}]`];
   if (not) yield [not, `${at}.not`];
-}
-
-function nestedCauses(schema: CrdSchema, at: string): FieldCause[] {
-  return [...childrenOf(schema, at)].flatMap(([child, path]) => schemaCauses(child, path));
 }
 
 function keywordCauses(schema: CrdSchema, at: string): FieldCause[] {

@@ -5,6 +5,7 @@ import { toTypeData } from '#kinds/crd-type-data.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { type Checked, checkResource, type FieldValidation } from '#kinds/schema.ts';
 import type { TypeData } from '#kinds/schema-data.ts';
+import { isSliceOver, runInSlices } from '../slices.ts';
 import { checkEmbedded } from './embedded.ts';
 import { prune } from './prune.ts';
 import { toPublishedSchema } from './published-schema.ts';
@@ -13,6 +14,15 @@ import { type Validator, validatorOf } from './validator.ts';
 
 /** A kind that has no schema keeps everything. */
 const ANYTHING: CrdSchema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+
+/** Judgements by rules that did not end within their slice, by the metadata of their objects, which all versions of an object share. */
+const unfinished = new WeakMap<object, ReturnType<Rules>>();
+
+/** The rest of what the rules find wrong with an object that was validated; undefined when they are through with it. */
+export function finishRules({ metadata }: KubeObject): Promise<FieldCause[]> | undefined {
+  const judging = unfinished.get(metadata);
+  return judging && runInSlices(judging);
+}
 
 interface Gvk {
   group: string;
@@ -57,13 +67,23 @@ export class SchemaRules {
     return { object: value as T, warnings: fieldValidation === 'Warn' ? problems : [], missing: [] };
   }
 
-  /** All that is wrong with an object by the schema; what it shares with `old` is not judged again. */
+  /**
+   * All that is wrong with an object by the schema; what it shares with `old` is not judged again. Rules that take longer than a slice
+   * of the present turn are left to `finishRules`.
+   */
   validate(object: KubeObject, old?: KubeObject): FieldCause[] {
     this.#validator ??= validatorOf(this.schema);
     const causes = this.#validator(object, old);
     if (causes.length > 0) return causes; // rules may rely on types
     if (this.#rules === null) this.#rules = rulesOf(this.schema);
-    return this.#rules?.(object, old) ?? [];
+    if (!this.#rules) return [];
+    const judging = this.#rules(object, old);
+    for (let step = judging.next(); ; step = judging.next()) {
+      if (step.done) return step.value;
+      if (!isSliceOver()) continue;
+      unfinished.set(object.metadata, judging);
+      return [];
+    }
   }
 
   /** The type as OpenAPI v3 shows it. */

@@ -7,23 +7,22 @@ type Level = 'root' | 'item' | 'field';
 
 /**
  * Whether a schema is structural: every part of a value has one schema that names its type; `allOf`, `anyOf`, `oneOf` and `not` only
- * judge values, and only those that the schema itself describes.
+ * judge values, and only those that the schema itself describes. Schema by schema.
  */
-export function structuralCauses(schema: CrdSchema, at: string): FieldCause[] {
+export function structuralCauses(schema: CrdSchema, at: string): Generator<FieldCause[]> {
   return levelCauses(schema, 'root', at);
 }
 
-function levelCauses(schema: CrdSchema, level: Level, at: string): FieldCause[] {
+function* levelCauses(schema: CrdSchema, level: Level, at: string): Generator<FieldCause[]> {
   const { properties = {}, items, additionalProperties } = schema;
-  const causes = [...typeCauses(schema, level, at), ...extensionCauses(schema, at), ...resourceCauses(schema, level, at)];
-  for (const [key, child] of Object.entries(properties)) causes.push(...levelCauses(child, 'field', `${at}.properties[${key}]`));
-  if (isObject(items)) causes.push(...levelCauses(items, 'item', `${at}.items`));
-  if (isObject(additionalProperties)) causes.push(...levelCauses(additionalProperties as CrdSchema, 'field', `${at}.additionalProperties`));
+  yield [...typeCauses(schema, level, at), ...extensionCauses(schema, at), ...resourceCauses(schema, level, at)];
+  for (const [key, child] of Object.entries(properties)) yield* levelCauses(child, 'field', `${at}.properties[${key}]`);
+  if (isObject(items)) yield* levelCauses(items, 'item', `${at}.items`);
+  if (isObject(additionalProperties)) yield* levelCauses(additionalProperties as CrdSchema, 'field', `${at}.additionalProperties`);
   for (const [child, path] of judgesOf(schema, at)) {
-    if (!isIntOrString(schema, child)) causes.push(...judgeCauses(child, path));
-    causes.push(...coverCauses(child, schema, path, at));
+    if (!isIntOrString(schema, child)) yield judgeCauses(child, path);
+    yield coverCauses(child, schema, path, at);
   }
-  return causes;
 }
 
 function typeCauses({ type, ...schema }: CrdSchema, level: Level, at: string): FieldCause[] {

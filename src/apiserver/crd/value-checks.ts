@@ -4,7 +4,7 @@ import type { CrdSchema } from '#kinds/crd-schema.ts';
 import { invalid, notSupported, tooLong, tooMany } from '#kinds/field-errors.ts';
 import { jsonEqual } from '#kinds/json-equal.ts';
 import { formatPath } from '#kinds/schema.ts';
-import { patternOf } from './expressions.ts';
+import { expressions } from './expressions.ts';
 import { fieldAt, type Path } from './field-path.ts';
 import { formatCheckOf } from './formats.ts';
 
@@ -81,12 +81,13 @@ function* stringChecks({ minLength, maxLength, pattern, format }: CrdSchema): Ge
       if (typeof value === 'string' && value.length > maxLength && lengthOf(value) > maxLength)
         causes.push(tooLong(fieldAt(path), maxLength));
     };
-  if (pattern !== undefined && pattern !== '') {
-    const matches = patternOf(pattern);
+  if (pattern !== undefined && pattern !== '')
     yield (value, path, causes) => {
-      if (typeof value === 'string' && !matches(value)) causes.push(wrong(path, value, `should match '${pattern}'`));
+      if (typeof value !== 'string') return;
+      const matches = expressions().matchesPattern(value, pattern);
+      if (matches === undefined) causes.push(wrong(path, value, `should match '${pattern}', which would take too long to find out`));
+      else if (!matches) causes.push(wrong(path, value, `should match '${pattern}'`));
     };
-  }
   const isFormat = format && formatCheckOf(format);
   if (isFormat)
     yield (value, path, causes) => {

@@ -1,5 +1,5 @@
 import { CelError } from '../errors.ts';
-import { add, compareValues, isEqual } from '../operators.ts';
+import { add, chargeDeep, compareValues, isEqual } from '../operators.ts';
 import { define, type Overload, type OverloadSizes, same, walk, walkProduct } from '../overload.ts';
 import { Duration } from '../time.ts';
 import { CelList, type CelValue, Uint, ValueList } from '../values.ts';
@@ -64,7 +64,10 @@ function slice(list: CelList, from: bigint, to: bigint): ValueList {
 
 function distinct(list: CelList): ValueList {
   const kept: CelValue[] = [];
-  for (const item of list) if (!kept.some(other => isEqual(other, item))) kept.push(item);
+  for (const item of list) {
+    chargeDeep(list, item);
+    if (!kept.some(other => isEqual(other, item))) kept.push(item);
+  }
   return new ValueList(kept);
 }
 

@@ -1,10 +1,11 @@
-import { isEqual } from '../operators.ts';
+import { chargeDeep, isEqual } from '../operators.ts';
 import { define, type Overload, type OverloadSizes, walkProduct } from '../overload.ts';
 import type { CelList, CelValue } from '../values.ts';
 
 const PRODUCT: OverloadSizes = { cost: walkProduct };
 
 function has(list: CelList, wanted: CelValue): boolean {
+  chargeDeep(list, wanted);
   for (const item of list) if (isEqual(item, wanted)) return true;
   return false;
 }

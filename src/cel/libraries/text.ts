@@ -7,5 +7,17 @@ export function codePoints(text: string): string[] | undefined {
 
 /** The number of code points. */
 export function codePointCount(text: string): number {
-  return codePoints(text)?.length ?? text.length;
+  if (!SURROGATE.test(text)) return text.length;
+  let count = text.length;
+  for (let at = 0; at + 1 < text.length; at++)
+    if (isBetween(text, at, 0xd800, 0xdbff) && isBetween(text, at + 1, 0xdc00, 0xdfff)) {
+      count--;
+      at++;
+    }
+  return count;
+}
+
+function isBetween(text: string, at: number, least: number, most: number): boolean {
+  const unit = text.charCodeAt(at);
+  return unit >= least && unit <= most;
 }
