@@ -137,4 +137,31 @@ describe('what the kubelet keeps an eye on while pods run', () => {
     await inPhase('talker', 'Succeeded');
     assert.equal((await cluster.kubectl('logs', 'talker', '--tail=2')).split('\n')[1], 'after');
   });
+
+  test('pods that have more on the disk than they may are evicted', { timeout: 120_000 }, async () => {
+    const fill = (where: string) => `head -c 3000000 /dev/urandom >${where}; ${FOREVER}`;
+    const limits = { resources: { limits: { 'ephemeral-storage': '2Mi' } } };
+    const mounted = { volumeMounts: [{ name: 'v', mountPath: '/v' }] };
+    const spec: PodSpec = { terminationGracePeriodSeconds: 600, restartPolicy: 'Always' };
+    await apply(
+      pod('in-volume', [shell(fill('/v/data'), mounted)], { ...spec, volumes: [{ name: 'v', emptyDir: { sizeLimit: '2Mi' } }] }),
+      pod('in-root', [shell(fill('/data'), limits)], spec),
+      pod('in-log', [shell(`head -c 2500000 /dev/urandom | base64; ${FOREVER}`, limits)], spec),
+      pod('within', [shell(fill('/v/data'), mounted)], { ...spec, volumes: [{ name: 'v', emptyDir: { sizeLimit: '4Mi' } }] }),
+    );
+    const total = /^Pod ephemeral local storage usage exceeds the total limit of containers 2Mi\. $/;
+    for (const [name, message] of [
+      ['in-volume', /^Usage of EmptyDir volume "v" exceeds the limit "2Mi"\. $/],
+      ['in-root', total],
+      ['in-log', total],
+    ] as const) {
+      const { status } = await inPhase(name, 'Failed');
+      assert.equal(status?.reason, 'Evicted');
+      assert.match(status?.message ?? '', message);
+      assert.ok(status?.containerStatuses?.[0]?.state?.terminated);
+      assert.match(await eventsOf(name), /Evicted/);
+    }
+    assert.equal((await read('within')).status?.phase, 'Running');
+    await cluster.kubectl('delete', 'pod', 'within', '--now');
+  });
 });

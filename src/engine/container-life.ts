@@ -171,6 +171,10 @@ export class ContainerLife {
     });
   }
 
+  writableDirectory(id: string): string {
+    return this.#paths.writable(this.#ledger.need(id).id);
+  }
+
   #logPath(id: string, { logPath }: ContainerConfig, { config: { logDirectory } }: SandboxRecord): string {
     if (logPath === undefined) return `${this.#paths.container(id)}/log/0.log`;
     if (isAbsolute(logPath)) return logPath;

@@ -222,6 +222,8 @@ export interface Engine extends AsyncDisposable {
   /** Renames the log away and makes the monitor write a new one. */
   rotateLog(id: string): Promise<void>;
   stats(id: string): Promise<ContainerStats>;
+  /** Where what the container writes over its image lies. */
+  writableDirectory(id: string): string;
   /** Changes limits of a running container. */
   updateResources(id: string, resources: Resources): Promise<void>;
 

@@ -183,6 +183,10 @@ export class LocalEngine implements Engine {
     if (record) await this.#containers.remove(record);
   }
 
+  writableDirectory(id: string): string {
+    return this.#containers.writableDirectory(id);
+  }
+
   async updateResources(id: string, resources: Resources): Promise<void> {
     await this.#containers.updateResources(id, resources);
   }

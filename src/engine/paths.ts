@@ -39,6 +39,11 @@ export class EnginePaths {
     return `${this.containers}/${id}/merged`;
   }
 
+  /** What it wrote over its image. */
+  writable(id: string): string {
+    return `${this.containers}/${id}/upper`;
+  }
+
   /** config.json, conmon's pid files, fifos and attach socket. */
   bundle(id: string): string {
     return `${this.bundles}/${id}`;

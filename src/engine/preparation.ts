@@ -105,7 +105,7 @@ export class Preparation {
     // Layers can be unpacked elsewhere after a restart.
     if (!record.lowerDirs.every(directory => existsSync(directory)))
       record.lowerDirs = (await this.#images.resolve(record.imageId)).lowerDirs;
-    const [target, upper, work] = [this.#paths.rootfs(id), `${this.#paths.container(id)}/upper`, `${this.#paths.container(id)}/work`];
+    const [target, upper, work] = [this.#paths.rootfs(id), this.#paths.writable(id), `${this.#paths.container(id)}/work`];
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
     await rm(work, { recursive: true, force: true });
     await Promise.all([upper, work, target].map(directory => mkdir(directory, { recursive: true, mode: 0o755 })));

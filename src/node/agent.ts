@@ -10,6 +10,7 @@ import { PodWorker, type PodWorkerParts } from './pod-worker.ts';
 import { runtimeOf } from './runtime-class.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
 import { StatusWriter } from './status-writer.ts';
+import { StorageWatch } from './storage-watch.ts';
 
 export interface PodAgentOptions {
   nodeName: string;
@@ -45,6 +46,7 @@ export class PodAgent implements AsyncDisposable {
   readonly #parts: PodWorkerParts;
   readonly #allocations: Allocations;
   readonly #logs: LogRotation;
+  readonly #storage: StorageWatch;
   readonly #subscriptions = new DisposableStack();
 
   constructor(options: PodAgentOptions) {
@@ -55,6 +57,8 @@ export class PodAgent implements AsyncDisposable {
     const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log });
     this.#allocations = new Allocations({ allocatable: options.allocatable ?? {}, events });
     this.#logs = new LogRotation({ engine, clock, log });
+    const pods = () => this.#running();
+    this.#storage = new StorageWatch({ engine, volumes, pods, evict: (pod, message) => this.#evict(pod, message), clock, log });
     const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client) };
     this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, ...own };
     this.#queue = new WorkQueue({
@@ -78,6 +82,7 @@ export class PodAgent implements AsyncDisposable {
         if (!object || object.metadata.deletionTimestamp) this.#workers.get(uid)?.abandon();
         if (!object && previous) this.#statuses.forget(previous);
         this.touch(uid);
+        if (object) this.#storage.notice(object);
         if (!object || isOver(object.status?.phase)) this.#retryResizes();
       }),
     );
@@ -146,6 +151,21 @@ export class PodAgent implements AsyncDisposable {
     return worker.sync(resize.pod, resize.pending);
   }
 
+  /** The pods that have begun here and are not told to end. */
+  #running(): Pod[] {
+    return this.pods().filter(
+      ({ metadata, status }) =>
+        !metadata.deletionTimestamp && !isOver(status?.phase) && this.#workers.get(metadata.uid)?.isGivenUp === false,
+    );
+  }
+
+  /** Ends a pod that takes more than it may, at once. */
+  #evict(pod: Pod, message: string): void {
+    const { uid } = pod.metadata;
+    this.#workers.get(uid)?.giveUp(pod, { reason: 'Evicted', message, graceSeconds: EVICTION_GRACE_SECONDS });
+    this.touch(uid);
+  }
+
   /** Room may have come free, for resizes that wait for it. */
   #retryResizes(): void {
     for (const uid of this.#allocations.deferred()) this.touch(uid);
@@ -201,11 +221,15 @@ export class PodAgent implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscriptions.dispose();
     await this.#logs[Symbol.asyncDispose]();
+    await this.#storage[Symbol.asyncDispose]();
     await this.#pods[Symbol.asyncDispose]();
     await this.#queue[Symbol.asyncDispose]();
     await this.#statuses[Symbol.asyncDispose]();
   }
 }
+
+/** What the kubelet leaves a pod that it must end at once. */
+const EVICTION_GRACE_SECONDS = 1;
 
 /** Whether no node has ever begun with the pod. */
 function isNew({ status }: Pod): boolean {

@@ -19,6 +19,8 @@ export interface VolumeKeeper extends AsyncDisposable {
    * @throws UmiakError naming the missing ConfigMap, Secret, key or path (reason `NotFound`), to be tried again
    */
   prepare(pod: Pod): Promise<Map<string, PreparedVolume>>;
+  /** Where a volume of the pod lies on the node's disk, if it does: an emptyDir. */
+  directoryOf(podUid: string, volume: string): string;
   /** Unmounts and removes what `prepare` made. Idempotent. */
   release(podUid: string): Promise<void>;
   /** Removes what belongs to none of these pods: left over from an earlier process. */

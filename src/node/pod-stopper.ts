@@ -48,10 +48,10 @@ export class PodStopper {
   }
 
   /** Ends all containers in the background, in their order; the last one's exit comes back as an event. */
-  stopAllInBackground(pod: Pod): void {
+  stopAllInBackground(pod: Pod, graceSeconds?: number): void {
     if (this.#isStopping) return;
     this.#isStopping = true;
-    this.stopAll(pod, graceMsOf(pod))
+    this.stopAll(pod, graceMsOf(pod, graceSeconds))
       .catch(error => this.#parts.log.warn('the containers of a pod could not be stopped', { pod: pod.metadata.uid, error }))
       .finally(() => {
         this.#isStopping = false;

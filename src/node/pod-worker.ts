@@ -33,6 +33,13 @@ export interface PodWorkerParts {
   log: Log;
 }
 
+/** Why a pod ends as Failed, and how long its containers have for it if not as long as they ask for. */
+export interface PodFailure {
+  reason: string;
+  message: string;
+  graceSeconds?: number;
+}
+
 /** Its name among the retries. */
 const SANDBOX = 'sandbox/';
 
@@ -53,7 +60,7 @@ export class PodWorker {
   #sandboxIds: string[] | undefined;
   #pendingResize: PendingResize | undefined;
   #hasNewSandbox = false;
-  #failure: { reason: string; message: string } | undefined;
+  #failure: PodFailure | undefined;
 
   constructor(uid: string, parts: PodWorkerParts) {
     this.uid = uid;
@@ -118,7 +125,7 @@ export class PodWorker {
   }
 
   /** It ends as Failed, for a reason that is the node's. */
-  giveUp(pod: Pod, failure: { reason: string; message: string }): void {
+  giveUp(pod: Pod, failure: PodFailure): void {
     this.#failure = failure;
     this.#parts.events.warning(pod, failure.reason, failure.message);
   }
@@ -232,7 +239,7 @@ export class PodWorker {
       case 'resize':
         return this.#resizer.resize(pod, action);
       case 'stop-containers':
-        this.#stopper.stopAllInBackground(pod);
+        this.#stopper.stopAllInBackground(pod, this.#failure?.graceSeconds);
         return undefined;
       case 'start':
         return this.#starter.start(pod, action);
@@ -287,7 +294,7 @@ export class PodWorker {
       terminationMessage: id => this.#lastWords.get(id) || undefined,
       said: statuses.said(pod),
       resize: { pending: this.#pendingResize, error: this.#resizer.error },
-      ...(this.#failure ? { failure: this.#failure } : {}),
+      ...(this.#failure ? { failure: { reason: this.#failure.reason, message: this.#failure.message } } : {}),
     };
     this.#resizer.note(pod, isResizing(picture));
     statuses.put(pod, podStatus(picture));

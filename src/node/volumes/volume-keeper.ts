@@ -89,7 +89,7 @@ export class LocalVolumes implements VolumeKeeper {
 
   async #prepareOne(pod: Pod, volume: Volume): Promise<PreparedVolume> {
     try {
-      const path = join(this.#options.directory, pod.metadata.uid, volume.name);
+      const path = this.directoryOf(pod.metadata.uid, volume.name);
       if (volume.emptyDir) return await prepareEmptyDir(path, volume.emptyDir, pod.spec.securityContext?.fsGroup);
       if (volume.hostPath) return await prepareHostPath(volume.hostPath);
       if (volume.persistentVolumeClaim || volume.ephemeral) return await this.#options.claims.prepare(pod, volume);
@@ -207,6 +207,10 @@ export class LocalVolumes implements VolumeKeeper {
     const spentInMs = this.#tokens.refreshInMs(uid) ?? Number.POSITIVE_INFINITY;
     const inMs = state?.isStale ? STALE_RETRY_MS : spentInMs;
     if (state && inMs !== Number.POSITIVE_INFINITY) state.refresh = this.#options.clock.after(inMs, () => this.#sourceChanged(uid));
+  }
+
+  directoryOf(podUid: string, volume: string): string {
+    return join(this.#options.directory, podUid, volume);
   }
 
   async release(podUid: string): Promise<void> {
