@@ -13,8 +13,11 @@ export function wantsGzip({ headers, remoteAddress = '' }: ApiRequest, length: n
 }
 
 /** The pieces gzipped on zlib's threads. */
-export async function* compressed(pieces: Iterable<Buffer> | AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const gzip = createGzip({ level: constants.Z_BEST_SPEED, chunkSize: 64 << 10 });
+export async function* compressed(
+  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
+  { level = constants.Z_BEST_SPEED } = {},
+): AsyncGenerator<Buffer> {
+  const gzip = createGzip({ level, chunkSize: 64 << 10 });
   const feed = async () => {
     for await (const piece of pieces) if (!gzip.write(piece)) await once(gzip, 'drain');
     gzip.end();

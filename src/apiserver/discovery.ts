@@ -100,11 +100,18 @@ function tagged({ list, etag }: Aggregated, { media: { contentType }, request }:
   return { type: 'value', status: 200, value: list, contentType, headers };
 }
 
-/** The preferred version first: stable before beta before alpha, higher before lower. */
+/** The preferred version first: stable before beta before alpha, higher before lower; then what is no such version, by its letters. */
 function versionsOf(served: Served[]): string[] {
-  const rank = (version: string) => (version.includes('alpha') ? 2 : version.includes('beta') ? 1 : 0);
-  return [...new Set(served.map(({ resource }) => resource.version))].sort(
-    (a, b) => rank(a) - rank(b) || b.localeCompare(a, undefined, { numeric: true }),
+  return [...new Set(served.map(({ resource }) => resource.version))].sort(byPriority);
+}
+
+const LEVELS = ['alpha', 'beta', undefined];
+
+function byPriority(a: string, b: string): number {
+  const [left, right] = [a, b].map(version => /^v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?$/.exec(version));
+  if (!left || !right) return left ? -1 : right ? 1 : a < b ? -1 : 1;
+  return (
+    LEVELS.indexOf(right[2]) - LEVELS.indexOf(left[2]) || Number(right[1]) - Number(left[1]) || Number(right[3] ?? 0) - Number(left[3] ?? 0)
   );
 }
 

@@ -107,6 +107,7 @@ async function* protobufPieces(
   const meta = toMessage(protobufPlanOf('v1', 'ListMeta')!, metadata);
   const parts = [fieldHead(1, meta.length), meta];
   let length = parts[0]!.length + meta.length;
+  if (isSliceOver()) await nextSlice(); // the first that asks for protobuf has its tables loaded
   for await (const item of inSlices(items)) {
     const message = encode(item);
     const head = fieldHead(2, message.length);

@@ -1,15 +1,22 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gunzip } from 'node:zlib';
 import { UmiakError } from '#base/errors.ts';
+import { compressed } from './compression.ts';
 import type { Context, Outcome } from './request.ts';
 import type { Resources, Served } from './resources.ts';
+import { isSliceOver, nextSlice } from './slices.ts';
 
 /** Clients ask for this type with either sign before the version. */
 const V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2';
 /** Only those who ask for documents need what makes them. */
-const maker = () => import('./openapi/document.ts');
-const packed = promisify(gzip);
+async function maker(): Promise<typeof import('./openapi/document.ts')> {
+  await import('#kinds/descriptions.ts');
+  if (isSliceOver()) await nextSlice();
+  const loaded = await import('./openapi/document.ts');
+  if (isSliceOver()) await nextSlice();
+  return loaded;
+}
 const unpacked = promisify(gunzip);
 
 interface Document {
@@ -50,7 +57,7 @@ export class OpenApi {
     if (!path.startsWith('/openapi/v3/')) return undefined;
     const root = path.slice('/openapi/v3/'.length);
     const served = this.#byRoot.get(root);
-    return served && this.#send(context, root, served, 'application/json', async () => await (await maker()).makeV3(served));
+    return served && this.#send(context, root, served, 'application/json', async () => (await maker()).makeV3(served));
   }
 
   #answerV2(context: Context): Promise<Outcome> {
@@ -59,8 +66,8 @@ export class OpenApi {
       throw new UmiakError('NotAcceptable', `only the following media types are accepted: application/json, ${V2_PROTOBUF}.v1.0+protobuf`);
     const { all } = this.#resources;
     return form === 'json'
-      ? this.#send(context, 'v2', all, 'application/json', async () => await (await maker()).makeV2(all))
-      : this.#send(context, 'v2 protobuf', all, `${V2_PROTOBUF}.v1.0+protobuf`, async () => await (await maker()).makeV2Protobuf(all));
+      ? this.#send(context, 'v2', all, 'application/json', async () => (await maker()).makeV2(all))
+      : this.#send(context, 'v2 protobuf', all, `${V2_PROTOBUF}.v1.0+protobuf`, async () => (await maker()).makeV2Protobuf(all));
   }
 
   async #index(): Promise<Outcome> {
@@ -75,7 +82,7 @@ export class OpenApi {
     name: string,
     served: readonly Served[],
     contentType: string,
-    make: () => Promise<Buffer>,
+    make: () => Promise<AsyncIterable<Buffer>>,
   ): Promise<Outcome> {
     const hash = await this.#hashOf(served);
     const etag = `"${hash}"`;
@@ -92,10 +99,10 @@ export class OpenApi {
   }
 
   /** Made once, whoever asks meanwhile. */
-  #document(name: string, hash: string, make: () => Promise<Buffer>): Promise<Buffer> {
+  #document(name: string, hash: string, make: () => Promise<AsyncIterable<Buffer>>): Promise<Buffer> {
     const known = this.#documents.get(name);
     if (known?.hash === hash) return known.bytes;
-    const bytes = make().then(whole => packed(whole, { level: 4 }));
+    const bytes = make().then(packed);
     bytes.catch(() => this.#documents.delete(name));
     this.#documents.set(name, { hash, bytes });
     return bytes;
@@ -110,6 +117,10 @@ export class OpenApi {
       .digest('hex')
       .slice(0, 32);
   }
+}
+
+async function packed(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(compressed(pieces, { level: 4 })));
 }
 
 /** Whether JSON or protobuf comes first in the `Accept` header; undefined when neither does. */

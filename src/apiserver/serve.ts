@@ -23,6 +23,8 @@ export interface ServeOptions {
 
 type Headers = Record<string, string | string[] | number>;
 
+/** What is larger goes in pieces. */
+const LARGE_BYTES = 1 << 20;
 const UNCACHED = { 'cache-control': 'no-cache, private' };
 
 /** Puts the pipeline's outcomes on the wire. */
@@ -64,7 +66,9 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
         compressed(whole ? [whole] : (body as Iterable<Buffer> | AsyncIterable<Buffer>)),
       );
     if (!whole) return await send(reply, status, all, body as Iterable<Buffer> | AsyncIterable<Buffer>);
-    reply.head(status, { ...all, 'content-length': whole.length });
+    const named = { ...all, 'content-length': whole.length };
+    if (whole.length > LARGE_BYTES) return await send(reply, status, named, piecesOf(whole));
+    reply.head(status, named);
     reply.end(whole);
   }
 
@@ -121,6 +125,11 @@ export function createServe({ handle: ask, clock, log, metrics }: ServeOptions):
         });
     },
   };
+}
+
+/** To hand all of it to the socket at once would take long. */
+function* piecesOf(whole: Buffer): Generator<Buffer> {
+  for (let at = 0; at < whole.length; at += LARGE_BYTES) yield whole.subarray(at, at + LARGE_BYTES);
 }
 
 /** Streams pieces at the reader's pace; a single piece goes with its length. */

@@ -7,6 +7,8 @@ import { type Operation, operationsOf, QUERY } from './operations.ts';
 import { type Dialect, listTypeOf, refTo, toListSchema, toTypeSchema, toV2Schema, typesFrom } from './schemas.ts';
 import { encodeDefinition, encodeDocument, encodePath } from './v2-protobuf.ts';
 
+/** Characters of a piece of a document. */
+const PIECE = 64 << 10;
 const INFO = { title: 'Kubernetes', version: 'v1.36.3' };
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1.';
 /** What operations and lists refer to beside the kinds. */
@@ -19,33 +21,44 @@ export function sourceHash(): string {
   return createHash('sha256').update(JSON.stringify(schemaData())).update(DESCRIPTIONS).digest('hex').slice(0, 32);
 }
 
-/** `/openapi/v3/…`: the document of one group version. Others get their turn while it is made. */
-export async function makeV3(served: readonly Served[]): Promise<Buffer> {
-  const paths = await jsonOf(pathsOf(served, 'v3'));
-  const schemas = await jsonOf(schemasOf(served, 'v3'));
-  return Buffer.from(`{"openapi":"3.0.0","info":${JSON.stringify(INFO)},"paths":{${paths}},"components":{"schemas":{${schemas}}}}`);
+/** `/openapi/v3/…`: the document of one group version, in pieces. Others get their turn while it is made. */
+export async function* makeV3(served: readonly Served[]): AsyncGenerator<Buffer> {
+  yield Buffer.from(`{"openapi":"3.0.0","info":${JSON.stringify(INFO)},"paths":{`);
+  yield* jsonOf(pathsOf(served, 'v3'));
+  yield Buffer.from('},"components":{"schemas":{');
+  yield* jsonOf(schemasOf(served, 'v3'));
+  yield Buffer.from('}}}');
 }
 
 /** `/openapi/v2` of everything served, as JSON. */
-export async function makeV2(served: readonly Served[]): Promise<Buffer> {
-  const paths = await jsonOf(pathsOf(served, 'v2'));
-  const definitions = await jsonOf(schemasOf(served, 'v2'));
-  return Buffer.from(`{"swagger":"2.0","info":${JSON.stringify(INFO)},"paths":{${paths}},"definitions":{${definitions}}}`);
+export async function* makeV2(served: readonly Served[]): AsyncGenerator<Buffer> {
+  yield Buffer.from(`{"swagger":"2.0","info":${JSON.stringify(INFO)},"paths":{`);
+  yield* jsonOf(pathsOf(served, 'v2'));
+  yield Buffer.from('},"definitions":{');
+  yield* jsonOf(schemasOf(served, 'v2'));
+  yield Buffer.from('}}');
 }
 
 /** The same in protobuf. */
-export async function makeV2Protobuf(served: readonly Served[]): Promise<Buffer> {
+export async function* makeV2Protobuf(served: readonly Served[]): AsyncGenerator<Buffer> {
   const paths: Buffer[] = [];
   for await (const { name, value } of inSlices(pathsOf(served, 'v2'))) paths.push(encodePath(name, value));
   const definitions: Buffer[] = [];
   for await (const { name, value } of inSlices(schemasOf(served, 'v2'))) definitions.push(encodeDefinition(name, value));
-  return encodeDocument(INFO, paths, definitions);
+  yield* inSlices(encodeDocument(INFO, paths, definitions));
 }
 
-async function jsonOf(parts: Iterable<Part>): Promise<string> {
+async function* jsonOf(parts: Iterable<Part>): AsyncGenerator<Buffer> {
   let text = '';
-  for await (const { name, value } of inSlices(parts)) text += `${text ? ',' : ''}${JSON.stringify(name)}:${JSON.stringify(value)}`;
-  return text;
+  let comma = '';
+  for await (const { name, value } of inSlices(parts)) {
+    text += `${comma}${JSON.stringify(name)}:${JSON.stringify(value)}`;
+    comma = ',';
+    if (text.length < PIECE) continue;
+    yield Buffer.from(text);
+    text = '';
+  }
+  yield Buffer.from(text);
 }
 
 function* schemasOf(served: readonly Served[], dialect: Dialect): Generator<Part> {

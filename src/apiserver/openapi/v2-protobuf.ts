@@ -1,4 +1,5 @@
 import { ProtobufWriter } from '#wire/protobuf-writer.ts';
+import { fieldHead } from '../protobuf/envelope.ts';
 
 type Json = Record<string, unknown>;
 type Write = (writer: ProtobufWriter, value: never) => void;
@@ -31,19 +32,28 @@ export function encodePath(path: string, item: object): Buffer {
   );
 }
 
-/** `openapi.v2.Document` around paths and definitions, each encoded; nothing is copied but the heads. */
-export function encodeDocument(info: { title: string; version: string }, paths: Buffer[], definitions: Buffer[]): Buffer {
-  const body = (parts: Buffer[], field: number) =>
-    Buffer.concat(parts.flatMap(part => [finish(writer => writer.closeField(field, -part.length)), part]));
-  return finish(writer => {
-    writer.bytesField(9, body(definitions, 1));
-    writer.bytesField(8, body(paths, 2));
+/** `openapi.v2.Document` around paths and definitions, each encoded, in pieces: nothing is copied. */
+export function* encodeDocument(info: { title: string; version: string }, paths: Buffer[], definitions: Buffer[]): Generator<Buffer> {
+  yield finish(writer => {
     message(writer, 2, info, inner => {
       inner.stringField(2, info.version);
       inner.stringField(1, info.title);
     });
     writer.stringField(1, '2.0');
   });
+  yield* encodeFields(8, 2, paths);
+  yield* encodeFields(9, 1, definitions);
+}
+
+/** A message whose fields all have the same number. */
+function* encodeFields(number: number, inner: number, parts: Buffer[]): Generator<Buffer> {
+  const heads = parts.map(part => fieldHead(inner, part.length));
+  const length = [...heads, ...parts].reduce((sum, part) => sum + part.length, 0);
+  yield fieldHead(number, length);
+  for (const [i, part] of parts.entries()) {
+    yield heads[i]!;
+    yield part;
+  }
 }
 
 function finish(write: (writer: ProtobufWriter) => void): Buffer {
