@@ -85,7 +85,7 @@ export class RuleTable {
   }
 
   async #replace(rules: Map<string, Rule>): Promise<void> {
-    const capacity = capacityFor(rules.values(), this.#capacity);
+    const capacity = capacityFor(rules.values(), { ...this.#capacity, timeouts: [] });
     const kept = planAffinities(await this.#kept(), rules.values(), this.#rules.values());
     await this.#nft.apply(renderTable(this.#config, { rules: rules.values(), capacity, kept }));
     this.#rules = rules;
