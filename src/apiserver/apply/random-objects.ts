@@ -1,5 +1,5 @@
 import type { Kind, KubeObject } from '#kinds/kind.ts';
-import { type Field, fieldsOf, rootTypeOf } from '#kinds/schema-data.ts';
+import { type Field, fieldsOf, rootTypeOf, schemaData } from '#kinds/schema-data.ts';
 
 /** For tests: objects of a kind with any of its fields, and ways to take them apart. */
 export class RandomObjects {
@@ -29,6 +29,11 @@ export class RandomObjects {
       ...(finalizers && { finalizers }),
     } as never;
     return Object.assign(object, { apiVersion: group ? `${group}/${version}` : version, kind: name });
+  }
+
+  /** A value of a named type, with every field of the API. */
+  typed(type: string): Record<string, unknown> {
+    return this.#struct(schemaData().types[type]?.fields ?? {}, 0, 0.7);
   }
 
   #struct(fields: Record<string, Field>, depth: number, density: number): Record<string, unknown> {

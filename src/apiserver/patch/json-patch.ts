@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
-import { isObject } from '#base/json-object.ts';
+import { isObject, setOwn } from '#base/json-object.ts';
 import { badRequest } from '../status.ts';
 
 interface Operation {
@@ -101,7 +101,7 @@ function put(document: unknown, pointer: string[], value: unknown, replacing: bo
   if (Array.isArray(parent)) {
     if (replacing) parent[indexOf(word, parent.length - 1, pointer)] = value;
     else parent.splice(word === '-' ? parent.length : indexOf(word, parent.length, pointer), 0, value);
-  } else if (isObject(parent)) define(parent, word, value);
+  } else if (isObject(parent)) setOwn(parent, word, value);
   else throw missing(pointer);
   return document;
 }
@@ -119,12 +119,6 @@ function remove(document: unknown, pointer: string[]): unknown {
 function indexOf(word: string, last: number, pointer: string[]): number {
   if (!/^(0|[1-9]\d{0,9})$/.test(word) || Number(word) > last) throw missing(pointer);
   return Number(word);
-}
-
-/** `__proto__` is a key like any other here. */
-function define(target: Record<string, unknown>, key: string, value: unknown): void {
-  if (key === '__proto__') Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
-  else target[key] = value;
 }
 
 function missing(pointer: string[]): UmiakError {

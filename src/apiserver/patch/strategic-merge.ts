@@ -1,4 +1,4 @@
-import { isObject } from '#base/json-object.ts';
+import { isObject, setOwn } from '#base/json-object.ts';
 import { fieldOf, mergeInfo, typeOfField } from '#kinds/schema.ts';
 import { badRequest } from '../status.ts';
 
@@ -26,13 +26,13 @@ function mergeObject(target: Json, patch: Json, type: string | undefined): Json 
   if (RETAIN_KEYS in patch) retain(target, patch);
 
   for (const [key, value] of Object.entries(patch)) {
-    if (key === DIRECTIVE || key === RETAIN_KEYS || key === '__proto__' || key.startsWith(ELEMENT_ORDER)) continue;
+    if (key === DIRECTIVE || key === RETAIN_KEYS || key.startsWith(ELEMENT_ORDER)) continue;
     if (key.startsWith(DELETE_FROM)) {
       removeScalars(target, key.slice(DELETE_FROM.length), value);
       continue;
     }
     if (value === null) delete target[key];
-    else target[key] = mergeField(Object.hasOwn(target, key) ? target[key] : undefined, value, type, key);
+    else setOwn(target, key, mergeField(Object.hasOwn(target, key) ? target[key] : undefined, value, type, key));
   }
   for (const [key, order] of Object.entries(patch)) {
     if (key.startsWith(ELEMENT_ORDER)) reorder(target, key.slice(ELEMENT_ORDER.length), order, patch, type);
@@ -166,7 +166,7 @@ function withoutDirectives(value: unknown, type: string | undefined): unknown {
     return value.filter(item => !(isObject(item) && item[DIRECTIVE] === 'delete')).map(item => withoutDirectives(item, type));
   if (!isObject(value)) return value;
   const clean = Object.entries(value).filter(
-    ([key, inner]) => key !== '__proto__' && inner !== undefined && inner !== null && !(key.startsWith('$') && isDirective(key)),
+    ([key, inner]) => inner !== undefined && inner !== null && !(key.startsWith('$') && isDirective(key)),
   );
   return Object.fromEntries(clean.map(([key, inner]) => [key, withoutDirectives(inner, undefined)]));
 }
