@@ -57,11 +57,11 @@ export class ProtobufWriter {
     this.closeField(number, before);
   }
 
-  /** A whole number, also one below zero. */
+  /** A whole number of 64 bits, also one below zero; what is none is written as 0. */
   integerField(number: number, value: number): void {
     this.#room(24);
-    if (value < 0) this.#negative(value);
-    else this.#varint(value);
+    if (value < 0 && value >= -(2 ** 63)) this.#negative(value);
+    else this.#varint(value < 2 ** 64 && value >= 0 ? Math.trunc(value) : 0);
     this.#tag(number, VARINT);
   }
 

@@ -1,7 +1,7 @@
 import type { ProtobufWriter } from '#wire/protobuf-writer.ts';
 import type { FieldPlan, MessagePlan } from './plan.ts';
 
-/** Writes the fields that the JSON value has; what it lacks is zero to every reader. The value has the type's shape. */
+/** Writes the fields that the JSON value has; what it lacks is zero to every reader. What has not the type's shape is written as nothing or zero. */
 export function writeMessage(writer: ProtobufWriter, plan: MessagePlan, value: unknown): void {
   if (plan.form) plan.form.write(writer, value);
   if (plan.form || typeof value !== 'object' || value === null) return;
@@ -14,8 +14,8 @@ export function writeMessage(writer: ProtobufWriter, plan: MessagePlan, value: u
     const given = object[field.name];
     if (given === undefined || given === null) continue;
     if (field.what === 'list') {
-      const list = given as unknown[];
-      for (let i = list.length - 1; i >= 0; i--) writeValue(writer, field, list[i] ?? (field.scalar ? undefined : {}));
+      if (!Array.isArray(given)) continue;
+      for (let i = given.length - 1; i >= 0; i--) writeValue(writer, field, given[i] ?? (field.scalar ? undefined : {}));
     } else if (field.what === 'map') writeMap(writer, field, given as Record<string, unknown>);
     else writeValue(writer, field, given);
   }

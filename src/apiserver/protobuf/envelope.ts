@@ -44,7 +44,12 @@ export function protobufPlanOf(apiVersion: string, kind: string): MessagePlan | 
 
 /** The message alone, without its envelope: what lists hold. */
 export function toMessage(plan: MessagePlan, value: unknown): Buffer {
-  writeMessage(writer, plan, value);
+  try {
+    writeMessage(writer, plan, value);
+  } catch (error) {
+    writer.finish(); // nothing of this one stands in the next
+    throw error;
+  }
   return writer.finish();
 }
 

@@ -139,3 +139,19 @@ test('bytes that are no message are refused, whatever they are', () => {
     }
   }
 });
+
+test('what has not the shape of its type is written as nothing, and harms no message after it', () => {
+  const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'x' }, spec: { containers: [{ name: 'c' }] } };
+  const right = toProtobuf(pod);
+  for (const containers of [{ length: 2 ** 53 }, 'x', 5]) {
+    const { spec } = parseProtobuf(toProtobuf({ ...pod, spec: { containers } })) as { spec: object };
+    assert.deepEqual(spec, {});
+  }
+  for (const priority of [Number.POSITIVE_INFINITY, Number.NaN, 1e300, -1e300, 'Infinity']) {
+    const { spec } = parseProtobuf(toProtobuf({ ...pod, spec: { priority } })) as { spec: { priority?: number } };
+    assert.equal(spec.priority, 0);
+  }
+  const nodeName = Object.create(null) as object;
+  assert.throws(() => toProtobuf({ ...pod, spec: { nodeName } }));
+  assert.deepEqual(toProtobuf(pod), right);
+});
