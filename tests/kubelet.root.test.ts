@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
 
@@ -164,4 +166,63 @@ describe('what the kubelet keeps an eye on while pods run', () => {
     assert.equal((await read('within')).status?.phase, 'Running');
     await cluster.kubectl('delete', 'pod', 'within', '--now');
   });
+
+  test('a volume from an image: its layers as one, to be read, not to be run; a part of it; what is not there', async () => {
+    const below = [
+      { name: 'data/' },
+      { name: 'data/old', content: 'below' },
+      { name: 'data/run', content: '#!/bin/sh\necho ran\n', mode: 0o755 },
+      { name: 'gone', content: 'x' },
+    ];
+    const above = [{ name: 'data/' }, { name: 'data/new', content: 'above' }, { name: '.wh.gone', content: '' }];
+    const images = { whole: buildImage([buildTar(below), buildTar(above)]), one: buildImage([buildTar(below)]) };
+    for (const [name, image] of Object.entries(images)) {
+      const archive = join(cluster.directory, `${name}.tar`);
+      writeFileSync(archive, buildLayout(image, `docker.io/library/${name}:test`));
+      await cluster.must('image', 'load', archive);
+    }
+    const from = (name: string, pullPolicy = 'IfNotPresent') => ({ name, image: { reference: `${name}:test`, pullPolicy } });
+    const look = 'ls /w /o; cat /w/data/old /w/data/new /p/old; touch /w/x /w/data/old 2>&1; /w/data/run 2>&1; /o/data/run 2>&1';
+    const volumeMounts = [
+      { name: 'whole', mountPath: '/w' },
+      { name: 'one', mountPath: '/o' },
+      { name: 'whole', mountPath: '/p', subPath: 'data' },
+    ];
+    const command = `${look}; ${FOREVER}`;
+    await apply(
+      pod('reader', [shell(command, { volumeMounts }), shell(FOREVER, { name: 'idle' })], { volumes: [from('whole'), from('one')] }),
+      pod('absent', [shell('true', { volumeMounts: [{ name: 'nothing', mountPath: '/n' }] })], { volumes: [from('nothing', 'Never')] }),
+    );
+    await ready('reader');
+    const said = await until('all that it says', async () => {
+      const text = await cluster.kubectl('logs', 'reader', '-c', 'main');
+      return text.includes('/o/data/run') ? text : undefined;
+    });
+    assert.match(said, /^\/o:\ndata\ngone\n\n\/w:\ndata\nbelowabovebelow/);
+    assert.equal(said.match(/Read-only file system/g)?.length, 2, said);
+    assert.equal(said.match(/data\/run: Permission denied/g)?.length, 2, said);
+    const waiting = await when(
+      'absent',
+      'to wait',
+      found => found.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ErrImageNeverPull',
+    );
+    assert.match(
+      waiting.status?.containerStatuses?.[0]?.state?.waiting?.message ?? '',
+      /"nothing:test" is not present with pull policy of Never/,
+    );
+
+    // What is looked at stays, and goes with the pod.
+    assert.notEqual((await cluster.umiak('image', 'rm', 'whole:test')).code, undefined);
+    assert.equal(await inPod('reader', 'cat /p/old'), 'below');
+    const uid = (await read('reader')).metadata.uid;
+    assert.ok(mountsOf(uid).length >= 3);
+    await cluster.kubectl('delete', 'pod', 'reader', 'absent', '--now');
+    assert.deepEqual(mountsOf(uid), []);
+  });
 });
+
+function mountsOf(uid: string): string[] {
+  return readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .filter(line => line.includes(`/volumes/${uid}/`));
+}

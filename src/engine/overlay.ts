@@ -9,15 +9,16 @@ const MAX_OPTIONS_BYTES = 4000;
 export interface OverlayOptions {
   /** Top first. */
   lowerDirs: readonly string[];
-  upper: string;
-  work: string;
+  /** Where it is written to; absent: nowhere, it is there to be read, and has at least two layers. */
+  writable?: { upper: string; work: string };
   target: string;
+  flags?: number;
 }
 
 /** The options as text, or undefined when they are too long or have characters that overlay takes for its own. Pure. */
-export function planOverlayOptions({ lowerDirs, upper, work }: Omit<OverlayOptions, 'target'>): string | undefined {
-  const options = `lowerdir=${lowerDirs.join(':')},upperdir=${upper},workdir=${work}`;
-  const isPlain = [...lowerDirs, upper, work].every(path => !/[:,\\]/.test(path));
+export function planOverlayOptions({ lowerDirs, writable }: Pick<OverlayOptions, 'lowerDirs' | 'writable'>): string | undefined {
+  const options = `lowerdir=${lowerDirs.join(':')}${writable ? `,upperdir=${writable.upper},workdir=${writable.work}` : ''}`;
+  const isPlain = [...lowerDirs, ...Object.values(writable ?? {})].every(path => !/[:,\\]/.test(path));
   return isPlain && Buffer.byteLength(options) < MAX_OPTIONS_BYTES ? options : undefined;
 }
 
@@ -25,10 +26,10 @@ export function planOverlayOptions({ lowerDirs, upper, work }: Omit<OverlayOptio
  * Mounts an overlay with one system call, off the event loop since the kernel writes to the upper file system meanwhile; any number of
  * layers up to the kernel's 500, any characters in their paths.
  */
-export async function mountOverlay({ lowerDirs, upper, work, target }: OverlayOptions): Promise<void> {
-  const options = planOverlayOptions({ lowerDirs, upper, work });
+export async function mountOverlay({ target, flags = 0, ...layers }: OverlayOptions): Promise<void> {
+  const options = planOverlayOptions(layers);
   if (options !== undefined) {
-    await mountInThread('overlay', target, 'overlay', 0, options);
+    await mountInThread('overlay', target, 'overlay', flags, options);
     return;
   }
   const fds: number[] = [];
@@ -38,8 +39,10 @@ export async function mountOverlay({ lowerDirs, upper, work, target }: OverlayOp
     return `/proc/self/fd/${fd}`;
   };
   try {
-    const data = `lowerdir=${lowerDirs.map(short).join(':')},upperdir=${short(upper)},workdir=${short(work)}`;
-    await mountInThread('overlay', target, 'overlay', 0, data);
+    const { lowerDirs, writable } = layers;
+    const above = writable ? `,upperdir=${short(writable.upper)},workdir=${short(writable.work)}` : '';
+    const data = `lowerdir=${lowerDirs.map(short).join(':')}${above}`;
+    await mountInThread('overlay', target, 'overlay', flags, data);
   } finally {
     for (const fd of fds) closeSync(fd);
   }

@@ -109,7 +109,7 @@ export class Preparation {
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
     await rm(work, { recursive: true, force: true });
     await Promise.all([upper, work, target].map(directory => mkdir(directory, { recursive: true, mode: 0o755 })));
-    await mountOverlay({ lowerDirs: record.lowerDirs, upper, work, target });
+    await mountOverlay({ lowerDirs: record.lowerDirs, writable: { upper, work }, target });
     this.#mounted.add(id);
     await ensureMountPoints(target);
   }

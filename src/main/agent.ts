@@ -89,6 +89,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
   let engine: LocalEngine | undefined;
   const imageChanges = new Set<() => void>();
+  const imageUsers = new Set<(id: string) => boolean>();
   // Bundles and the runtime's state: a dozen small files a start, gone with the machine's boot anyway.
   ensureMemoryDirectory(`${runDir}/engine`, { mode: 0o711 });
   const images = stack.use(
@@ -98,7 +99,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       clock,
       hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
       ...bootId,
-      isInUse: id => engine?.usesImage(id) ?? true,
+      isInUse: id => (engine?.usesImage(id) ?? true) || [...imageUsers].some(uses => uses(id)),
       onChange: () => {
         for (const tell of imageChanges) tell();
       },
@@ -123,7 +124,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('engine'),
     }),
   );
-  return { kernel, bridge, networks, images, imageChanges, engine };
+  return { kernel, bridge, networks, images, imageChanges, imageUsers, engine };
 }
 
 interface JoinParts extends Parts {
@@ -132,7 +133,7 @@ interface JoinParts extends Parts {
 
 /** What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. */
 async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
-  const { engine, images, imageChanges, bridge } = machine;
+  const { engine, images, imageChanges, imageUsers, bridge } = machine;
   const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
   const paths = pathsOf(config);
   const { kubernetesService } = derivedAddresses(config);
@@ -220,12 +221,14 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       client,
       objects,
       claims: new ClaimVolumes({ client, nodeName, directories }),
+      images,
       facts,
       onChange: uid => agent?.retry(uid),
       clock,
       log: log.part('volumes'),
     }),
   );
+  imageUsers.add(id => volumes.usesImage(id));
   const prober = stack.use(new LocalProber({ engine, clock, log: log.part('prober'), events, onVerdict: touch }));
   agent = stack.use(
     new PodAgent({

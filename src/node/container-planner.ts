@@ -198,6 +198,7 @@ async function planMounts(
       source: below === '' ? volume.path : await pins.pin(index, volume.path, below),
       destination: mount.mountPath,
       readOnly: mount.readOnly === true || volume.readOnly === true,
+      ...(volume.noExec ? { options: ['noexec', 'nosuid', 'nodev'] } : {}),
       propagation: PROPAGATION[(mount.mountPropagation ?? 'None') as keyof typeof PROPAGATION] ?? 'private',
     });
   }

@@ -11,6 +11,7 @@ import {
   type LifecycleHooks,
   type PreparedVolume,
   type Prober,
+  type VolumeKeeper,
 } from './parts.ts';
 import {
   BACKOFF_COUNT,
@@ -37,6 +38,7 @@ export interface ContainerStarterParts {
   retries: Retries;
   stopper: Pick<PodStopper, 'kill'>;
   volumes: Pick<PodVolumes, 'mounted'>;
+  imageVolumes: Pick<VolumeKeeper, 'mountImage'>;
   /** All containers of the pod that there are. */
   containers: () => Container[];
   /** The pod is to end. */
@@ -109,7 +111,8 @@ export class ContainerStarter {
   ): Promise<void> {
     const { engine, images, planner, events, prober, hooks, stopper, leaving, containers, hostAddress } = this.#parts;
     const { imageId, user } = await stage('image', orLeft(images.ensure(pod, container, leaving), leaving));
-    const request = { pod, container, sandbox, volumes, image: imageId, imageUser: user, attempt };
+    const withImages = await stage('image', orLeft(this.#mountImages(pod, container, volumes), leaving));
+    const request = { pod, container, sandbox, volumes: withImages, image: imageId, imageUser: user, attempt };
     const config = await stage('config', orLeft(planner.plan(request), leaving));
     config.annotations = {
       ...config.annotations,
@@ -133,6 +136,20 @@ export class ContainerStarter {
       const message = `Container ${container.name} failed its postStart hook`;
       stopper.kill(pod, { containerId: started.id, message });
     }
+  }
+
+  /** The volumes, with those from images that this container mounts. */
+  async #mountImages(pod: Pod, { volumeMounts = [] }: ContainerSpec, volumes: Map<string, PreparedVolume>) {
+    const mounted = new Set(volumeMounts.map(({ name }) => name));
+    const wanted = (pod.spec.volumes ?? []).flatMap(({ name, image }) => (image && mounted.has(name) ? [{ name, image }] : []));
+    if (wanted.length === 0) return volumes;
+    const { images, imageVolumes, leaving } = this.#parts;
+    const made = wanted.map(async ({ name, image: { reference, pullPolicy } }) => {
+      const source = { image: reference, ...(pullPolicy ? { imagePullPolicy: pullPolicy } : {}) };
+      const { imageId } = await images.ensure(pod, source, leaving);
+      return [name, await imageVolumes.mountImage(pod.metadata.uid, name, imageId)] as const;
+    });
+    return new Map([...volumes, ...(await Promise.all(made))]);
   }
 
   /** The container whose processes an ephemeral one is to see. */

@@ -3,7 +3,7 @@ import type { EventRecorder } from '#client/index.ts';
 import { type ImageRecord, type ImageStore, parseReference, type RegistryAuth } from '#images/index.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { Secret } from '#kinds/secret.ts';
-import { type ContainerSpec, ImageError, type ImagePuller, type PresentImage } from './parts.ts';
+import { ImageError, type ImagePuller, type PresentImage, type WantedImage } from './parts.ts';
 import { credentialsFor } from './pull-credentials.ts';
 import type { ObjectSource } from './volumes/object-source.ts';
 
@@ -36,11 +36,7 @@ export class LocalImagePuller implements ImagePuller {
     this.#options = options;
   }
 
-  async ensure(
-    pod: Pod,
-    { image = '', name, imagePullPolicy = 'IfNotPresent' }: ContainerSpec,
-    signal?: AbortSignal,
-  ): Promise<PresentImage> {
+  async ensure(pod: Pod, { image = '', imagePullPolicy = 'IfNotPresent' }: WantedImage, signal?: AbortSignal): Promise<PresentImage> {
     const { events } = this.#options;
     try {
       parseReference(image);
@@ -62,7 +58,7 @@ export class LocalImagePuller implements ImagePuller {
       events.warning(pod, 'ErrImageNeverPull', message);
       throw new ImageError('ErrImageNeverPull', message, { retryInMs: LOOK_AGAIN_MS });
     }
-    return this.#pull(pod, name, image, signal);
+    return this.#pull(pod, image, signal);
   }
 
   /** The image, unpacked; undefined when it is not here. */
@@ -79,7 +75,7 @@ export class LocalImagePuller implements ImagePuller {
     }
   }
 
-  async #pull(pod: Pod, container: string, image: string, signal: AbortSignal | undefined): Promise<PresentImage> {
+  async #pull(pod: Pod, image: string, signal: AbortSignal | undefined): Promise<PresentImage> {
     const { events, clock } = this.#options;
     const key = `${pod.metadata.uid}/${image}`;
     const failed = this.#failures.get(key);
@@ -101,7 +97,7 @@ export class LocalImagePuller implements ImagePuller {
       return toPresent(record, true);
     } catch (cause) {
       if (signal?.aborted) throw cause;
-      const error = new ImageError('ErrImagePull', `failed to pull image "${image}" for container ${container}: ${messageOf(cause)}`, {
+      const error = new ImageError('ErrImagePull', `failed to pull image "${image}": ${messageOf(cause)}`, {
         cause,
       });
       this.#remember(key, { count: (failed?.count ?? 0) + 1, error });

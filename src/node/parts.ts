@@ -10,6 +10,8 @@ export interface PreparedVolume {
   /** Directory or file on the machine that is mounted. */
   path: string;
   readOnly?: boolean;
+  /** Nothing in it is run. */
+  noExec?: boolean;
 }
 
 /** Keeps the volumes of this node's pods: makes them, updates their contents when their sources change, removes them. */
@@ -19,6 +21,11 @@ export interface VolumeKeeper extends AsyncDisposable {
    * @throws UmiakError naming the missing ConfigMap, Secret, key or path (reason `NotFound`), to be tried again
    */
   prepare(pod: Pod): Promise<Map<string, PreparedVolume>>;
+  /**
+   * Mounts what an image holds as the pod's volume, to be read. The first image that it is asked for stays until the pod is released.
+   * @param imageId present in the store
+   */
+  mountImage(podUid: string, volume: string, imageId: string): Promise<PreparedVolume>;
   /** Where a volume of the pod lies on the node's disk, if it does: an emptyDir. */
   directoryOf(podUid: string, volume: string): string;
   /** Unmounts and removes what `prepare` made. Idempotent. */
@@ -72,6 +79,9 @@ export class ImageError extends UmiakError {
   }
 }
 
+/** An image as containers name it. */
+export type WantedImage = Pick<ContainerSpec, 'image' | 'imagePullPolicy'>;
+
 /** What a container is made from. */
 export interface PresentImage {
   imageId: string;
@@ -88,7 +98,7 @@ export interface ImagePuller {
    * @returns the image, present and unpacked
    * @throws ImageError
    */
-  ensure(pod: Pod, container: ContainerSpec, signal?: AbortSignal): Promise<PresentImage>;
+  ensure(pod: Pod, image: WantedImage, signal?: AbortSignal): Promise<PresentImage>;
 }
 
 /** Runs `postStart` and `preStop`. */

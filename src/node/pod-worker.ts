@@ -71,7 +71,7 @@ export class PodWorker {
     this.#retries = new Retries(parts.clock);
     const own = { ...parts, retries: this.#retries, leaving: this.#leaving.signal, containers };
     this.#volumes = new PodVolumes(own);
-    this.#starter = new ContainerStarter({ ...own, stopper: this.#stopper, volumes: this.#volumes });
+    this.#starter = new ContainerStarter({ ...own, stopper: this.#stopper, volumes: this.#volumes, imageVolumes: parts.volumes });
     this.#resizer = new PodResizer(own);
   }
 

@@ -66,6 +66,7 @@ let clock = new ManualClock();
 let tokens: { expiresInMs: number; fails?: boolean; given: number };
 let changes: { uid: string; resolve: () => void }[] = [];
 let volumes: LocalVolumes;
+const layers = new Map<string, string[]>();
 let count = 0;
 
 function keeper(): LocalVolumes {
@@ -81,6 +82,7 @@ function keeper(): LocalVolumes {
     directory,
     client,
     objects,
+    images: { ensureUnpacked: async reference => layers.get(reference) ?? assert.fail(reference) },
     claims: new ClaimVolumes({ client, nodeName: 'n', directories: { make: async () => false } }),
     facts,
     clock,
@@ -269,6 +271,43 @@ describe('volumes that objects fill', () => {
     assert.equal(volumes.prepare(labelled({ a: '1' })), volumes.prepare(labelled({ a: '1' })));
     await volumes.prepare(labelled({ a: '1', b: '"2"' }));
     assert.equal(readFileSync(join(path, 'labels'), 'utf8'), 'a="1"\nb="\\"2\\""');
+  });
+});
+
+describe('images', () => {
+  const layer = (name: string) => {
+    const path = join(root, 'layers', name);
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, name), name);
+    return path;
+  };
+
+  test('are mounted once, to be read, with the first container that wants them; their layers stay as long', async () => {
+    layers.set('sha256:a', [layer('upper'), layer('lower')]).set('sha256:b', [layer('other')]);
+    assert.equal(volumes.usesImage('sha256:x'), true, 'an agent that just began does not know');
+    await volumes.sweep(new Set());
+    assert.equal(volumes.usesImage('sha256:a'), false);
+    const pod = podWith([{ name: 'v', image: { reference: 'a' } }]);
+    assert.equal((await volumes.prepare(pod)).size, 0);
+    const [one, same] = await Promise.all([volumes.mountImage('u', 'v', 'sha256:a'), volumes.mountImage('u', 'v', 'sha256:a')]);
+    assert.deepEqual([one, same], [{ path: join(directory, 'u', 'v'), readOnly: true, noExec: true }, one]);
+    assert.deepEqual(readdirSync(one.path).sort(), ['lower', 'upper']);
+    assert.throws(() => writeFileSync(join(one.path, 'new'), ''), { code: 'EROFS' });
+    assert.deepEqual(await volumes.mountImage('u', 'v', 'sha256:b'), one, 'the first stays');
+    await volumes.mountImage('u', 'w', 'sha256:b');
+    assert.deepEqual(readdirSync(join(directory, 'u', 'w')), ['other'], 'a single layer');
+
+    const next = keeper();
+    await next.sweep(new Set(['u']));
+    assert.deepEqual(
+      ['sha256:a', 'sha256:b', 'sha256:x'].map(id => next.usesImage(id)),
+      [true, true, false],
+    );
+    assert.deepEqual(await next.mountImage('u', 'v', 'sha256:a'), one);
+    await next.release('u');
+    assert.equal(next.usesImage('sha256:a'), false);
+    assert.equal(existsSync(join(directory, 'u')), false);
+    assert.deepEqual(readdirSync(join(root, 'layers', 'upper')), ['upper'], 'nothing is removed through the mount');
   });
 });
 

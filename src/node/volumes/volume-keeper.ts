@@ -11,6 +11,7 @@ import type { PreparedVolume, VolumeKeeper } from '../parts.ts';
 import { isFilled, type Payload, type PayloadFile, writeAtomically } from './atomic-writer.ts';
 import type { ClaimVolumes } from './claim-volumes.ts';
 import { makeDirectory, prepareHostPath } from './host-path.ts';
+import { ImageVolumes, type ImageVolumesOptions } from './image-volumes.ts';
 import type { ObjectSource, ObjectUse } from './object-source.ts';
 import { configMapFiles, downwardFiles, secretFiles, tokenAccess, type Volume } from './payloads.ts';
 import { TokenKeeper } from './tokens.ts';
@@ -22,6 +23,8 @@ export interface LocalVolumesOptions {
   objects: Pick<ObjectSource, 'configMap' | 'secret' | 'release'>;
   /** Volumes that pods claim. */
   claims: Pick<ClaimVolumes, 'prepare' | 'release'>;
+  /** Unpacks the images that volumes are made of. */
+  images: ImageVolumesOptions['images'];
   facts: NodeFacts;
   /** A source of the pod's volumes has changed: the volumes were written anew, or what was missing may be there. */
   onChange: (podUid: string) => void;
@@ -48,6 +51,7 @@ interface PodState {
 export class LocalVolumes implements VolumeKeeper {
   readonly #options: LocalVolumesOptions;
   readonly #tokens: TokenKeeper;
+  readonly #images: ImageVolumes;
   readonly #pods = new Map<string, PodState>();
   readonly #memory: string;
   #hasMemory = false;
@@ -56,6 +60,7 @@ export class LocalVolumes implements VolumeKeeper {
     this.#options = options;
     this.#memory = join(options.directory, MEMORY);
     this.#tokens = new TokenKeeper(options);
+    this.#images = new ImageVolumes(options);
   }
 
   prepare(pod: Pod): Promise<Map<string, PreparedVolume>> {
@@ -80,9 +85,9 @@ export class LocalVolumes implements VolumeKeeper {
     const { directory } = this.#options;
     const { uid } = pod.metadata;
     await makeDirectory(join(directory, uid), 0o750);
-    const made = await Promise.all(
-      (pod.spec.volumes ?? []).map(async volume => [volume.name, await this.#prepareOne(pod, volume)] as const),
-    );
+    // Those from images are mounted with the first container that wants them: a container waits for images, not for volumes.
+    const volumes = (pod.spec.volumes ?? []).filter(({ image }) => !image);
+    const made = await Promise.all(volumes.map(async volume => [volume.name, await this.#prepareOne(pod, volume)] as const));
     this.#scheduleRefresh(uid);
     return new Map(made);
   }
@@ -97,7 +102,7 @@ export class LocalVolumes implements VolumeKeeper {
       if (!payload) {
         const type = Object.keys(volume).find(key => key !== 'name') ?? 'unknown';
         throw new UmiakError('NotImplemented', `volumes of type ${type} are not there yet`, {
-          hint: 'emptyDir, hostPath, configMap, secret, downwardAPI and projected volumes work, and claims of local and hostPath volumes.',
+          hint: 'emptyDir, hostPath, configMap, secret, downwardAPI, projected and image volumes work, and claims of local and hostPath volumes.',
         });
       }
       this.#ensureMemory();
@@ -209,6 +214,15 @@ export class LocalVolumes implements VolumeKeeper {
     if (state && inMs !== Number.POSITIVE_INFINITY) state.refresh = this.#options.clock.after(inMs, () => this.#sourceChanged(uid));
   }
 
+  mountImage(podUid: string, volume: string, imageId: string): Promise<PreparedVolume> {
+    return this.#images.mount(podUid, volume, imageId);
+  }
+
+  /** Whether a volume is made of that image: then its layers must stay. */
+  usesImage(imageId: string): boolean {
+    return this.#images.uses(imageId);
+  }
+
   directoryOf(podUid: string, volume: string): string {
     return join(this.#options.directory, podUid, volume);
   }
@@ -223,12 +237,15 @@ export class LocalVolumes implements VolumeKeeper {
     state?.refresh?.[Symbol.dispose]();
     this.#tokens.forget(podUid);
     this.#options.claims.release(podUid);
+    await this.#images.settled(podUid);
     await this.#remove(podUid);
+    this.#images.forget(podUid);
   }
 
   async sweep(livingUids: ReadonlySet<string>): Promise<void> {
     const there = await Promise.all([this.#options.directory, this.#memory].map(path => readdir(path).catch(() => [])));
     for (const uid of new Set(there.flat())) if (uid !== MEMORY && !livingUids.has(uid) && !this.#pods.has(uid)) await this.#remove(uid);
+    await this.#images.adopt();
   }
 
   async #remove(podUid: string): Promise<void> {
