@@ -277,6 +277,12 @@ export function phaseOf({ pod, containers, isGivenUp }: Pick<PodPicture, 'pod' |
   return policy === 'Never' ? 'Failed' : 'Running';
 }
 
+/** How a pod has ended whose containers will not be started again. */
+export function endOf({ spec, status }: Pod, containers: readonly Container[]): 'Succeeded' | 'Failed' {
+  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return status.phase;
+  return spec.containers.every(({ name }) => instancesOf(containers, name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
+}
+
 function mainStarted({ spec }: Pod, containers: readonly Container[]): boolean {
   return spec.containers.some(({ name }) => instancesOf(containers, name).some(({ startedAtMs }) => startedAtMs !== undefined));
 }

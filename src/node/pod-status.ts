@@ -16,6 +16,13 @@ export interface Waiting {
   message: string;
 }
 
+/** Why a pod ends as Failed, and how long its containers have for it if not as long as they ask for. */
+export interface PodFailure {
+  reason: string;
+  message: string;
+  graceSeconds?: number;
+}
+
 export interface StatusPicture {
   pod: Pod;
   phase: PodPlan['phase'];
@@ -34,7 +41,7 @@ export interface StatusPicture {
   /** What was said last, whether or not the API has it yet. */
   said?: Status | undefined;
   /** `DeadlineExceeded`, `Evicted`: overrides what the containers say. */
-  failure?: { reason: string; message: string };
+  failure?: Pick<PodFailure, 'reason' | 'message'>;
   /** Why a resize was not granted, and why one that was is not done. */
   resize?: { pending?: PendingResize | undefined; error?: string | undefined };
 }

@@ -6,10 +6,10 @@ import type { Pod } from '#kinds/pod.ts';
 import { groupByContainer } from './action-groups.ts';
 import { ContainerStarter } from './container-starter.ts';
 import type { ContainerPlanner, ImagePuller, LifecycleHooks, Prober, VolumeKeeper } from './parts.ts';
-import { allContainersOf, instancesOf, type PodAction, type PodPicture, type PodPlan, planPod, specOf } from './plan-pod.ts';
+import { allContainersOf, endOf, instancesOf, type PodAction, type PodPicture, type PodPlan, planPod, specOf } from './plan-pod.ts';
 import type { PendingResize } from './plan-resize.ts';
 import { PodResizer } from './pod-resizer.ts';
-import { isResizing, podStatus, type StatusPicture } from './pod-status.ts';
+import { isResizing, type PodFailure, podStatus, type StatusPicture } from './pod-status.ts';
 import { PodStopper } from './pod-stopper.ts';
 import { PodVolumes } from './pod-volumes.ts';
 import { Retries } from './retries.ts';
@@ -31,13 +31,6 @@ export interface PodWorkerParts {
   hostAddress: string;
   clock: Clock;
   log: Log;
-}
-
-/** Why a pod ends as Failed, and how long its containers have for it if not as long as they ask for. */
-export interface PodFailure {
-  reason: string;
-  message: string;
-  graceSeconds?: number;
 }
 
 /** Its name among the retries. */
@@ -299,10 +292,4 @@ export class PodWorker {
     this.#resizer.note(pod, isResizing(picture));
     statuses.put(pod, podStatus(picture));
   }
-}
-
-/** How a pod has ended whose containers will not be started again. */
-function endOf({ spec, status }: Pod, containers: readonly Container[]): 'Succeeded' | 'Failed' {
-  if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return status.phase;
-  return spec.containers.every(({ name }) => instancesOf(containers, name)[0]?.exitCode === 0) ? 'Succeeded' : 'Failed';
 }
