@@ -5,8 +5,8 @@ export type QuantityFormat = 'DecimalSI' | 'BinarySI' | 'DecimalExponent';
 
 /** An exact amount of a resource (`resource.Quantity`), in units of 10⁻⁹. */
 export interface Quantity {
-  nano: bigint;
-  format: QuantityFormat;
+  readonly nano: bigint;
+  readonly format: QuantityFormat;
 }
 
 const NANO = 1_000_000_000n;
@@ -19,8 +19,21 @@ const DECIMAL = ['n', 'u', 'm', '', 'k', 'M', 'G', 'T', 'P', 'E'];
 const PLAIN = /^(?:0|[1-9]\d{0,2}(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?)$/;
 const LONGEST = 200;
 
+/** What was read of late: a cluster's quantities are the same few texts. */
+const known = new Map<string | number, Quantity>();
+const MOST_KNOWN = 1000;
+
 /** Reads `100m`, `1.5Gi`, `2e3`, or a JSON number. Finer than 10⁻⁹ is rounded away from zero. @throws `BadRequest` */
 export function parseQuantity(text: string | number): Quantity {
+  const before = known.get(text);
+  if (before) return before;
+  const quantity = readQuantity(text);
+  if (known.size >= MOST_KNOWN) known.clear();
+  if (String(text).length <= LONGEST) known.set(text, quantity);
+  return quantity;
+}
+
+function readQuantity(text: string | number): Quantity {
   const given = String(text).trim();
   const match = given.length <= LONGEST ? SHAPE.exec(given) : null;
   if (!match) {

@@ -73,7 +73,11 @@ function elementText(element: string): string {
   }
 }
 
+/** Strings that JSON writes as they are, whoever writes it. */
+const PLAIN = /^[\w.:/ -]*$/;
+
 /** JSON as Go writes it: clients compare and repeat these texts. */
 function goJson(value: unknown): string {
+  if (typeof value === 'string' && PLAIN.test(value)) return `"${value}"`;
   return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
