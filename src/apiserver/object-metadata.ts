@@ -1,6 +1,6 @@
 import { toTime } from '#base/clock.ts';
 import { newUid } from '#base/ids.ts';
-import { jsonEqual } from '#kinds/json-equal.ts';
+import { isMeaningEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import type { Served } from './resources.ts';
 
@@ -14,10 +14,15 @@ const WITHOUT_GENERATION = new Set([
   'PersistentVolume',
   'PersistentVolumeClaim',
   'Lease',
+  'LimitRange',
+  'ResourceQuota',
   'IPAddress',
   'CSIDriver',
   'CSINode',
 ]);
+
+/** Kinds whose objects may be made with a status: a kubelet registers its node with what it has. */
+const COMES_WITH_STATUS = new Set(['Node']);
 
 /** What the server alone decides at creation; clears what a client may not set. */
 export function prepareMetadataForCreate(served: Served, object: KubeObject, nowMs: number): void {
@@ -30,7 +35,7 @@ export function prepareMetadataForCreate(served: Served, object: KubeObject, now
   metadata.resourceVersion = '';
   if (countsGenerations(served, object)) metadata.generation = 1;
   else delete metadata.generation;
-  if (hasStatusSubresource(served)) delete (object as WithSpec).status;
+  if (hasStatusSubresource(served) && !COMES_WITH_STATUS.has(served.storedKind.resource.kind)) delete (object as WithSpec).status;
 }
 
 /** Keeps from `old` what an update may not change, and counts the spec's changes. */
@@ -53,7 +58,7 @@ export function prepareMetadataForUpdate(served: Served, object: KubeObject, old
 /** After all that may change the spec. */
 export function countGeneration(served: Served, object: KubeObject, old: KubeObject): void {
   if (!countsGenerations(served, object)) return;
-  if (!jsonEqual((object as WithSpec).spec, (old as WithSpec).spec)) object.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  if (!isMeaningEqual((object as WithSpec).spec, (old as WithSpec).spec)) object.metadata.generation = (old.metadata.generation ?? 0) + 1;
 }
 
 function countsGenerations({ storedKind }: Served, object: KubeObject): boolean {

@@ -113,6 +113,7 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
   #fillIn(service: Service, held: Set<string>): void {
     const { spec } = service;
     if (spec.type === 'ExternalName') return;
+    checkFamilies(service);
     this.#fillInAddress(service);
     if (hasNodePorts(spec) && (spec.type !== 'LoadBalancer' || spec.allocateLoadBalancerNodePorts !== false)) {
       for (const port of spec.ports ?? []) port.nodePort ||= this.#freePort(service, held);
@@ -136,7 +137,7 @@ export class ServiceAddresses implements Claims, AsyncDisposable {
       const ip = key.slice(IPS.length);
       const ranges = this.#ranges;
       const why = !ranges.some(range => range.includes(ip))
-        ? `failed to allocate IP ${ip}: the provided IP is not in the valid range. The range of valid IPs is ${ranges.map(({ text }) => text).join(',')}`
+        ? `failed to allocate IP ${ip}: the provided IP (${ip}) is not in the valid range. The range of valid IPs is ${ranges.map(({ text }) => text).join(',')}`
         : this.#isTaken(ip, service)
           ? `failed to allocate IP ${ip}: provided IP is already allocated`
           : undefined;
@@ -231,6 +232,19 @@ function keysOf(object: KubeObject): string[] {
 /** What upstream has no field for. */
 function unhealthy(port: number, why: string): Error {
   return new UmiakError('InternalError', `Internal error occurred: failed to allocate requested HealthCheck NodePort ${port}: ${why}`);
+}
+
+/** Addresses are of IPv4 alone. @throws `Invalid` */
+function checkFamilies(service: Service): void {
+  const { ipFamilies = [], ipFamilyPolicy } = service.spec;
+  const index = ipFamilies.indexOf('IPv6');
+  if (index >= 0) throw refusal(service, `spec.ipFamilies[${index}]`, 'Invalid value: "IPv6": not configured on this cluster');
+  if (ipFamilyPolicy === 'RequireDualStack')
+    throw refusal(
+      service,
+      'spec.ipFamilyPolicy',
+      'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+    );
 }
 
 function refusal(service: Service, field: string, message: string): Error {

@@ -1,8 +1,9 @@
 import type { Kind, KubeObject } from '#kinds/kind.ts';
+import type { Pod } from '#kinds/pod.ts';
+import { resizedSpec } from '#kinds/pod-resize.ts';
 import type { Stored } from './resources.ts';
 
 type Loose = KubeObject & Record<string, unknown>;
-type PodLike = KubeObject & { spec: { ephemeralContainers?: unknown[]; containers: { name: string; resources?: unknown }[] } };
 
 /** Kinds of which `status` writes the status alone; with the others labels and annotations come along, as upstream has it. */
 const STATUS_IS_ALONE = new Set([
@@ -31,6 +32,7 @@ export function prepareSubresource(subresource: string, { storedKind }: Stored, 
         setOrDelete(result.metadata, 'labels', object.metadata.labels);
         setOrDelete(result.metadata, 'annotations', object.metadata.annotations);
       }
+      storedKind.prepareForStatusUpdate?.(result, old);
       return result;
     }
     case 'finalize': {
@@ -49,13 +51,10 @@ export function prepareSubresource(subresource: string, { storedKind }: Stored, 
       return result;
     }
     case 'ephemeralcontainers':
-      setOrDelete((result as unknown as PodLike).spec, 'ephemeralContainers', (object as unknown as PodLike).spec.ephemeralContainers);
+      setOrDelete((result as KubeObject as Pod).spec, 'ephemeralContainers', (object as Pod).spec.ephemeralContainers);
       return result;
     case 'resize':
-      for (const container of (result as unknown as PodLike).spec.containers) {
-        const wanted = (object as unknown as PodLike).spec.containers.find(({ name }) => name === container.name);
-        if (wanted) setOrDelete(container, 'resources', wanted.resources);
-      }
+      result.spec = resizedSpec((object as Pod).spec, (result as KubeObject as Pod).spec);
       return result;
     case 'binding':
       return object;

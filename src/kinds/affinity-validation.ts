@@ -1,4 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
+import { validateLabelKeys } from './label-keys.ts';
 import type {
   Affinity,
   NodeSelector,
@@ -20,10 +21,10 @@ import {
   required,
   validateEnum,
   validateLabelSelector,
-  validateName,
 } from './validation.ts';
 
-const NODE_OPERATORS = ['DoesNotExist', 'Exists', 'Gt', 'In', 'Lt', 'NotIn'];
+const SPREAD_ACTIONS = ['DoNotSchedule', 'ScheduleAnyway'];
+const NOT_AN_OPERATOR = 'not a valid selector operator';
 
 /** Node affinity, pod affinity and anti-affinity. */
 export function validateAffinity(affinity: Affinity | undefined, path: string): FieldCause[] {
@@ -82,9 +83,9 @@ function validateNodeRequirement({ key, operator, values = [] }: NodeSelectorReq
       if (values.length !== 1) causes.push(required(`${path}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
       break;
     default:
-      causes.push(notSupported(`${path}.operator`, operator, NODE_OPERATORS));
+      causes.push(invalid(`${path}.operator`, operator, NOT_AN_OPERATOR));
   }
-  causes.push(...validateName(key, checkQualifiedName, `${path}.key`));
+  causes.push(...checkQualifiedName(key).map(why => invalid(`${path}.key`, key, why)));
   if (operator === 'In' || operator === 'NotIn')
     values.forEach((value, i) => {
       causes.push(...checkLabelValue(value).map(why => invalid(`${path}.values[${i}]`, value, why)));
@@ -94,10 +95,10 @@ function validateNodeRequirement({ key, operator, values = [] }: NodeSelectorReq
 
 function validateFieldRequirement({ key, operator, values = [] }: NodeSelectorRequirement, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  if (operator !== 'In' && operator !== 'NotIn') causes.push(notSupported(`${path}.operator`, operator, ['In', 'NotIn']));
+  if (operator !== 'In' && operator !== 'NotIn') causes.push(invalid(`${path}.operator`, operator, NOT_AN_OPERATOR));
   else if (values.length !== 1)
     causes.push(required(`${path}.values`, "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"));
-  if (key !== 'metadata.name') causes.push(notSupported(`${path}.key`, key, ['metadata.name']));
+  if (key !== 'metadata.name') causes.push(invalid(`${path}.key`, key, 'not a valid field selector key'));
   else
     values.forEach((value, i) => {
       causes.push(...checkDnsSubdomain(value).map(why => invalid(`${path}.values[${i}]`, value, why)));
@@ -108,15 +109,11 @@ function validateFieldRequirement({ key, operator, values = [] }: NodeSelectorRe
 function validatePodTerm(term: PodAffinityTerm, path: string): FieldCause[] {
   const causes = validateLabelSelector(term.labelSelector, `${path}.labelSelector`);
   causes.push(...validateLabelSelector(term.namespaceSelector, `${path}.namespaceSelector`));
-  term.namespaces?.forEach((name, i) => {
-    causes.push(...checkDnsLabel(name).map(why => invalid(`${path}.namespaces[${i}]`, name, why)));
-  });
-  causes.push(...validateTopologyKey(term.topologyKey, `${path}.topologyKey`));
+  for (const name of term.namespaces ?? []) causes.push(...checkDnsLabel(name).map(why => invalid(`${path}.namespace`, name, why)));
+  causes.push(...validateLabelKeys(term, path));
+  if (!term.topologyKey) causes.push(required(`${path}.topologyKey`, 'can not be empty'));
+  causes.push(...checkQualifiedName(term.topologyKey).map(why => invalid(`${path}.topologyKey`, term.topologyKey, why)));
   return causes;
-}
-
-function validateTopologyKey(key: string, field: string): FieldCause[] {
-  return key ? checkQualifiedName(key).map(why => invalid(field, key, why)) : [required(field, 'can not be empty')];
 }
 
 /** Taints a pod bears. */
@@ -132,33 +129,47 @@ export function validateTolerations(tolerations: Toleration[], path: string): Fi
       causes.push(invalid(`${at}.effect`, effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
     if (operator === 'Exists') {
       if (value) causes.push(invalid(`${at}.operator`, { key, operator, value }, "value must be empty when `operator` is 'Exists'"));
-    } else if (operator === 'Gt' || operator === 'Lt') {
-      if (!/^(?:0|-?[1-9]\d{0,18})$/.test(value))
-        causes.push(invalid(`${at}.value`, value, `must be an integer when \`operator\` is '${operator}'`));
     } else if (operator === '' || operator === 'Equal')
       causes.push(...checkLabelValue(value).map(why => invalid(`${at}.operator`, value, why)));
-    else causes.push(notSupported(`${at}.operator`, operator, ['Equal', 'Exists', 'Gt', 'Lt']));
-    if (effect) causes.push(...validateEnum(effect, ['NoExecute', 'NoSchedule', 'PreferNoSchedule'], `${at}.effect`));
+    else
+      causes.push(
+        notSupported(
+          `${at}.operator`,
+          operator,
+          operator === 'Gt' || operator === 'Lt' ? ['Equal', 'Exists', 'Lt', 'Gt'] : ['Equal', 'Exists'],
+        ),
+      );
+    if (effect) causes.push(...validateEnum(effect, ['NoSchedule', 'PreferNoSchedule', 'NoExecute'], `${at}.effect`));
     return causes;
   });
 }
 
 /** How evenly pods spread. */
 export function validateTopologySpread(constraints: TopologySpreadConstraint[], path: string): FieldCause[] {
-  const seen = new Set<string>();
   return constraints.flatMap((one, i) => {
     const at = `${path}[${i}]`;
     const causes: FieldCause[] = one.maxSkew > 0 ? [] : [invalid(`${at}.maxSkew`, one.maxSkew, 'must be greater than zero')];
-    causes.push(...validateTopologyKey(one.topologyKey, `${at}.topologyKey`));
-    causes.push(...validateEnum(one.whenUnsatisfiable, ['DoNotSchedule', 'ScheduleAnyway'], `${at}.whenUnsatisfiable`, true));
+    if (!one.topologyKey) causes.push(required(`${at}.topologyKey`, 'can not be empty'));
+    if (!SPREAD_ACTIONS.includes(one.whenUnsatisfiable))
+      causes.push(notSupported(`${at}.whenUnsatisfiable`, one.whenUnsatisfiable, SPREAD_ACTIONS));
     if (one.minDomains !== undefined && one.minDomains <= 0)
       causes.push(invalid(`${at}.minDomains`, one.minDomains, 'must be greater than zero'));
+    if (one.minDomains !== undefined && one.whenUnsatisfiable !== 'DoNotSchedule')
+      causes.push(
+        invalid(
+          `${at}.minDomains`,
+          one.minDomains,
+          `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${one.whenUnsatisfiable}`,
+        ),
+      );
     for (const key of ['nodeAffinityPolicy', 'nodeTaintsPolicy'] as const)
       causes.push(...validateEnum(one[key], ['Honor', 'Ignore'], `${at}.${key}`));
     causes.push(...validateLabelSelector(one.labelSelector, `${at}.labelSelector`));
-    const pair = `{${one.topologyKey}, ${one.whenUnsatisfiable}}`;
-    if (seen.has(pair)) causes.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair));
-    seen.add(pair);
+    causes.push(...validateLabelKeys(one, at));
+    const isSame = (other: TopologySpreadConstraint) =>
+      other.topologyKey === one.topologyKey && other.whenUnsatisfiable === one.whenUnsatisfiable;
+    if (constraints.slice(i + 1).some(isSame))
+      causes.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, `{${one.topologyKey}, ${one.whenUnsatisfiable}}`));
     return causes;
   });
 }

@@ -21,7 +21,7 @@ export const ConfigMap: Kind<types.ConfigMap> = defineKind<types.ConfigMap>('v1/
       causes.push(...checkConfigKey(key).map(why => invalid(`binaryData[${key}]`, key, why)));
       bytes += Buffer.byteLength(binaryData[key]!, 'base64');
     }
-    if (bytes > MAX_BYTES) causes.push(tooLong('', MAX_BYTES));
+    if (bytes > MAX_BYTES) causes.push(tooLong('[]', MAX_BYTES));
     return causes;
   },
   validateUpdate: (map, old) => validateFrozen(map, old, ['data', 'binaryData']),

@@ -4,7 +4,7 @@ import { isSidecar } from './pod-resources.ts';
 import { validateLifecycle, validateProbe } from './probe-validation.ts';
 import { validateResources } from './resources-validation.ts';
 import { validateSecurityContext } from './security-validation.ts';
-import type { Container, EnvVar, EnvVarSource, EphemeralContainer, PodSpec, Volume, VolumeMount } from './types.gen.ts';
+import type { Container, EnvVar, EnvVarSource, EphemeralContainer, FileKeySelector, PodSpec, Volume, VolumeMount } from './types.gen.ts';
 import {
   checkConfigKey,
   checkDnsLabel,
@@ -26,41 +26,47 @@ import {
 } from './validation.ts';
 
 /** All containers of a pod, of every sort, and that their names differ. */
-export function validateContainers(spec: PodSpec, path: string): FieldCause[] {
+export function validateContainers(spec: PodSpec, volumes: ReadonlyMap<string, Volume>, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
   const names = new Set<string>();
-  const volumes = new Map((spec.volumes ?? []).map(volume => [volume.name, volume] as const));
+  const grace = spec.terminationGracePeriodSeconds;
   const claims = new Set((spec.resourceClaims ?? []).map(({ name }) => name));
   if (spec.containers.length === 0) causes.push(required(`${path}.containers`));
   const each = (list: 'containers' | 'initContainers' | 'ephemeralContainers', check: (container: Container, at: string) => FieldCause[]) =>
     (spec[list] ?? []).forEach((container, i) => {
       const at = `${path}.${list}[${i}]`;
-      causes.push(...validateContainer(container, { volumes, claims, os: spec.os?.name }, at), ...check(container, at));
+      causes.push(
+        ...validateContainer(container, { volumes, claims, os: spec.os?.name, hostUsers: spec.hostUsers ?? true }, at),
+        ...check(container, at),
+      );
       if (container.name && names.has(container.name)) causes.push(duplicate(`${at}.name`, container.name));
       names.add(container.name);
     });
-  each('containers', validateMainContainer);
-  each('initContainers', validateInitContainer);
+  each('containers', (container, at) => validateMainContainer(container, grace, at));
+  each('initContainers', (container, at) => validateInitContainer(container, grace, at));
+  const lasting = new Set(names);
   each('ephemeralContainers', validateEphemeralContainer);
   for (const [i, { targetContainerName }] of (spec.ephemeralContainers ?? []).entries())
-    if (targetContainerName && !names.has(targetContainerName))
+    if (targetContainerName && !lasting.has(targetContainerName))
       causes.push(notFound(`${path}.ephemeralContainers[${i}].targetContainerName`, targetContainerName));
   return causes;
 }
 
-function validateMainContainer(container: Container, at: string): FieldCause[] {
+function validateMainContainer(container: Container, grace: number | undefined, at: string): FieldCause[] {
   return [
-    ...validateLifecycle(container.lifecycle, `${at}.lifecycle`),
+    ...validateLifecycle(container.lifecycle, grace, `${at}.lifecycle`),
     ...validateProbe(container.livenessProbe, 'livenessProbe', at),
     ...validateProbe(container.readinessProbe, 'readinessProbe', at),
     ...validateProbe(container.startupProbe, 'startupProbe', at),
     ...validateEnum(container.restartPolicy, ['Always', 'Never', 'OnFailure'], `${at}.restartPolicy`),
+    ...validateRestartRules(container, at),
   ];
 }
 
-function validateInitContainer(container: Container, at: string): FieldCause[] {
+function validateInitContainer(container: Container, grace: number | undefined, at: string): FieldCause[] {
   const causes = validateEnum(container.restartPolicy, ['Always', 'Never', 'OnFailure'], `${at}.restartPolicy`);
-  if (isSidecar(container)) return [...causes, ...validateMainContainer(container, at)];
+  if (isSidecar(container)) return [...causes, ...validateMainContainer(container, grace, at)];
+  causes.push(...validateRestartRules(container, at));
   for (const key of ['lifecycle', 'livenessProbe', 'readinessProbe', 'startupProbe'] as const)
     if (container[key]) causes.push(forbidden(`${at}.${key}`, 'may not be set for init containers without restartPolicy=Always'));
   return causes;
@@ -68,10 +74,23 @@ function validateInitContainer(container: Container, at: string): FieldCause[] {
 
 function validateEphemeralContainer(container: EphemeralContainer, at: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  for (const key of ['ports', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle', 'resizePolicy', 'restartPolicy'] as const)
-    if (container[key]) causes.push(forbidden(`${at}.${key}`, 'cannot be set for an Ephemeral Container'));
+  for (const key of [
+    'ports',
+    'livenessProbe',
+    'readinessProbe',
+    'startupProbe',
+    'lifecycle',
+    'resizePolicy',
+    'restartPolicy',
+    'restartPolicyRules',
+  ] as const)
+    if (container[key] !== undefined) causes.push(forbidden(`${at}.${key}`, 'cannot be set for an Ephemeral Container'));
   if (container.resources && Object.keys(container.resources).length > 0)
     causes.push(forbidden(`${at}.resources`, 'cannot be set for an Ephemeral Container'));
+  container.volumeMounts?.forEach((mount, i) => {
+    for (const key of ['subPath', 'subPathExpr'] as const)
+      if (mount[key]) causes.push(forbidden(`${at}.volumeMounts[${i}].${key}`, 'cannot be set for an Ephemeral Container'));
+  });
   return causes;
 }
 
@@ -80,25 +99,29 @@ interface Surroundings {
   volumes: ReadonlyMap<string, Volume>;
   claims: ReadonlySet<string>;
   os: string | undefined;
+  hostUsers: boolean;
 }
 
-function validateContainer(container: Container, { volumes, claims, os }: Surroundings, at: string): FieldCause[] {
+function validateContainer(container: Container, { volumes, claims, os, hostUsers }: Surroundings, at: string): FieldCause[] {
   const { image = '', securityContext, lifecycle } = container;
   const causes = validateName(container.name, checkDnsLabel, `${at}.name`);
   if (image === '') causes.push(required(`${at}.image`));
   else if (image !== image.trim()) causes.push(invalid(`${at}.image`, image, 'must not have leading or trailing whitespace'));
   causes.push(...validateEnum(container.imagePullPolicy, ['Always', 'IfNotPresent', 'Never'], `${at}.imagePullPolicy`, true));
   causes.push(
-    ...validateEnum(container.terminationMessagePolicy, ['FallbackToLogsOnError', 'File'], `${at}.terminationMessagePolicy`, true),
+    ...validateEnum(container.terminationMessagePolicy, ['File', 'FallbackToLogsOnError'], `${at}.terminationMessagePolicy`, true),
   );
   if (!container.terminationMessagePath) causes.push(required(`${at}.terminationMessagePath`));
-  causes.push(...validatePorts(container, at), ...validateEnv(container.env ?? [], `${at}.env`), ...validateEnvFrom(container, at));
+  causes.push(
+    ...validatePorts(container, at),
+    ...validateEnv(container.env ?? [], volumes, `${at}.env`),
+    ...validateEnvFrom(container, at),
+  );
   causes.push(...validateMounts(container, volumes, at), ...validateDevices(container, volumes, at));
   causes.push(...validateResources(container.resources, `${at}.resources`, claims), ...validateResizePolicy(container, at));
-  causes.push(...validateRestartRules(container, at));
   if (lifecycle?.stopSignal && !os)
     causes.push(forbidden(`${at}.lifecycle.stopSignal`, 'may not be set for containers with empty `spec.os.name`'));
-  if (securityContext) causes.push(...validateSecurityContext(securityContext, `${at}.securityContext`));
+  if (securityContext) causes.push(...validateSecurityContext(securityContext, hostUsers, `${at}.securityContext`));
   return causes;
 }
 
@@ -123,15 +146,15 @@ function validatePorts({ ports = [] }: Container, at: string): FieldCause[] {
   });
 }
 
-function validateEnv(env: EnvVar[], path: string): FieldCause[] {
+function validateEnv(env: EnvVar[], volumes: ReadonlyMap<string, Volume>, path: string): FieldCause[] {
   return env.flatMap(({ name, value, valueFrom }, i) => {
     const causes = validateName(name, checkEnvVarName, `${path}[${i}].name`);
-    if (valueFrom) causes.push(...validateEnvSource(valueFrom, value ?? '', `${path}[${i}].valueFrom`));
+    if (valueFrom) causes.push(...validateEnvSource(valueFrom, value ?? '', volumes, `${path}[${i}].valueFrom`));
     return causes;
   });
 }
 
-function validateEnvSource(source: EnvVarSource, value: string, path: string): FieldCause[] {
+function validateEnvSource(source: EnvVarSource, value: string, volumes: ReadonlyMap<string, Volume>, path: string): FieldCause[] {
   const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef } = source;
   const given = [fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef, fileKeyRef].filter(Boolean);
   const causes: FieldCause[] = [];
@@ -141,13 +164,28 @@ function validateEnvSource(source: EnvVarSource, value: string, path: string): F
     );
   else if (value !== '') causes.push(invalid(path, '', 'may not be specified when `value` is not empty'));
   else if (given.length > 1) causes.push(invalid(path, '', 'may not have more than one field specified at a time'));
-  if (fieldRef) causes.push(...validateFieldPath(fieldRef.fieldPath, ENV_FIELDS, `${path}.fieldRef.fieldPath`));
+  if (fieldRef) causes.push(...validateFieldPath(fieldRef, ENV_FIELDS, `${path}.fieldRef`));
   if (resourceFieldRef) causes.push(...validateResourceField(resourceFieldRef.resource, `${path}.resourceFieldRef.resource`));
   for (const [key, ref] of Object.entries({ configMapKeyRef, secretKeyRef })) {
     if (!ref) continue;
-    if (!ref.name) causes.push(required(`${path}.${key}.name`));
+    causes.push(...checkDnsSubdomain(ref.name ?? '').map(why => invalid(`${path}.${key}.name`, ref.name ?? '', why)));
     causes.push(...validateName(ref.key, checkConfigKey, `${path}.${key}.key`));
   }
+  if (fileKeyRef) causes.push(...validateFileKey(fileKeyRef, volumes, `${path}.fileKeyRef`));
+  return causes;
+}
+
+/** A value that a file in one of the pod's own empty volumes will have. */
+function validateFileKey({ key, volumeName, path }: FileKeySelector, volumes: ReadonlyMap<string, Volume>, at: string): FieldCause[] {
+  const causes = [
+    ...validateName(key, checkEnvVarName, `${at}.key`),
+    ...validateName(volumeName, checkDnsLabel, `${at}.volumeName`),
+    ...(path ? [] : [required(`${at}.path`)]),
+  ];
+  if (path.split('/').includes('..')) causes.push(invalid(`${at}.path`, path, "must not contain '..'"));
+  const volume = volumes.get(volumeName);
+  if (!volume) causes.push(notFound(`${at}.volumeName`, volumeName));
+  else if (!volume.emptyDir) causes.push(invalid(`${at}.volumeName`, volumeName, 'volume must be of type emptyDir'));
   return causes;
 }
 
@@ -155,8 +193,8 @@ function validateEnvFrom({ envFrom = [] }: Container, at: string): FieldCause[] 
   return envFrom.flatMap(({ prefix, configMapRef, secretRef }, i) => {
     const field = `${at}.envFrom[${i}]`;
     const causes: FieldCause[] = prefix ? checkEnvVarName(prefix).map(why => invalid(`${field}.prefix`, prefix, why)) : [];
-    if (!configMapRef && !secretRef) causes.push(invalid(field, '', 'must specify one of: `configMapRef` or `secretRef`'));
-    if (configMapRef && secretRef) causes.push(invalid(field, '', 'may not have more than one field specified at a time'));
+    if (!configMapRef && !secretRef) causes.push(invalid(`${at}.envFrom`, '', 'must specify one of: `configMapRef` or `secretRef`'));
+    if (configMapRef && secretRef) causes.push(invalid(`${at}.envFrom`, '', 'may not have more than one field specified at a time'));
     for (const [key, ref] of Object.entries({ configMapRef, secretRef }))
       if (ref) causes.push(...validateName(ref.name, checkDnsSubdomain, `${field}.${key}.name`));
     return causes;
@@ -171,23 +209,24 @@ function validateMounts(container: Container, volumes: ReadonlyMap<string, Volum
     const field = `${at}.volumeMounts[${i}]`;
     const causes: FieldCause[] = [];
     if (!mount.name) causes.push(required(`${field}.name`));
-    else if (!volumes.has(mount.name)) causes.push(notFound(`${field}.name`, mount.name));
+    if (!volumes.has(mount.name)) causes.push(notFound(`${field}.name`, mount.name));
     if (!mount.mountPath) causes.push(required(`${field}.mountPath`));
     else if (paths.has(mount.mountPath)) causes.push(invalid(`${field}.mountPath`, mount.mountPath, 'must be unique'));
     if (devices.has(mount.name)) causes.push(invalid(`${field}.name`, mount.name, 'must not already exist in volumeDevices'));
     if (devicePaths.has(mount.mountPath))
       causes.push(invalid(`${field}.mountPath`, mount.mountPath, 'must not already exist as a path in volumeDevices'));
     paths.add(mount.mountPath);
-    causes.push(...validateSubPath(mount, field), ...validatePropagation(mount, container, field));
+    causes.push(...validateSubPath(mount, field, `${at}.volumeMounts`), ...validatePropagation(mount, container, `${at}.volumeMounts`));
     return causes;
   });
 }
 
-function validateSubPath({ subPath, subPathExpr }: VolumeMount, field: string): FieldCause[] {
+/** Upstream names the list, without the index, where a path or a propagation is wrong. */
+function validateSubPath({ subPath, subPathExpr }: VolumeMount, field: string, list: string): FieldCause[] {
   const causes: FieldCause[] = [];
   if (subPath && subPathExpr) causes.push(invalid(`${field}.subPathExpr`, subPathExpr, 'subPathExpr and subPath are mutually exclusive'));
   for (const [key, path] of Object.entries({ subPath, subPathExpr })) {
-    if (path) causes.push(...validateName(path, checkRelativePath, `${field}.${key}`));
+    if (path) causes.push(...validateName(path, checkRelativePath, `${list}.${key}`));
   }
   return causes;
 }
@@ -197,7 +236,7 @@ function validatePropagation(mount: VolumeMount, { securityContext }: Container,
   if (mount.mountPropagation === 'Bidirectional' && !securityContext?.privileged)
     causes.push(forbidden(`${field}.mountPropagation`, 'Bidirectional mount propagation is available only to privileged containers'));
   causes.push(...validateEnum(mount.recursiveReadOnly, ['Disabled', 'Enabled', 'IfPossible'], `${field}.recursiveReadOnly`));
-  if (mount.recursiveReadOnly && mount.recursiveReadOnly !== 'Disabled' && !mount.readOnly)
+  if (['Enabled', 'IfPossible'].includes(mount.recursiveReadOnly ?? '') && !mount.readOnly)
     causes.push(forbidden(`${field}.recursiveReadOnly`, 'may only be specified when readOnly is true'));
   return causes;
 }
@@ -244,6 +283,8 @@ function validateResizePolicy({ resizePolicy = [], restartPolicy }: Container, a
   });
 }
 
+const RESTART_ACTIONS = ['Restart', 'RestartAllContainers'];
+const EXIT_OPERATORS = ['In', 'NotIn'];
 const MOST_RESTART_RULES = 20;
 const MOST_EXIT_CODES = 255;
 
@@ -254,9 +295,10 @@ function validateRestartRules({ restartPolicy, restartPolicyRules = [] }: Contai
     restartPolicy === undefined ? [required(`${at}.restartPolicy`, 'must specify restartPolicy when restart rules are used')] : [];
   if (restartPolicyRules.length > MOST_RESTART_RULES) return [...causes, tooMany(path, restartPolicyRules.length, MOST_RESTART_RULES)];
   restartPolicyRules.forEach(({ action, exitCodes }, i) => {
-    causes.push(...validateEnum(action, ['Restart', 'RestartAllContainers'], `${path}[${i}].action`, true));
+    if (!RESTART_ACTIONS.includes(action)) causes.push(notSupported(`${path}[${i}].action`, action, RESTART_ACTIONS));
     if (!exitCodes) causes.push(required(`${path}[${i}].exitCodes`, 'must be specified'));
-    else causes.push(...validateEnum(exitCodes.operator, ['In', 'NotIn'], `${path}[${i}].exitCodes.operator`, true));
+    else if (!EXIT_OPERATORS.includes(exitCodes.operator))
+      causes.push(notSupported(`${path}[${i}].exitCodes.operator`, exitCodes.operator, EXIT_OPERATORS));
     const { values = [] } = exitCodes ?? {};
     if (values.length > MOST_EXIT_CODES) causes.push(tooMany(`${path}[${i}].exitCodes.values`, values.length, MOST_EXIT_CODES));
   });

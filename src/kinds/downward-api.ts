@@ -1,4 +1,5 @@
 import type { FieldCause } from '#base/errors.ts';
+import type { ObjectFieldSelector } from './types.gen.ts';
 import { checkQualifiedName, invalid, notSupported, required } from './validation.ts';
 
 /** The fields of a pod that its environment may show; labels and annotations come one by one. */
@@ -22,13 +23,26 @@ export const DOWNWARD_FIELDS: readonly string[] = [
   'metadata.uid',
 ];
 
+/** Whatever the downward API knows, here or there. */
+const KNOWN_FIELDS = new Set([...ENV_FIELDS, ...DOWNWARD_FIELDS, 'spec.host', 'spec.restartPolicy', 'spec.schedulerName', 'status.phase']);
+
 /** A field that the downward API gives: one of a list, or one label or annotation. */
-export function validateFieldPath(fieldPath: string, supported: readonly string[], field: string): FieldCause[] {
+export function validateFieldPath(
+  { apiVersion = 'v1', fieldPath }: ObjectFieldSelector,
+  supported: readonly string[],
+  at: string,
+): FieldCause[] {
+  const field = `${at}.fieldPath`;
+  if (!apiVersion) return [required(`${at}.apiVersion`)];
   if (!fieldPath) return [required(field)];
+  if (apiVersion !== 'v1') return [invalid(field, fieldPath, `error converting fieldPath: unsupported pod version: ${apiVersion}`)];
   const [, map, key] = /^metadata\.(labels|annotations)\['(.{1,512})'\]$/.exec(fieldPath) ?? [];
   if (key !== undefined)
     return checkQualifiedName(map === 'annotations' ? key.toLowerCase() : key).map(why => invalid(field, fieldPath, why));
-  return supported.includes(fieldPath) ? [] : [notSupported(field, fieldPath, supported)];
+  if (supported.includes(fieldPath)) return [];
+  if (!KNOWN_FIELDS.has(fieldPath))
+    return [invalid(field, fieldPath, `error converting fieldPath: field label not supported: ${fieldPath}`)];
+  return [notSupported(field, fieldPath, supported)];
 }
 
 /** A container's resource that the downward API gives. */

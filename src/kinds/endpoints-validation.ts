@@ -30,7 +30,7 @@ function validatePort({ name, port, protocol }: EndpointPort, needsName: boolean
 
 /** Why nobody else could reach that address; empty: they could. */
 export function checkReachable(address: string): string[] {
-  if (/^0\.0\.0\.0$|^::$/.test(address)) return ['may not be unspecified (0.0.0.0 or ::)'];
+  if (/^0\.0\.0\.0$|^::$/.test(address)) return [`may not be unspecified (${address})`];
   if (/^127\.|^::1$/.test(address)) return ['may not be in the loopback range (127.0.0.0/8, ::1/128)'];
   if (/^169\.254\.|^fe[89ab]/i.test(address)) return ['may not be in the link-local range (169.254.0.0/16, fe80::/10)'];
   if (/^224\.0\.0\.|^ff02:/i.test(address)) return ['may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'];

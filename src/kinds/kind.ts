@@ -72,6 +72,8 @@ export interface Kind<T extends KubeObject = KubeObject> {
   prepareForCreate?(object: T): void;
   /** The same before an update; generic: status kept from `old`, generation raised when the spec changed. */
   prepareForUpdate?(object: T, old: T): void;
+  /** Completes what a status leaves out, before it replaces that of `old`. */
+  prepareForStatusUpdate?(object: T, old: T): void;
   /** Before the object is marked as deleted or removed: may add finalizers and conditions. */
   prepareForDelete?(object: T, nowMs: number): void;
   /** What is wrong with a name; absent: it must be a DNS subdomain. */

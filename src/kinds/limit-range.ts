@@ -2,6 +2,7 @@ import type { FieldCause } from '#base/errors.ts';
 import { compareQuantities, quantityMilliValue } from '#base/quantity.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
+import { isOvercommitted, validateContainerName, validateResourceName } from './resources-validation.ts';
 import type * as types from './types.gen.ts';
 import { checkQualifiedName, duplicate, forbidden, invalid, required } from './validation.ts';
 
@@ -35,6 +36,9 @@ function defaultItem(item: types.LimitRangeItem): void {
 function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
   const { type, min = {}, max = {}, maxLimitRequestRatio: ratio = {} } = item;
   const causes: FieldCause[] = checkQualifiedName(type ?? '').map(why => invalid(`${path}.type`, type, why));
+  if (causes.length === 0 && !type.includes('/') && !TYPES.includes(type))
+    causes.push(invalid(`${path}.type`, type, 'must be a standard limit type or fully qualified'));
+  const checkName = type === 'Pod' || type === 'Container' ? validateContainerName : validateResourceName;
   if (type === 'Pod') {
     for (const field of ['default', 'defaultRequest'] as const)
       if (Object.keys(item[field] ?? {}).length > 0)
@@ -42,8 +46,10 @@ function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
   }
   if (type === 'PersistentVolumeClaim' && min.storage === undefined && max.storage === undefined)
     causes.push(required(`${path}.limits`, 'either minimum or maximum storage value is required, but neither was provided'));
-  for (const field of ['max', 'min', 'default', 'defaultRequest', 'maxLimitRequestRatio'] as const)
-    for (const key of Object.keys(item[field] ?? {})) causes.push(...validateResourceName(key, `${path}.${field}[${key}]`));
+  for (const field of ['max', 'min', 'default', 'defaultRequest', 'maxLimitRequestRatio'] as const) {
+    if (type === 'Pod' && field.startsWith('default')) continue;
+    for (const key of Object.keys(item[field] ?? {})) causes.push(...checkName(key, `${path}.${field}[${key}]`));
+  }
   const { default: limit = {}, defaultRequest: request = {} } = type === 'Pod' ? {} : item;
   const ordered: [
     low: types.LimitRangeItem['min'],
@@ -61,8 +67,15 @@ function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
   for (const [low = {}, high = {}, field, say] of ordered) {
     for (const key of Object.keys(low).filter(key => Object.hasOwn(high, key))) {
       const [a, b] = [low[key]!, high[key]!];
-      if (compareQuantities(a, b) > 0) causes.push(invalid(`${path}.${field}[${key}]`, item[field as 'min']?.[key], say(a, b)));
+      if (compareQuantities(a, b) > 0)
+        causes.push(invalid(`${path}.${field}[${key}]`, blamed(field, low === min, high === max, a, b), say(a, b)));
     }
+  }
+  for (const [key, asked] of Object.entries(request)) {
+    const given = Object.hasOwn(limit, key) ? limit[key] : undefined;
+    if (given === undefined || isOvercommitted(key) || compareQuantities(given, asked) === 0) continue;
+    const why = `default value ${given} must equal to defaultRequest value ${asked} in ${key}`;
+    causes.push(invalid(`${path}.defaultRequest[${key}]`, asked, why));
   }
   for (const [key, most] of Object.entries(ratio)) {
     const at = `${path}.maxLimitRequestRatio[${key}]`;
@@ -75,12 +88,12 @@ function validateItem(item: types.LimitRangeItem, path: string): FieldCause[] {
   return causes;
 }
 
-const STANDARD = new Set(['cpu', 'memory', 'ephemeral-storage', 'storage']);
+const TYPES = ['Pod', 'Container', 'PersistentVolumeClaim'];
 
-function validateResourceName(name: string, field: string): FieldCause[] {
-  const causes = checkQualifiedName(name).map(why => invalid(field, name, why));
-  const isStandard = name.includes('/') || STANDARD.has(name) || name.startsWith('hugepages-');
-  return causes.length > 0 || isStandard ? causes : [invalid(field, name, 'must be a standard resource for containers')];
+/** Which of the two values upstream shows: of defaults the bound that they break. */
+function blamed(field: string, isFromMin: boolean, isToMax: boolean, low: Shown, high: Shown): Shown {
+  if (field === 'default') return isFromMin ? low : high;
+  return field === 'defaultRequest' && isFromMin && !isToMax ? high : low;
 }
 
 type Shown = string | number;

@@ -90,7 +90,7 @@ const rules: [why: string, draft: object, problems: string[]][] = [
   [
     'a claim that the pod does not make',
     pod({}, { resources: { claims: [{ name: 'gpu' }] } }),
-    [`${container}.resources.claims[0]: Not found: "gpu"`],
+    [`${container}.resources.claims[0]: Not found: "gpu": must be one of the names in pod.spec.resourceClaims which is empty`],
   ],
   [
     'a claim of nothing',

@@ -1,18 +1,21 @@
 import type { FieldCause } from '#base/errors.ts';
 import { validateAffinity, validateTolerations, validateTopologySpread } from './affinity-validation.ts';
 import { validateContainers } from './container-validation.ts';
+import { validatePodLevelResources } from './pod-level-resources.ts';
 import { validateResources } from './resources-validation.ts';
 import { validatePodSecurity } from './security-validation.ts';
 import type { PodDNSConfig, PodSpec, PodTemplateSpec } from './types.gen.ts';
 import {
   checkDnsLabel,
   checkDnsSubdomain,
+  checkIp,
   checkQualifiedName,
+  checkSearchDomain,
   duplicate,
   forbidden,
   invalid,
-  isIp,
   required,
+  tooLong,
   tooMany,
   validateAnnotations,
   validateEnum,
@@ -32,8 +35,8 @@ export function validatePodTemplate({ metadata, spec }: PodTemplateSpec, path: s
 
 /** A pod's spec, alone or in a template. */
 export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
-  const causes = validateVolumes(spec.volumes ?? [], `${path}.volumes`);
-  causes.push(...validateContainers(spec, path), ...validateHostPorts(spec, path), ...validateEnums(spec, path));
+  const { volumes, causes } = validateVolumes(spec.volumes ?? [], `${path}.volumes`);
+  causes.push(...validateContainers(spec, volumes, path), ...validateHostPorts(spec, path), ...validateEnums(spec, path));
   causes.push(...validateNames(spec, path), ...validateDns(spec, path), ...validateNumbers(spec, path), ...validatePodSecurity(spec, path));
   causes.push(...validateClaims(spec, path));
   causes.push(...validateLabels(spec.nodeSelector, `${path}.nodeSelector`), ...validateAffinity(spec.affinity, `${path}.affinity`));
@@ -44,38 +47,51 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldCause[] {
 
 function validateEnums(spec: PodSpec, path: string): FieldCause[] {
   return [
-    ...validateEnum(spec.restartPolicy, ['Always', 'Never', 'OnFailure'], `${path}.restartPolicy`, true),
-    ...validateEnum(spec.dnsPolicy, ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'], `${path}.dnsPolicy`, true),
+    ...validateEnum(spec.restartPolicy, ['Always', 'OnFailure', 'Never'], `${path}.restartPolicy`, true),
+    ...validateEnum(spec.dnsPolicy, ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'], `${path}.dnsPolicy`, true),
     ...validateEnum(spec.preemptionPolicy, ['Never', 'PreemptLowerPriority'], `${path}.preemptionPolicy`),
-    ...validateEnum(spec.os?.name, ['linux', 'windows'], `${path}.os.name`),
+    ...validateOs(spec, path),
   ];
+}
+
+function validateOs({ os }: PodSpec, path: string): FieldCause[] {
+  if (!os) return [];
+  return os.name ? validateEnum(os.name, ['linux', 'windows'], `${path}.os`) : [required(`${path}.os.name`)];
 }
 
 function validateNames(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  for (const key of ['serviceAccountName', 'nodeName', 'priorityClassName', 'runtimeClassName', 'schedulerName'] as const)
+  for (const key of ['serviceAccountName', 'nodeName', 'priorityClassName', 'runtimeClassName'] as const)
     if (spec[key]) causes.push(...validateName(spec[key], checkDnsSubdomain, `${path}.${key}`));
   for (const key of ['hostname', 'subdomain'] as const)
     if (spec[key]) causes.push(...validateName(spec[key], checkDnsLabel, `${path}.${key}`));
-  spec.imagePullSecrets?.forEach(({ name }, i) => {
-    if (!name) causes.push(required(`${path}.imagePullSecrets[${i}].name`));
-  });
   spec.readinessGates?.forEach(({ conditionType }, i) => {
-    causes.push(...validateName(conditionType, checkQualifiedName, `${path}.readinessGates[${i}].conditionType`));
+    causes.push(...checkQualifiedName(conditionType).map(why => invalid(`${path}.readinessGates[${i}].conditionType`, conditionType, why)));
   });
   const gates = new Set<string>();
   spec.schedulingGates?.forEach(({ name }, i) => {
-    causes.push(...validateName(name, checkQualifiedName, `${path}.schedulingGates[${i}]`));
+    causes.push(...checkQualifiedName(name).map(why => invalid(`${path}.schedulingGates[${i}]`, name, why)));
     if (gates.has(name)) causes.push(duplicate(`${path}.schedulingGates[${i}]`, name));
     gates.add(name);
   });
   if (spec.nodeName && gates.size > 0)
     causes.push(forbidden(`${path}.nodeName`, 'cannot be set until all schedulingGates have been cleared'));
-  return causes;
+  return [...causes, ...validateHostnameOverride(spec, path)];
+}
+
+function validateHostnameOverride({ hostnameOverride, hostNetwork, setHostnameAsFQDN }: PodSpec, path: string): FieldCause[] {
+  if (hostnameOverride === undefined) return [];
+  const field = `${path}.hostnameOverride`;
+  const causes: FieldCause[] = [];
+  if (setHostnameAsFQDN) causes.push(forbidden(field, 'may not be specified when setHostnameAsFQDN is true'));
+  if (hostNetwork) causes.push(forbidden(field, 'may not be specified when hostNetwork is true'));
+  if (hostnameOverride.length > 64) causes.push(tooLong(field, 64));
+  return [...causes, ...checkDnsSubdomain(hostnameOverride).map(why => invalid(field, hostnameOverride, why))];
 }
 
 /** Devices that the pod claims, and what it costs besides its containers. */
-function validateClaims({ resourceClaims = [], overhead }: PodSpec, path: string): FieldCause[] {
+function validateClaims(spec: PodSpec, path: string): FieldCause[] {
+  const { resourceClaims = [], overhead } = spec;
   const causes = overhead ? validateResources({ limits: overhead }, `${path}.overhead`) : [];
   const names = new Set<string>();
   resourceClaims.forEach(({ name, resourceClaimName, resourceClaimTemplateName: template }, i) => {
@@ -90,7 +106,7 @@ function validateClaims({ resourceClaims = [], overhead }: PodSpec, path: string
     for (const [key, value] of Object.entries({ resourceClaimName, resourceClaimTemplateName: template }))
       if (value !== undefined) causes.push(...checkDnsSubdomain(value).map(why => invalid(`${at}.${key}`, value, why)));
   });
-  return causes;
+  return [...causes, ...validatePodLevelResources(spec, names, path)];
 }
 
 function validateNumbers(spec: PodSpec, path: string): FieldCause[] {
@@ -107,7 +123,7 @@ function validateDns(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
   spec.hostAliases?.forEach(({ ip, hostnames = [] }, i) => {
     const at = `${path}.hostAliases[${i}]`;
-    if (!isIp(ip)) causes.push(invalid(`${at}.ip`, ip, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+    causes.push(...checkIp(ip).map(why => invalid(`${at}.ip`, ip, why)));
     hostnames.forEach((name, j) => {
       causes.push(...checkDnsSubdomain(name).map(why => invalid(`${at}.hostnames[${j}]`, name, why)));
     });
@@ -121,13 +137,12 @@ function validateDns(spec: PodSpec, path: string): FieldCause[] {
   }
   if (nameservers.length > 3) causes.push(tooMany(`${at}.nameservers`, nameservers.length, 3));
   nameservers.forEach((ip, i) => {
-    if (!isIp(ip)) causes.push(invalid(`${at}.nameservers[${i}]`, ip, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+    causes.push(...checkIp(ip).map(why => invalid(`${at}.nameservers[${i}]`, ip, why)));
   });
   if (searches.length > 32) causes.push(tooMany(`${at}.searches`, searches.length, 32));
   searches.forEach((search, i) => {
     const name = search.replace(/\.$/, '');
-    if (search !== '.')
-      causes.push(...checkDnsSubdomain(name.replaceAll('_', 'a')).map(why => invalid(`${at}.searches[${i}]`, search, why)));
+    if (search !== '.') causes.push(...checkSearchDomain(name).map(why => invalid(`${at}.searches[${i}]`, name, why)));
   });
   if (searches.join(' ').length > 2048)
     causes.push(invalid(`${at}.searches`, searches, 'must not have more than 2048 characters (including spaces) in the search list'));

@@ -1,9 +1,11 @@
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
+import { mergeLabelKeys } from './label-keys.ts';
 import { podCells } from './pod-columns.ts';
 import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-resources.ts';
-import { validatePodStatusUpdate, validatePodSubresourceUpdate, validatePodUpdate } from './pod-update.ts';
+import { preparePodStatus, validatePodStatusUpdate } from './pod-status-validation.ts';
+import { validatePodSubresourceUpdate, validatePodUpdate } from './pod-update.ts';
 import { validatePodSpec } from './pod-validation.ts';
 import { podWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
@@ -14,10 +16,12 @@ export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
   defaults: pod => defaultPod(pod.spec),
   prepareForCreate(pod) {
     pod.status = { phase: 'Pending', qosClass: qosClassOf(pod.spec) };
+    mergeLabelKeys(pod.spec, pod.metadata.labels);
     if (!pod.spec.schedulingGates?.length) return;
     const message = 'Scheduling is blocked due to non-empty scheduling gates';
     pod.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message }];
   },
+  prepareForStatusUpdate: preparePodStatus,
   validate: ({ spec }) => validatePodSpec(spec, 'spec'),
   validateCreate: ({ spec }) =>
     spec.ephemeralContainers?.length ? [forbidden('spec.ephemeralContainers', 'cannot be set on create')] : [],

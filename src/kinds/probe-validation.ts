@@ -19,19 +19,19 @@ export function validateProbe(
   if (grace === undefined) return causes;
   if (sort === 'readinessProbe')
     causes.push(invalid(`${path}.terminationGracePeriodSeconds`, grace, 'must not be set for readinessProbes'));
-  else if (grace <= 0) causes.push(invalid(`${path}.terminationGracePeriodSeconds`, grace, 'must be greater than 0'));
+  if (grace <= 0) causes.push(invalid(`${path}.terminationGracePeriodSeconds`, grace, 'must be greater than 0'));
   return causes;
 }
 
 /** What happens after a start and before a stop. */
-export function validateLifecycle(lifecycle: Lifecycle | undefined, path: string): FieldCause[] {
+export function validateLifecycle(lifecycle: Lifecycle | undefined, grace: number | undefined, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  if (lifecycle?.postStart) causes.push(...validateHandler(lifecycle.postStart, `${path}.postStart`));
-  if (lifecycle?.preStop) causes.push(...validateHandler(lifecycle.preStop, `${path}.preStop`));
+  if (lifecycle?.postStart) causes.push(...validateHandler(lifecycle.postStart, `${path}.postStart`, grace));
+  if (lifecycle?.preStop) causes.push(...validateHandler(lifecycle.preStop, `${path}.preStop`, grace));
   return causes;
 }
 
-function validateHandler(handler: Probe & LifecycleHandler, path: string): FieldCause[] {
+function validateHandler(handler: Probe & LifecycleHandler, path: string, grace?: number): FieldCause[] {
   const { exec, httpGet, tcpSocket, grpc, sleep } = handler;
   const causes: FieldCause[] = [];
   const given = Object.entries({ exec, httpGet, tcpSocket, grpc, sleep }).filter(([, one]) => one !== undefined);
@@ -42,17 +42,18 @@ function validateHandler(handler: Probe & LifecycleHandler, path: string): Field
     if (!httpGet.path) causes.push(required(`${path}.httpGet.path`));
     causes.push(...validatePort(httpGet.port, `${path}.httpGet.port`));
     causes.push(...validateEnum(httpGet.scheme, ['HTTP', 'HTTPS'], `${path}.httpGet.scheme`));
-    httpGet.httpHeaders?.forEach(({ name }, i) => {
+    httpGet.httpHeaders?.forEach(({ name }) => {
       if (!/^[-A-Za-z0-9]{1,1024}$/.test(name)) {
         const why =
           "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
-        causes.push(invalid(`${path}.httpGet.httpHeaders[${i}].name`, name, why));
+        causes.push(invalid(`${path}.httpGet.httpHeaders`, name, why));
       }
     });
   }
   if (tcpSocket) causes.push(...validatePort(tcpSocket.port, `${path}.tcpSocket.port`));
   if (grpc) causes.push(...validatePort(grpc.port, `${path}.grpc.port`));
-  if (sleep && sleep.seconds < 0) causes.push(invalid(`${path}.sleep.seconds`, sleep.seconds, 'must be greater than or equal to 0'));
+  if (sleep && grace !== undefined && (sleep.seconds < 0 || sleep.seconds > grace))
+    causes.push(invalid(`${path}.sleep`, sleep.seconds, `must be non-negative and less than terminationGracePeriodSeconds (${grace})`));
   return causes;
 }
 

@@ -1,9 +1,9 @@
 import type { FieldCause } from '#base/errors.ts';
-import { parseQuantity } from '#base/quantity.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
+import { COUNTED, validateQuantity, validateResourceName } from './resources-validation.ts';
 import type * as types from './types.gen.ts';
-import { checkQualifiedName, invalid, jsonEqual, required, validateEnum, validateImmutable } from './validation.ts';
+import { invalid, jsonEqual, required, validateImmutable } from './validation.ts';
 
 /** Bounds of what a namespace may use. */
 export const ResourceQuota: Kind<types.ResourceQuota> = defineKind<types.ResourceQuota>('v1/ResourceQuota', {
@@ -22,18 +22,6 @@ export type ResourceQuota = types.ResourceQuota;
 
 /** Compute resources of pods that a quota may bound. */
 const COMPUTE = ['cpu', 'memory', 'ephemeral-storage'].flatMap(name => [name, `requests.${name}`, `limits.${name}`]);
-/** What is counted without `count/`. */
-const COUNTED = [
-  'pods',
-  'services',
-  'services.nodeports',
-  'services.loadbalancers',
-  'replicationcontrollers',
-  'resourcequotas',
-  'secrets',
-  'configmaps',
-  'persistentvolumeclaims',
-];
 const STANDARD = new Set([...COMPUTE, ...COUNTED, 'requests.storage']);
 const POD_COMPUTE = new Set(['cpu', 'memory', 'requests.cpu', 'requests.memory', 'limits.cpu', 'limits.memory']);
 
@@ -53,18 +41,14 @@ export function scopesOf({ scopes = [], scopeSelector }: types.ResourceQuotaSpec
 function validateAmounts(amounts: Record<string, types.Quantity> = {}, path: string): FieldCause[] {
   return Object.entries(amounts).flatMap(([name, amount]) => {
     const at = `${path}[${name}]`;
-    const causes = checkQualifiedName(name).map(why => invalid(at, name, why));
-    if (causes.length === 0 && !name.includes('/') && !STANDARD.has(name) && !/^(?:requests\.)?hugepages-/.test(name))
-      causes.push(invalid(at, name, 'must be a standard resource for quotas'));
-    const { nano } = parseQuantity(amount);
-    if (nano < 0n) causes.push(invalid(at, String(amount), 'must be greater than or equal to 0'));
-    if (isCount(name) && nano % 1_000_000_000n !== 0n) causes.push(invalid(at, String(amount), 'must be an integer'));
-    return causes;
+    const causes = validateResourceName(name, at);
+    if (!name.includes('/') && !isStandard(name)) causes.push(invalid(at, name, 'must be a standard resource for quota'));
+    return [...causes, ...validateQuantity(name, amount, at)];
   });
 }
 
-function isCount(name: string): boolean {
-  return COUNTED.includes(name) || name.startsWith('count/');
+function isStandard(name: string): boolean {
+  return STANDARD.has(name) || /^(?:requests\.)?hugepages-/.test(name);
 }
 
 function validateScopes({ scopes, scopeSelector, hard = {} }: types.ResourceQuotaSpec): FieldCause[] {
@@ -76,6 +60,7 @@ function validateScopes({ scopes, scopeSelector, hard = {} }: types.ResourceQuot
   causes.push(...checkApplicable(scopes ?? [], names, 'spec.scopes', scopes));
   const { matchExpressions = [] } = scopeSelector ?? {};
   const at = 'spec.scopeSelector.matchExpressions';
+  const named = matchExpressions.map(({ scopeName }) => scopeName);
   for (const { scopeName, operator, values = [] } of matchExpressions) {
     if (!SCOPES.includes(scopeName)) causes.push(invalid(`${at}.scopeName`, scopeName, 'unsupported scope'));
     if (EXISTING_ONLY.has(scopeName) && operator !== 'Exists')
@@ -83,33 +68,26 @@ function validateScopes({ scopes, scopeSelector, hard = {} }: types.ResourceQuot
         invalid(
           `${at}.operator`,
           operator,
-          "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
+          "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
         ),
       );
-    if (!OPERATORS.includes(operator)) causes.push(...validateEnum(operator, OPERATORS, `${at}.operator`, true));
+    if (!OPERATORS.includes(operator)) causes.push(invalid(`${at}.operator`, operator, 'not a valid selector operator'));
     else if (operator === 'In' || operator === 'NotIn') {
       if (values.length === 0)
         causes.push(required(`${at}.values`, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"));
     } else if (values.length > 0)
       causes.push(invalid(`${at}.values`, values, "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"));
   }
-  causes.push(
-    ...checkApplicable(
-      matchExpressions.map(({ scopeName }) => scopeName),
-      names,
-      'spec.scopeSelector.matchExpressions.scopeName',
-      matchExpressions,
-    ),
-  );
+  causes.push(...checkApplicable(named, names, at, scopeSelector, scopes ?? []));
   return causes;
 }
 
-function checkApplicable(scopes: string[], names: string[], path: string, value: unknown): FieldCause[] {
+function checkApplicable(scopes: string[], names: string[], path: string, value: unknown, conflicting = value): FieldCause[] {
   const causes: FieldCause[] = [];
   for (const scope of scopes)
-    if (SCOPES.includes(scope) && names.some(name => STANDARD.has(name) && !canScope(scope, name)))
+    if (SCOPES.includes(scope) && names.some(name => isStandard(name) && !canScope(scope, name)))
       causes.push(invalid(path, value, 'unsupported scope applied to resource'));
-  if (CONTRARY.some(pair => pair.every(scope => scopes.includes(scope)))) causes.push(invalid(path, value, 'conflicting scopes'));
+  if (CONTRARY.some(pair => pair.every(scope => scopes.includes(scope)))) causes.push(invalid(path, conflicting, 'conflicting scopes'));
   return causes;
 }
 

@@ -273,6 +273,8 @@ const MAY_LACK = new Set([
   'v1.Event.metadata',
   'v1.Event.eventTime',
   'v1.Role.rules',
+  'v1.Taint.key',
+  'v1.Taint.effect',
 ]);
 
 /** What an absent required field becomes (Go's zero value), and whether that is fine. */

@@ -7,12 +7,14 @@ import { checkConfigKey, invalid, required, tooLong, validateImmutable } from '.
 
 const MAX_BYTES = 1 << 20;
 
+const SSH = 'kubernetes.io/ssh-auth';
+
 /** Keys that a Secret of some type must have. */
 const NEEDED = new Map([
   ['kubernetes.io/tls', ['tls.crt', 'tls.key']],
   ['kubernetes.io/dockerconfigjson', ['.dockerconfigjson']],
   ['kubernetes.io/dockercfg', ['.dockercfg']],
-  ['kubernetes.io/ssh-auth', ['ssh-privatekey']],
+  [SSH, ['ssh-privatekey']],
 ]);
 
 /** Confidential bytes by key. */
@@ -33,7 +35,8 @@ export const Secret: Kind<types.Secret> = defineKind<types.Secret>('v1/Secret', 
       bytes += Buffer.byteLength(data[key]!, 'base64');
     }
     if (bytes > MAX_BYTES) causes.push(tooLong('data', MAX_BYTES));
-    for (const key of NEEDED.get(type) ?? []) if (!Object.hasOwn(data, key)) causes.push(required(`data[${key}]`));
+    for (const key of NEEDED.get(type) ?? [])
+      if (!(type === SSH ? data[key] : Object.hasOwn(data, key))) causes.push(required(`data[${key}]`));
     causes.push(...validateType(secret, data));
     return causes;
   },
@@ -54,18 +57,31 @@ function validateType({ type, metadata }: types.Secret, data: Record<string, str
         ? []
         : [required('data[username]'), required('data[password]')];
     case 'kubernetes.io/dockerconfigjson':
-      return isJson(data['.dockerconfigjson']) ? [] : [invalid('data[.dockerconfigjson]', '<secret contents redacted>', 'invalid JSON')];
+      return validateJson(data, '.dockerconfigjson');
+    case 'kubernetes.io/dockercfg':
+      return validateJson(data, '.dockercfg');
     default:
       return [];
   }
 }
 
-function isJson(base64: string | undefined): boolean {
-  if (base64 === undefined) return true;
+/** A registry's credentials are a JSON object. What is wrong is said in Go's words, the contents are not shown. */
+function validateJson(data: Record<string, string>, key: string): FieldCause[] {
+  if (!Object.hasOwn(data, key)) return [];
+  const why = whyNoObject(Buffer.from(data[key]!, 'base64').toString());
+  return why ? [invalid(`data[${key}]`, '<secret contents redacted>', why)] : [];
+}
+
+function whyNoObject(text: string): string | undefined {
+  const trimmed = text.trim();
+  if (trimmed === '') return 'unexpected end of JSON input';
   try {
-    JSON.parse(Buffer.from(base64, 'base64').toString());
-    return true;
+    const value: unknown = JSON.parse(trimmed);
+    if (value === null || (typeof value === 'object' && !Array.isArray(value))) return undefined;
+    const sort = Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
+    return `json: cannot unmarshal ${sort} into Go value of type map[string]interface {}`;
   } catch {
-    return false;
+    const [first = ''] = trimmed;
+    return /[[{"\d-]/.test(first) ? 'unexpected end of JSON input' : `invalid character '${first}' looking for beginning of value`;
   }
 }

@@ -1,6 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
 import type { AppArmorProfile, Container, PodSpec, SeccompProfile, SecurityContext, WindowsSecurityContextOptions } from './types.gen.ts';
-import { checkRelativePath, duplicate, forbidden, invalid, required, validateEnum, validateName } from './validation.ts';
+import { checkDnsSubdomain, checkRelativePath, duplicate, forbidden, invalid, required, validateEnum, validateName } from './validation.ts';
 
 const MAX_ID = 2147483647;
 /** Sysctls that belong to a namespace which a pod may share with the node. */
@@ -18,17 +18,25 @@ export function validatePodSecurity(spec: PodSpec, path: string): FieldCause[] {
   });
   causes.push(...validateEnum(securityContext.fsGroupChangePolicy, ['Always', 'OnRootMismatch'], `${at}.fsGroupChangePolicy`));
   causes.push(...validateEnum(securityContext.supplementalGroupsPolicy, ['Merge', 'Strict'], `${at}.supplementalGroupsPolicy`));
-  causes.push(...validateEnum(securityContext.seLinuxChangePolicy, ['MountOption', 'Recursive'], `${at}.seLinuxChangePolicy`));
+  causes.push(...validateEnum(securityContext.seLinuxChangePolicy, ['Recursive'], `${at}.seLinuxChangePolicy`));
   if (spec.shareProcessNamespace && spec.hostPID)
     causes.push(invalid(`${at}.shareProcessNamespace`, true, 'ShareProcessNamespace and HostPID cannot both be enabled'));
   causes.push(...validateProfiles(securityContext, at), ...validateWindowsOptions(securityContext.windowsOptions, at));
-  return [...causes, ...validateSysctls(spec, at), ...validateHostUsers(spec, path), ...validateOfSystem(spec, path)];
+  return [
+    ...causes,
+    ...validateHostProcess(spec, path),
+    ...validateSysctls(spec, at),
+    ...validateHostUsers(spec, path),
+    ...validateOfSystem(spec, path),
+  ];
 }
 
 /** One container's. */
-export function validateSecurityContext(context: SecurityContext, path: string): FieldCause[] {
+export function validateSecurityContext(context: SecurityContext, hostUsers: boolean, path: string): FieldCause[] {
   const causes = [...validateId(context.runAsUser, `${path}.runAsUser`), ...validateId(context.runAsGroup, `${path}.runAsGroup`)];
   causes.push(...validateEnum(context.procMount, ['Default', 'Unmasked'], `${path}.procMount`));
+  if (context.procMount === 'Unmasked' && hostUsers)
+    causes.push(invalid(`${path}.procMount`, context.procMount, '`hostUsers` must be false to use `Unmasked`'));
   if (context.allowPrivilegeEscalation === false) {
     if (context.privileged) causes.push(invalid(path, context, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'));
     if (context.capabilities?.add?.some(one => one === 'CAP_SYS_ADMIN'))
@@ -53,7 +61,9 @@ function validateProfiles(
 }
 
 function validateSeccomp(profile: SeccompProfile, path: string): FieldCause[] {
-  const causes = validateEnum(profile.type, ['Localhost', 'RuntimeDefault', 'Unconfined'], `${path}.type`, true);
+  const causes = profile.type
+    ? validateEnum(profile.type, ['Localhost', 'RuntimeDefault', 'Unconfined'], `${path}.type`)
+    : [required(`${path}.type`, 'type is required when seccompProfile is set')];
   const field = `${path}.localhostProfile`;
   if (profile.type === 'Localhost') {
     if (!profile.localhostProfile) causes.push(required(field, 'must be set when seccomp type is Localhost'));
@@ -79,14 +89,55 @@ function validateAppArmor({ type, localhostProfile }: AppArmorProfile, path: str
   return causes;
 }
 
-function validateWindowsOptions(options: WindowsSecurityContextOptions | undefined, at: string): FieldCause[] {
+const LONGEST_GMSA_KIB = 64;
+const LONGEST_DOMAIN = 256;
+const LONGEST_USER = 104;
+const NETBIOS = /^[^\\/:*?"<>|.][^\\/:*?"<>|]{0,14}$/;
+const DOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
+
+/** What is wrong with `user` or `domain\\user`. */
+function checkWindowsUser(name: string): string[] {
+  if (name === '') return [' cannot be an empty string'];
+  if (/\p{Cc}/u.test(name)) return [' cannot contain control characters'];
+  const parts = name.split('\\');
+  if (parts.length > 2) return [' cannot contain more than one backslash'];
+  const user = parts.at(-1) ?? '';
+  const domain = parts.length > 1 ? parts[0] : undefined;
+  const wrong: string[] = [];
+  if (domain !== undefined && domain.length >= LONGEST_DOMAIN) wrong.push(`'s Domain length must be under ${LONGEST_DOMAIN} characters`);
+  else if (domain !== undefined && !NETBIOS.test(domain) && !DOMAIN.test(domain))
+    wrong.push("'s Domain doesn't match the NetBios nor the DNS format");
+  if (user === '') wrong.push("'s User cannot be empty");
+  else if (user.length > LONGEST_USER) wrong.push(`'s User length must not be longer than ${LONGEST_USER} characters`);
+  if (/^[. ]+$/.test(user)) wrong.push("'s User cannot contain only periods or spaces");
+  if (/["/\\:;|=,+*?<>@[\]]/.test(user)) wrong.push('\'s User cannot contain the following characters: "/\\:;|=,+*?<>@[]');
+  return wrong;
+}
+
+/** On Windows a container may be a process of the host: then all of them are, and in the host's network. */
+function validateHostProcess(spec: PodSpec, path: string): FieldCause[] {
+  const ofPod = spec.securityContext?.windowsOptions?.hostProcess;
+  const all = [...spec.containers, ...(spec.initContainers ?? []), ...(spec.ephemeralContainers ?? [])];
+  const own = all.map(({ securityContext }) => securityContext?.windowsOptions?.hostProcess ?? ofPod ?? false);
+  if (!own.includes(true)) return [];
   const causes: FieldCause[] = [];
-  const user = options?.runAsUserName;
-  if (user === undefined) return causes;
-  const field = `${at}.windowsOptions.runAsUserName`;
-  if (user === '') causes.push(invalid(field, user, 'runAsUserName cannot be an empty string'));
-  else if (user.split('\\').length > 2) causes.push(invalid(field, user, 'runAsUserName cannot contain more than one backslash'));
+  if (own.includes(false))
+    causes.push(invalid(path, '', 'If pod contains any hostProcess containers then all containers must be HostProcess containers'));
+  if (!spec.hostNetwork)
+    causes.push(invalid(`${path}.hostNetwork`, false, 'hostNetwork must be true if pod contains any hostProcess containers'));
   return causes;
+}
+
+function validateWindowsOptions(options: WindowsSecurityContextOptions | undefined, at: string): FieldCause[] {
+  if (!options) return [];
+  const path = `${at}.windowsOptions`;
+  const { gmsaCredentialSpecName: name, gmsaCredentialSpec: spec, runAsUserName } = options;
+  const causes = name === undefined ? [] : checkDnsSubdomain(name).map(why => invalid(`${path}.gmsaCredentialSpecName`, name, why));
+  if (spec === '') causes.push(invalid(`${path}.gmsaCredentialSpec`, spec, 'gmsaCredentialSpec cannot be an empty string'));
+  else if (spec !== undefined && spec.length > LONGEST_GMSA_KIB * 1024)
+    causes.push(invalid(`${path}.gmsaCredentialSpec`, spec, `gmsaCredentialSpec size must be under ${LONGEST_GMSA_KIB} KiB`));
+  if (runAsUserName === undefined) return causes;
+  return [...causes, ...checkWindowsUser(runAsUserName).map(why => invalid(`${path}.runAsUserName`, runAsUserName, `runAsUserName${why}`))];
 }
 
 function validateSysctls({ securityContext = {}, hostNetwork, hostIPC }: PodSpec, at: string): FieldCause[] {

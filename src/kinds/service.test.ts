@@ -6,7 +6,11 @@ import { made, problemsOf } from './testing.ts';
 const service = (spec: object) => ({ spec: { ports: [{ port: 80 }], ...spec } });
 
 const wrong: [why: string, spec: object, problems: string[]][] = [
-  ['both families', { ipFamilies: ['IPv4', 'IPv6'], ipFamilyPolicy: 'PreferDualStack', clusterIPs: ['10.0.0.1', 'fd00::1'] }, []],
+  [
+    'both families',
+    { ipFamilies: ['IPv4', 'IPv6'], ipFamilyPolicy: 'PreferDualStack', clusterIP: '10.0.0.1', clusterIPs: ['10.0.0.1', 'fd00::1'] },
+    [],
+  ],
   ['a family that is none', { ipFamilies: ['IPX'] }, ['spec.ipFamilies[0]: Unsupported value: "IPX": supported values: "IPv4", "IPv6"']],
   ['a family twice', { ipFamilies: ['IPv4', 'IPv4'] }, ['spec.ipFamilies[1]: Duplicate value: "IPv4"']],
   [
@@ -21,7 +25,7 @@ const wrong: [why: string, spec: object, problems: string[]][] = [
   ],
   [
     'two addresses of one family',
-    { clusterIPs: ['10.0.0.1', '10.0.0.2'] },
+    { clusterIP: '10.0.0.1', clusterIPs: ['10.0.0.1', '10.0.0.2'] },
     ['spec.clusterIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one IP for each IP family'],
   ],
   [

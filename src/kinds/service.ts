@@ -2,23 +2,28 @@ import type { FieldCause } from '#base/errors.ts';
 import { labelsText, orNone } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
-import { serviceWarnings, validateExternal, validateFamilies } from './service-validation.ts';
+import {
+  serviceWarnings,
+  validateClusterAddresses,
+  validateExternal,
+  validateFamilies,
+  validateLoadBalancer,
+} from './service-validation.ts';
 import type * as types from './types.gen.ts';
 import {
   checkDns1035Label,
   checkDnsLabel,
   checkDnsSubdomain,
+  checkIp,
   checkPortName,
   checkPortNumber,
   duplicate,
   forbidden,
   invalid,
   isCidr,
-  isIp,
   jsonEqual,
   required,
   validateEnum,
-  validateImmutable,
   validateLabels,
   validateName,
   validateUnique,
@@ -40,14 +45,13 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
       port.protocol ||= 'TCP';
       if (port.targetPort === undefined || port.targetPort === '' || port.targetPort === 0) port.targetPort = port.port;
     }
-    if (hasNodePorts(spec)) spec.externalTrafficPolicy ||= 'Cluster';
+    if (isReachedFromOutside(spec)) spec.externalTrafficPolicy ||= 'Cluster';
     if (spec.type === 'LoadBalancer') spec.allocateLoadBalancerNodePorts ??= true;
     if (spec.type !== 'ExternalName') {
-      spec.internalTrafficPolicy ||= 'Cluster';
-      spec.ipFamilyPolicy ||= 'SingleStack';
-      spec.ipFamilies ??= ['IPv4'];
-      if (spec.clusterIP) spec.clusterIPs ??= [spec.clusterIP];
-      else if (spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
+      spec.internalTrafficPolicy ??= 'Cluster';
+      spec.ipFamilyPolicy ??= 'SingleStack';
+      if (!spec.ipFamilies?.length) spec.ipFamilies = ['IPv4'];
+      if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
     }
     for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= 'VIP';
   },
@@ -58,16 +62,17 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
     keepAllocated(spec, old);
     dropOfOtherType(spec, old);
   },
-  warnings: ({ spec }) => serviceWarnings(spec),
+  warnings: ({ metadata, spec }) => serviceWarnings(spec, metadata.annotations),
   validate: ({ spec }) => validateSpec(spec),
   validateUpdate({ spec }, old) {
+    const causes = validateClusterAddresses(spec, old.spec);
     if (spec.type === 'LoadBalancer' && old.spec.type === 'LoadBalancer' && spec.loadBalancerClass !== old.spec.loadBalancerClass)
-      return [invalid('spec.loadBalancerClass', spec.loadBalancerClass ?? null, 'may not change once set')];
+      causes.push(invalid('spec.loadBalancerClass', spec.loadBalancerClass ?? null, 'may not change once set'));
     if (needsHealthCheck(spec) && needsHealthCheck(old.spec) && (spec.healthCheckNodePort ?? 0) !== (old.spec.healthCheckNodePort ?? 0))
-      return [forbidden('spec.healthCheckNodePort', 'field is immutable')];
-    if (spec.type === 'ExternalName' || old.spec.type === 'ExternalName' || !old.spec.clusterIP) return [];
-    return validateImmutable(spec.clusterIP, old.spec.clusterIP, 'spec.clusterIP');
+      causes.push(forbidden('spec.healthCheckNodePort', 'field is immutable'));
+    return causes;
   },
+  validateStatusUpdate: ({ spec, status }) => validateLoadBalancer(status?.loadBalancer, spec),
   cells: {
     Type: ({ spec }) => spec.type ?? '',
     'Cluster-IP': ({ spec }) => orNone(spec.clusterIPs?.[0] ?? spec.clusterIP),
@@ -102,14 +107,18 @@ function dropOfOtherType(spec: types.ServiceSpec, old: types.ServiceSpec): void 
   const drop = (...keys: (keyof types.ServiceSpec)[]) => {
     for (const key of keys) if (jsonEqual(spec[key], old[key])) delete spec[key];
   };
-  if (spec.type === 'ExternalName' && old.type !== 'ExternalName')
-    drop('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
+  if (spec.type === 'ExternalName' && old.type !== 'ExternalName') drop('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy');
   if (old.type === 'ExternalName' && spec.type !== 'ExternalName') drop('externalName');
   if (old.type === 'LoadBalancer' && spec.type !== 'LoadBalancer') drop('allocateLoadBalancerNodePorts', 'loadBalancerClass');
   if (needsHealthCheck(old) && !needsHealthCheck(spec)) drop('healthCheckNodePort');
   if (!hasNodePorts(old) || hasNodePorts(spec)) return;
   if (!spec.externalIPs?.length) drop('externalTrafficPolicy');
   for (const port of spec.ports ?? []) if (old.ports?.some(({ nodePort }) => nodePort === port.nodePort)) delete port.nodePort;
+}
+
+/** True when others than pods reach it: by ports of nodes, or by addresses that lead to them. */
+function isReachedFromOutside(spec: types.ServiceSpec): boolean {
+  return hasNodePorts(spec) || (spec.type === 'ClusterIP' && (spec.externalIPs?.length ?? 0) > 0);
 }
 
 /** True for the types whose ports are open on every node. */
@@ -150,10 +159,11 @@ function validateSpec(spec: types.ServiceSpec): FieldCause[] {
     for (const field of ['loadBalancerClass', 'allocateLoadBalancerNodePorts'] as const)
       if (spec[field] !== undefined) causes.push(forbidden(`spec.${field}`, "may only be used when `type` is 'LoadBalancer'"));
   causes.push(...validateEnum(spec.internalTrafficPolicy, ['Cluster', 'Local'], 'spec.internalTrafficPolicy'));
-  if (hasNodePorts(spec)) causes.push(...validateEnum(spec.externalTrafficPolicy, ['Cluster', 'Local'], 'spec.externalTrafficPolicy'));
-  else if (spec.externalTrafficPolicy && !spec.externalIPs?.length)
+  if (isReachedFromOutside(spec))
+    causes.push(...validateEnum(spec.externalTrafficPolicy, ['Cluster', 'Local'], 'spec.externalTrafficPolicy'));
+  else if (spec.externalTrafficPolicy)
     causes.push(invalid('spec.externalTrafficPolicy', spec.externalTrafficPolicy, 'may only be set for externally-accessible services'));
-  const distributions = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
+  const distributions = ['PreferClose', 'PreferSameZone', 'PreferSameNode'];
   causes.push(...validateEnum(spec.trafficDistribution, distributions, 'spec.trafficDistribution'));
   return [...causes, ...validateFamilies(spec), ...validateExternal(spec)];
 }
@@ -161,16 +171,14 @@ function validateSpec(spec: types.ServiceSpec): FieldCause[] {
 function validateAddresses(spec: types.ServiceSpec): FieldCause[] {
   const causes: FieldCause[] = [];
   const { clusterIP, clusterIPs = [], externalIPs = [], loadBalancerSourceRanges = [] } = spec;
-  if (spec.type === 'ExternalName') {
-    if (clusterIP) causes.push(forbidden('spec.clusterIP', 'may not be set when `type` is ExternalName'));
-  } else if (clusterIP && clusterIP !== 'None' && !isIp(clusterIP))
-    causes.push(invalid('spec.clusterIPs[0]', clusterIP, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
   if (clusterIP === 'None' && hasNodePorts(spec))
     causes.push(invalid('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${spec.type} services`));
-  if (clusterIP && clusterIPs.length > 0 && clusterIPs[0] !== clusterIP)
+  if (spec.type !== 'ExternalName' && clusterIP && clusterIPs.length > 0 && clusterIPs[0] !== clusterIP)
     causes.push(invalid('spec.clusterIPs', clusterIPs, 'first value must match `clusterIP`'));
+  if (spec.type !== 'ExternalName' && !clusterIP && clusterIPs.length > 0)
+    causes.push(invalid('spec.clusterIPs', clusterIPs, 'must be empty when `clusterIP` is not specified'));
   externalIPs.forEach((ip, i) => {
-    if (!isIp(ip)) causes.push(invalid(`spec.externalIPs[${i}]`, ip, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'));
+    causes.push(...checkIp(ip).map(why => invalid(`spec.externalIPs[${i}]`, ip, why)));
   });
   loadBalancerSourceRanges.forEach((range, i) => {
     if (!isCidr(range.trim()))
@@ -193,8 +201,7 @@ function validatePorts(spec: types.ServiceSpec): FieldCause[] {
     const target = port.targetPort;
     if (typeof target === 'number') causes.push(...checkPortNumber(target).map(why => invalid(`${at}.targetPort`, target, why)));
     else if (target !== undefined) causes.push(...checkPortName(target).map(why => invalid(`${at}.targetPort`, target, why)));
-    if (port.nodePort && !hasNodePorts(spec)) causes.push(forbidden(`${at}.nodePort`, `may not be used when \`type\` is '${type}'`));
-    if (port.nodePort) causes.push(...checkPortNumber(port.nodePort).map(why => invalid(`${at}.nodePort`, port.nodePort, why)));
+    if (port.nodePort && type === 'ClusterIP') causes.push(forbidden(`${at}.nodePort`, `may not be used when \`type\` is '${type}'`));
   });
   causes.push(
     ...validateUnique(
@@ -212,7 +219,10 @@ function validatePorts(spec: types.ServiceSpec): FieldCause[] {
   );
   const seen = new Set<string>();
   ports.forEach(({ port, protocol }, i) => {
-    if (seen.has(`${protocol}/${port}`)) causes.push(duplicate(`spec.ports[${i}]`, { protocol, port }));
+    if (seen.has(`${protocol}/${port}`)) {
+      const same = { Name: '', Protocol: protocol, AppProtocol: null, Port: port, TargetPort: 0, NodePort: 0 };
+      causes.push(duplicate(`spec.ports[${i}]`, same));
+    }
     seen.add(`${protocol}/${port}`);
   });
   return causes;

@@ -4,7 +4,8 @@ import { validateObjectMeta, validateObjectMetaUpdate } from './validation.ts';
 
 /** Everything wrong with an object about to be created: its metadata, what the schema missed, the kind's own rules. */
 export function validateCreate<T extends KubeObject>(kind: Kind<T>, object: T, missing: readonly FieldCause[] = []): FieldCause[] {
-  return distinct([...metadata(kind, object), ...missing, ...(kind.validate?.(object) ?? []), ...(kind.validateCreate?.(object) ?? [])]);
+  const own = [...metadata(kind, object), ...(kind.validate?.(object) ?? []), ...(kind.validateCreate?.(object) ?? [])];
+  return distinct(withMissing(own, missing));
 }
 
 /** Everything wrong with an object about to replace `old`, as a whole or by one of its subresources. */
@@ -17,13 +18,13 @@ export function validateUpdate<T extends KubeObject>(
 ): FieldCause[] {
   const bySubresource = subresource !== '' && kind.validateSubresourceUpdate !== undefined;
   const changes = bySubresource ? kind.validateSubresourceUpdate?.(subresource, object, old) : kind.validateUpdate?.(object, old);
-  return distinct([
+  const own = [
     ...metadata(kind, object),
     ...validateObjectMetaUpdate(object.metadata, old.metadata),
-    ...missing,
     ...(kind.validate?.(object) ?? []),
     ...(changes ?? []),
-  ]);
+  ];
+  return distinct(withMissing(own, missing));
 }
 
 /** Everything wrong with an object whose status is about to replace that of `old`. */
@@ -34,6 +35,15 @@ export function validateStatusUpdate<T extends KubeObject>(kind: Kind<T>, object
 function metadata<T extends KubeObject>(kind: Kind<T>, object: T): FieldCause[] {
   const isCustom = kind.openApi !== undefined;
   return validateObjectMeta(object.metadata, { namespaced: kind.resource.namespaced, checkName: kind.checkName, isCustom });
+}
+
+/** What the schema missed, where the kind's own rules have nothing to say of the field or what holds it: theirs are upstream's words. */
+function withMissing(own: FieldCause[], missing: readonly FieldCause[]): FieldCause[] {
+  if (missing.length === 0) return own;
+  const unsaid = missing.filter(
+    ({ field }) => !own.some(one => field === one.field || (field.startsWith(one.field) && /^[.[]/.test(field.slice(one.field.length)))),
+  );
+  return [...unsaid, ...own];
 }
 
 /** The schema and a kind's own rules may find the same: once is enough. */

@@ -19,20 +19,38 @@ import { validateRemoteSource } from './volume-source-validation.ts';
 
 const HOST_PATH_TYPES = ['BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'];
 
-/** A pod's volumes: names that differ, one source each. */
-export function validateVolumes(volumes: Volume[], path: string): FieldCause[] {
-  const names = new Set<string>();
-  return volumes.flatMap((volume, i) => {
-    const at = `${path}[${i}]`;
-    const causes = validateName(volume.name, checkDnsLabel, `${at}.name`);
-    if (volume.name && names.has(volume.name)) causes.push(duplicate(`${at}.name`, volume.name));
-    names.add(volume.name);
-    const sources = Object.keys(volume).filter(key => key !== 'name' && volume[key as keyof Volume] !== undefined);
-    if (sources.length === 0) causes.push(required(at, 'must specify a volume type'));
-    for (const source of sources.slice(1)) causes.push(forbidden(`${at}.${source}`, 'may not specify more than 1 volume type'));
-    causes.push(...validateSource(volume, at));
-    return causes;
+/** The order in which upstream looks for a volume's source: the first is judged, the others are one too many. */
+const SOURCES = ['emptyDir', 'hostPath', 'gitRepo', 'gcePersistentDisk', 'awsElasticBlockStore', 'secret', 'nfs', 'iscsi', 'glusterfs'];
+/** Upstream's spelling in the refusal of a second source. */
+const SPELLED: Record<string, string> = { downwardAPI: 'downwarAPI', cephfs: 'cephFS' };
+
+/** A pod's volumes: names that differ, one source each. Gives those that are right too: mounts may refer to no others. */
+export function validateVolumes(volumes: Volume[], path: string): { volumes: ReadonlyMap<string, Volume>; causes: FieldCause[] } {
+  const right = new Map<string, Volume>();
+  const causes: FieldCause[] = [];
+  volumes.forEach((volume, i) => {
+    const wrong = validateVolume(volume, right, `${path}[${i}]`);
+    if (wrong.length === 0) right.set(volume.name, volume);
+    else causes.push(...wrong);
   });
+  return { volumes: right, causes };
+}
+
+function validateVolume(volume: Volume, others: ReadonlyMap<string, Volume>, at: string): FieldCause[] {
+  const [first, ...more] = Object.keys(volume)
+    .filter(key => key !== 'name' && volume[key as keyof Volume] !== undefined)
+    .sort((a, b) => rankOf(a) - rankOf(b));
+  const causes = first ? validateSource({ name: volume.name, [first]: volume[first as keyof Volume] }, at) : [];
+  if (!first) causes.push(required(at, 'must specify a volume type'));
+  for (const source of more) causes.push(forbidden(`${at}.${SPELLED[source] ?? source}`, 'may not specify more than 1 volume type'));
+  causes.push(...validateName(volume.name, checkDnsLabel, `${at}.name`));
+  if (others.has(volume.name)) causes.push(duplicate(`${at}.name`, volume.name));
+  return causes;
+}
+
+function rankOf(source: string): number {
+  const rank = SOURCES.indexOf(source);
+  return rank < 0 ? SOURCES.length : rank;
 }
 
 function validateSource(volume: Volume, at: string): FieldCause[] {
@@ -125,7 +143,7 @@ function validateDownwardItems(items: DownwardAPIVolumeFile[] | undefined, at: s
     const causes = validateMode(mode, `${field}.mode`);
     causes.push(...validateName(path, checkRelativePath, `${field}.path`));
     if (fieldRef) {
-      causes.push(...validateFieldPath(fieldRef.fieldPath, DOWNWARD_FIELDS, `${field}.fieldRef.fieldPath`));
+      causes.push(...validateFieldPath(fieldRef, DOWNWARD_FIELDS, `${field}.fieldRef`));
       if (resourceFieldRef) causes.push(invalid(field, 'resource', 'fieldRef and resourceFieldRef can not be specified simultaneously'));
     } else if (resourceFieldRef) {
       if (!resourceFieldRef.containerName) causes.push(required(`${field}.resourceFieldRef.containerName`));

@@ -98,7 +98,7 @@ const CASES: [Kind, object, RegExp | undefined][] = [
     /`selector` will be auto-generated$/,
   ],
   [StatefulSet, set({}), undefined],
-  [StatefulSet, { ...set({}), metadata: { name: 'a.b' } }, /^metadata.name: Invalid value: "a.b": a lowercase RFC 1123 label/],
+  [StatefulSet, { ...set({}), metadata: { name: 'a.b' } }, /^metadata.name: Invalid value: "a.b": must not contain dots/],
   [
     StatefulSet,
     set({ podManagementPolicy: 'Odd' }),

@@ -180,7 +180,7 @@ test('services count ports, claims count storage by class', async () => {
 test('what a quota may not say is refused', async () => {
   const path = await newNamespace('wrong');
   const wrong: [object, RegExp][] = [
-    [quota('q', { nonsense: '1' }), /spec\.hard\[nonsense\]: Invalid value: "nonsense": must be a standard resource for quotas/],
+    [quota('q', { nonsense: '1' }), /spec\.hard\[nonsense\]: Invalid value: "nonsense": must be a standard resource for quota/],
     [quota('q', { pods: '1.5' }), /spec\.hard\[pods\]: .*must be an integer/],
     [quota('q', { pods: '-1' }), /must be greater than or equal to 0/],
     [quota('q', { pods: '1' }, { scopes: ['BestEffort', 'NotBestEffort'] }), /conflicting scopes/],
