@@ -1,7 +1,7 @@
 import { type FieldCause, UmiakError } from '#base/errors.ts';
 import { CustomResourceDefinition } from '#kinds/apiextensions.ts';
 import type { Served } from '../resources.ts';
-import { nextSlice, runInSlices } from '../slices.ts';
+import { isSliceOver, nextSlice, runInSlices } from '../slices.ts';
 import { invalid } from '../status.ts';
 import type { AdmissionPlugin, Write } from '../write.ts';
 import { loadExpressions } from './expressions.ts';
@@ -18,7 +18,7 @@ export function customResourceAdmission(isTerminating: (served: Served) => boole
       if (!served.kind.check) return undefined;
       if (operation === 'CREATE' && isTerminating(served))
         throw new UmiakError('MethodNotAllowed', 'create not allowed while custom resource definition is terminating');
-      return loadExpressions();
+      return loadExpressions() ?? (isSliceOver() ? nextSlice() : undefined); // large objects took a slice already
     },
     validate(write) {
       const { served, operation, subresource, object } = write;

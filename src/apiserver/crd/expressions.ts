@@ -19,20 +19,32 @@ export function loadExpressions(): Promise<void> | undefined {
   return loading;
 }
 
-/** A part a turn: to load a module takes as long as it is large. */
+/** What the language consists of, in parts that take a few milliseconds each to load. */
+const PARTS = [
+  () => import('#cel/values.ts'),
+  () => import('#cel/libraries/regex.ts'),
+  () => import('#cel/parse.ts'),
+  () => import('#cel/libraries/core.ts'),
+  () => import('#cel/libraries/conversions.ts'),
+  () => import('#cel/libraries/strings.ts'),
+  () => import('#cel/libraries/network.ts'),
+  () => import('#cel/libraries/semver.ts'),
+  () => import('#cel/libraries/formats.ts'),
+  () => import('#cel/libraries/index.ts'),
+  () => import('#cel/index.ts'),
+];
+
+/** A part a turn. */
 async function load(): Promise<void> {
-  const values = await import('#cel/values.ts');
-  await nextSlice();
-  const { regex, matchesPattern } = await import('#cel/libraries/regex.ts');
-  await nextSlice();
-  await import('#cel/parse.ts');
-  await nextSlice();
-  await import('#cel/libraries/network.ts');
-  await nextSlice();
-  await import('#cel/libraries/index.ts');
-  await nextSlice();
-  const cel = await import('#cel/index.ts');
-  await nextSlice();
+  for (const part of PARTS) {
+    await part();
+    await nextSlice();
+  }
+  const [cel, values, { regex, matchesPattern }] = await Promise.all([
+    import('#cel/index.ts'),
+    import('#cel/values.ts'),
+    import('#cel/libraries/regex.ts'),
+  ]);
   loaded = { cel, values, regex, matchesPattern };
 }
 
