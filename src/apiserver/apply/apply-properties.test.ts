@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isUmiakError } from '#base/errors.ts';
 import { seededRandom } from '#base/ids.ts';
 import { isObject } from '#base/json-object.ts';
 import type { Kind, KubeObject } from '#kinds/kind.ts';
@@ -22,11 +23,8 @@ const stored = new Resources(builtinKinds).all.filter(isStored).filter(({ conver
 const now = '2026-01-01T00:00:00Z';
 const clone = <T>(value: T): T => JSON.parse(JSON.stringify(value));
 
-const apply = (served: Stored, manager: string, config: KubeObject, live?: KubeObject) =>
-  planApply(
-    { served, manager, subresource: '', now, config, force: false, complete: merged => clone(merged) as KubeObject },
-    live && clone(live),
-  );
+const apply = (served: Stored, manager: string, config: KubeObject, live?: KubeObject, force = false) =>
+  planApply({ served, manager, subresource: '', now, config, force, complete: merged => clone(merged) as KubeObject }, live && clone(live));
 const ownedBy = (object: KubeObject): FieldSet =>
   readEntries(object.metadata.managedFields)
     .map(({ fields }) => fields)
@@ -36,11 +34,22 @@ const texts = (set: FieldSet): Set<string> => {
   eachPath(set, path => all.add(path.join('\n')));
   return all;
 };
-const show = (set: FieldSet) => {
+const pathsOf = (set: FieldSet): string[] => {
   const paths: string[] = [];
   eachPath(set, path => paths.push(pathText(path)));
-  return paths.slice(0, 10).join(' ');
+  return paths.sort();
 };
+const show = (set: FieldSet) => pathsOf(set).slice(0, 10).join(' ');
+/** The fields that an apply was refused for. */
+function conflictsOf(attempt: () => unknown): (string | undefined)[] {
+  try {
+    attempt();
+    return [];
+  } catch (error) {
+    if (!isUmiakError(error, 'Conflict')) throw error;
+    return (error.details?.causes ?? []).map(({ field }) => field).sort();
+  }
+}
 function sameData(kind: Kind, a: KubeObject, b: KubeObject): void {
   const { changed, removed } = compare(rootShapeOf(kind, ''), a, b);
   assert.equal(`${show(changed)}|${show(removed)}`, '|');
@@ -97,6 +106,23 @@ for (const served of stored) {
       const config = random.object(kind);
       const once = apply(served, 'one', config);
       assert.deepEqual(apply(served, 'one', config, once), once);
+
+      // What another wants otherwise is a conflict, no more and no less; taken by force it is the other's alone.
+      const other = random.changed(clone(config));
+      const wanted = leavesOf(shape, other);
+      const contested = intersection(compare(shape, config, other).changed, leavesOf(shape, config));
+      assert.deepEqual(
+        conflictsOf(() => apply(served, 'two', other, once)),
+        pathsOf(contested),
+      );
+      const forced = apply(served, 'two', other, once, true);
+      assert.equal(show(intersection(compare(shape, forced, other).changed, wanted)), '', 'what was forced is not there');
+      const [ofOne, ofTwo] = ['one', 'two'].map(
+        name => readEntries(forced.metadata.managedFields).find(({ manager }) => manager === name)?.fields ?? {},
+      );
+      assert.ok(isSubset(wanted, ofTwo!), 'what was forced is not owned');
+      assert.equal(show(intersection(ofOne!, contested)), '', 'what was taken is owned still');
+      assert.ok(isSubset(difference(leavesOf(shape, config), contested), ofOne!), 'what was not taken is owned no more');
 
       // Those who have nothing in common may come in any order, and go as if they had never been.
       const halves = split(shape, config) as (KubeObject | undefined)[];
