@@ -30,11 +30,13 @@ const YOUNG_BYTES = 4 << 20;
 /** V8 makes their space small in a collection that little was allocated before: the first may still look back on the load. */
 const COLLECTIONS = 3;
 export const BETWEEN_MS = 1_000;
+/** V8 keeps what it freed for 8 seconds, and looks at it in collections only. */
+export const POOLED_MS = 9_000;
 
 /**
  * Gives back what a burst of work leaves behind, once the process rests: V8 keeps the space of young objects as large as the load made it
- * (60 MB) until it collects again, which without work it never does, and the C library keeps freed pages. After a look at it V8 also takes
- * up the old objects by itself, beside the running program. Costs nothing under load, and nothing runs in a process that stays at rest.
+ * (60 MB) until it collects again, which without work it never does, and the C library keeps freed pages. Costs nothing under load; all
+ * it does at rest takes a few milliseconds, whatever the heap's size, and where nothing happens nothing runs.
  */
 export class MemoryReturn implements AsyncDisposable {
   readonly #clock: Clock;
@@ -44,7 +46,7 @@ export class MemoryReturn implements AsyncDisposable {
   /** Collections of our own that we have not heard of yet. */
   #ours = 0;
   #lastAtMs = 0;
-  /** There was a burst since the last trim. */
+  /** There was a burst that not everything has been given back of. */
   #isUntidy = false;
   #timer: Disposable | undefined;
   #resting: Promise<void> | undefined;
@@ -71,19 +73,26 @@ export class MemoryReturn implements AsyncDisposable {
   }
 
   async #giveBack(): Promise<void> {
-    const { signal } = this.#abort;
-    const restedAtMs = this.#lastAtMs;
     this.#isUntidy ||= this.#memory.youngBytes() > YOUNG_BYTES;
     if (!this.#isUntidy) return;
+    const restedAtMs = this.#lastAtMs;
+    const stillRests = async (ms: number) => {
+      await pause(this.#clock, ms, this.#abort.signal);
+      return !this.#abort.signal.aborted && this.#lastAtMs === restedAtMs;
+    };
     for (let tries = 0; tries < COLLECTIONS && this.#memory.youngBytes() > YOUNG_BYTES; tries++) {
-      this.#ours += 1;
-      this.#memory.collectYoung();
-      await pause(this.#clock, BETWEEN_MS, signal);
-      // There is work again: another rest comes after it.
-      if (signal.aborted || this.#lastAtMs !== restedAtMs) return;
+      this.#collectYoung();
+      if (!(await stillRests(BETWEEN_MS))) return;
     }
     await this.#memory.trim();
+    if (!(await stillRests(POOLED_MS))) return;
+    this.#collectYoung();
     this.#isUntidy = false;
+  }
+
+  #collectYoung(): void {
+    this.#ours += 1;
+    this.#memory.collectYoung();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
