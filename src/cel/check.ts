@@ -1,8 +1,10 @@
-import { checkPattern, constant, hasDyn, optionalElement, pathOf } from './check-parts.ts';
+import { checkList, checkMap, checkStruct } from './check-literals.ts';
+import { checkBinary, checkChoice, checkLogical, checkNegative } from './check-operators.ts';
+import { checkPattern, constant, hasDyn, pathOf } from './check-parts.ts';
 import { STRUCT } from './desugar.ts';
 import { CompileError } from './errors.ts';
 import { expandMacro } from './macros.ts';
-import type { Entry, Item, Node } from './nodes.ts';
+import type { Node } from './nodes.ts';
 import { type FunctionTable, NAMESPACES, type Overload } from './overload.ts';
 import type { Parsed, Syntax } from './parse.ts';
 import {
@@ -14,8 +16,6 @@ import {
   INT,
   isAssignable,
   joinTypes,
-  listOf,
-  mapOf,
   type ObjectType,
   optionalOf,
   substitute,
@@ -88,22 +88,22 @@ export class Checker {
       case 'rcall':
         return this.#member(...syntax.args, scope);
       case 'list':
-        return this.#list(syntax.args, scope, at);
+        return checkList(this, syntax.args, scope, at);
       case 'map':
-        return this.#map(syntax.args, scope, at);
+        return checkMap(this, syntax.args, scope, at);
       case '?:':
-        return this.#choose(syntax.args, scope, at);
+        return checkChoice(this, syntax.args, scope, at);
       case '&&':
       case '||':
-        return this.#logical(syntax.op, syntax.args, scope);
+        return checkLogical(this, syntax.op, syntax.args, scope);
       case '!_':
-        return this.call('!_', this.#functions('!_'), [this.check(syntax.args, scope)], at);
+        return this.call('!_', this.functions('!_'), [this.check(syntax.args, scope)], at);
       case '-_':
-        return this.#negative(syntax.args, scope, at);
+        return checkNegative(this, syntax.args, scope, at);
       case 'in':
-        return this.#binary('@in', syntax.args, scope, 'in');
+        return checkBinary(this, '@in', syntax.args, scope, 'in');
       default:
-        if (BINARY.has(syntax.op)) return this.#binary(`_${syntax.op}_`, syntax.args as [Syntax, Syntax], scope, syntax.op);
+        if (BINARY.has(syntax.op)) return checkBinary(this, `_${syntax.op}_`, syntax.args as [Syntax, Syntax], scope, syntax.op);
         throw new CompileError(`unsupported operator '${(syntax as Syntax).op}'`, at);
     }
   }
@@ -149,7 +149,8 @@ export class Checker {
     return node;
   }
 
-  #functions(name: string): readonly Overload[] {
+  /** The overloads of a function; none for a name that nobody knows. */
+  functions(name: string): readonly Overload[] {
     return this.#environment.functions.get(name) ?? [];
   }
 
@@ -220,7 +221,7 @@ export class Checker {
     const macro = expandMacro(this, name, undefined, args, scope, this.at(syntax));
     if (macro) return macro;
     const at = this.#parenthesis(syntax.pos + name.length);
-    const overloads = this.#functions(name);
+    const overloads = this.functions(name);
     const nodes = args.map(arg => this.check(arg, scope));
     if (overloads.length === 0) throw new CompileError(`undeclared reference to '${name}' (in container '')`, at);
     return this.call(name, overloads, nodes, at);
@@ -228,14 +229,14 @@ export class Checker {
 
   #member(name: string, receiver: Syntax, args: readonly Syntax[], scope: Scope | undefined): Node {
     const at = this.#parenthesis(receiver.end);
-    if (name === STRUCT) return this.#struct(receiver, args[0], scope, at);
+    if (name === STRUCT) return checkStruct(this, receiver, args[0], scope, at);
     if (this.#isName(receiver, 'cel', scope) && name === 'bind') return this.#bind(args, scope, at);
     for (const namespace of NAMESPACES) {
       if (!this.#isName(receiver, namespace, scope)) continue;
       const nodes = args.map(arg => this.check(arg, scope));
       if (namespace === 'math' && (name === 'greatest' || name === 'least') && nodes.length > 2)
         return this.#fold(`math.${name}`, nodes, at);
-      const overloads = this.#functions(`${namespace}.${name}`);
+      const overloads = this.functions(`${namespace}.${name}`);
       if (overloads.length === 0) throw new CompileError(`undeclared reference to '${namespace}.${name}' (in container '')`, at);
       return this.call(`${namespace}.${name}`, overloads, nodes, at);
     }
@@ -245,14 +246,14 @@ export class Checker {
     if (name === 'format') this.#mixing++;
     for (const arg of args) nodes.push(this.check(arg, scope));
     if (name === 'format') this.#mixing--;
-    const overloads = this.#functions(`.${name}`);
+    const overloads = this.functions(`.${name}`);
     if (overloads.length === 0) throw new CompileError(`undeclared reference to '${name}' (in container '')`, at);
     return this.call(name, overloads, nodes, at);
   }
 
   /** `math.greatest(a, b, c)` as pairs. */
   #fold(name: string, nodes: readonly Node[], at: number): Node {
-    return nodes.slice(1).reduce((left, right) => this.call(name, this.#functions(name), [left, right], at), nodes[0] as Node);
+    return nodes.slice(1).reduce((left, right) => this.call(name, this.functions(name), [left, right], at), nodes[0] as Node);
   }
 
   #bind(args: readonly Syntax[], scope: Scope | undefined, at: number): Node {
@@ -265,108 +266,18 @@ export class Checker {
     return { op: 'bind', slot, init, body, type: body.type, at };
   }
 
-  #binary(name: string, [first, second]: readonly [Syntax, Syntax], scope: Scope | undefined, sign: string): Node {
-    const args = [this.check(first, scope), this.check(second, scope)];
-    const at = this.#parsed.toSource(Math.max(0, this.#parsed.text.indexOf(sign, first.end)));
-    if (name === '_==_' || name === '_!=_') {
-      const [left, right] = args as [Node, Node];
-      if (!joinTypes(left.type, right.type))
-        throw new CompileError(
-          `found no matching overload for '${name}' applied to '(${formatType(left.type)}, ${formatType(right.type)})'`,
-          at,
-        );
-    }
-    return this.call(name, this.#functions(name), args, at);
+  /** The type of a message name, undefined when there is none. */
+  structOf(name: string): ObjectType | undefined {
+    return this.#environment.structs?.(name);
   }
 
-  #negative(operand: Syntax, scope: Scope | undefined, at: number): Node {
-    if (operand.op === 'value' && typeof operand.args === 'bigint') return constant(-operand.args, at);
-    if (operand.op === 'value' && typeof operand.args === 'number') return constant(-operand.args, at);
-    return this.call('-_', this.#functions('-_'), [this.check(operand, scope)], at);
+  /** Where a sign stands after an operand. */
+  signAfter(operand: Syntax, sign: string): number {
+    return this.#parsed.toSource(Math.max(0, this.#parsed.text.indexOf(sign, operand.end)));
   }
 
-  #logical(sign: '&&' | '||', [first, second]: readonly [Syntax, Syntax], scope: Scope | undefined): Node {
-    const left = this.check(first, scope);
-    const right = this.check(second, scope);
-    const at = this.#parsed.toSource(Math.max(0, this.#parsed.text.indexOf(sign, first.end)));
-    this.expect(left, BOOL);
-    this.expect(right, BOOL);
-    return { op: sign === '&&' ? 'and' : 'or', left, right, type: BOOL, at };
-  }
-
-  #choose([condition, consequent, alternate]: readonly [Syntax, Syntax, Syntax], scope: Scope | undefined, start: number): Node {
-    const test = this.check(condition, scope);
-    const yes = this.check(consequent, scope);
-    const no = this.check(alternate, scope);
-    const type = joinTypes(yes.type, no.type);
-    if (!type || !isAssignable(test.type, BOOL)) {
-      const types = [test, yes, no].map(node => formatType(node.type)).join(', ');
-      throw new CompileError(`found no matching overload for '_?_:_' applied to '(${types})'`, start);
-    }
-    return { op: 'choose', test, yes, no, type, at: start };
-  }
-
-  #list(elements: readonly Syntax[], scope: Scope | undefined, at: number): Node {
-    const items: Item[] = elements.map(element => this.#element(element, scope));
-    let type: CelType | undefined;
-    for (const { node, isOptional } of items) {
-      const item = isOptional && node.type.kind === 'optional' ? node.type.element : node.type;
-      type = type === undefined ? item : this.#join(type, item, node.at);
-    }
-    return { op: 'list', items, type: listOf(type ?? DYN, items.length), at };
-  }
-
-  #element(element: Syntax, scope: Scope | undefined): Item {
-    const inner = optionalElement(element);
-    const node = this.check(inner ?? element, scope);
-    if (inner && node.type.kind !== 'optional' && node.type.kind !== 'dyn')
-      throw new CompileError(`expected type 'optional_type' but found '${formatType(node.type)}'`, node.at);
-    return { node, isOptional: inner !== undefined };
-  }
-
-  #map(pairs: readonly (readonly [Syntax, Syntax])[], scope: Scope | undefined, at: number): Node {
-    let keyType: CelType | undefined;
-    let valueType: CelType | undefined;
-    const entries: Entry[] = pairs.map(([keySyntax, valueSyntax]) => {
-      const { node: key, isOptional } = this.#key(keySyntax, scope);
-      const value = this.check(valueSyntax, scope);
-      const type = isOptional && value.type.kind === 'optional' ? value.type.element : value.type;
-      keyType = keyType === undefined ? key.type : this.#join(keyType, key.type, key.at);
-      valueType = valueType === undefined ? type : this.#join(valueType, type, value.at);
-      return { key, value, isOptional };
-    });
-    return { op: 'map', entries, struct: undefined, type: mapOf(keyType ?? DYN, valueType ?? DYN, entries.length), at };
-  }
-
-  #key(syntax: Syntax, scope: Scope | undefined): Item {
-    const inner = optionalElement(syntax);
-    return { node: this.check(inner ?? syntax, scope), isOptional: inner !== undefined };
-  }
-
-  #struct(receiver: Syntax, literal: Syntax | undefined, scope: Scope | undefined, at: number): Node {
-    const name = pathOf(receiver);
-    const type = name === undefined ? undefined : this.#environment.structs?.(name);
-    if (!type || literal?.op !== 'map') throw new CompileError(`undeclared reference to '${name ?? ''}' (in container '')`, at);
-    const entries: Entry[] = literal.args.map(([keySyntax, valueSyntax]) => {
-      const inner = optionalElement(keySyntax);
-      const key = inner ?? keySyntax;
-      if (key.op !== 'id') throw new CompileError('Syntax error: a field name is expected', this.at(key));
-      const value = this.check(valueSyntax, scope);
-      const given = inner && value.type.kind === 'optional' ? value.type.element : value.type;
-      const declared = type.fields.get(key.args);
-      if (!declared && type.fields.size > 0) throw new CompileError(`undefined field '${key.args}'`, this.at(key));
-      if (declared && !isAssignable(given, declared.type))
-        throw new CompileError(
-          `expected type of field '${key.args}' is '${formatType(declared.type)}' but provided type is '${formatType(given)}'`,
-          this.at(key),
-        );
-      const property = declared?.property ?? key.args;
-      return { key: constant(property, this.at(key)), value, isOptional: inner !== undefined };
-    });
-    return { op: 'map', entries, struct: type.name, type, at };
-  }
-
-  #join(a: CelType, b: CelType, at: number): CelType {
+  /** The type that holds both. @throws CompileError where they may not be mixed */
+  join(a: CelType, b: CelType, at: number): CelType {
     const joined = joinTypes(a, b) ?? (this.#mixing > 0 ? DYN : undefined);
     if (!joined) throw new CompileError(`expected type '${formatType(a)}' but found '${formatType(b)}'`, at);
     return joined;

@@ -41,9 +41,9 @@ function shown(result: EvaluateResult): unknown {
 for (const expression of expressions)
   test(`pauses change neither the value nor the cost of ${expression}`, () => {
     const program = programOf(expression);
-    const whole = new Budget();
+    const whole = new Budget({ wallMs: 60_000 });
     const expected = program.evaluate(values, whole);
-    const budget = new Budget();
+    const budget = new Budget({ wallMs: 60_000 });
     const steps = program.steps(values, budget, () => true);
     let pauses = 0;
     let step = steps.next();
@@ -55,7 +55,7 @@ for (const expression of expressions)
 
 test('what pauses ends by its cost like any other', () => {
   const program = programOf('numbers.all(a, numbers.all(b, numbers.all(c, numbers.all(d, a + b + c + d >= 0))))');
-  const budget = new Budget({ perCall: 50_000 });
+  const budget = new Budget({ perCall: 50_000, wallMs: 60_000 });
   const steps = program.steps(values, budget, () => true);
   let pauses = 0;
   let step = steps.next();
