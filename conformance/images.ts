@@ -1,9 +1,10 @@
-import { createWriteStream, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { assembleArchive } from '#images/assemble.ts';
 import { parseReference } from '#images/reference.ts';
 import type { TestCluster } from '../tests/cluster.ts';
+import type { TestRegistry } from '../tests/registry.ts';
 import { cache, root } from './places.ts';
 
 /** Images we have a definition for, by the last part of the names that specs use. What is not here is not served; specs that need it fail. */
@@ -42,6 +43,26 @@ export async function serveImages(cluster: TestCluster, asked: readonly string[]
     await cluster.must('image', 'load', '-i', await archiveOf(definition));
     for (const name of names) await cluster.must('image', 'tag', `localhost/conformance/${definition}:1`, name);
   }
+}
+
+/** What specs ask for at each start of a pod, whatever is there: these have a registry of their own. */
+const PULLED = ['kitten', 'busybox'];
+/** Specs that do so. */
+export const PULLS = /pull policy of Always/;
+
+/**
+ * Puts what specs pull into a registry, and returns the suite's environment for it: a file that names this registry in place of the one
+ * on the internet (`KUBE_TEST_REPO_LIST`).
+ */
+export async function serveRegistryImages(registry: TestRegistry, asked: readonly string[], directory: string): Promise<NodeJS.ProcessEnv> {
+  for (const { definition, names } of planImages(asked)) {
+    if (!PULLED.includes(definition)) continue;
+    const archive = await archiveOf(definition);
+    for (const name of names) await registry.push(archive, `e2e-test-images/${name.slice(name.lastIndexOf('/') + 1)}`);
+  }
+  const list = join(directory, 'registries.yaml');
+  writeFileSync(list, `promoterE2eRegistry: ${registry.address}/e2e-test-images\n`);
+  return { KUBE_TEST_REPO_LIST: list };
 }
 
 /** The image as an archive, assembled again only when its definition or a program in it is newer. */

@@ -11,8 +11,9 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestCluster } from '../tests/cluster.ts';
+import { serveRegistry } from '../tests/registry.ts';
 import { buildSuite } from './build.ts';
-import { serveImages } from './images.ts';
+import { PULLS, serveImages, serveRegistryImages } from './images.ts';
 import { cache, root } from './places.ts';
 import { formatFailures, formatSummary, type Result } from './report.ts';
 import { chooseSpecs, type Spec } from './specs.ts';
@@ -32,7 +33,10 @@ async function runSpecs(specs: readonly Spec[]): Promise<Result[]> {
   const directory = join(cache, RESULTS);
   rmSync(directory, { recursive: true, force: true });
   await using cluster = await TestCluster.up();
-  await serveImages(cluster, await listImages(program));
+  const images = await listImages(program);
+  await serveImages(cluster, images);
+  await using registry = specs.some(({ name }) => PULLS.test(name)) ? await serveRegistry(join(cluster.directory, 'registry')) : undefined;
+  const environment = registry && (await serveRegistryImages(registry, images, cluster.directory));
   const options: SuiteOptions = {
     program,
     kubeconfig: cluster.kubeconfig,
@@ -46,7 +50,7 @@ async function runSpecs(specs: readonly Spec[]): Promise<Result[]> {
     for (let spec = queue.shift(); spec !== undefined; spec = queue.shift()) {
       const result: Result = stop.signal.aborted
         ? { spec, state: 'not run', seconds: 0, reason: 'stopped before' }
-        : await runSpec(spec, specs.indexOf(spec) + 1, options);
+        : await runSpec(spec, specs.indexOf(spec) + 1, environment && PULLS.test(spec.name) ? { ...options, environment } : options);
       results.push(result);
       tell(result, results.length, specs.length);
       writeFileSync(join(directory, 'failures.txt'), formatFailures(results));

@@ -18,6 +18,8 @@ export interface SuiteOptions {
   directory: string;
   /** How long one spec may take. */
   limitSeconds: number;
+  /** What the suite's process gets besides ours. */
+  environment?: NodeJS.ProcessEnv;
   /** Ends what runs. */
   signal: AbortSignal;
 }
@@ -37,7 +39,7 @@ export async function listImages(program: string): Promise<string[]> {
  * `<directory>/<number>.log`.
  */
 export async function runSpec(spec: Spec, number: number, options: SuiteOptions): Promise<Result> {
-  const { program, kubeconfig, kubectl, directory, limitSeconds, signal } = options;
+  const { program, kubeconfig, kubectl, directory, limitSeconds, environment, signal } = options;
   mkdirSync(directory, { recursive: true });
   const report = join(directory, `${number}.json`);
   rmSync(report, { force: true });
@@ -60,6 +62,7 @@ export async function runSpec(spec: Spec, number: number, options: SuiteOptions)
     program,
     args,
     join(directory, `${number}.log`),
+    { ...process.env, ...environment },
     AbortSignal.any([signal, AbortSignal.timeout((limitSeconds + GRACE_SECONDS) * 1000)]),
   );
   const seconds = (performance.now() - began) / 1000;
@@ -75,9 +78,9 @@ export async function runSpec(spec: Spec, number: number, options: SuiteOptions)
 }
 
 /** Runs behind the cluster; killed with all it started when the signal says so. Returns how it ended. */
-async function runLogged(program: string, args: string[], log: string, signal: AbortSignal): Promise<string> {
+async function runLogged(program: string, args: string[], log: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<string> {
   const file = createWriteStream(log);
-  const child = spawn('nice', ['-n', '10', program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn('nice', ['-n', '10', program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true, env });
   const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
   if (signal.aborted) end();
   signal.addEventListener('abort', end, { once: true });
