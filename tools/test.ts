@@ -65,6 +65,9 @@ interface FileResult {
   counts: Counts;
 }
 
+/** What a long test writes to stderr behind this is printed at once, not when its file ends. */
+const PROGRESS = '… ';
+
 /** What a killed file's streams get to end in, since processes that it left may hold them open. */
 const GRACE_MS = 3000;
 
@@ -105,6 +108,10 @@ async function runFile(root: string, file: string, timeoutMs: number, stop: Abor
 async function collect(events: AsyncIterable<TestEvent>, result: FileResult): Promise<void> {
   for await (const event of events) {
     if (event.type === 'test:summary') continue;
+    if (event.type === 'test:stderr' && event.data.message.startsWith(PROGRESS)) {
+      process.stdout.write(`${event.data.message.trimEnd()}\n`);
+      continue;
+    }
     // Node's own figures for the whole process come without a file; they are added up and printed once, at the very end.
     const figures = event.type === 'test:diagnostic' && event.data.file === undefined ? COUNT_LINE.exec(event.data.message) : null;
     const [, name, figure] = figures ?? [];

@@ -12,6 +12,7 @@ const REQUESTS = Number(process.env.UMIAK_FUZZ_REQUESTS ?? (process.env.UMIAK_SO
 const seed = Number(process.env.UMIAK_SEED ?? Date.now() % 1e9);
 const AT_ONCE = 32;
 const LONGEST_MS = 30_000;
+const PROGRESS_MS = 10_000;
 const MOST_FAILURES = 20;
 const MOST_GROWTH_BYTES = 64 << 20;
 
@@ -33,6 +34,9 @@ test(`${REQUESTS} malformed requests (seed ${seed}) each get a Status with a cod
   const requests = new MalformedRequests(new Random(seed), [CRON_TABS]);
   const codes = new Map<number, number>();
   const failures = new Map<string, string>();
+  const began = performance.now();
+  let nextWord = began + PROGRESS_MS;
+  let sent = 0;
   await sendAll(REQUESTS / 2);
   const early = heapBytes();
   await sendAll(REQUESTS / 2);
@@ -46,9 +50,24 @@ test(`${REQUESTS} malformed requests (seed ${seed}) each get a Status with a cod
   async function sendAll(count: number): Promise<void> {
     let left = count;
     const sender = async () => {
-      while (left-- > 0 && failures.size < MOST_FAILURES) await send(requests.next());
+      while (left-- > 0 && failures.size < MOST_FAILURES) {
+        await send(requests.next());
+        progress();
+      }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, sender));
+  }
+
+  /** Now and then, for those who watch a long run. */
+  function progress(): void {
+    sent++;
+    if (performance.now() < nextWord) return;
+    nextWord = performance.now() + PROGRESS_MS;
+    const { heapUsed, rss } = process.memoryUsage();
+    const rate = Math.round(sent / ((performance.now() - began) / 1000));
+    console.error(
+      `… ${sent} of ${REQUESTS} requests, ${rate} /s, heap ${heapUsed >> 20} MiB, in all ${rss >> 20} MiB, ${failures.size} failures`,
+    );
   }
 
   async function send(request: MalformedRequest): Promise<void> {
@@ -60,6 +79,7 @@ test(`${REQUESTS} malformed requests (seed ${seed}) each get a Status with a cod
     if (!problem) return;
     const stack = complaints.slice(before).find(line => line.includes(JSON.stringify(path).slice(1, -1))) ?? '';
     const [frame = problem] = /\((?:file:)?[^)]*:\d+:\d+\)/.exec(stack) ?? [];
+    if (!failures.has(frame)) console.error(`… ${method} ${path}: ${problem.slice(0, 300)} ${frame}`);
     failures.set(frame, `${method} ${path} ${JSON.stringify(headers)}\n${String(body).slice(0, 2000)}\n→ ${problem}\n${stack}`);
   }
 });
