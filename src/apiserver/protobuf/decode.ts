@@ -1,4 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
+import { setOwn } from '#base/json-object.ts';
 import type { ProtobufReader } from '#wire/protobuf-reader.ts';
 import type { FieldPlan, MessagePlan } from './plan.ts';
 
@@ -47,8 +48,7 @@ function readEntry(map: Record<string, unknown>, reader: ProtobufReader, field: 
     else if (reader.number === 2) value = readValue(reader, field, depth);
     else reader.skip();
   }
-  if (key === '__proto__') throw new UmiakError('BadRequest', 'the protobuf body has a map key "__proto__"');
-  map[key] = value ?? (field.scalar === 'string' || field.scalar === 'bytes' ? '' : field.scalar ? 0 : {});
+  setOwn(map, key, value ?? (field.scalar === 'string' || field.scalar === 'bytes' ? '' : field.scalar ? 0 : {}));
 }
 
 function readValue(reader: ProtobufReader, { scalar, message }: FieldPlan, depth: number): unknown {

@@ -155,3 +155,9 @@ test('what has not the shape of its type is written as nothing, and harms no mes
   assert.throws(() => toProtobuf({ ...pod, spec: { nodeName } }));
   assert.deepEqual(toProtobuf(pod), right);
 });
+
+test('a key that every object of JavaScript inherits is one like any other', () => {
+  const data = JSON.parse('{"__proto__":"a","constructor":"b"}') as object;
+  const object = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' }, data };
+  assert.deepEqual(parseProtobuf(toProtobuf(object)), object);
+});
