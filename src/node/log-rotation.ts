@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
 import type { Container, Engine } from '#engine/engine.ts';
 
@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 10_000;
 
 /**
  * Keeps the logs of this node's containers from filling the disk. Their monitors write them, and nothing tells how long they are but a look
- * at each: one every ten seconds while any container runs, by the thread pool.
+ * at each: one every ten seconds while any container runs, which takes microseconds and would take longer by the thread pool.
  */
 export class LogRotation implements AsyncDisposable {
   readonly #options: LogRotationOptions;
@@ -54,11 +54,12 @@ export class LogRotation implements AsyncDisposable {
   async #look({ id, logPath }: Container): Promise<void> {
     const { engine, log, maxBytes = MAX_BYTES } = this.#options;
     try {
-      if (logPath === undefined || (await stat(logPath)).size <= maxBytes) return;
+      if (logPath === undefined || (statSync(logPath, { throwIfNoEntry: false })?.size ?? 0) <= maxBytes) return;
       await engine.rotateLog(id);
     } catch (error) {
-      const hasGone = isUmiakError(error) || (error as NodeJS.ErrnoException).code === 'ENOENT';
-      if (!hasGone) log.warn('a log could not be rotated', { container: id, error: messageOf(error) });
+      // It has ended meanwhile.
+      if (isUmiakError(error, 'Conflict') || isUmiakError(error, 'NotFound')) return;
+      log.warn('a log could not be rotated', { container: id, error: messageOf(error) });
     }
   }
 
