@@ -5,24 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
-
-type PodSpec = Partial<Pod['spec']>;
-type Container = Pod['spec']['containers'][number];
-
-const FOREVER = 'trap "exit 0" TERM; sleep 100000 & wait';
-const shell = (script: string, more: Partial<Container> = {}): Container => ({
-  name: 'main',
-  image: 'busybox:test',
-  imagePullPolicy: 'IfNotPresent',
-  command: ['sh', '-c', script],
-  ...more,
-});
-const pod = (name: string, containers: Container[], spec: PodSpec = {}) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name },
-  spec: { terminationGracePeriodSeconds: 1, restartPolicy: 'Never', containers, ...spec },
-});
+import { type Container, FOREVER, type PodSpec, pod, shell } from './pod-manifests.ts';
 
 describe('what the kubelet keeps an eye on while pods run', () => {
   let cluster: TestCluster;

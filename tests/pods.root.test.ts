@@ -6,26 +6,10 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
+import { FOREVER, pod, shell } from './pod-manifests.ts';
 import { serveRegistry, type TestRegistry } from './registry.ts';
 import { inTerminal } from './terminal.ts';
 
-type PodSpec = Partial<Pod['spec']>;
-type Container = Pod['spec']['containers'][number];
-
-const FOREVER = 'trap "exit 0" TERM; sleep 100000 & wait';
-const shell = (script: string, more: Partial<Container> = {}): Container => ({
-  name: 'main',
-  image: 'busybox:test',
-  imagePullPolicy: 'IfNotPresent',
-  command: ['sh', '-c', script],
-  ...more,
-});
-const pod = (name: string, containers: Container[], spec: PodSpec = {}) => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name, labels: { app: name } },
-  spec: { terminationGracePeriodSeconds: 1, restartPolicy: 'Never', containers, ...spec },
-});
 const exec = (script: string) => ({ exec: { command: ['sh', '-c', script] } });
 const QUICK = { periodSeconds: 1, failureThreshold: 1 };
 
