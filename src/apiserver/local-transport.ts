@@ -7,6 +7,7 @@ import { toListValue, toValue } from './render.ts';
 import type { ApiRequest, Context, Outcome } from './request.ts';
 import type { Served } from './resources.ts';
 import { shownObject } from './shown.ts';
+import { isSliceOver, nextSlice } from './slices.ts';
 import { toStatus } from './status.ts';
 import { Watch, type WatchFrame, type WatchSink } from './watch.ts';
 
@@ -16,6 +17,7 @@ type Handle = (request: ApiRequest) => Promise<{ outcome: Outcome; context: Cont
 export function createLocalTransport(handle: Handle, identity: Identity): Transport {
   return {
     async request(request: TransportRequest): Promise<TransportResponse> {
+      if (isSliceOver()) await nextSlice(); // controllers ask hundreds of things at once
       try {
         const { outcome, context } = await handle(toApiRequest(request, identity));
         if (outcome.type === 'watch' || outcome.type === 'upgrade')
