@@ -58,6 +58,15 @@ test('a change with all that was sent and answered', async () => {
   assert.match(complete.requestReceivedTimestamp, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 });
 
+test('a list that is written down is answered, too', async () => {
+  await cluster.call('POST', '/api/v1/namespaces/default/configmaps', { metadata: { name: 'listed' } });
+  records = [];
+  const { body } = await cluster.call('GET', '/api/v1/namespaces/default/configmaps');
+  const names = (list: unknown) => (list as { items: { metadata: { name: string } }[] }).items.map(({ metadata }) => metadata.name);
+  assert.ok(names(body).includes('listed'));
+  assert.deepEqual(names(records.at(-1)?.responseObject), names(body));
+});
+
 test('no more than the level says', async () => {
   await cluster.call(
     'PATCH',
