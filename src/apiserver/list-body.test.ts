@@ -42,6 +42,7 @@ for (const encoding of ['json', 'yaml', 'protobuf'] as const)
     [1, 3],
     [7, 3],
     [12, 60_000],
+    [2, 90_000],
   ] as const)
     test(`a list of ${count} objects of ${valueBytes} characters in ${encoding}`, async () => {
       const items = stored(count, valueBytes);

@@ -6,6 +6,7 @@ import { inSlices, isSliceOver, nextSlice } from './slices.ts';
 import type { StoredObject } from './stored-object.ts';
 import { messageOf } from './stored-protobuf.ts';
 import { inMetaVersion, toPartial, toRow, toTable } from './table.ts';
+import { toYamlItem } from './yaml-text.ts';
 
 /** Bytes of a piece of a streamed list. */
 const PIECE = 256 << 10;
@@ -87,7 +88,7 @@ async function* yamlPieces(
   let text = `${stringify(head)}${key}:`;
   let first = true;
   for await (const item of inSlices(items)) {
-    text += `${first ? '\n' : ''}${stringify([shownAs(item)])}`;
+    text += `${first ? '\n' : ''}${toYamlItem(shownAs(item))}`;
     first = false;
     if (text.length < PIECE) continue;
     yield Buffer.from(text);

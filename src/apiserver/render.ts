@@ -1,4 +1,3 @@
-import { stringify } from 'yaml';
 import type { KubeObject } from '#kinds/kind.ts';
 import { listBody } from './list-body.ts';
 import { toProtobuf } from './protobuf/envelope.ts';
@@ -8,6 +7,7 @@ import { listMetadata, shownObject } from './shown.ts';
 import { inSlices } from './slices.ts';
 import { protobufOf } from './stored-protobuf.ts';
 import { inMetaVersion, toPartial, toTable } from './table.ts';
+import { toYaml } from './yaml-text.ts';
 
 /** An answer ready for a wire: its bytes at once, or in pieces made as the reader takes them. */
 export interface Rendered {
@@ -45,7 +45,7 @@ export function render(outcome: Exclude<Outcome, { type: 'watch' | 'stream' | 'u
 /** A JSON value of the API in an encoding. */
 export function toBytes(value: unknown, encoding: Context['media']['encoding']): Buffer {
   if (encoding === 'protobuf') return toProtobuf(value);
-  return Buffer.from(encoding === 'yaml' ? stringify(value) : JSON.stringify(value));
+  return Buffer.from(encoding === 'yaml' ? toYaml(value) : JSON.stringify(value));
 }
 
 /** The outcome as one JSON value, for tables, YAML, other versions and callers in this process. */
