@@ -19,7 +19,6 @@ export interface DirectNodeConnectorOptions {
   authority: string;
   /** What the API server shows to nodes. */
   client: CertificatePair;
-  connectTimeoutMs?: number;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -30,13 +29,11 @@ type Asked = { method: string; path: string; headers: Record<string, string>; bo
 /** Dials nodes' own addresses. A node must show a certificate for its *name*, so that none can stand in for another. */
 export class DirectNodeConnector implements NodeConnector {
   readonly #options: DirectNodeConnectorOptions;
-  readonly #connectTimeoutMs: number;
   readonly #upgraded = new Set<Socket>();
   #agent: Agent;
 
   constructor(options: DirectNodeConnectorOptions) {
     this.#options = options;
-    this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#agent = this.#newAgent(options.client);
   }
 
@@ -118,7 +115,7 @@ export class DirectNodeConnector implements NodeConnector {
 
   #boundConnect(request: ClientRequest, socket: Socket): void {
     if (!socket.connecting) return;
-    const timer = setTimeout(() => request.destroy(new Error(`no connection within ${this.#connectTimeoutMs} ms`)), this.#connectTimeoutMs);
+    const timer = setTimeout(() => request.destroy(new Error(`no connection within ${CONNECT_TIMEOUT_MS} ms`)), CONNECT_TIMEOUT_MS);
     const done = () => clearTimeout(timer);
     socket.once('secureConnect', done);
     socket.once('close', done);

@@ -5,11 +5,8 @@ import { Pod } from '#kinds/pod.ts';
 import { isPodTerminal } from '#kinds/pod-template.ts';
 import { endPod } from './end-pod.ts';
 
-export interface PodGcOptions {
-  /** Ended pods that may stay; the oldest of what is more go. */
-  mostTerminated?: number;
-}
-
+/** Ended pods that may stay; the oldest of what is more go. */
+const MOST_TERMINATED = 12_500;
 /** Ended pods are counted at most so often. */
 const COUNT_EVERY_MS = 20_000;
 const OUT_OF_SERVICE = 'node.kubernetes.io/out-of-service';
@@ -21,7 +18,7 @@ const TERMINATED: Key = { namespace: 'terminated', name: 'pods' };
  * administrator has declared out of service. Pods of nodes that are gone are the node controller's; pods that never had a node go with
  * their deletion.
  */
-export function podGcController({ mostTerminated = 12_500 }: PodGcOptions = {}): Controller<Node> {
+export function podGcController(): Controller<Node> {
   let countAtMs = Number.NEGATIVE_INFINITY;
   return defineController<Node>({
     name: 'pod-garbage-collector',
@@ -33,7 +30,7 @@ export function podGcController({ mostTerminated = 12_500 }: PodGcOptions = {}):
         const waitMs = countAtMs - clock.monotonic();
         if (waitMs > 0) return { againInMs: waitMs };
         countAtMs = clock.monotonic() + COUNT_EVERY_MS;
-        const excess = planTerminated(client.cached(Pod).list(), mostTerminated);
+        const excess = planTerminated(client.cached(Pod).list(), MOST_TERMINATED);
         for (const pod of excess) await endPod(client, pod, { nowMs: clock.now(), gracePeriodSeconds: 0 });
         return done;
       }

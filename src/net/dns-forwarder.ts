@@ -10,8 +10,6 @@ export interface DnsForwarderOptions {
   upstreams: readonly string[];
   /** How long one server may take before the next is asked. */
   timeoutMs?: number;
-  /** At most this many answers are kept. */
-  cacheEntries?: number;
   clock?: Clock;
 }
 
@@ -25,24 +23,23 @@ interface CacheEntry {
 const MAX_KEPT_SECONDS = 3600;
 const MAX_NEGATIVE_SECONDS = 30;
 const MAX_KEPT_BYTES = 4096;
+const MOST_KEPT_ANSWERS = 4096;
 
 /** Passes questions to other servers byte by byte and remembers their answers for as long as those allow. */
 export class DnsForwarder {
   readonly #upstreams: readonly { host: string; port: number }[];
   readonly #timeoutMs: number;
-  readonly #cacheEntries: number;
   readonly #clock: Clock;
   readonly #cache = new Map<string, CacheEntry>();
   readonly #underWay = new Map<string, Promise<Buffer>>();
   #preferred = 0;
 
-  constructor({ upstreams, timeoutMs = 1500, cacheEntries = 4096, clock = systemClock }: DnsForwarderOptions) {
+  constructor({ upstreams, timeoutMs = 1500, clock = systemClock }: DnsForwarderOptions) {
     this.#upstreams = upstreams.map(upstream => {
       const [host, port] = upstream.split(':');
       return { host: host!, port: Number(port ?? 53) };
     });
     this.#timeoutMs = timeoutMs;
-    this.#cacheEntries = cacheEntries;
     this.#clock = clock;
   }
 
@@ -108,7 +105,7 @@ export class DnsForwarder {
     if (seconds <= 0 || outline.isTruncated || response.length > MAX_KEPT_BYTES) return;
     const storedAt = this.#clock.monotonic();
     this.#cache.set(key, { response: Buffer.from(response), outline, storedAt, expiresAt: storedAt + seconds * 1000 });
-    if (this.#cache.size > this.#cacheEntries) this.#cache.delete(this.#cache.keys().next().value!);
+    if (this.#cache.size > MOST_KEPT_ANSWERS) this.#cache.delete(this.#cache.keys().next().value!);
   }
 }
 

@@ -20,7 +20,7 @@ import { namespaceLifecycle } from './namespace-lifecycle.ts';
 import { nodeRestriction } from './node-restriction.ts';
 import { taintNewNodes } from './node-taints.ts';
 import { defaultTolerations } from './pod-defaults.ts';
-import { type PodSecurityOptions, podSecurity } from './pod-security/index.ts';
+import { podSecurity } from './pod-security/index.ts';
 import { podPriority } from './priority.ts';
 import { runtimeClassAdmission } from './runtime-class.ts';
 import { serviceAccountAdmission } from './service-account.ts';
@@ -31,21 +31,12 @@ export interface AdmissionOptions {
   checkEscalation?: EscalationCheck | undefined;
   webhooks: Webhooks;
   policies: Policies;
-  podSecurity?: PodSecurityOptions | undefined;
   authorize: Authorizer;
   clock: Clock;
 }
 
 /** The plugins in their order. */
-export function createAdmission({
-  resources,
-  checkEscalation,
-  webhooks,
-  policies,
-  podSecurity: podSecurityOptions,
-  authorize,
-  clock,
-}: AdmissionOptions): AdmissionPlugin[] {
+export function createAdmission({ resources, checkEscalation, webhooks, policies, authorize, clock }: AdmissionOptions): AdmissionPlugin[] {
   const core = (plural: string) => resources.stored('', 'v1', plural);
   const [pods, claims] = [core('pods'), core('persistentvolumeclaims')];
   const storageClasses = resources.stored('storage.k8s.io', 'v1', 'storageclasses');
@@ -73,7 +64,7 @@ export function createAdmission({
     webhooks.mutating([...mutating, policies.reinvoked()]),
     ...(checkEscalation ? [escalationAdmission(checkEscalation)] : []),
     checkedExpressions(registered('mutatingwebhookconfigurations'), registered('validatingwebhookconfigurations')),
-    podSecurity(resources, podSecurityOptions),
+    podSecurity(resources),
     policies.checked(),
     policies.validating(),
     webhooks.validating(),

@@ -5,15 +5,8 @@ import type { Resources, Stored } from '../../resources.ts';
 import { forbidden, invalid } from '../../status.ts';
 import type { AdmissionPlugin, Write } from '../../write.ts';
 import { formatViolations, violationsOf } from './checks.ts';
-import { formatLevel, hasPolicy, isStricter, type LevelVersion, type Policy, PRIVILEGED, toPolicy } from './policy.ts';
+import { formatLevel, hasPolicy, isStricter, type LevelVersion, type Policy, toPolicy } from './policy.ts';
 import type { CheckedPod } from './violations.ts';
-
-export interface PodSecurityOptions {
-  /** What holds in namespaces that say nothing. */
-  defaults?: Policy;
-  /** Who is not judged. */
-  exemptions?: { usernames?: readonly string[]; runtimeClasses?: readonly string[]; namespaces?: readonly string[] };
-}
 
 /** Pods looked at when a namespace becomes stricter. */
 const MOST_PODS = 3000;
@@ -31,24 +24,19 @@ const TEMPLATED: [group: string, plural: string][] = [
 ];
 
 /** The Pod Security Standards: refuses pods, warns of them and of workloads that would make them, as the namespace's labels ask for. */
-export function podSecurity(resources: Resources, { defaults = PRIVILEGED, exemptions = {} }: PodSecurityOptions = {}): AdmissionPlugin {
+export function podSecurity(resources: Resources): AdmissionPlugin {
   const [pods, namespaces] = [resources.stored('', 'v1', 'pods'), resources.stored('', 'v1', 'namespaces')];
   const templated = new Set<ResourceCache>(TEMPLATED.map(([group, plural]) => resources.stored(group, 'v1', plural).cache));
-  const isOpen = Object.values(defaults).every(({ level }) => level === 'privileged');
 
   /** Undefined: nothing is asked for. */
-  const policyOf = ({ namespace, identity }: Write): Policy | undefined => {
+  const policyOf = ({ namespace }: Write): Policy | undefined => {
     const labels = namespaces.cache.get(namespace)?.projection.labels;
-    if (isOpen && !hasPolicy(labels)) return undefined;
-    if (exemptions.namespaces?.includes(namespace) || exemptions.usernames?.includes(identity.name)) return undefined;
-    return toPolicy(labels, defaults).policy;
+    return hasPolicy(labels) ? toPolicy(labels).policy : undefined;
   };
-  const isExempt = ({ runtimeClassName }: PodSpec) =>
-    runtimeClassName !== undefined && exemptions.runtimeClasses?.includes(runtimeClassName) === true;
 
   function judge(write: Write, metadata: CheckedPod['metadata'], spec: PodSpec, isEnforced: boolean): void {
     const policy = policyOf(write);
-    if (!policy || isExempt(spec)) return;
+    if (!policy) return;
     const say = (level: LevelVersion) => {
       const violations = violationsOf(level, metadata, spec);
       return violations.length > 0 ? `violate PodSecurity "${formatLevel(level)}": ${formatViolations(violations)}` : undefined;
@@ -64,12 +52,12 @@ export function podSecurity(resources: Resources, { defaults = PRIVILEGED, exemp
   }
 
   function judgeNamespace(write: Write): void | Promise<void> {
-    const { policy, causes } = toPolicy(write.object.metadata.labels, defaults);
-    const before = write.old ? toPolicy(write.old.metadata.labels, defaults) : undefined;
+    const { policy, causes } = toPolicy(write.object.metadata.labels);
+    const before = write.old ? toPolicy(write.old.metadata.labels) : undefined;
     if (causes.length > 0 && JSON.stringify(causes) !== JSON.stringify(before?.causes))
       throw invalid(namespaces.resource, write.name, causes);
-    if (!before || !isStricter(policy.enforce, before.policy.enforce) || exemptions.namespaces?.includes(write.name)) return;
-    return warningsOfPods(pods, write.object as Namespace, policy.enforce, isExempt).then(found => void write.warnings.push(...found));
+    if (!before || !isStricter(policy.enforce, before.policy.enforce)) return;
+    return warningsOfPods(pods, write.object as Namespace, policy.enforce).then(found => void write.warnings.push(...found));
   }
 
   return {
@@ -113,12 +101,7 @@ function isSignificant(pod: Pod, old: Pod): boolean {
 }
 
 /** What the pods that are there break of the level that is enforced from now on: each reason once, with the first pod's name. */
-async function warningsOfPods(
-  pods: Stored,
-  { metadata: { name } }: Namespace,
-  level: LevelVersion,
-  isExempt: (spec: PodSpec) => boolean,
-): Promise<string[]> {
+async function warningsOfPods(pods: Stored, { metadata: { name } }: Namespace, level: LevelVersion): Promise<string[]> {
   const found = new Map<string, string[]>();
   let checked = 0;
   let total = 0;
@@ -126,7 +109,6 @@ async function warningsOfPods(
     if (++total > MOST_PODS) continue;
     if (++checked % 100 === 0) await new Promise(resolve => setImmediate(resolve));
     const pod = stored.object<Pod>();
-    if (isExempt(pod.spec)) continue;
     const reasons = violationsOf(level, pod.metadata, pod.spec).map(({ reason }) => reason);
     if (reasons.length === 0) continue;
     const text = reasons.join(', ');

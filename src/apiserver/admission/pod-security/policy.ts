@@ -24,7 +24,7 @@ const LEVELS: readonly Level[] = ['privileged', 'baseline', 'restricted'];
 const VERSION = /^v1\.(0|[1-9]\d{0,2})$/;
 
 /** Anything goes: what holds without labels. */
-export const PRIVILEGED: Policy = {
+const PRIVILEGED: Policy = {
   enforce: { level: 'privileged', version: 'latest' },
   audit: { level: 'privileged', version: 'latest' },
   warn: { level: 'privileged', version: 'latest' },
@@ -36,12 +36,12 @@ export function hasPolicy(labels: Record<string, string> | undefined): labels is
 }
 
 /** The policy that labels ask for, and what is wrong with them. What can't be read is enforced as restricted, and otherwise has no effect. */
-export function toPolicy(labels: Record<string, string> = {}, defaults: Policy = PRIVILEGED): { policy: Policy; causes: FieldCause[] } {
+export function toPolicy(labels: Record<string, string> = {}): { policy: Policy; causes: FieldCause[] } {
   const causes: FieldCause[] = [];
-  const policy = { ...defaults };
+  const policy = { ...PRIVILEGED };
   for (const mode of MODES) {
     const [level, version] = [labels[`${PREFIX}${mode}`], labels[`${PREFIX}${mode}-version`]];
-    const read = { ...defaults[mode] };
+    const read = { ...PRIVILEGED[mode] };
     if (level !== undefined) {
       if (LEVELS.includes(level as Level)) {
         read.level = level as Level;
