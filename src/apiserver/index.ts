@@ -5,7 +5,7 @@
  * mutate → prepare → validate → admit → claim → commit that is tried again when another was first.
  * - reading: `cluster-cache.ts` follows the store with one watch; `resource-cache.ts` keeps a resource in an `ordered-tree.ts` whose snapshots
  *   are lists' pages; `stored-object.ts` is bytes with a place for the revision; `list.ts`, `watch.ts`, `selection.ts`
- * - writing: `decode.ts`, `patch/`, `object-metadata.ts`, `deletion.ts`, `admission/`, `service-addresses.ts`
+ * - writing: `decode.ts`, `patch/`, `apply/`, `write-steps.ts`, `object-metadata.ts`, `deletion.ts`, `admission/`, `commits.ts`, `service-addresses.ts`
  * - answering: `media.ts`, `render.ts`, `table.ts`, `watch-http.ts`; `discovery.ts`, `openapi.ts`, `paths.ts`, `metrics.ts`
  * - wires: `http-server.ts` (one TLS port), `http-messages.ts`, `serve.ts`, `local-transport.ts` (the client's way in the same process), `node-proxy.ts`
  * - who may: `authn.ts` with `authn/`, `authz.ts`, `rbac.ts`, `node-authorizer.ts`, joined by `security.ts`

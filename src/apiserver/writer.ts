@@ -1,4 +1,5 @@
 import type { Clock } from '#base/clock.ts';
+import { copyJson } from '#base/json-object.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { validateCreate } from '#kinds/validate-object.ts';
 import type { Store } from '#store/store.ts';
@@ -116,7 +117,7 @@ export class Writer {
       const old = current.object();
       const before = fromStored(served, old);
       const nowMs = this.#clock.now();
-      const made = 'replace' in how ? how.replace(before, nowMs) : how.change(fromStored(served, current.object()), nowMs);
+      const made = 'replace' in how ? how.replace(before, nowMs) : how.change(copyJson(before), nowMs);
       const { object: sent, missing, isTracked } = made instanceof Promise ? await made : made;
       if (!isTracked) this.#track(target, before, sent);
       const object = toStored(served, sent);
@@ -151,7 +152,7 @@ export class Writer {
       const current = served.converter ? await shownIn(served, stored) : stored;
       const old = current.object();
       checkPreconditions(target, options, old);
-      const doomed = current.object();
+      const doomed = copyJson(old);
       const besides = accompany?.(doomed, this.#clock.now());
       const plan = planDeletion(served.storedKind, doomed, options, this.#clock.now());
       if (plan.action === 'nothing') return { object: current };
