@@ -529,7 +529,8 @@ describe('pods: what a manifest says is what runs', () => {
   });
 
   test('exec with a terminal, pipes of megabytes, attach, cp', async () => {
-    const line = 'stty rows 33 cols 99; kubectl exec -it living -- sh -c "tty; until stty size 2>/dev/null | grep 33; do sleep 0.05; done; exit 5"';
+    const line =
+      'stty rows 33 cols 99; kubectl exec -it living -- sh -c "tty; until stty size 2>/dev/null | grep 33; do sleep 0.05; done; exit 5"';
     const tty = await inTerminal(line, { KUBECONFIG: cluster.kubeconfig });
     assert.match(tty.output, /\/dev\/pts\/\d+\r\n33 99\r\n/);
     assert.equal(tty.code, 5);
