@@ -34,6 +34,11 @@ export function isSliceOver(): boolean {
   return false;
 }
 
+/** Has what follows in this turn count as part of its slice: before work that can't be sliced itself. */
+export function beginSlice(): void {
+  if (endsAt === undefined) begin();
+}
+
 /** Resolves in a turn that is the caller's. */
 export function nextSlice(): Promise<void> {
   if (endsAt === undefined) begin();

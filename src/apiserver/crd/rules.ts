@@ -15,6 +15,9 @@ import { type CompiledRule, compileRule, hasRules, typeAt } from './rule-program
 /** All rules of a schema, judged on a value; `old` is what it replaces. A piece at a time: rules may take long. */
 export type Rules = (value: unknown, old?: unknown) => Generator<undefined, FieldCause[]>;
 
+/** Longer than elsewhere: rules pause for others, and what those take counts, too, on a busy machine. */
+const MOST_MS = 2_000;
+
 /** What stood at the same place before; absent where nothing did or where that can't be told. */
 interface Before {
   old: unknown;
@@ -33,7 +36,7 @@ export function rulesOf(schema: CrdSchema): Rules | undefined {
   if (!hasRules(schema)) return undefined;
   const root = new RuleNode(schema, true);
   return function* (value, old) {
-    const judgement: Judgement = { causes: [], budget: new (expressions().cel.Budget)(), isOver: false };
+    const judgement: Judgement = { causes: [], budget: new (expressions().cel.Budget)({ wallMs: MOST_MS }), isOver: false };
     yield* root.judge(value, old === undefined ? undefined : { old }, [], judgement);
     return judgement.causes;
   };

@@ -5,7 +5,7 @@ import { toTypeData } from '#kinds/crd-type-data.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { type Checked, checkResource, type FieldValidation } from '#kinds/schema.ts';
 import type { TypeData } from '#kinds/schema-data.ts';
-import { isSliceOver, runInSlices } from '../slices.ts';
+import { beginSlice, isSliceOver, runInSlices } from '../slices.ts';
 import { checkEmbedded } from './embedded.ts';
 import { prune } from './prune.ts';
 import { toPublishedSchema } from './published-schema.ts';
@@ -55,6 +55,7 @@ export class SchemaRules {
 
   /** Takes a decoded JSON value for an object: types of the common fields checked, unknown fields dropped. @throws `BadRequest` */
   check<T>(gvk: Gvk, value: unknown, fieldValidation: FieldValidation, strictErrors: readonly string[]): Checked<T> {
+    beginSlice();
     const unknown = checkResource(gvk, value);
     const dropped = prune(value as JsonObject, this.schema);
     const embedded = checkEmbedded(value, this.schema, gvk);
