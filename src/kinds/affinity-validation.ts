@@ -33,7 +33,7 @@ export function validateAffinity(affinity: Affinity | undefined, path: string): 
   if (selector) causes.push(...validateNodeSelector(selector, `${path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution`));
   affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution?.forEach(({ weight, preference }, i) => {
     const field = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${i}]`;
-    causes.push(...validateWeight(weight, `${field}.weight`), ...validateNodeTerm(preference, `${field}.preference`));
+    causes.push(...validateWeight(weight, `${field}.weight`), ...validateNodeTerm(preference, `${field}.preference`, true));
   });
   for (const key of ['podAffinity', 'podAntiAffinity'] as const) {
     const { requiredDuringSchedulingIgnoredDuringExecution: hard, preferredDuringSchedulingIgnoredDuringExecution: soft } =
@@ -60,14 +60,15 @@ function validateWeight(weight: number, field: string): FieldCause[] {
   return weight >= 1 && weight <= 100 ? [] : [invalid(field, weight, 'must be in the range 1-100')];
 }
 
-function validateNodeTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, path: string): FieldCause[] {
+/** `anyValue`: values that no label can have are warned of elsewhere. */
+function validateNodeTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, path: string, anyValue = false): FieldCause[] {
   return [
-    ...matchExpressions.flatMap((one, i) => validateNodeRequirement(one, `${path}.matchExpressions[${i}]`)),
+    ...matchExpressions.flatMap((one, i) => validateNodeRequirement(one, `${path}.matchExpressions[${i}]`, anyValue)),
     ...matchFields.flatMap((one, i) => validateFieldRequirement(one, `${path}.matchFields[${i}]`)),
   ];
 }
 
-function validateNodeRequirement({ key, operator, values = [] }: NodeSelectorRequirement, path: string): FieldCause[] {
+function validateNodeRequirement({ key, operator, values = [] }: NodeSelectorRequirement, path: string, anyValue: boolean): FieldCause[] {
   const causes: FieldCause[] = [];
   switch (operator) {
     case 'In':
@@ -86,7 +87,7 @@ function validateNodeRequirement({ key, operator, values = [] }: NodeSelectorReq
       causes.push(invalid(`${path}.operator`, operator, NOT_AN_OPERATOR));
   }
   causes.push(...checkQualifiedName(key).map(why => invalid(`${path}.key`, key, why)));
-  if (operator === 'In' || operator === 'NotIn')
+  if (!anyValue)
     values.forEach((value, i) => {
       causes.push(...checkLabelValue(value).map(why => invalid(`${path}.values[${i}]`, value, why)));
     });

@@ -2,9 +2,10 @@ import type { FieldCause } from '#base/errors.ts';
 import { containerImages, containerNames, orNone, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import { ageOf } from './duration.ts';
-import { defaultJobTemplate } from './job.ts';
+import { defaultJobTemplate, jobSpecWarnings } from './job.ts';
 import { validateJobSpec } from './job-validation.ts';
 import type { Kind } from './kind.ts';
+import { podNameWarnings } from './pod-warnings.ts';
 import { isTimeZone, parseSchedule } from './schedule.ts';
 import type * as types from './types.gen.ts';
 import { checkDnsSubdomain, invalid, notSupported, required, validateEnum, validateNonNegative } from './validation.ts';
@@ -21,6 +22,10 @@ export const CronJob: Kind<types.CronJob> = defineKind<types.CronJob>('batch/v1/
     spec.failedJobsHistoryLimit ??= 1;
     defaultJobTemplate(spec.jobTemplate.spec);
   },
+  warnings: ({ metadata, spec }, old) => [
+    ...(old ? [] : podNameWarnings(metadata.name)),
+    ...jobSpecWarnings(spec.jobTemplate.spec, 'spec.jobTemplate.spec', old?.spec.jobTemplate.spec),
+  ],
   validate: ({ spec }) => [
     ...validateSchedule(spec.schedule),
     ...validateTimeZone(spec.timeZone),

@@ -1,13 +1,14 @@
 import type { FieldCause } from '#base/errors.ts';
 import { containerImages, containerNames, labelsText, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
+import { isMeaningEqual } from './json-equal.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
-import { invalid, jsonEqual, required, validateEnum, validateImmutable, validateNonNegative } from './validation.ts';
-import { isZero, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
+import { invalid, notSupported, required, validateNonNegative } from './validation.ts';
+import { isZero, validateCountOrPercent, validateEndlessPod, validateSameSelector, validateSelectorOfTemplate } from './workload.ts';
 
 /** How often the template has changed: a word of former versions that tools still read. */
 const TEMPLATE_GENERATION = 'deprecated.daemonset.template.generation';
@@ -42,7 +43,7 @@ export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('app
   },
   prepareForUpdate({ metadata, spec }, old) {
     const before = Number(old.metadata.annotations?.[TEMPLATE_GENERATION] ?? 0) || 0;
-    const generation = jsonEqual(spec.template, old.spec.template) ? before : before + 1;
+    const generation = isMeaningEqual(spec.template, old.spec.template) ? before : before + 1;
     if (generation > 0) metadata.annotations = { ...metadata.annotations, [TEMPLATE_GENERATION]: String(generation) };
   },
   validate: ({ spec }) => [
@@ -52,7 +53,7 @@ export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('app
     ...validateNonNegative(spec, ['minReadySeconds', 'revisionHistoryLimit'], 'spec'),
     ...validateStrategy(spec.updateStrategy ?? {}, 'spec.updateStrategy'),
   ],
-  validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
+  validateUpdate: ({ spec }, old) => validateSameSelector(spec.selector, old.spec.selector),
   validateStatusUpdate: ({ status }) => (status ? validateNonNegative(status, STATUS_COUNTS, 'status') : []),
   cells: {
     Desired: ({ status }) => status?.desiredNumberScheduled ?? 0,
@@ -69,7 +70,8 @@ export const DaemonSet: Kind<types.DaemonSet> = defineKind<types.DaemonSet>('app
 export type DaemonSet = types.DaemonSet;
 
 function validateStrategy({ type, rollingUpdate }: types.DaemonSetUpdateStrategy, path: string): FieldCause[] {
-  if (type !== 'RollingUpdate') return validateEnum(type, ['RollingUpdate', 'OnDelete'], `${path}.type`);
+  if (type === 'OnDelete') return [];
+  if (type !== 'RollingUpdate') return [notSupported(path, { type, rollingUpdate }, ['RollingUpdate', 'OnDelete'])];
   if (!rollingUpdate) return [required(`${path}.rollingUpdate`)];
   const { maxUnavailable, maxSurge } = rollingUpdate;
   const at = `${path}.rollingUpdate`;

@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
 import { selectorMatches } from '#base/label-selector.ts';
+import { isMeaningEqual } from './json-equal.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import type * as types from './types.gen.ts';
 import {
@@ -13,7 +14,6 @@ import {
   validateEnum,
   validateImmutable,
   validateLabelSelector,
-  validateName,
   validateNonNegative,
 } from './validation.ts';
 
@@ -64,19 +64,21 @@ export function validateJobSelector({ metadata, spec }: types.Job, generated: Re
 export function validateJobUpdate({ spec }: types.Job, old: types.Job): FieldCause[] {
   const causes = (
     ['selector', 'completionMode', 'podFailurePolicy', 'backoffLimitPerIndex', 'managedBy', 'successPolicy'] as const
-  ).flatMap(key => validateImmutable(spec[key], old.spec[key], `spec.${key}`));
+  ).flatMap(key => (isMeaningEqual(spec[key], old.spec[key]) ? [] : [invalid(`spec.${key}`, spec[key] ?? null, 'field is immutable')]));
   if (spec.completionMode !== 'Indexed') causes.push(...validateImmutable(spec.completions, old.spec.completions, 'spec.completions'));
   else if (spec.completions !== old.spec.completions && spec.completions !== spec.parallelism)
-    causes.push(invalid('spec.completions', spec.completions, 'may only be modified in tandem with spec.parallelism'));
+    causes.push(invalid('spec.completions', spec.completions, 'can only be modified in tandem with spec.parallelism'));
   const isSuspended = old.status?.conditions?.some(({ type, status }) => type === 'Suspended' && status === 'True');
   const mayMove = old.spec.suspend === true && (!old.status?.startTime || isSuspended === true);
   const template = mayMove ? withPlacementOf(spec.template, old.spec.template) : spec.template;
-  return [...causes, ...validateImmutable(template, old.spec.template, 'spec.template')];
+  if (!isMeaningEqual(template, old.spec.template)) causes.push(invalid('spec.template', spec.template, 'field is immutable'));
+  return causes;
 }
 
 /** The template as it was, where it may change as long as no pod runs. */
 function withPlacementOf(template: types.PodTemplateSpec, old: types.PodTemplateSpec): types.PodTemplateSpec {
-  const { nodeSelector, affinity, tolerations, schedulingGates } = old.spec;
+  const { nodeSelector, tolerations, schedulingGates } = old.spec;
+  const affinity = { ...template.spec.affinity, nodeAffinity: old.spec.affinity?.nodeAffinity };
   const { labels, annotations } = old.metadata ?? {};
   const containers = template.spec.containers.map((one, i) => ({ ...one, resources: old.spec.containers[i]?.resources }));
   return {
@@ -88,6 +90,7 @@ function withPlacementOf(template: types.PodTemplateSpec, old: types.PodTemplate
 
 function validateManagedBy(managedBy: string | undefined, field: string): FieldCause[] {
   if (managedBy === undefined) return [];
+  if (managedBy === '') return [required(field)];
   if (managedBy.length > LONGEST_MANAGED_BY) return [tooLong(field, LONGEST_MANAGED_BY)];
   const slash = managedBy.indexOf('/');
   if (slash <= 0 || slash === managedBy.length - 1)
@@ -137,21 +140,28 @@ function validateFailurePolicy({ podFailurePolicy, backoffLimitPerIndex, templat
   const containers = new Set([...(template.spec.containers ?? []), ...(template.spec.initContainers ?? [])].map(({ name }) => name));
   return rules.flatMap(({ action, onExitCodes, onPodConditions = [] }, i) => {
     const at = `${path}.rules[${i}]`;
-    const causes = validateEnum(action, ['Count', 'FailIndex', 'FailJob', 'Ignore'], `${at}.action`, true);
+    const causes = action
+      ? validateEnum(action, ['Count', 'FailIndex', 'FailJob', 'Ignore'], `${at}.action`)
+      : [required(`${at}.action`, 'valid values: ["Count" "FailIndex" "FailJob" "Ignore"]')];
     if (action === 'FailIndex' && backoffLimitPerIndex === undefined)
       causes.push(invalid(`${at}.action`, action, 'requires the backoffLimitPerIndex to be set'));
     if (onExitCodes && onPodConditions.length > 0)
-      causes.push(invalid(at, { action }, 'specifying both OnExitCodes and OnPodConditions is not supported'));
+      causes.push(invalidWhole(at, 'specifying both OnExitCodes and OnPodConditions is not supported'));
     if (!onExitCodes && onPodConditions.length === 0)
-      causes.push(invalid(at, { action }, 'specifying one of OnExitCodes and OnPodConditions is required'));
+      causes.push(invalidWhole(at, 'specifying one of OnExitCodes and OnPodConditions is required'));
     if (onExitCodes) causes.push(...validateExitCodes(onExitCodes, containers, `${at}.onExitCodes`));
     if (onPodConditions.length > MOST_RULES) causes.push(tooMany(`${at}.onPodConditions`, onPodConditions.length, MOST_RULES));
     onPodConditions.slice(0, MOST_RULES).forEach(({ type, status }, j) => {
-      causes.push(...validateName(type, checkQualifiedName, `${at}.onPodConditions[${j}].type`));
+      causes.push(...checkQualifiedName(type).map(why => invalid(`${at}.onPodConditions[${j}].type`, type, why)));
       causes.push(...validateEnum(status, ['False', 'True', 'Unknown'], `${at}.onPodConditions[${j}].status`, true));
     });
     return causes;
   });
+}
+
+/** Without the value, as upstream leaves it out here. */
+function invalidWhole(field: string, why: string): FieldCause {
+  return { reason: 'FieldValueInvalid', message: `Invalid value: ${why}`, field };
 }
 
 function validateExitCodes(
@@ -159,7 +169,9 @@ function validateExitCodes(
   containers: ReadonlySet<string>,
   path: string,
 ): FieldCause[] {
-  const causes = validateEnum(operator, ['In', 'NotIn'], `${path}.operator`, true);
+  const causes = operator
+    ? validateEnum(operator, ['In', 'NotIn'], `${path}.operator`)
+    : [required(`${path}.operator`, 'valid values: ["In" "NotIn"]')];
   if (containerName !== undefined && !containers.has(containerName)) {
     const why = 'must be one of the container or initContainer names in the pod template';
     causes.push(invalid(`${path}.containerName`, containerName, why));

@@ -2,9 +2,10 @@ import { containerImages, containerNames, selectorText } from './cells.ts';
 import { defineKind } from './define-kind.ts';
 import { humanDuration } from './duration.ts';
 import { validateJobSelector, validateJobSpec, validateJobUpdate } from './job-validation.ts';
+import { isMeaningEqual } from './json-equal.ts';
 import type { Kind } from './kind.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
-import { workloadWarnings } from './pod-warnings.ts';
+import { podNameWarnings, templateWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
 import { checkDnsLabel, invalid, validateNonNegative } from './validation.ts';
 
@@ -13,7 +14,7 @@ const JOB_NAME = 'batch.kubernetes.io/job-name';
 
 /** Pods that run until enough of them have succeeded. */
 export const Job: Kind<types.Job> = defineKind<types.Job>('batch/v1/Job', {
-  warnings: workloadWarnings,
+  warnings: (job, old) => [...(old ? [] : podNameWarnings(job.metadata.name)), ...jobSpecWarnings(job.spec, 'spec', old?.spec)],
   defaults({ metadata, spec }) {
     const labels = spec.template.metadata?.labels ?? {};
     if (Object.keys(labels).length > 0 && Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
@@ -60,14 +61,27 @@ export function isJobFinished({ status }: types.Job): boolean {
   return status?.conditions?.some(one => (one.type === 'Complete' || one.type === 'Failed') && one.status === 'True') === true;
 }
 
+const MANY_COMPLETIONS = 100_000;
+const MANY_AT_ONCE = 10_000;
+
+/** What of a Job is most likely not meant, alone or in a CronJob's template. */
+export function jobSpecWarnings(spec: types.JobSpec, path: string, old?: types.JobSpec): string[] {
+  if (old && isMeaningEqual(old, spec)) return [];
+  const { completionMode, completions = 0, parallelism = 0 } = spec;
+  const isVast = completionMode === 'Indexed' && completions > MANY_COMPLETIONS && parallelism > MANY_AT_ONCE;
+  const why =
+    'In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail';
+  return [...(isVast ? [`${path}: ${why}`] : []), ...templateWarnings(spec.template, `${path}.template.`)];
+}
+
 /** Fills in a Job's spec. */
 function defaultJobSpec(spec: types.JobSpec): void {
   if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
   spec.parallelism ??= 1;
   spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? 6 : 2147483647;
-  spec.completionMode ||= 'NonIndexed';
+  spec.completionMode ??= 'NonIndexed';
   spec.suspend ??= false;
-  spec.podReplacementPolicy ||= spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed';
+  spec.podReplacementPolicy ??= spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed';
   defaultJobTemplate(spec);
 }
 

@@ -57,7 +57,11 @@ const wrong: [why: string, kind: Kind, draft: unknown, problems: string[]][] = [
     'a deployment of nothing',
     Deployment,
     {},
-    ['spec.selector: Invalid value: {}: empty selector is invalid for deployment', 'spec.template.spec.containers: Required value'],
+    [
+      'spec.selector: Required value',
+      'spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`',
+      'spec.template.spec.containers: Required value',
+    ],
   ],
   [
     'a selector that misses',

@@ -120,9 +120,13 @@ export function isIp(text: string): boolean {
 
 /** What is wrong with an address. */
 export function checkIp(text: string): string[] {
-  if (isIp(text)) return [];
+  if (isIp(text)) return isMappedIpv4(text) ? ['must not be an IPv4-mapped IPv6 address'] : [];
   const isPadded = /^\d{1,3}(?:\.\d{1,3}){3}$/.test(text) && isIpv4(text.replace(/\b0+(?=\d)/g, ''));
   return [isPadded ? 'must not have leading 0s' : 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'];
+}
+
+function isMappedIpv4(text: string): boolean {
+  return text.includes(':') && new URL(`http://[${text}]/`).hostname.startsWith('[::ffff:');
 }
 
 /** `10.0.0.1` */

@@ -11,7 +11,7 @@ const ROLE = 'node-role.kubernetes.io/';
 /** A machine that runs pods. */
 export const Node: Kind<types.Node> = defineKind<types.Node>('v1/Node', {
   defaults({ spec, status }) {
-    if (spec.podCIDR && !spec.podCIDRs?.length) spec.podCIDRs = [spec.podCIDR];
+    if (spec.podCIDR && spec.podCIDR !== spec.podCIDRs?.[0]) spec.podCIDRs = [spec.podCIDR];
     else if (spec.podCIDRs?.[0]) spec.podCIDR = spec.podCIDRs[0];
     if (status?.capacity) status.allocatable ??= { ...status.capacity };
   },
@@ -27,8 +27,18 @@ export const Node: Kind<types.Node> = defineKind<types.Node>('v1/Node', {
     ...(spec.externalID ? ['spec.externalID: this field is deprecated, and is unused by Kubernetes'] : []),
     ...(spec.podCIDRs ?? []).flatMap((cidr, i) => cidrWarnings(cidr, `spec.podCIDRs[${i}]`)),
   ],
-  validate: ({ spec, status }) => [...validateTaints(spec.taints ?? [], 'metadata.taints'), ...validateStatus(status)],
-  validateCreate: ({ spec }) => validatePodCidrs(spec.podCIDRs ?? []),
+  prepareForStatusUpdate({ status }, { status: old }) {
+    if (status && !old?.config) delete status.config;
+  },
+  validate: ({ spec, status }) => [
+    ...validateTaints(spec.taints ?? [], 'metadata.taints'),
+    ...validatePodCidrs(spec.podCIDRs ?? []),
+    ...validateStatus(status),
+  ],
+  validateCreate({ status }) {
+    const swap = status?.nodeInfo?.swap?.capacity;
+    return swap !== undefined && swap <= 0 ? [invalid('metadata.nodeSwapStatus.capacity', swap, 'must be greater than zero')] : [];
+  },
   validateUpdate({ spec, status }, old) {
     const causes: FieldCause[] = [];
     const [now, before] = [spec.podCIDRs ?? [], old.spec.podCIDRs ?? []];

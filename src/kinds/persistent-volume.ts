@@ -2,11 +2,19 @@ import { normalize } from 'node:path/posix';
 import type { FieldCause } from '#base/errors.ts';
 import { validateNodeSelector } from './affinity-validation.ts';
 import { defineKind } from './define-kind.ts';
-import { jsonEqual } from './json-equal.ts';
+import { isMeaningEqual } from './json-equal.ts';
 import type { Kind } from './kind.ts';
+import { nodeTermWarnings } from './node-label-warnings.ts';
 import type * as types from './types.gen.ts';
 import { forbidden, invalid, notSupported, required, validateEnum, validateImmutable } from './validation.ts';
-import { accessModesText, validateAccessModes, validateClassName, validatePositiveQuantity, validateVolumeMode } from './volume-rules.ts';
+import {
+  accessModesText,
+  validateAccessModes,
+  validateClassName,
+  validateHostPathType,
+  validatePositiveQuantity,
+  validateVolumeMode,
+} from './volume-rules.ts';
 
 /** A volume of the cluster. */
 export const PersistentVolume: Kind<types.PersistentVolume> = defineKind<types.PersistentVolume>('v1/PersistentVolume', {
@@ -18,10 +26,11 @@ export const PersistentVolume: Kind<types.PersistentVolume> = defineKind<types.P
   prepareForCreate(volume) {
     volume.status = { phase: 'Pending' };
   },
+  warnings: ({ metadata, spec }) => volumeSpecWarnings(spec, metadata.annotations),
   validate: ({ spec }) => validateVolumeSpec(spec),
   validateUpdate: ({ spec }, old) => {
     const causes: FieldCause[] = [];
-    if (!jsonEqual(sourceOf(spec), sourceOf(old.spec)))
+    if (!isMeaningEqual(sourceOf(spec), sourceOf(old.spec)))
       causes.push(forbidden('spec.persistentvolumesource', 'spec.persistentvolumesource is immutable after creation'));
     causes.push(...validateImmutable(spec.volumeMode, old.spec.volumeMode, 'volumeMode'));
     if (old.spec.nodeAffinity) causes.push(...validateImmutable(spec.nodeAffinity, old.spec.nodeAffinity, 'nodeAffinity'));
@@ -98,12 +107,43 @@ function validateAttributesClass({ volumeAttributesClassName: name, csi }: types
   return causes;
 }
 
+/** The order in which upstream looks for a volume's source: the first is judged, the others are one too many. */
+const SOURCES = [
+  'hostPath',
+  'gcePersistentDisk',
+  'awsElasticBlockStore',
+  'glusterfs',
+  'flocker',
+  'nfs',
+  'rbd',
+  'quobyte',
+  'cephfs',
+  'iscsi',
+  'cinder',
+  'fc',
+  'flexVolume',
+  'azureFile',
+  'vsphereVolume',
+  'photonPersistentDisk',
+  'portworxVolume',
+  'azureDisk',
+  'scaleIO',
+  'local',
+  'storageos',
+  'csi',
+];
+
 function validateSource(spec: types.PersistentVolumeSpec): FieldCause[] {
-  const { hostPath, local, nfs, csi, nodeAffinity } = spec;
-  const sources = Object.keys(sourceOf(spec));
-  if (sources.length === 0) return [required('spec', 'must specify a volume type')];
-  const causes = sources.slice(1).map(source => forbidden(`spec.${source}`, 'may not specify more than 1 volume type'));
-  if (hostPath) causes.push(...validatePath(hostPath.path, 'spec.hostPath.path'));
+  const [first, ...more] = Object.keys(sourceOf(spec)).sort((a, b) => SOURCES.indexOf(a) - SOURCES.indexOf(b));
+  if (!first) return [required('spec', 'must specify a volume type')];
+  const causes = more.map(source =>
+    forbidden(`spec.${source === 'cephfs' ? 'cephFS' : source}`, 'may not specify more than 1 volume type'),
+  );
+  const { hostPath, local, nfs, csi, nodeAffinity }: types.PersistentVolumeSpec = { ...spec, ...sourceOnly(spec, first) };
+  if (hostPath) {
+    causes.push(...validatePath(hostPath.path, 'spec.hostPath.path'));
+    causes.push(...validateHostPathType(hostPath.type, 'spec.hostPath.type'));
+  }
   if (local) {
     causes.push(...validatePath(local.path, 'spec.local.path'));
     if (!nodeAffinity) causes.push(required('spec.nodeAffinity', 'Local volume requires node affinity'));
@@ -118,6 +158,40 @@ function validateSource(spec: types.PersistentVolumeSpec): FieldCause[] {
     if (!csi.volumeHandle) causes.push(required('spec.csi.volumeHandle'));
   }
   return causes;
+}
+
+/** Of the sources only that one. */
+function sourceOnly(spec: types.PersistentVolumeSpec, source: string): Partial<types.PersistentVolumeSpec> {
+  return Object.fromEntries(SOURCES.map(one => [one, one === source ? spec[one as keyof types.PersistentVolumeSpec] : undefined]));
+}
+
+const REMOVED: Record<string, string> = {
+  cephfs: 'deprecated in v1.28, non-functional in v1.31+',
+  photonPersistentDisk: 'deprecated in v1.11, non-functional in v1.16+',
+  scaleIO: 'deprecated in v1.16, non-functional in v1.22+',
+  storageos: 'deprecated in v1.22, non-functional in v1.25+',
+  glusterfs: 'deprecated in v1.25, non-functional in v1.26+',
+  rbd: 'deprecated in v1.28, non-functional in v1.31+',
+};
+const OLD_ANNOTATIONS: Record<string, string> = {
+  [BETA_CLASS]: 'deprecated since v1.8; use "storageClassName" attribute instead',
+  'volume.beta.kubernetes.io/mount-options': 'deprecated since v1.31; use "mountOptions" attribute instead',
+};
+
+function volumeSpecWarnings(spec: types.PersistentVolumeSpec, annotations: Record<string, string> = {}): string[] {
+  const warnings: string[] = [];
+  for (const key in annotations)
+    if (Object.hasOwn(OLD_ANNOTATIONS, key)) warnings.push(`metadata.annotations[${key}]: ${OLD_ANNOTATIONS[key]}`);
+  if (spec.persistentVolumeReclaimPolicy === 'Recycle')
+    warnings.push(
+      'spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.',
+    );
+  spec.nodeAffinity?.required?.nodeSelectorTerms.forEach((term, i) => {
+    warnings.push(...nodeTermWarnings(term, `spec.nodeAffinity.required.nodeSelectorTerms[${i}]`));
+  });
+  for (const [source, why] of Object.entries(REMOVED))
+    if (spec[source as keyof types.PersistentVolumeSpec]) warnings.push(`spec.${source === 'storageos' ? 'storageOS' : source}: ${why}`);
+  return warnings;
 }
 
 function validatePath(path: string, field: string): FieldCause[] {

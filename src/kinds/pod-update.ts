@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
 import { isMeaningEqual } from './json-equal.ts';
+import { APPARMOR_ANNOTATION } from './pod-apparmor.ts';
 import { validatePodResize } from './pod-resize.ts';
 import type { Container, NodeAffinity, NodeSelectorTerm, Pod, PodSpec, Toleration } from './types.gen.ts';
 import { forbidden, invalid, required } from './validation.ts';
@@ -30,14 +31,13 @@ export function validatePodUpdate({ metadata, spec }: Pod, { metadata: oldMeta, 
 }
 
 const MIRROR = 'kubernetes.io/config.mirror';
-const APPARMOR = 'container.apparmor.security.beta.kubernetes.io/';
 
 /** Annotations that say what a pod is: they neither come nor go nor change. */
 function validateAnnotationUpdate(now: Record<string, string> = {}, before: Record<string, string> = {}): FieldCause[] {
   const causes: FieldCause[] = [];
   const note = (key: string, verb: string) => {
     const field = `metadata.annotations[${key}]`;
-    if (key.startsWith(APPARMOR)) causes.push(forbidden(field, `may not ${verb} AppArmor annotations`));
+    if (key.startsWith(APPARMOR_ANNOTATION)) causes.push(forbidden(field, `may not ${verb} AppArmor annotations`));
     if (key === MIRROR) causes.push(forbidden(field, `may not ${verb} mirror pod annotation`));
   };
   for (const key in before) if (now[key] !== before[key]) note(key, 'remove or update');

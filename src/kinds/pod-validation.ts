@@ -26,8 +26,8 @@ import { validateVolumes } from './volume-validation.ts';
 
 /** The template of a workload's pods. */
 export function validatePodTemplate({ metadata, spec }: PodTemplateSpec, path: string): FieldCause[] {
-  const causes = validateLabels(metadata?.labels, `${path}.metadata.labels`);
-  causes.push(...validateAnnotations(metadata?.annotations, `${path}.metadata.annotations`), ...validatePodSpec(spec, `${path}.spec`));
+  const causes = validateLabels(metadata?.labels, `${path}.labels`);
+  causes.push(...validateAnnotations(metadata?.annotations, `${path}.annotations`), ...validatePodSpec(spec, `${path}.spec`));
   if (spec.ephemeralContainers?.length)
     causes.push(forbidden(`${path}.spec.ephemeralContainers`, 'ephemeral containers not allowed in pod template'));
   return causes;
@@ -49,7 +49,7 @@ function validateEnums(spec: PodSpec, path: string): FieldCause[] {
   return [
     ...validateEnum(spec.restartPolicy, ['Always', 'OnFailure', 'Never'], `${path}.restartPolicy`, true),
     ...validateEnum(spec.dnsPolicy, ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'], `${path}.dnsPolicy`, true),
-    ...validateEnum(spec.preemptionPolicy, ['Never', 'PreemptLowerPriority'], `${path}.preemptionPolicy`),
+    ...validateEnum(spec.preemptionPolicy, ['PreemptLowerPriority', 'Never'], `${path}.preemptionPolicy`),
     ...validateOs(spec, path),
   ];
 }
@@ -61,8 +61,11 @@ function validateOs({ os }: PodSpec, path: string): FieldCause[] {
 
 function validateNames(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  for (const key of ['serviceAccountName', 'nodeName', 'priorityClassName', 'runtimeClassName'] as const)
+  for (const key of ['serviceAccountName', 'nodeName', 'priorityClassName'] as const)
     if (spec[key]) causes.push(...validateName(spec[key], checkDnsSubdomain, `${path}.${key}`));
+  const { runtimeClassName } = spec;
+  if (runtimeClassName !== undefined)
+    causes.push(...checkDnsSubdomain(runtimeClassName).map(why => invalid(`${path}.runtimeClassName`, runtimeClassName, why)));
   for (const key of ['hostname', 'subdomain'] as const)
     if (spec[key]) causes.push(...validateName(spec[key], checkDnsLabel, `${path}.${key}`));
   spec.readinessGates?.forEach(({ conditionType }, i) => {
@@ -111,11 +114,9 @@ function validateClaims(spec: PodSpec, path: string): FieldCause[] {
 
 function validateNumbers(spec: PodSpec, path: string): FieldCause[] {
   const causes: FieldCause[] = [];
-  const { activeDeadlineSeconds, terminationGracePeriodSeconds } = spec;
+  const { activeDeadlineSeconds } = spec;
   if (activeDeadlineSeconds !== undefined && (activeDeadlineSeconds < 1 || activeDeadlineSeconds > 2147483647))
     causes.push(invalid(`${path}.activeDeadlineSeconds`, activeDeadlineSeconds, 'must be between 1 and 2147483647, inclusive'));
-  if (terminationGracePeriodSeconds !== undefined && terminationGracePeriodSeconds < 0)
-    causes.push(invalid(`${path}.terminationGracePeriodSeconds`, terminationGracePeriodSeconds, 'must be greater than or equal to 0'));
   return causes;
 }
 

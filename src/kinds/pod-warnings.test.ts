@@ -35,7 +35,7 @@ const cases: [what: string, pod: Pod, expected: string[]][] = [
     pod({ nodeSelector: { 'beta.kubernetes.io/os': 'linux' }, volumes: [{ name: 'g', gitRepo: {} }], imagePullSecrets: [{}] }),
     [
       'spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
-      'spec.volumes[0].gitRepo: deprecated in v1.11',
+      'spec.volumes[0].gitRepo: deprecated in v1.11, and disabled by default in v1.33+',
       'spec.imagePullSecrets[0].name: invalid empty name ""',
     ],
   ],

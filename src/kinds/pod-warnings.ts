@@ -4,6 +4,7 @@ import { jsonEqual } from './json-equal.ts';
 import type { KubeObject } from './kind.ts';
 import { checkDnsLabel } from './names.ts';
 import { nodeLabelWarning, nodeTermWarnings } from './node-label-warnings.ts';
+import { APPARMOR_ANNOTATION } from './pod-apparmor.ts';
 import { portWarnings } from './port-warnings.ts';
 import type { Affinity, Container, Pod, PodSpec, PodTemplateSpec } from './types.gen.ts';
 import { volumeWarnings } from './volume-warnings.ts';
@@ -12,7 +13,6 @@ const SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instea
 const APPARMOR = 'deprecated since v1.30; use the "appArmorProfile" field instead';
 const POD_SECCOMP = 'seccomp.security.alpha.kubernetes.io/pod';
 const CONTAINER_SECCOMP = 'container.seccomp.security.alpha.kubernetes.io/';
-const CONTAINER_APPARMOR = 'container.apparmor.security.beta.kubernetes.io/';
 const ANNOTATIONS: Record<string, string> = {
   'scheduler.alpha.kubernetes.io/critical-pod': 'non-functional in v1.16+; use the "priorityClassName" field instead',
   'security.alpha.kubernetes.io/sysctls': 'non-functional in v1.11+; use the "sysctls" field instead',
@@ -26,6 +26,14 @@ export function podWarnings({ metadata, spec }: Pod, old?: Pod): string[] {
   const why = `metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [${wrong.join(' ')}]`;
   const warnings = templateWarnings({ metadata, spec }, '');
   return wrong.length > 0 ? [why, ...warnings] : warnings;
+}
+
+/** A Job's name becomes part of its pods' names and hostnames. */
+export function podNameWarnings(name: string | undefined): string[] {
+  const wrong = name ? checkDnsLabel(name) : [];
+  if (wrong.length === 0) return [];
+  const why = 'this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended';
+  return [`metadata.name: ${why}: [${wrong.join(' ')}]`];
 }
 
 /** The same for a workload's pods, when the workload is new or changed. */
@@ -54,7 +62,9 @@ function annotationWarnings(annotations: Record<string, string>, spec: PodSpec, 
     if (Object.hasOwn(ANNOTATIONS, key)) return [`${at}: ${ANNOTATIONS[key]}`];
     if (key === POD_SECCOMP && !seccompProfile) return [`${at}: ${SECCOMP}`];
     if (lacks(CONTAINER_SECCOMP, key, 'seccompProfile')) return [`${at}: ${SECCOMP}`];
-    return !appArmorProfile && lacks(CONTAINER_APPARMOR, key, 'appArmorProfile') ? [`${at}: ${APPARMOR}`] : [];
+    // A pod's own has been brought into the field by now.
+    const isAdopted = prefix === '' && containers.some(one => APPARMOR_ANNOTATION + one.name === key);
+    return isAdopted || (!appArmorProfile && lacks(APPARMOR_ANNOTATION, key, 'appArmorProfile')) ? [`${at}: ${APPARMOR}`] : [];
   });
 }
 
@@ -105,7 +115,7 @@ function affinityWarnings(affinity: Affinity, path: string): string[] {
     warnings.push(...nodeTermWarnings(term, `${path}.nodeAffinity.${required}.nodeSelectorTerms[${i}]`));
   });
   liked?.forEach(({ preference }, i) => {
-    warnings.push(...nodeTermWarnings(preference, `${path}.nodeAffinity.${preferred}[${i}].preference`));
+    warnings.push(...nodeTermWarnings(preference, `${path}.nodeAffinity.${preferred}[${i}].preference`, true));
   });
   for (const key of ['podAffinity', 'podAntiAffinity'] as const) {
     affinity[key]?.[required]?.forEach(({ labelSelector }, i) => {

@@ -1,6 +1,7 @@
 import { defineKind } from './define-kind.ts';
 import type { Kind } from './kind.ts';
 import { mergeLabelKeys } from './label-keys.ts';
+import { adoptAppArmorAnnotations } from './pod-apparmor.ts';
 import { podCells } from './pod-columns.ts';
 import { defaultPod } from './pod-defaults.ts';
 import { qosClassOf } from './pod-resources.ts';
@@ -17,6 +18,7 @@ export const Pod: Kind<types.Pod> = defineKind<types.Pod>('v1/Pod', {
   prepareForCreate(pod) {
     pod.status = { phase: 'Pending', qosClass: qosClassOf(pod.spec) };
     mergeLabelKeys(pod.spec, pod.metadata.labels);
+    adoptAppArmorAnnotations(pod);
     if (!pod.spec.schedulingGates?.length) return;
     const message = 'Scheduling is blocked due to non-empty scheduling gates';
     pod.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message }];

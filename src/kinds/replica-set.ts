@@ -6,8 +6,8 @@ import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
-import { invalid, validateImmutable, validateNonNegative } from './validation.ts';
-import { replicasScale, requireTemplate, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
+import { invalid, validateNonNegative } from './validation.ts';
+import { replicasScale, requireTemplate, validateEndlessPod, validateSameSelector, validateSelectorOfTemplate } from './workload.ts';
 
 /** Keeps a number of like pods running. */
 export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('apps/v1/ReplicaSet', {
@@ -24,7 +24,7 @@ export const ReplicaSet: Kind<types.ReplicaSet> = defineKind<types.ReplicaSet>('
     causes.push(...validateEndlessPod(spec.template.spec, 'spec.template.spec', 'ReplicaSet'));
     return causes;
   },
-  validateUpdate: ({ spec }, old) => validateImmutable(spec.selector, old.spec.selector, 'spec.selector'),
+  validateUpdate: ({ spec }, old) => validateSameSelector(spec.selector, old.spec.selector),
   validateStatusUpdate: ({ status }) => validateReplicasStatus(status),
   cells: {
     ...replicasCells,
@@ -39,7 +39,7 @@ export type ReplicaSet = types.ReplicaSet;
 export function validateReplicasStatus(status: types.ReplicaSetStatus | undefined): FieldCause[] {
   if (!status) return [];
   const counts = ['fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const;
-  const causes = validateNonNegative(status, ['replicas', 'observedGeneration', ...counts], 'status');
+  const causes = validateNonNegative(status, ['replicas', 'observedGeneration', 'terminatingReplicas', ...counts], 'status');
   for (const key of counts)
     if ((status[key] ?? 0) > status.replicas) causes.push(invalid(`status.${key}`, status[key], 'cannot be greater than status.replicas'));
   if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0))

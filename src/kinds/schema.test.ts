@@ -95,10 +95,10 @@ test('required fields that lack are noted and become empty, those of programs on
   });
   assert.deepEqual(
     missing.map(({ field }) => field),
-    ['spec.template.spec.containers[0].env[0].name', 'spec.template.spec.containers[0].name', 'spec.selector'],
+    ['spec.template.spec.containers[0].env[0].name', 'spec.template.spec.containers[0].name'],
   );
   assert.deepEqual(object, {
-    spec: { template: { spec: { containers: [{ env: [{ name: '' }], name: '' }] } }, selector: {} },
+    spec: { template: { spec: { containers: [{ env: [{ name: '' }], name: '' }] } } },
     status: { conditions: [{ type: '', status: '' }] },
     apiVersion: 'apps/v1',
     kind: 'Deployment',

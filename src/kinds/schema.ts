@@ -153,7 +153,10 @@ class Check {
 
   /** Statuses and managed fields are written by programs: there an absent field is just empty. */
   noteMissing(key: string): void {
-    if (this.path[0] === 'status' || this.path.includes('managedFields') || this.missing.length >= MAX_REPORTED) return;
+    const [first] = this.path;
+    if (first === 'status' || this.path.includes('managedFields') || this.missing.length >= MAX_REPORTED) return;
+    // Owners that a template names are nobody's.
+    if (first !== 'metadata' && this.path.includes('ownerReferences')) return;
     this.missing.push({ reason: 'FieldValueRequired', message: 'Required value', field: formatPath([...this.path, key]) });
   }
 
@@ -272,7 +275,14 @@ const MAY_LACK = new Set([
   'v1.CSINodeSpec.drivers',
   'v1.Event.metadata',
   'v1.Event.eventTime',
+  'v1.PodFailurePolicy.rules',
   'v1.Role.rules',
+  'v1.ConfigMapNodeConfigSource.kubeletConfigKey',
+  'v1.ConfigMapNodeConfigSource.name',
+  'v1.ConfigMapNodeConfigSource.namespace',
+  'v1.LimitRangeSpec.limits',
+  'v1.ScopedResourceSelectorRequirement.operator',
+  'v1.ScopedResourceSelectorRequirement.scopeName',
   'v1.Taint.key',
   'v1.Taint.effect',
 ]);
@@ -286,7 +296,9 @@ function emptyOf(field: Field, qualifiedName: string): { empty: () => unknown; m
   if (field.type === 'array') return { empty: () => [], mayLack: excused };
   if (field.type === 'map') return { empty: () => ({}), mayLack: excused };
   const isStruct = field.ref !== undefined && schemaData().types[field.ref]?.fields !== undefined;
-  if (isStruct) return { empty: () => ({}), mayLack: !field.ref?.endsWith('.LabelSelector') };
+  // Whether there is a selector at all is for the kinds to judge: none selects nothing, an empty one everything.
+  if (field.ref?.endsWith('.LabelSelector')) return { empty: () => undefined, mayLack: true };
+  if (isStruct) return { empty: () => ({}), mayLack: true };
   if (field.ref?.endsWith('.IntOrString')) return { empty: () => 0, mayLack: excused };
   if (field.ref?.endsWith('.Quantity')) return { empty: () => '0', mayLack: excused };
   return { empty: () => undefined, mayLack: excused };
@@ -407,7 +419,13 @@ function checkTime(value: unknown, check: Check, canonical: (text: string) => st
 
 function checkBytes(value: unknown, check: Check): unknown {
   if (typeof value !== 'string') check.wrongType(value, '[]uint8');
-  return canonicalBase64(value) ?? check.refuse(`illegal base64 data in ${quotable(formatPath(check.path))}`);
+  return canonicalBase64(value) ?? check.refuse(`illegal base64 data at input byte ${wrongByteOf(value)}`);
+}
+
+/** Where a decoder in Go stops: at the first byte that is none of the alphabet, or at the last four when they are not whole. */
+function wrongByteOf(text: string): number {
+  const stranger = text.search(/[^A-Za-z0-9+/=\r\n]|=(?!=?[\r\n]*$)/);
+  return stranger >= 0 ? stranger : text.length - (text.length % 4);
 }
 
 function checkFreeObject(value: unknown, check: Check): unknown {

@@ -54,7 +54,9 @@ export function validateFamilies({ type, clusterIPs = [], ipFamilies = [], ipFam
 
 /** A Service keeps its addresses and their families, unless it is or becomes an alias. */
 export function validateClusterAddresses(spec: ServiceSpec, old: ServiceSpec): FieldCause[] {
-  if (spec.type === 'ExternalName' || old.type === 'ExternalName') return [];
+  // Addresses that can't be are refused before they are compared.
+  const isAlias = spec.type === 'ExternalName' || old.type === 'ExternalName';
+  if (isAlias || validateFamilies(spec).length > 0) return [];
   const isHeadless = ({ clusterIPs = [] }: ServiceSpec) => clusterIPs.length === 1 && clusterIPs[0] === 'None';
   const [now, before] = [isHeadless(spec), isHeadless(old)];
   const causes: FieldCause[] = [];

@@ -51,8 +51,8 @@ export const Service: Kind<types.Service> = defineKind<types.Service>('v1/Servic
       spec.internalTrafficPolicy ??= 'Cluster';
       spec.ipFamilyPolicy ??= 'SingleStack';
       if (!spec.ipFamilies?.length) spec.ipFamilies = ['IPv4'];
-      if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
-    }
+    } else delete spec.internalTrafficPolicy;
+    if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
     for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= 'VIP';
   },
   prepareForCreate(service) {
@@ -88,6 +88,9 @@ export type Service = types.Service;
 /** What the server once allocated stays, when the client leaves it out. */
 function keepAllocated(spec: types.ServiceSpec, old: types.ServiceSpec): void {
   if (spec.type === 'ExternalName' || old.type === 'ExternalName') return;
+  // Who changes the one address alone means the first of all of them.
+  if (spec.clusterIP && spec.clusterIP !== old.clusterIP && jsonEqual(spec.clusterIPs, old.clusterIPs))
+    spec.clusterIPs = [spec.clusterIP, ...(spec.clusterIPs ?? []).slice(1)];
   if (!spec.clusterIP) {
     if (old.clusterIP) spec.clusterIP = old.clusterIP;
     if (old.clusterIPs) spec.clusterIPs = old.clusterIPs;

@@ -1,12 +1,15 @@
 import type { FieldCause } from '#base/errors.ts';
 import { containerImages, containerNames } from './cells.ts';
 import { defineKind } from './define-kind.ts';
+import { fractionWarnings } from './fraction-warnings.ts';
+import { isMeaningEqual } from './json-equal.ts';
 import type { Kind } from './kind.ts';
+import { validateClaimSpec } from './persistent-volume-claim.ts';
 import { defaultPodSpec } from './pod-defaults.ts';
 import { validatePodTemplate } from './pod-validation.ts';
 import { workloadWarnings } from './pod-warnings.ts';
 import type * as types from './types.gen.ts';
-import { checkDnsLabel, forbidden, invalid, jsonEqual, validateEnum, validateNonNegative } from './validation.ts';
+import { checkDnsLabel, forbidden, invalid, validateEnum, validateName, validateNonNegative } from './validation.ts';
 import { isZero, replicasScale, validateCountOrPercent, validateEndlessPod, validateSelectorOfTemplate } from './workload.ts';
 
 const STATEFUL_SET_UPDATES =
@@ -15,7 +18,7 @@ const STATEFUL_SET_FIXED = ['podManagementPolicy', 'selector', 'serviceName', 'v
 
 /** Pods with names and volumes of their own, in order. */
 export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet>('apps/v1/StatefulSet', {
-  warnings: workloadWarnings,
+  warnings: claimingWarnings,
   defaults({ spec }) {
     spec.replicas ??= 1;
     spec.revisionHistoryLimit ??= 10;
@@ -30,6 +33,7 @@ export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet
     spec.persistentVolumeClaimRetentionPolicy.whenDeleted ||= 'Retain';
     spec.persistentVolumeClaimRetentionPolicy.whenScaled ||= 'Retain';
     for (const claim of spec.volumeClaimTemplates ?? []) {
+      Object.assign(claim, { apiVersion: 'v1', kind: 'PersistentVolumeClaim' });
       claim.spec.volumeMode ??= 'Filesystem';
       claim.status ??= { phase: 'Pending' };
     }
@@ -38,15 +42,17 @@ export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet
   checkName: checkDnsLabel,
   validate: ({ spec }) => [
     ...validateManagement(spec),
-    ...validateNonNegative(spec, ['replicas', 'minReadySeconds', 'revisionHistoryLimit'], 'spec'),
+    ...validateNonNegative(spec, ['replicas', 'minReadySeconds'], 'spec'),
+    ...(spec.serviceName ? validateName(spec.serviceName, checkDnsLabel, 'spec.serviceName') : []),
     ...validateNonNegative(spec.ordinals ?? {}, ['start'], 'spec.ordinals'),
     ...validateSelectorOfTemplate(spec.selector, spec.template, 'spec', 'statefulset'),
+    ...(spec.volumeClaimTemplates ?? []).flatMap((claim, i) => validateClaimSpec(claim.spec, `spec.volumeClaimTemplates[${i}].spec`)),
     // Claims become volumes of the same names.
     ...validatePodTemplate(withClaims(spec), 'spec.template'),
     ...validateEndlessPod(spec.template.spec, 'spec.template.spec', 'StatefulSet'),
   ],
   validateUpdate: ({ spec }, old) =>
-    STATEFUL_SET_FIXED.every(key => jsonEqual(spec[key], old.spec[key])) ? [] : [forbidden('spec', STATEFUL_SET_UPDATES)],
+    STATEFUL_SET_FIXED.every(key => isMeaningEqual(spec[key], old.spec[key])) ? [] : [forbidden('spec', STATEFUL_SET_UPDATES)],
   validateStatusUpdate: ({ status }, old) => (status ? validateStatus(status, old.status) : []),
   cells: {
     Ready: ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
@@ -56,6 +62,18 @@ export const StatefulSet: Kind<types.StatefulSet> = defineKind<types.StatefulSet
   scale: replicasScale(({ spec }) => spec.selector),
 });
 export type StatefulSet = types.StatefulSet;
+
+function claimingWarnings(set: types.StatefulSet, old?: types.StatefulSet): string[] {
+  const warnings = workloadWarnings(set, old);
+  set.spec.volumeClaimTemplates?.forEach(({ spec: { resources } }, i) => {
+    const at = `spec.volumeClaimTemplates[${i}].resources`;
+    for (const which of ['requests', 'limits'] as const)
+      warnings.push(...fractionWarnings(resources?.[which], `${at}.${which}`, ['storage']));
+  });
+  if ((set.spec.revisionHistoryLimit ?? 0) < 0)
+    warnings.push('spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended');
+  return warnings;
+}
 
 function withClaims({ template, volumeClaimTemplates = [] }: types.StatefulSetSpec): types.PodTemplateSpec {
   const names = new Set((template.spec.volumes ?? []).map(({ name }) => name));

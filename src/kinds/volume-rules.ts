@@ -44,3 +44,10 @@ export function validateClassName(name: string | undefined, path: string): Field
 export function validatePositiveQuantity(quantity: Quantity, path: string): FieldCause[] {
   return parseQuantity(quantity).nano > 0n ? [] : [invalid(path, String(quantity), 'must be greater than zero')];
 }
+
+const HOST_PATH_TYPES = ['', 'BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'];
+
+/** What must be at a path of the host. */
+export function validateHostPathType(type: string | undefined, field: string): FieldCause[] {
+  return type === undefined || HOST_PATH_TYPES.includes(type) ? [] : [notSupported(field, type, HOST_PATH_TYPES)];
+}

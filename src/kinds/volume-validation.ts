@@ -11,13 +11,11 @@ import {
   invalid,
   required,
   validateAnnotations,
-  validateEnum,
   validateLabels,
   validateName,
 } from './validation.ts';
+import { validateHostPathType } from './volume-rules.ts';
 import { validateRemoteSource } from './volume-source-validation.ts';
-
-const HOST_PATH_TYPES = ['BlockDevice', 'CharDevice', 'Directory', 'DirectoryOrCreate', 'File', 'FileOrCreate', 'Socket'];
 
 /** The order in which upstream looks for a volume's source: the first is judged, the others are one too many. */
 const SOURCES = ['emptyDir', 'hostPath', 'gitRepo', 'gcePersistentDisk', 'awsElasticBlockStore', 'secret', 'nfs', 'iscsi', 'glusterfs'];
@@ -59,7 +57,7 @@ function validateSource(volume: Volume, at: string): FieldCause[] {
   if (hostPath) {
     if (!hostPath.path) causes.push(required(`${at}.hostPath.path`));
     else if (hostPath.path.split('/').includes('..')) causes.push(invalid(`${at}.hostPath.path`, hostPath.path, "must not contain '..'"));
-    if (hostPath.type) causes.push(...validateEnum(hostPath.type, HOST_PATH_TYPES, `${at}.hostPath.type`));
+    causes.push(...validateHostPathType(hostPath.type, `${at}.hostPath.type`));
   }
   if (secret) {
     if (!secret.secretName) causes.push(required(`${at}.secret.secretName`));
@@ -106,7 +104,7 @@ function validateProjected({ defaultMode, sources = [] }: ProjectedVolumeSource,
     const kinds = Object.keys(source);
     for (const kind of kinds.slice(1)) causes.push(forbidden(`${field}.${kind}`, 'may not specify more than 1 volume type per source'));
     if (kinds.length === 0) causes.push(required(field, 'must specify at least one projected volume source'));
-    const { secret, configMap, downwardAPI, serviceAccountToken: token } = source;
+    const { secret, configMap, downwardAPI, clusterTrustBundle, serviceAccountToken: token } = source;
     for (const [key, one] of Object.entries({ secret, configMap })) {
       if (one && !one.name) causes.push(required(`${field}.${key}.name`));
       causes.push(...validateItems(one?.items, `${field}.${key}.items`));
@@ -119,10 +117,15 @@ function validateProjected({ defaultMode, sources = [] }: ProjectedVolumeSource,
         causes.push(invalid(`${field}.serviceAccountToken.expirationSeconds`, token.expirationSeconds, why));
       }
     }
-    const taken = [secret, configMap, downwardAPI].flatMap(one => (one?.items ?? []).map(({ path }) => path));
-    for (const path of token ? [...taken, token.path] : taken) {
-      if (paths.has(path)) causes.push(invalid(`${field}.path`, path, 'conflicting duplicate paths'));
-      paths.add(path);
+    const files = [
+      ...(secret?.items ?? []).map(({ path }) => ({ path, shown: secret?.name })),
+      ...(configMap?.items ?? []).map(({ path }) => ({ path, shown: configMap?.name })),
+      ...(downwardAPI?.items ?? []).map(({ path }) => ({ path, shown: path })),
+      ...(clusterTrustBundle ? [{ path: clusterTrustBundle.path, shown: clusterTrustBundle.path }] : []),
+    ];
+    for (const { path, shown } of files) {
+      if (paths.has(path)) causes.push(invalid(at, shown, 'conflicting duplicate paths'));
+      if (path) paths.add(path);
     }
   });
   return causes;

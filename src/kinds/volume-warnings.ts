@@ -3,7 +3,7 @@ import type { Volume, VolumeProjection } from './types.gen.ts';
 
 const REMOVED: Record<string, string> = {
   photonPersistentDisk: 'deprecated in v1.11, non-functional in v1.16+',
-  gitRepo: 'deprecated in v1.11',
+  gitRepo: 'deprecated in v1.11, and disabled by default in v1.33+',
   scaleIO: 'deprecated in v1.16, non-functional in v1.22+',
   flocker: 'deprecated in v1.22, non-functional in v1.25+',
   storageos: 'deprecated in v1.22, non-functional in v1.25+',
@@ -34,30 +34,8 @@ export function volumeWarnings(volumes: Volume[], at: string): string[] {
         ...fractionWarnings(claim.limits, `${path}.limits`, ['storage']),
       );
   });
-  warnings.push(...tokenWarnings(volumes, at));
   for (const volume of volumes) warnings.push(...overlapWarnings(volume));
   return warnings;
-}
-
-/** Files that bear the name of a service account's token in some projected volume. */
-function tokenWarnings(volumes: Volume[], at: string): string[] {
-  const sourcesOf = ({ projected }: Volume): VolumeProjection[] => projected?.sources ?? [];
-  const tokens = new Set(volumes.flatMap(volume => sourcesOf(volume).flatMap(one => one.serviceAccountToken?.path ?? [])));
-  if (tokens.size === 0) return [];
-  return volumes.flatMap((volume, i) =>
-    sourcesOf(volume).flatMap(({ configMap, secret, downwardAPI, clusterTrustBundle }) => {
-      const say = (place: string, path: string) =>
-        tokens.has(path)
-          ? [`${at}[${i}].projected.sources.${place}: has duplicated path with ServiceAccountToken ${JSON.stringify(path)}`]
-          : [];
-      return [
-        ...(configMap?.items ?? []).flatMap(({ path }, j) => say(`configMap[${j}]`, path)),
-        ...(secret?.items ?? []).flatMap(({ path }, j) => say(`secrets[${j}]`, path)),
-        ...(downwardAPI?.items ?? []).flatMap(({ path }, j) => say(`downwardAPI[${j}]`, path)),
-        ...(clusterTrustBundle ? say('ClusterTrustBundle', clusterTrustBundle.path) : []),
-      ];
-    }),
-  );
 }
 
 function overlapWarnings({ name, configMap, secret, downwardAPI, projected }: Volume): string[] {

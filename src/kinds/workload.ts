@@ -1,5 +1,6 @@
 import type { FieldCause } from '#base/errors.ts';
 import { formatLabelSelector, requirementsOf, selectorMatches } from '#base/label-selector.ts';
+import { isMeaningEqual } from './json-equal.ts';
 import type { Kind, KubeObject } from './kind.ts';
 import type { IntOrString, LabelSelector, PodSpec, PodTemplateSpec, RollingUpdateDeployment } from './types.gen.ts';
 import { forbidden, invalid, required, validateEnum, validateLabelSelector } from './validation.ts';
@@ -13,18 +14,24 @@ export function percentOrCount(value: IntOrString, total: number, round: 'up' | 
 
 /** A selector that selects something, and the template's pods among it. */
 export function validateSelectorOfTemplate(
-  selector: LabelSelector,
+  selector: LabelSelector | undefined,
   template: PodTemplateSpec,
   path = 'spec',
   what = 'deployment',
 ): FieldCause[] {
+  const labels = template.metadata?.labels;
+  const mismatch = invalid(`${path}.template.metadata.labels`, labels ?? {}, '`selector` does not match template `labels`');
+  if (!selector) return [required(`${path}.selector`), mismatch];
   const causes = validateLabelSelector(selector, `${path}.selector`);
   if (requirementsOf(selector).length === 0)
     return [...causes, invalid(`${path}.selector`, selector, `empty selector is invalid for ${what}`)];
-  const labels = template.metadata?.labels;
-  if (causes.length === 0 && !selectorMatches(selector, labels))
-    causes.push(invalid(`${path}.template.metadata.labels`, labels ?? {}, '`selector` does not match template `labels`'));
-  return causes;
+  if (causes.length > 0) return [...causes, invalid(`${path}.selector`, selector, 'invalid label selector')];
+  return selectorMatches(selector, labels) ? [] : [mismatch];
+}
+
+/** A selector stays as it is. */
+export function validateSameSelector(selector: LabelSelector | undefined, old: LabelSelector | undefined): FieldCause[] {
+  return isMeaningEqual(selector, old) ? [] : [invalid('spec.selector', selector ?? null, 'field is immutable')];
 }
 
 /** `maxSurge` and `maxUnavailable`: counts or percentages, not both zero. */

@@ -127,7 +127,11 @@ const CASES: [Kind, object, RegExp | undefined][] = [
     daemon({ updateStrategy: { rollingUpdate: { maxUnavailable: 0 } } }),
     /maxUnavailable: Required value: cannot be 0 when maxSurge is 0$/,
   ],
-  [DaemonSet, daemon({ updateStrategy: { type: 'Odd' } }), /^spec.updateStrategy.type: Unsupported value: "Odd"/],
+  [
+    DaemonSet,
+    daemon({ updateStrategy: { type: 'Odd' } }),
+    /^spec.updateStrategy: Unsupported value: .*"Odd".*: supported values: "RollingUpdate", "OnDelete"/,
+  ],
   [
     DaemonSet,
     daemon({ template: template({ restartPolicy: 'Never' }) }),
