@@ -101,6 +101,18 @@ const REFUSED: [what: string, kind: unknown, draft: unknown, problems: string[]]
     ],
   ],
   [
+    'a volume of a driver whose secrets are nowhere',
+    PersistentVolume,
+    {
+      spec: {
+        capacity: { storage: '1Gi' },
+        accessModes: ['ReadWriteOnce'],
+        csi: { driver: 'a.b', volumeHandle: 'x', nodePublishSecretRef: { name: 's' } },
+      },
+    },
+    ['spec.csi.nodePublishSecretRef.namespace: Required value'],
+  ],
+  [
     'an empty manager',
     Job,
     { spec: { managedBy: '', template: { spec: { restartPolicy: 'Never', containers: [{ name: 'c', image: 'i' }] } } } },

@@ -6,7 +6,17 @@ import { isMeaningEqual } from './json-equal.ts';
 import type { Kind } from './kind.ts';
 import { nodeTermWarnings } from './node-label-warnings.ts';
 import type * as types from './types.gen.ts';
-import { forbidden, invalid, notSupported, required, validateEnum, validateImmutable } from './validation.ts';
+import {
+  checkDnsLabel,
+  checkDnsSubdomain,
+  forbidden,
+  invalid,
+  notSupported,
+  required,
+  validateEnum,
+  validateImmutable,
+  validateName,
+} from './validation.ts';
 import {
   accessModesText,
   validateAccessModes,
@@ -15,6 +25,7 @@ import {
   validatePositiveQuantity,
   validateVolumeMode,
 } from './volume-rules.ts';
+import { validateDriverName } from './volume-source-validation.ts';
 
 /** A volume of the cluster. */
 export const PersistentVolume: Kind<types.PersistentVolume> = defineKind<types.PersistentVolume>('v1/PersistentVolume', {
@@ -154,10 +165,17 @@ function validateSource(spec: types.PersistentVolumeSpec): FieldCause[] {
     else if (!nfs.path.startsWith('/')) causes.push(invalid('spec.nfs.path', nfs.path, 'must be an absolute path'));
   }
   if (csi) {
-    if (!csi.driver) causes.push(required('spec.csi.driver'));
+    causes.push(...validateDriverName(csi.driver, 'spec.csi.driver'));
     if (!csi.volumeHandle) causes.push(required('spec.csi.volumeHandle'));
+    for (const key of CSI_SECRETS) if (csi[key]) causes.push(...validateSecretReference(csi[key], `spec.csi.${key}`));
   }
   return causes;
+}
+
+const CSI_SECRETS = ['controllerPublishSecretRef', 'controllerExpandSecretRef', 'nodePublishSecretRef', 'nodeExpandSecretRef'] as const;
+
+function validateSecretReference({ name, namespace }: types.SecretReference, at: string): FieldCause[] {
+  return [...validateName(name, checkDnsSubdomain, `${at}.name`), ...validateName(namespace, checkDnsLabel, `${at}.namespace`)];
 }
 
 /** Of the sources only that one. */

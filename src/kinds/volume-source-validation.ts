@@ -122,7 +122,7 @@ function validateCsi({ driver, nodePublishSecretRef }: types.CSIVolumeSource, at
 }
 
 /** The name of a CSI driver: a domain of at most 63 characters. */
-function validateDriverName(driver: string, field: string): FieldCause[] {
+export function validateDriverName(driver: string, field: string): FieldCause[] {
   if (!driver) return [required(field)];
   const causes = driver.length > 63 ? [tooLong(field, 63)] : [];
   return [...causes, ...checkDnsSubdomain(driver.toLowerCase()).map(why => invalid(field, driver, why))];
