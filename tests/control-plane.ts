@@ -89,7 +89,7 @@ export class ControlPlane implements AsyncDisposable {
   #failure: unknown;
   #lifeline = { isCut: false };
   #running: AsyncDisposableStack | undefined;
-  #addresses = 0;
+  readonly #addresses = new Map<string, number>();
 
   static async start(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
     const { clock, nodeConnector } = options;
@@ -235,8 +235,7 @@ export class ControlPlane implements AsyncDisposable {
   async setStatus(pod: Pod, phase: string, ready: boolean): Promise<void> {
     const lastTransitionTime = toTime((this.#options.clock ?? systemClock).now());
     const conditions = [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime }];
-    this.#addresses += 1;
-    const podIP = pod.status?.podIP ?? `10.${1 + (this.#addresses >> 16)}.${(this.#addresses >> 8) & 255}.${this.#addresses & 255}`;
+    const podIP = pod.status?.podIP ?? this.#addressOf(pod.metadata.uid);
     const startTime = pod.status?.startTime ?? lastTransitionTime;
     const status = { phase, podIP, podIPs: [{ ip: podIP }], startTime, conditions };
     await this.client.patch(
@@ -245,6 +244,13 @@ export class ControlPlane implements AsyncDisposable {
       { metadata: { uid: pod.metadata.uid }, status },
       { type: 'strategic', subresource: 'status' },
     );
+  }
+
+  /** The same for a pod that is told of again before its status has come. */
+  #addressOf(uid: string): string {
+    const number = this.#addresses.get(uid) ?? this.#addresses.size + 1;
+    this.#addresses.set(uid, number);
+    return `10.${1 + (number >> 16)}.${(number >> 8) & 255}.${number & 255}`;
   }
 
   /** A kubelet's call: that the pod is gone or another by then is life; anything else fails the test. */

@@ -1,5 +1,6 @@
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import { type Clock, messageOf } from '#base/index.ts';
+import { createServer } from '#wire/http.ts';
 
 /** What a load balancer hears of one Service at its `healthCheckNodePort`. */
 export interface HealthCheck {
