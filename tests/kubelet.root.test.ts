@@ -6,6 +6,7 @@ import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
 import { type Container, FOREVER, type PodSpec, pod, shell } from './pod-manifests.ts';
+import { podsOf } from './pods.ts';
 
 describe('what the kubelet keeps an eye on while pods run', () => {
   let cluster: TestCluster;
@@ -15,20 +16,7 @@ describe('what the kubelet keeps an eye on while pods run', () => {
   });
   after(() => cluster[Symbol.asyncDispose]());
 
-  const apply = (...items: object[]) => cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-  const read = async (name: string): Promise<Pod> => JSON.parse(await cluster.kubectl('get', 'pod', name, '-o', 'json'));
-  const when = (name: string, what: string, holds: (found: Pod) => boolean | undefined) =>
-    until(
-      `pod ${name}: ${what}`,
-      async () => {
-        const found = await read(name);
-        return holds(found) ? found : undefined;
-      },
-      60_000,
-    ).catch(async error => {
-      throw new Error(`${error.message}\n${JSON.stringify((await read(name)).status, undefined, 1)}`);
-    });
-  const inPhase = (name: string, phase: string) => when(name, phase, found => found.status?.phase === phase);
+  const { apply, read, when, inPhase } = podsOf(() => cluster);
   const condition = ({ status }: Pod, type: string) => status?.conditions?.find(each => each.type === type);
   const ready = (name: string) => when(name, 'to be ready', found => condition(found, 'Ready')?.status === 'True');
   const inPod = (name: string, script: string) => cluster.kubectl('exec', name, '--', 'sh', '-c', script);

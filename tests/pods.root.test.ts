@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
 import { FOREVER, pod, shell } from './pod-manifests.ts';
+import { podsOf } from './pods.ts';
 import { serveRegistry, type TestRegistry } from './registry.ts';
 import { inTerminal } from './terminal.ts';
 
@@ -36,23 +37,9 @@ describe('pods: what a manifest says is what runs', () => {
     await cluster[Symbol.asyncDispose]();
   });
 
-  const apply = (...items: object[]) => cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-  const read = async (name: string): Promise<Pod> => JSON.parse(await cluster.kubectl('get', 'pod', name, '-o', 'json'));
+  const { apply, read, when, inPhase } = podsOf(() => cluster);
   const statusOf = (found: Pod, container = 'main') =>
     [...(found.status?.containerStatuses ?? []), ...(found.status?.initContainerStatuses ?? [])].find(({ name }) => name === container);
-  const when = (name: string, what: string, holds: (found: Pod) => boolean | undefined) =>
-    until(
-      `pod ${name}: ${what}`,
-      async () => {
-        const found = await read(name);
-        return holds(found) ? found : undefined;
-      },
-      40_000,
-    ).catch(async error => {
-      const said = (await cluster.tryKubectl('logs', name, '--all-containers', '--prefix')).stdout;
-      throw new Error(`${error.message}\n${said}\n${JSON.stringify((await read(name)).status, undefined, 1)}`);
-    });
-  const inPhase = (name: string, phase: string) => when(name, phase, found => found.status?.phase === phase);
   const ready = (name: string) =>
     when(name, 'to be ready', ({ status }) => status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True'));
   const logs = (...args: string[]) => cluster.kubectl('logs', ...args);
