@@ -40,6 +40,24 @@ test('repetitions are counted in one object, as kubectl shows them', { timeout: 
   assert.equal((await client.list(Event, { namespace: 'default', fieldSelector: 'reason=Failed' })).items[0]?.count, 1);
 });
 
+test('an object’s events are listed in the order in which they happened', { timeout: 30_000 }, async () => {
+  await using cluster = await startTestCluster();
+  const { client } = cluster;
+  const clock = new ManualClock();
+  await using events = new EventRecorder({ client, component: 'tester', clock, log: silentLog });
+  const reasons = Array.from({ length: 15 }, (_, index) => `Step${index}`);
+  for (const [index, reason] of reasons.entries()) {
+    if (index % 5 === 0) clock.advance(1);
+    events.normal(about('a'), reason, 'done');
+  }
+  await events.flush();
+  const { items } = await client.list(Event, { namespace: 'default' });
+  assert.deepEqual(
+    items.map(({ reason }) => reason),
+    reasons,
+  );
+});
+
 /** A client that writes nothing until it may. */
 function stuck(): { client: Client; written: string[]; release: () => void; fail: (error: Error | undefined) => void } {
   const written: string[] = [];

@@ -27,6 +27,8 @@ interface Happening {
   reason: string;
   message: string;
   times: number;
+  /** Among those first recorded in the same millisecond. */
+  nth: number;
   firstMs: number;
   lastMs: number;
 }
@@ -56,6 +58,8 @@ export class EventRecorder implements AsyncDisposable {
   readonly #abort = new AbortController();
   #writing: Promise<unknown> | undefined;
   #dropped = 0;
+  #lastMs = 0;
+  #nth = 0;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -93,7 +97,9 @@ export class EventRecorder implements AsyncDisposable {
     }
     const { apiVersion, kind } = about;
     const involvedObject = { apiVersion, kind, name, ...(namespace ? { namespace } : {}), uid, resourceVersion };
-    this.#waiting.set(id, { involvedObject, type, reason, message, times: 1, firstMs: now, lastMs: now });
+    this.#nth = now === this.#lastMs ? this.#nth + 1 : 0;
+    this.#lastMs = now;
+    this.#waiting.set(id, { involvedObject, type, reason, message, times: 1, nth: this.#nth, firstMs: now, lastMs: now });
     this.#writing ??= Promise.all(Array.from({ length: WRITERS }, () => this.#drain())).finally(() => {
       this.#writing = undefined;
       this.#dropped = 0;
@@ -138,7 +144,7 @@ export class EventRecorder implements AsyncDisposable {
     }
   }
 
-  async #write(id: string, { involvedObject, type, reason, message, times, firstMs, lastMs }: Happening): Promise<void> {
+  async #write(id: string, { involvedObject, type, reason, message, times, nth, firstMs, lastMs }: Happening): Promise<void> {
     const { client, component, host } = this.#options;
     const namespace = involvedObject.namespace ?? 'default';
     const lastTimestamp = toTime(lastMs);
@@ -153,7 +159,9 @@ export class EventRecorder implements AsyncDisposable {
         if (!isUmiakError(error, 'NotFound')) throw error;
       }
     }
-    const name = `${involvedObject.name.slice(0, 220).replace(/[.-]+$/, '')}.${id}${firstMs.toString(36)}`;
+    // Lists go by names, and times by seconds: in this form an object's events are listed as they happened.
+    const moment = firstMs.toString(16) + nth.toString(16).padStart(4, '0');
+    const name = `${involvedObject.name.slice(0, 220).replace(/[.-]+$/, '')}.${moment}${id.slice(0, 8)}`;
     await client.create(Event, {
       apiVersion: 'v1',
       kind: 'Event',
