@@ -1,5 +1,6 @@
-import type { IncomingMessage, Agent as PlainAgent } from 'node:http';
+import type { ClientRequest, IncomingMessage, Agent as PlainAgent } from 'node:http';
 import https from 'node:https';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { UmiakError } from '#base/errors.ts';
 import { Agent, request as httpRequest } from '#wire/http.ts';
 
@@ -8,28 +9,47 @@ export interface HttpClientOptions {
   insecure?: boolean;
   /** PEM of authorities to trust besides the system's. */
   ca?: string;
+  /** PEM of certificates with their keys, for servers that ask who comes. */
+  client?: readonly ClientCertificate[];
+  /** A host that does not take a connection for so long is given up. */
+  connectTimeoutMs?: number;
   /** A connection that says nothing for so long is given up. */
   idleTimeoutMs?: number;
 }
 
+export interface ClientCertificate {
+  certificate: string;
+  key: string;
+}
+
+export type HttpHeaders = Record<string, string | string[]>;
+
 export interface HttpRequest {
   method?: string;
-  headers?: Record<string, string>;
+  headers?: HttpHeaders;
   body?: string;
   signal?: AbortSignal;
 }
 
 const MAX_REDIRECTS = 5;
+/** What another origin may see after a redirect; all else could be a credential. */
+const OPEN_HEADERS = new Set(['accept', 'range']);
 
-/** HTTP and HTTPS with kept connections, redirects (credentials never go to another origin) and the environment's proxies. */
+/** HTTP and HTTPS with kept connections, redirects (credentials and a host's own headers never go to another origin) and the environment's proxies. */
 export class HttpClient implements Disposable {
   readonly #idleTimeoutMs: number;
+  readonly #connectTimeoutMs: number | undefined;
   readonly #agents: { http: PlainAgent; https: https.Agent; direct: PlainAgent; directTls: https.Agent };
 
-  constructor({ insecure = false, ca, idleTimeoutMs = 60_000 }: HttpClientOptions = {}) {
+  constructor({ insecure = false, ca, client = [], connectTimeoutMs, idleTimeoutMs = 60_000 }: HttpClientOptions = {}) {
     this.#idleTimeoutMs = idleTimeoutMs;
+    this.#connectTimeoutMs = connectTimeoutMs;
     const plain = { keepAlive: true };
-    const tls = { ...plain, rejectUnauthorized: !insecure, ...(ca !== undefined ? { ca } : {}) };
+    const tls = {
+      ...plain,
+      rejectUnauthorized: !insecure,
+      ...(ca !== undefined || client.length > 0 ? { secureContext: trustOf(ca, client) } : {}),
+    };
     const proxyEnv = process.env;
     this.#agents = {
       http: new Agent({ ...plain, proxyEnv }),
@@ -54,7 +74,7 @@ export class HttpClient implements Disposable {
       if (at.protocol === 'https:' && next.protocol === 'http:' && !isLoopback(next.hostname))
         throw new UmiakError('ServiceUnavailable', `${at.host} redirects to ${next.host} without TLS, which is refused`);
       if (next.origin !== at.origin)
-        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'authorization'));
+        headers = Object.fromEntries(Object.entries(headers).filter(([name]) => OPEN_HEADERS.has(name.toLowerCase())));
       at = next;
     }
     throw new UmiakError('ServiceUnavailable', `${url.host} redirects more than ${MAX_REDIRECTS} times`);
@@ -78,11 +98,38 @@ export class HttpClient implements Disposable {
       request.setTimeout(this.#idleTimeoutMs, () =>
         request.destroy(new UmiakError('Timeout', `${url.host} has sent nothing for ${Math.round(this.#idleTimeoutMs / 1000)} s`)),
       );
+      if (this.#connectTimeoutMs !== undefined) limitConnecting(request, url.host, this.#connectTimeoutMs);
       request.once('response', resolve);
       request.on('error', reject);
       request.end(body);
     });
   }
+}
+
+/** Building one reads all authorities there are (16 ms), so those in use are kept. */
+const contexts = new Map<string, SecureContext>();
+
+function trustOf(ca: string | undefined, client: readonly ClientCertificate[]): SecureContext {
+  const key = JSON.stringify([ca, client]);
+  const known = contexts.get(key);
+  if (known) return known;
+  const context = createSecureContext({
+    ...(ca !== undefined ? { ca: [...getCACertificates('default'), ca] } : {}),
+    ...(client.length > 0 ? { cert: client.map(({ certificate }) => certificate), key: client.map(each => each.key) } : {}),
+  });
+  if (contexts.size >= 16) contexts.clear();
+  contexts.set(key, context);
+  return context;
+}
+
+function limitConnecting(request: ClientRequest, host: string, timeoutMs: number): void {
+  request.once('socket', socket => {
+    if (!socket.connecting) return;
+    const giveUp = () => request.destroy(new UmiakError('Timeout', `${host} has not taken the connection for ${timeoutMs} ms`));
+    const timer = setTimeout(giveUp, timeoutMs);
+    const stop = () => clearTimeout(timer);
+    socket.once('connect', stop).once('close', stop);
+  });
 }
 
 /** Names and addresses of this very machine. */

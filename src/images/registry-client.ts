@@ -1,19 +1,28 @@
 import type { IncomingMessage } from 'node:http';
 import { type Clock, systemClock } from '#base/clock.ts';
-import { isUmiakError, messageOf, type Reason, UmiakError } from '#base/errors.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf, isDigest } from './digest.ts';
-import { HttpClient, isLoopback, readBody } from './http-client.ts';
+import { type ClientCertificate, HttpClient, type HttpHeaders, isLoopback, readBody } from './http-client.ts';
 import { maxDocumentBytes, mediaTypes, parseJsonObject } from './oci.ts';
 import { parseChallenges, planAuth, type RegistryAuth } from './registry-auth.ts';
+import { mayPass, toError, toFinal } from './registry-errors.ts';
 
 /** What is special about one registry. */
 export interface RegistryHost {
   /** Where it really is, as `http://127.0.0.1:5000`: a mirror, a cache, a test. */
   endpoint?: string;
-  /** Plain HTTP and unverified certificates are accepted; always so on loopback. */
+  /** Path of the API there; by default `/v2`. */
+  apiPath?: string;
+  /** Plain HTTP (where no endpoint says which it is) and unverified certificates are accepted; by default on loopback, unless `ca` is given. */
   insecure?: boolean;
-  /** PEM of authorities to trust. */
+  /** PEM of authorities to trust besides the system's. */
   ca?: string;
+  client?: readonly ClientCertificate[];
+  /** Sent along with every request to this host, and to no other. */
+  headers?: HttpHeaders;
+  connectTimeoutMs?: number;
+  /** Tells a cache for several registries which one is meant. */
+  namespace?: string;
   auth?: RegistryAuth;
 }
 
@@ -31,6 +40,10 @@ export interface RegistryClientOptions {
   attempts?: number;
 }
 
+/** So often in a row a download may break off that brought less than `PROGRESS_BYTES` each time. */
+const MAX_BREAKS = 5;
+const PROGRESS_BYTES = 1024 * 1024;
+
 const ACCEPT = [mediaTypes.ociIndex, mediaTypes.ociManifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(', ');
 
 /** Reads one repository of one registry (OCI distribution spec 1.1, "Pull"). */
@@ -44,10 +57,12 @@ export class RegistryClient implements Disposable {
   constructor(options: RegistryClientOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    const { insecure, ca } = options.host ?? {};
+    const { ca, insecure = ca === undefined && isLoopback(hostnameOf(options)), client, connectTimeoutMs } = options.host ?? {};
     this.#http = new HttpClient({
-      insecure: insecure === true || isLoopback(hostnameOf(options)),
+      insecure,
       ...(ca !== undefined ? { ca } : {}),
+      ...(client ? { client } : {}),
+      ...(connectTimeoutMs !== undefined ? { connectTimeoutMs } : {}),
       ...(options.idleTimeoutMs !== undefined ? { idleTimeoutMs: options.idleTimeoutMs } : {}),
     });
   }
@@ -68,20 +83,49 @@ export class RegistryClient implements Disposable {
     });
   }
 
-  /** Hands a blob's stream to `receive`, again from its start after a failure that may pass. The receiver verifies the digest. */
+  /**
+   * Hands a blob's stream to `receive`, which verifies the digest. A download that breaks off goes on where it was; if what came in pieces
+   * proves wrong, it is fetched once more, from its start.
+   */
   async blob<T>(digest: Digest, receive: (body: AsyncIterable<Uint8Array>) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return await this.#attempt(signal, async () => {
-      const response = await this.#get(`blobs/${digest}`, `the blob ${this.#name(`@${digest}`)}`, {}, signal);
-      try {
-        return await receive(response);
-      } finally {
-        response.destroy();
-      }
-    });
+    const progress = { breaks: 0 };
+    try {
+      return await receive(this.#download(digest, progress, signal));
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (progress.breaks === 0 || !isUmiakError(error, 'Invalid')) throw error;
+      return await receive(this.#download(digest, progress, signal));
+    }
   }
 
   [Symbol.dispose](): void {
     this.#http[Symbol.dispose]();
+  }
+
+  async *#download(digest: Digest, progress: { breaks: number }, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    const what = `the blob ${this.#name(`@${digest}`)}`;
+    let at = 0;
+    for (let breaks = 0; ; ) {
+      const from = at;
+      const response = await this.#attempt(signal, () =>
+        this.#get(`blobs/${digest}`, what, from > 0 ? { range: `bytes=${from}-` } : {}, signal),
+      );
+      try {
+        for await (const chunk of partFrom(response, from, what)) {
+          at += chunk.byteLength;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        signal?.throwIfAborted();
+        progress.breaks++;
+        breaks = at - from >= PROGRESS_BYTES ? 1 : breaks + 1;
+        if (!mayPass(error) || breaks >= MAX_BREAKS) throw toFinal(error, this.#options.registry);
+        await this.#pause(250 * 2 ** (breaks - 1), signal);
+      } finally {
+        response.destroy();
+      }
+    }
   }
 
   async #get(path: string, what: string, headers: Record<string, string>, signal?: AbortSignal): Promise<IncomingMessage> {
@@ -89,10 +133,12 @@ export class RegistryClient implements Disposable {
       this.#base = undefined;
       throw error;
     });
-    const url = new URL(`/v2/${this.#options.repository}/${path}`, await this.#base);
+    const { host: { apiPath = '/v2', headers: own = {}, namespace } = {}, repository } = this.#options;
+    const url = new URL(`${apiPath}/${repository}/${path}`, await this.#base);
+    if (namespace !== undefined) url.searchParams.set('ns', namespace);
     const ask = () =>
       this.#http.request(url, {
-        headers: { ...headers, ...(this.#authorization ? { authorization: this.#authorization } : {}) },
+        headers: { ...own, ...headers, ...(this.#authorization ? { authorization: this.#authorization } : {}) },
         ...(signal ? { signal } : {}),
       });
     let response = await ask();
@@ -101,7 +147,8 @@ export class RegistryClient implements Disposable {
       this.#authorization = await this.#authorize(response, what, signal);
       response = await ask();
     }
-    if (response.statusCode === 200) return response;
+    const { statusCode } = response;
+    if (statusCode === 200 || (headers.range !== undefined && (statusCode === 206 || statusCode === 416))) return response;
     throw await toError(response, what);
   }
 
@@ -157,8 +204,7 @@ export class RegistryClient implements Disposable {
         return await run();
       } catch (error) {
         signal?.throwIfAborted();
-        if (!mayPass(error)) throw error;
-        if (attempt >= attempts) throw toFinal(error, this.#options.registry);
+        if (!mayPass(error) || attempt >= attempts) throw toFinal(error, this.#options.registry);
         const askedMs = isUmiakError(error) ? (error.details.retryAfterSeconds ?? 0) * 1000 : 0;
         await this.#pause(Math.min(30_000, Math.max(askedMs, 250 * 2 ** attempt)), signal);
       }
@@ -178,63 +224,18 @@ export class RegistryClient implements Disposable {
   }
 }
 
-const REASONS: Record<number, Reason> = {
-  400: 'BadRequest',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'NotFound',
-  429: 'TooManyRequests',
-};
-const PASSING_CODES = new Set([
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'EAI_AGAIN',
-  'ENETUNREACH',
-  'EHOSTUNREACH',
-  'UND_ERR_SOCKET',
-]);
-
-/** A registry's refusal as ours: its reason, its own words (OCI distribution spec, "Error Codes"), what to do. */
-async function toError(response: IncomingMessage, what: string): Promise<UmiakError> {
-  const status = response.statusCode ?? 0;
-  const body = await readBody(response, 64 * 1024, what).catch(() => Buffer.alloc(0));
-  const retryAfter = Number(response.headers['retry-after']);
-  const said = wordsOf(body);
-  return new UmiakError(REASONS[status] ?? 'ServiceUnavailable', `${what}: the registry answered ${status}${said ? `: ${said}` : ''}`, {
-    details: { kind: 'image', ...(retryAfter > 0 ? { retryAfterSeconds: retryAfter } : {}) },
-    ...(status === 401 || status === 403
-      ? { hint: 'Check the name; if the repository is private, give credentials that may pull it.' }
-      : {}),
-    ...(status === 404 ? { hint: 'Check the name and the tag.' } : {}),
-  });
-}
-
-function wordsOf(body: Buffer): string {
-  try {
-    const document = parseJsonObject(body, 'the answer');
-    const errors = Array.isArray(document.errors) ? document.errors : [];
-    return errors
-      .map((each: { code?: unknown; message?: unknown }) => [each.code, each.message].filter(text => typeof text === 'string').join(': '))
-      .join('; ');
-  } catch {
-    return '';
+/** The content from byte `from` on, whatever part of it the registry chose to send (RFC 9110, 14). */
+async function* partFrom(response: IncomingMessage, from: number, what: string): AsyncGenerator<Uint8Array> {
+  // Nothing is left: the connection broke after the last byte.
+  if (response.statusCode === 416) return;
+  const start = response.statusCode === 206 ? Number(/^bytes (\d+)-/.exec(response.headers['content-range'] ?? '')?.[1]) : 0;
+  if (!(start <= from))
+    throw new UmiakError('Invalid', `${what}: asked to go on at byte ${from}, the registry sent ${response.headers['content-range']}`);
+  let skip = from - start;
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
+    if (skip < chunk.byteLength) yield skip > 0 ? chunk.subarray(skip) : chunk;
+    skip = Math.max(0, skip - chunk.byteLength);
   }
-}
-
-function mayPass(error: unknown): boolean {
-  if (isUmiakError(error)) return error.reason === 'TooManyRequests' || error.reason === 'ServiceUnavailable' || error.reason === 'Timeout';
-  const { code } = error as NodeJS.ErrnoException;
-  return code !== undefined && PASSING_CODES.has(code);
-}
-
-function toFinal(error: unknown, registry: string): unknown {
-  if (isUmiakError(error)) return error;
-  return new UmiakError('ServiceUnavailable', `the registry ${registry} can't be reached: ${messageOf(error)}`, {
-    hint: 'Check its name, the network and proxy settings.',
-    cause: error,
-  });
 }
 
 function isNotTls(error: unknown): boolean {

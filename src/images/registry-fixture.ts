@@ -16,6 +16,8 @@ export class RegistryFixture implements AsyncDisposable {
   auth: 'none' | 'bearer' | 'basic' = 'bearer';
   /** Blobs are served from another origin, which must not see credentials. */
   redirectTo: RegistryFixture | undefined;
+  /** Whether `Range` is understood; without, every answer is whole. */
+  ranges = true;
   readonly faults: Fault[] = [];
   readonly #documents = new Map<string, { bytes: Buffer; mediaType: string }>();
   readonly #tokens = new Set<string>();
@@ -32,9 +34,12 @@ export class RegistryFixture implements AsyncDisposable {
   }
 
   add(repository: string, tag: string, image: FixtureImage): void {
-    for (const [digest, bytes] of image.blobs)
-      this.#documents.set(`/v2/${repository}/blobs/${digest}`, { bytes, mediaType: 'application/octet-stream' });
+    for (const [digest, bytes] of image.blobs) this.addBlob(repository, digest, bytes);
     this.#addManifest(repository, [tag, image.manifest.digest], image.manifest.bytes, image.manifest.mediaType);
+  }
+
+  addBlob(repository: string, digest: string, bytes: Buffer): void {
+    this.#documents.set(`/v2/${repository}/blobs/${digest}`, { bytes, mediaType: 'application/octet-stream' });
   }
 
   /** An index of images for several platforms; returns its digest. */
@@ -75,14 +80,20 @@ export class RegistryFixture implements AsyncDisposable {
     if (!this.#isAllowed(request)) return this.#challenge(response);
     if (url.pathname.includes('/blobs/') && this.redirectTo)
       return void response.writeHead(307, { location: `http://${this.redirectTo.host}/plain${url.pathname}` }).end();
-    this.#serve(url.pathname, response);
+    this.#serve(url.pathname, response, this.ranges ? request.headers.range : undefined);
   }
 
-  #serve(path: string, response: ServerResponse): void {
+  #serve(path: string, response: ServerResponse, range?: string): void {
     const found = this.#documents.get(path);
     if (found === undefined)
       return void response.writeHead(404).end(JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN', message: 'manifest unknown' }] }));
     const { bytes, mediaType } = found;
+    const from = Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0);
+    if (from >= bytes.length) return void response.writeHead(416, { 'content-range': `bytes */${bytes.length}` }).end();
+    if (from > 0)
+      return void response
+        .writeHead(206, { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, 'content-length': bytes.length - from })
+        .end(bytes.subarray(from));
     response
       .writeHead(200, { 'content-type': mediaType, 'content-length': bytes.length, 'docker-content-digest': digestOf(bytes) })
       .end(bytes);
