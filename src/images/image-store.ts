@@ -18,6 +18,8 @@ export interface ImageStoreOptions {
   clock?: Clock;
   /** What is special about single registries, by host[:port]. */
   hosts?: RegistryHosts;
+  /** Folder with registries' `hosts.toml`, as containerd knows it; by default `certs.d` in `dataDir`. */
+  registryConfig?: string;
   platform?: Platform;
   /** Whether a container needs the image; its layers then stay, whatever is removed. */
   isInUse?: (imageId: Digest) => boolean;

@@ -80,7 +80,8 @@ class LocalImageStore implements ImageStore {
     this.#clock = clock;
     this.#platform = platform;
     this.#isInUse = isInUse;
-    this.#puller = new Puller({ content, layers, hosts, platform });
+    const registryConfig = options.registryConfig ?? join(options.dataDir, 'certs.d');
+    this.#puller = new Puller({ content, layers, hosts, registryConfig, platform });
   }
 
   async pull(reference: string, options: PullOptions = {}): Promise<ImageRecord> {

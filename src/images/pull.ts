@@ -13,7 +13,9 @@ import {
 } from './oci.ts';
 import { type ImageReference, toCanonicalName } from './reference.ts';
 import type { RegistryAuth } from './registry-auth.ts';
-import { RegistryClient, type RegistryHosts } from './registry-client.ts';
+import type { RegistryHosts } from './registry-client.ts';
+import type { RegistryConfig } from './registry-config.ts';
+import { MirroredRegistry, type RegistryEndpoint } from './registry-mirrors.ts';
 import { SingleFlight } from './single-flight.ts';
 
 /** How a pull goes on: first `resolved`, then for each layer (and the configuration) what happens to it. */
@@ -35,6 +37,8 @@ export interface PullerOptions {
   content: ContentStore;
   layers: LayerStore;
   hosts: RegistryHosts;
+  /** Folder with registries' `hosts.toml`; need not be there. */
+  registryConfig: string;
   platform: Platform;
   /** Downloads of one pull side by side. */
   parallel?: number;
@@ -51,16 +55,19 @@ export class Puller implements AsyncDisposable {
   readonly #content: ContentStore;
   readonly #layers: LayerStore;
   readonly #hosts: RegistryHosts;
+  readonly #registryConfig: string;
+  #config: Promise<RegistryConfig> | undefined;
   readonly #platform: Platform;
   readonly #parallel: number;
   readonly #pulls = new SingleFlight<PullEvent>();
   readonly #downloads = new SingleFlight<number>();
   readonly #closing = new AbortController();
 
-  constructor({ content, layers, hosts, platform, parallel = 3 }: PullerOptions) {
+  constructor({ content, layers, hosts, registryConfig, platform, parallel = 3 }: PullerOptions) {
     this.#content = content;
     this.#layers = layers;
     this.#hosts = hosts;
+    this.#registryConfig = registryConfig;
     this.#platform = platform;
     this.#parallel = parallel;
   }
@@ -72,8 +79,8 @@ export class Puller implements AsyncDisposable {
     return await this.#pulls.run(key, { signal, onEvent: onProgress }, async (abort, emit) => {
       using lease = this.#content.lease();
       const { registry, repository } = reference;
-      const host = this.#hosts[registry];
-      using client = new RegistryClient({ registry, repository, ...(host ? { host } : {}), ...(auth ? { auth } : {}) });
+      const endpoints = await this.#endpointsOf(registry);
+      using client = new MirroredRegistry({ registry, repository, endpoints, ...(auth ? { auth } : {}) });
       const way: Way = {
         client,
         lease,
@@ -90,6 +97,12 @@ export class Puller implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new UmiakError('ServiceUnavailable', 'the image store is closing'));
     await this.#pulls.settled();
+  }
+
+  async #endpointsOf(registry: string): Promise<readonly RegistryEndpoint[]> {
+    this.#config ??= import('./registry-config.ts').then(({ RegistryConfig }) => new RegistryConfig(this.#registryConfig));
+    const named = this.#hosts[registry];
+    return (await (await this.#config).endpoints(registry, named)) ?? [{ ...named, name: registry, isMirror: false }];
   }
 
   async #fetch(reference: ImageReference, way: Way): Promise<PulledImage> {
@@ -181,7 +194,7 @@ export class Puller implements AsyncDisposable {
 
 /** What one pull carries along. */
 interface Way {
-  client: RegistryClient;
+  client: MirroredRegistry;
   lease: Lease;
   platform: Platform;
   unpack: boolean;

@@ -120,7 +120,7 @@ export class RegistryClient implements Disposable {
         signal?.throwIfAborted();
         progress.breaks++;
         breaks = at - from >= PROGRESS_BYTES ? 1 : breaks + 1;
-        if (!mayPass(error) || breaks >= MAX_BREAKS) throw toFinal(error, this.#options.registry);
+        if (!mayPass(error) || breaks >= MAX_BREAKS) throw toFinal(error, this.#options.host?.endpoint ?? this.#options.registry);
         await this.#pause(250 * 2 ** (breaks - 1), signal);
       } finally {
         response.destroy();
@@ -204,7 +204,7 @@ export class RegistryClient implements Disposable {
         return await run();
       } catch (error) {
         signal?.throwIfAborted();
-        if (!mayPass(error) || attempt >= attempts) throw toFinal(error, this.#options.registry);
+        if (!mayPass(error) || attempt >= attempts) throw toFinal(error, this.#options.host?.endpoint ?? this.#options.registry);
         const askedMs = isUmiakError(error) ? (error.details.retryAfterSeconds ?? 0) * 1000 : 0;
         await this.#pause(Math.min(30_000, Math.max(askedMs, 250 * 2 ** attempt)), signal);
       }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { digestOf } from './digest.ts';
 import type { FixtureImage } from './fixtures.ts';
@@ -21,10 +22,16 @@ export class RegistryFixture implements AsyncDisposable {
   readonly faults: Fault[] = [];
   readonly #documents = new Map<string, { bytes: Buffer; mediaType: string }>();
   readonly #tokens = new Set<string>();
-  readonly #server = createServer((request, response) => this.#answer(request, response));
+  readonly #server;
 
-  static async start(): Promise<RegistryFixture> {
-    const registry = new RegistryFixture();
+  private constructor(tls?: ServerOptions) {
+    const answer = (request: IncomingMessage, response: ServerResponse) => this.#answer(request, response);
+    this.#server = tls ? createTlsServer(tls, answer) : createServer(answer);
+  }
+
+  /** With `tls` over HTTPS alone. */
+  static async start(tls?: ServerOptions): Promise<RegistryFixture> {
+    const registry = new RegistryFixture(tls);
     await new Promise<void>(resolve => registry.#server.listen(0, '127.0.0.1', resolve));
     return registry;
   }

@@ -98,6 +98,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('images'),
       clock,
       hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
+      registryConfig: config.registryConfig,
       ...bootId,
       isInUse: id => (engine?.usesImage(id) ?? true) || [...imageUsers].some(uses => uses(id)),
       onChange: () => {

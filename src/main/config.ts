@@ -23,6 +23,8 @@ export interface Config {
   clusterDomain: string;
   /** Hosts of registries that are spoken to without TLS, besides loopback. */
   insecureRegistries: string[];
+  /** Folder with registries' `hosts.toml`, as containerd knows it; need not be there. */
+  registryConfig: string;
   /** Names the DNS servers that are asked for names outside the cluster, and what pods with `dnsPolicy: Default` see. */
   resolvConf: string;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -109,6 +111,13 @@ export const settings: readonly Setting[] = [
     about: 'registries without TLS, by comma',
   },
   {
+    key: 'registryConfig',
+    flag: '--registry-config',
+    variable: 'UMIAK_REGISTRY_CONFIG',
+    fallback: '',
+    about: "folder with registries' hosts.toml: mirrors, authorities (default: certs.d in the data directory)",
+  },
+  {
     key: 'resolvConf',
     flag: '--resolv-conf',
     variable: 'UMIAK_RESOLV_CONF',
@@ -143,6 +152,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     runtime: oneOf('runtime', value('runtime'), ['crun', 'runc']),
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
+    registryConfig: resolve(value('registryConfig') || join(value('dataDir'), 'certs.d')),
     resolvConf: resolve(value('resolvConf')),
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
     auditPolicy: value('auditPolicy') && resolve(value('auditPolicy')),
@@ -169,6 +179,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_LOG_LEVEL: config.logLevel,
     UMIAK_AUDIT_POLICY: config.auditPolicy,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
+    UMIAK_REGISTRY_CONFIG: config.registryConfig,
     UMIAK_RESOLV_CONF: config.resolvConf,
   };
 }
