@@ -130,7 +130,7 @@ function imageAdvice(words: string): string {
     return 'The registry wants a login: give the pod imagePullSecrets, or check those it has.';
   if (/\b429\b|too many/i.test(words)) return 'The registry limits how much may be fetched; log in, wait, or use a mirror.';
   if (/certificate|TLS|SSL/i.test(words))
-    return 'The registry’s certificate is not trusted; if it has none, name it in --insecure-registries.';
+    return 'The registry’s certificate is not trusted: name its authority by `ca` in its hosts.toml; if it has none, name it in --insecure-registries.';
   if (/reach|ENOTFOUND|EAI_AGAIN|ECONN|timed? ?out|network/i.test(words))
     return 'The registry can’t be reached from this machine: check its name, the network and proxy settings.';
   return 'Try by hand, which shows more: umiak image pull NAME.';

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import dns from 'node:dns';
 import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -107,6 +108,15 @@ test('a mirror that only pulls is not asked what a tag means; credentials of the
   await store.images.pull(`${origin.host}/app:1`, { unpack: false, auth: origin.login });
   assert.deepEqual([mirror.count('/manifests/'), origin.count('/blobs/'), mirror.count('/blobs/')], [0, 0, 2]);
   assert.deepEqual(new Set(told), new Set([undefined]));
+});
+
+test('a mirror that does not take the connection holds up by its dial_timeout, once', async t => {
+  await using origin = await serving('app');
+  await using store = await open();
+  const looked = t.mock.method(dns, 'lookup', () => {});
+  await store.hosts(underscored(origin.host), '[host."http://mirror.invalid"]\ndial_timeout = "60ms"');
+  assert.equal(await pull(store, `${origin.host}/app:1`), image.configDigest);
+  assert.equal(looked.mock.callCount(), 1);
 });
 
 test('when all fail, the error names what each said', async () => {
