@@ -18,6 +18,7 @@ export function addClientCommands(program: Command, config: ReadConfig): void {
   addImage(program, config);
   addPods(program, config);
   addWhy(program, config);
+  addDoctor(program, config);
 }
 
 function addStatus(program: Command, config: ReadConfig): void {
@@ -217,6 +218,19 @@ function addWhy(program: Command, config: ReadConfig): void {
       await using its = await connect(await config(), options.kubeconfig);
       const namespace = options.namespace ?? its.namespace;
       await printWhy(its, processStreams(), { ...target, namespace, form: formOf(options, command), nowMs: Date.now() });
+    });
+}
+
+function addDoctor(program: Command, config: ReadConfig): void {
+  withOutput(program.command('doctor'))
+    .description(
+      'what this machine can do for the platform, what falls back to what, and what to do; exit code 1 if something needed is missing',
+    )
+    .addHelpText('after', '\nExamples:\n  umiak doctor\n  umiak doctor --data-dir /srv/umiak -o json')
+    .action(async (options: Output, command: Command) => {
+      const form = formOf(options, command);
+      const [{ printFindings }, { examineMachine }] = await Promise.all([import('#cli/doctor.ts'), import('./doctor.ts')]);
+      process.exitCode = printFindings(processStreams(), form, await examineMachine(await config()));
     });
 }
 
