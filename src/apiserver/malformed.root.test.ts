@@ -66,7 +66,7 @@ test(`${REQUESTS} malformed requests (seed ${seed}) each get a Status with a cod
     const { heapUsed, rss } = process.memoryUsage();
     const rate = Math.round(sent / ((performance.now() - began) / 1000));
     console.error(
-      `… ${sent} of ${REQUESTS} requests, ${rate} /s, heap ${heapUsed >> 20} MiB, in all ${rss >> 20} MiB, ${failures.size} failures`,
+      `… ${sent} of ${REQUESTS} requests, ${rate} /s, heap ${heapUsed >> 20} MiB, in all ${Math.round(rss / 2 ** 20)} MiB, ${failures.size} failures`,
     );
   }
 

@@ -213,7 +213,8 @@ export class ResourceCache {
       this.#oldest = Math.max(this.#oldest, this.#dropped);
       this.#windowStart++;
     }
-    if (this.#windowStart > WINDOW_LENGTH) {
+    // What was let go is held on to no longer than as much again has come.
+    if (this.#windowStart * 2 > this.#window.length) {
       this.#window = this.#window.slice(this.#windowStart);
       this.#windowStart = 0;
     }
