@@ -76,7 +76,7 @@ test('status, ps, logs and exec show it', async () => {
   assert.deepEqual([both.stdout, both.stderr, both.code], ['out\n', 'err\n', 0]);
   const piped = await cluster.command('sh', ['-c', `printf 'a b' | ${ROOT}/bin/umiak exec -i -n shop ${api} -- cat`]);
   assert.deepEqual([piped.stdout, piped.code], ['a b', 0]);
-  const terminal = `${ROOT}/bin/umiak exec -it -n shop ${api} -- sh -c 'stty size; test -t 0 && echo terminal'`;
+  const terminal = `${ROOT}/bin/umiak exec -it -n shop ${api} -- sh -c 'until stty size 2>/dev/null | grep 33; do sleep 0.05; done; test -t 0 && echo terminal'`;
   const { stdout } = await cluster.command('script', ['-qec', `stty rows 33 cols 99; ${terminal}`, '/dev/null']);
   assert.match(stdout, /33 99\r\nterminal\r\n/);
 });

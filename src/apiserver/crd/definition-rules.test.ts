@@ -112,6 +112,16 @@ for (const [name, schema, expected] of cases) {
   });
 }
 
+test('parts that are no schemas are refused, not failed at', () => {
+  for (const odd of ['{{.}}', 7, true, [1]])
+    for (const part of ['items', 'additionalProperties', 'properties'])
+      for (const schema of [
+        { type: 'object', [part]: odd },
+        { type: 'object', properties: { a: { type: 'array', [part]: odd } } },
+      ])
+        assert.doesNotThrow(() => causesOf(schema as unknown as CrdSchema), JSON.stringify(schema));
+});
+
 test('rules that cost too much are refused', () => {
   const list: CrdSchema = { type: 'array', items: { type: 'array', items: { type: 'string' } } };
   const rules = [{ rule: 'self.all(x, x.all(y, self.exists(z, z.exists(w, w.contains(y)))))' }];

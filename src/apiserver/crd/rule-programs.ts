@@ -38,6 +38,8 @@ const withRules = new WeakMap<CrdSchema, boolean>();
 
 /** Whether there are rules in this schema or below. */
 export function hasRules(schema: CrdSchema): boolean {
+  // Others say that it is no schema.
+  if (typeof schema !== 'object' || schema === null) return false;
   const known = withRules.get(schema);
   if (known !== undefined) return known;
   const { properties = {}, items, additionalProperties } = schema;
