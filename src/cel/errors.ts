@@ -1,4 +1,7 @@
-/** A failure of an expression while it runs. Rules may fail for every element of a list: no stack is taken down, which would cost more than all else. */
+/**
+ * A failure of an expression while it runs. Rules may fail for every element of a list: no stack is taken down, which would cost more than
+ * all else.
+ */
 export class CelError extends Error {
   override readonly name = 'CelError';
   constructor(message: string) {

@@ -1,10 +1,9 @@
 import { check, declare } from './libc.ts';
-import { MS_REC, mount } from './mount.ts';
+import { MS_PRIVATE, MS_REC, mount } from './mount.ts';
 
 const unshareCall = declare('int unshare(int flags)');
 
 const CLONE_NEWNS = 0x00020000;
-const MS_PRIVATE = 1 << 18;
 
 /**
  * Gives the calling thread, for good, a mount table of its own: what it mounts nobody else sees, and it ends with the thread. Files must be

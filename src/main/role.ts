@@ -21,7 +21,10 @@ export interface OpenRoleOptions {
 
 const PATIENCE_MS = 5_000;
 
-/** What server and agent begin with: the instance's directories, the role's lock, its control socket, and an eye on its memory and on the other. @throws `Conflict` */
+/**
+ * What server and agent begin with: the instance's directories, the role's lock, its control socket, and an eye on its memory and on the
+ * other. @throws `Conflict`
+ */
 export async function openRole({ role, config, clock, log, signal, stack }: OpenRoleOptions): Promise<ControlSocket> {
   const paths = pathsOf(config);
   const peer = role === 'server' ? 'agent' : 'server';

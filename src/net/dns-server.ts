@@ -38,7 +38,10 @@ export class DnsServer implements AsyncDisposable {
     }
   }
 
-  /** Changes records; when this resolves, answers know them. Before the first call, who asks for a name in our zones waits; too long, and it is a SERVFAIL. */
+  /**
+   * Changes records; when this resolves, answers know them. Before the first call, who asks for a name in our zones waits; too long, and it
+   * is a SERVFAIL.
+   */
   async setRecords(delta: DnsDelta): Promise<void> {
     await this.#worker.call('update', delta);
   }
