@@ -11,11 +11,13 @@ export interface SandboxConfig {
   hostname?: string;
   /** Its full name in /etc/hosts, before the host name. */
   fqdn?: string;
-  /** `pod`: an address from the pool; `host`: the machine's network; `none`: loopback only. */
-  network: 'pod' | 'host' | 'none';
+  /** `pod`: an address from the pool; `cni`: from the machine's CNI plugins; `host`: the machine's network; `none`: loopback only. */
+  network: 'pod' | 'cni' | 'host' | 'none';
   /** `pod`: all containers share one PID namespace (runs a pause process); `container`: each its own (default). */
   pid?: NamespaceMode;
   ipc?: 'pod' | 'host';
+  /** The pod's own user namespace; absent means the machine's. */
+  userNamespace?: UserNamespaceMappings;
   dns?: { servers: string[]; searches: string[]; options: string[] };
   /** Extra lines of /etc/hosts. */
   hostAliases?: { ip: string; hostnames: string[] }[];
@@ -29,6 +31,20 @@ export interface SandboxConfig {
   /** Directory under which the containers' `logPath`s stand. */
   logDirectory?: string;
   runtime?: 'crun' | 'runc';
+  /** Limits of the sandbox's own control group, all of its containers together. */
+  resources?: Resources;
+}
+
+/** Ranges of ids inside a user namespace and where they lie on the machine (OCI runtime spec, "User namespace mappings"). */
+export interface IdMapping {
+  containerId: number;
+  hostId: number;
+  length: number;
+}
+
+export interface UserNamespaceMappings {
+  uids: IdMapping[];
+  gids: IdMapping[];
 }
 
 export interface PublishedPort {
@@ -53,6 +69,8 @@ export interface Mount {
   source: string;
   destination: string;
   readOnly?: boolean;
+  /** Read-only with every mount below it; needs `readOnly` and private propagation. */
+  recursiveReadOnly?: boolean;
   propagation?: 'private' | 'rslave' | 'rshared';
   type?: 'bind' | 'tmpfs';
   options?: string[];
@@ -66,13 +84,19 @@ export interface Resources {
   cpusetMems?: string;
   memoryLimitBytes?: number;
   memoryReservationBytes?: number;
+  /** Memory and swap together; the memory limit (so no swap) when absent, -1 without end. */
+  memorySwapLimitBytes?: number;
+  /** `pageSize` as the kernel names it: `2MB`, `1GB`. */
+  hugepageLimits?: { pageSize: string; limitBytes: number }[];
+  /** Files of cgroup v2 by name, such as `memory.high`. */
+  unified?: Record<string, string>;
   pidsLimit?: number;
   oomScoreAdj?: number;
 }
 
 export interface SecurityConfig {
   privileged?: boolean;
-  capabilities?: { add?: string[]; drop?: string[] };
+  capabilities?: { add?: string[]; drop?: string[]; addAmbient?: string[] };
   noNewPrivileges?: boolean;
   readOnlyRoot?: boolean;
   /** `runtime/default`, `unconfined` or a profile's absolute path. */
@@ -81,6 +105,12 @@ export interface SecurityConfig {
   user?: string;
   runAsGroup?: number;
   supplementalGroups?: number[];
+  /** `Strict`: only the groups named here; `Merge` (default): the image's /etc/group too. */
+  supplementalGroupsPolicy?: 'Merge' | 'Strict';
+  /** `runtime/default`, `unconfined` or a loaded profile's name. Refused where the kernel has no AppArmor. */
+  apparmor?: string;
+  /** Refused where the kernel has no SELinux. */
+  selinux?: { user?: string; role?: string; type?: string; level?: string };
   /** Refuse to start as uid 0. */
   runAsNonRoot?: boolean;
   maskedPaths?: string[];
@@ -100,6 +130,8 @@ export interface ContainerConfig {
   workingDir?: string;
   mounts?: Mount[];
   devices?: { path: string; containerPath?: string; permissions?: string }[];
+  /** Fully qualified CDI names, `vendor.com/class=name`. */
+  cdiDevices?: string[];
   resources?: Resources;
   security?: SecurityConfig;
   rlimits?: { type: string; soft: number; hard: number }[];
