@@ -45,6 +45,26 @@ ca = "server.pem"
   ]);
 });
 
+test('whatever form of TOML says it; hosts stay in the order in which they stand', () => {
+  const host = { ...none, endpoint: 'https://m:5000', apiPath: '/v2' };
+  const table: [string, object[]][] = [
+    ['\uFEFF# only a comment\n\n\t\r\n', [none]],
+    ['ca = ["a.pem", # first\n  \'b.pem\',\n]', [{ ...none, caFiles: ['a.pem', 'b.pem'] }]],
+    ['host."https://m:5000" = { ca = """\nc.pem""" }', [{ ...host, caFiles: ['c.pem'] }, none]],
+    [
+      '[host."https://m:5000".header]\nx = ["1"]\n[host."https://m:5000"]\nca = "c"',
+      [{ ...host, caFiles: ['c'], headers: { x: ['1'] } }, none],
+    ],
+    ['header."__proto__" = "1"', [{ ...none, headers: JSON.parse('{"__proto__":["1"]}') }]],
+  ];
+  for (const [text, expected] of table) assert.deepEqual(planHosts(text, 'f'), expected, text);
+  const hosts = planHosts('[host."https://b"]\n[host."10.0.0.1"]\n[host."https://a"]', 'f');
+  assert.deepEqual(
+    hosts.map(({ endpoint }) => endpoint),
+    ['https://b', 'https://10.0.0.1', 'https://a', undefined],
+  );
+});
+
 test('addresses and paths', () => {
   const table: [string, { endpoint: string; apiPath: string } | undefined][] = [
     ['', undefined],
@@ -81,7 +101,12 @@ test('what can’t be is refused with file, key and what it may be', () => {
     ['dial_timeout = "5"', /dial_timeout: must be a duration/],
     ['dial_timeout = "0s"', /dial_timeout: must be a duration/],
     ['dial_timeout = "5s or so"', /dial_timeout: must be a duration/],
-    ['dial_timeout = 5', /^f: line 1: "5" is none of/],
+    ['dial_timeout = 5', /dial_timeout: must be a duration/],
+    ['server = 1979-05-27', /^f: server: must be/],
+    ['[[host]]', /^f: host: must be tables/],
+    ['server = "x"\nserver = docker.io', /^f: line 2: /],
+    ['[host]\n\n[host]', /^f: line 3: /],
+    [`ca = ${'['.repeat(5000)}`, /^f: line 1: .*nest/],
   ];
   for (const [text, message] of table)
     assert.throws(

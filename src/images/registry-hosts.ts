@@ -1,6 +1,7 @@
+import { parse, TomlError } from 'smol-toml';
 import { UmiakError } from '#base/errors.ts';
+import { isObject, setOwn } from '#base/json-object.ts';
 import type { HttpHeaders } from './http-client.ts';
-import { parseToml, type TomlTable, type TomlValue } from './toml.ts';
 
 export const capabilities = ['pull', 'resolve', 'push'] as const;
 /** What a host may be asked for: content by digest, digests by tag, taking content in. */
@@ -28,7 +29,7 @@ const UNITS_MS: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1,
  * @throws Invalid naming file, key and what it may be
  */
 export function planHosts(text: string, file: string): HostPlan[] {
-  const root = parseToml(text, file);
+  const root = parseTable(text, file);
   const refuse: Refuse = (key, must) => {
     throw new UmiakError('Invalid', `${file}: ${key}: ${must}`, {
       details: { causes: [{ reason: 'FieldValueInvalid', message: must, field: key }] },
@@ -36,17 +37,33 @@ export function planHosts(text: string, file: string): HostPlan[] {
     });
   };
   checkKeys(root, ['server', 'host', ...HOST_KEYS], '', refuse);
-  const hosts = root.get('host') ?? new Map<string, TomlValue>();
-  if (!(hosts instanceof Map)) return refuse('host', 'must be tables: [host."https://mirror.example"]');
-  const mirrors = [...hosts].map(([name, table]) => {
+  const hosts = root.host ?? {};
+  if (!isObject(hosts)) return refuse('host', 'must be tables: [host."https://mirror.example"]');
+  const mirrors = Object.entries(hosts).map(([name, table]) => {
     const at = `host.${JSON.stringify(name)}`;
-    if (!(table instanceof Map)) return refuse(at, `must be a table: [${at}]`);
+    if (!isObject(table)) return refuse(at, `must be a table: [${at}]`);
     checkKeys(table, HOST_KEYS, `${at}.`, refuse);
     return planHost(name, table, { at, prefix: `${at}.`, refuse });
   });
-  const server = root.get('server');
+  const server = root.server;
   if (server !== undefined && typeof server !== 'string') return refuse('server', 'must be the address of the registry in quotes');
   return [...mirrors, planHost(server, root, { at: 'server', prefix: '', refuse })];
+}
+
+type Table = Record<string, unknown>;
+
+/** @throws Invalid with the line that is no TOML */
+function parseTable(text: string, file: string): Table {
+  try {
+    return parse(text.replace(/^\uFEFF/, ''), { maxDepth: 8 });
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause;
+    const [message = ''] = cause.message.replace(/^Invalid TOML document: /, '').split('\n');
+    throw new UmiakError('Invalid', `${file}: line ${cause.line}: ${message}`, {
+      hint: 'Correct the file; it is read again by itself.',
+      cause,
+    });
+  }
 }
 
 type Refuse = (key: string, must: string) => never;
@@ -58,25 +75,26 @@ interface Place {
   refuse: Refuse;
 }
 
-function checkKeys(table: TomlTable, known: readonly string[], prefix: string, refuse: Refuse): void {
-  for (const key of table.keys()) if (!known.includes(key)) refuse(`${prefix}${key}`, `is not known here; there are ${known.join(', ')}`);
+function checkKeys(table: Table, known: readonly string[], prefix: string, refuse: Refuse): void {
+  for (const key of Object.keys(table))
+    if (!known.includes(key)) refuse(`${prefix}${key}`, `is not known here; there are ${known.join(', ')}`);
 }
 
-function planHost(address: string | undefined, table: TomlTable, place: Place): HostPlan {
+function planHost(address: string | undefined, table: Table, place: Place): HostPlan {
   const { prefix, refuse } = place;
   const flag = (key: string) => {
-    const value = table.get(key);
+    const value = table[key];
     return value === undefined || typeof value === 'boolean' ? value : refuse(`${prefix}${key}`, 'must be true or false');
   };
   const skipVerify = flag('skip_verify');
   const isWholePath = flag('override_path') ?? false;
-  const connectTimeoutMs = planTimeout(table.get('dial_timeout'), place);
-  const headers = planHeaders(table.get('header'), place);
+  const connectTimeoutMs = planTimeout(table.dial_timeout, place);
+  const headers = planHeaders(table.header, place);
   return {
     ...(address !== undefined && address !== '' ? planAddress(address, isWholePath, place) : {}),
-    capabilities: planCapabilities(table.get('capabilities'), place),
-    caFiles: textsOf(table.get('ca'), `${prefix}ca`, place),
-    clientFiles: planClient(table.get('client'), place),
+    capabilities: planCapabilities(table.capabilities, place),
+    caFiles: textsOf(table.ca, `${prefix}ca`, place),
+    clientFiles: planClient(table.client, place),
     ...(skipVerify !== undefined ? { skipVerify } : {}),
     ...(headers !== undefined ? { headers } : {}),
     ...(connectTimeoutMs !== undefined ? { connectTimeoutMs } : {}),
@@ -94,7 +112,7 @@ function planAddress(address: string, isWholePath: boolean, { at, refuse }: Plac
   return { endpoint: url.origin, apiPath: isWholePath || path.endsWith('/v2') ? path : `${path}/v2` };
 }
 
-function planCapabilities(value: TomlValue | undefined, place: Place): readonly Capability[] {
+function planCapabilities(value: unknown, place: Place): readonly Capability[] {
   const key = `${place.prefix}capabilities`;
   const named = textsOf(value, key, place).map(
     text =>
@@ -104,7 +122,7 @@ function planCapabilities(value: TomlValue | undefined, place: Place): readonly 
   return named.length > 0 ? named : capabilities;
 }
 
-function planClient(value: TomlValue | undefined, { prefix, refuse }: Place): [string, string][] {
+function planClient(value: unknown, { prefix, refuse }: Place): [string, string][] {
   const wrong = () => refuse(`${prefix}client`, 'must be a file with certificate and key, or a list of files or of ["certificate", "key"]');
   return (Array.isArray(value) ? value : value === undefined ? [] : [value]).map(each => {
     const [certificate, key = certificate, more] = Array.isArray(each) ? each : [each];
@@ -113,24 +131,24 @@ function planClient(value: TomlValue | undefined, { prefix, refuse }: Place): [s
   });
 }
 
-function planHeaders(value: TomlValue | undefined, place: Place): HttpHeaders | undefined {
+function planHeaders(value: unknown, place: Place): HttpHeaders | undefined {
   if (value === undefined) return undefined;
   const { prefix, refuse } = place;
-  if (!(value instanceof Map)) return refuse(`${prefix}header`, 'must be a table of names and values');
+  if (!isObject(value)) return refuse(`${prefix}header`, 'must be a table of names and values');
   const headers: HttpHeaders = {};
-  for (const [name, held] of value) {
+  for (const [name, held] of Object.entries(value)) {
     const key = `${prefix}header.${name}`;
     const texts = textsOf(held, key, place);
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || /^(host|content-length|transfer-encoding|connection|range)$/i.test(name))
       refuse(key, 'is no name of a header that may be set');
     if (!texts.every(text => /^[\t\x20-\x7e\x80-\xff]*$/.test(text))) refuse(key, 'holds a character that no header may hold');
-    headers[name.toLowerCase()] = texts;
+    setOwn(headers, name.toLowerCase(), texts);
   }
   return headers;
 }
 
 /** Go's form of a duration: `500ms`, `1m30s`. */
-function planTimeout(value: TomlValue | undefined, { prefix, refuse }: Place): number | undefined {
+function planTimeout(value: unknown, { prefix, refuse }: Place): number | undefined {
   if (value === undefined || value === '') return undefined;
   const parts = typeof value === 'string' ? [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/gy)] : [];
   const ms = parts.reduce((sum, [, amount, unit = '']) => sum + Number(amount) * (UNITS_MS[unit] ?? 0), 0);
@@ -140,7 +158,7 @@ function planTimeout(value: TomlValue | undefined, { prefix, refuse }: Place): n
     : refuse(`${prefix}dial_timeout`, 'must be a duration from 1ms to 1h, as "500ms" or "5s"');
 }
 
-function textsOf(value: TomlValue | undefined, key: string, { refuse }: Place): string[] {
+function textsOf(value: unknown, key: string, { refuse }: Place): string[] {
   const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
   return values.map(each => (typeof each === 'string' ? each : refuse(key, 'must be a text in quotes, or a list of such')));
 }
