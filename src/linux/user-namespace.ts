@@ -1,0 +1,61 @@
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { check, declare } from './libc.ts';
+
+const cloneCall = declare('int clone(void *run, void *stack, int flags, void *argument)');
+const addressOf = declare('void *dlsym(void *library, const char *name)');
+const waitCall = declare('int waitpid(int pid, void *status, int options)');
+
+const CLONE_VM = 0x00000100;
+const CLONE_VFORK = 0x00004000;
+const CLONE_NEWUSER = 0x10000000;
+const WAIT_ANY_KIND = 0x40000000;
+const STACK_BYTES = 64 * 1024;
+
+/** A range of ids inside a user namespace and where it lies outside. */
+export interface IdRange {
+  containerId: number;
+  hostId: number;
+  length: number;
+}
+
+export interface IdRanges {
+  uids: readonly IdRange[];
+  gids: readonly IdRange[];
+}
+
+/**
+ * A new user namespace with these ids, as a descriptor (the caller's to close) that can be entered, pinned and given to `mount_setattr`.
+ * A threaded process cannot `unshare` one, so a child that ends at once is made in it: nothing is executed and no memory copied.
+ * @throws SyscallError, EINVAL from `write` for ranges that overlap or are too many (340)
+ */
+export function createUserNamespace({ uids, gids }: IdRanges): number {
+  const stack = Buffer.alloc(STACK_BYTES);
+  // The child runs `getpid` while this thread waits (vfork), so that they never use one stack or errno at the same time.
+  const pid = check(
+    cloneCall(addressOf(null, 'getpid'), stack.subarray(STACK_BYTES - 64), CLONE_VM | CLONE_VFORK | CLONE_NEWUSER, null),
+    'clone newuser',
+  );
+  try {
+    // Until it is waited for, its namespace can be reached by its id.
+    writeOnce(`/proc/${pid}/uid_map`, formatRanges(uids));
+    writeOnce(`/proc/${pid}/gid_map`, formatRanges(gids));
+    return openSync(`/proc/${pid}/ns/user`, constants.O_RDONLY);
+  } finally {
+    check(waitCall(pid, null, WAIT_ANY_KIND), 'waitpid');
+  }
+}
+
+/** Lines of `uid_map` and `gid_map`, see user_namespaces(7). Pure. */
+export function formatRanges(ranges: readonly IdRange[]): string {
+  return ranges.map(({ containerId, hostId, length }) => `${containerId} ${hostId} ${length}\n`).join('');
+}
+
+/** The kernel takes such a file in one write only. */
+function writeOnce(path: string, text: string): void {
+  const fd = openSync(path, constants.O_WRONLY);
+  try {
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
+  }
+}
