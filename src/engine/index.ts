@@ -10,6 +10,7 @@
  * - What a client writes never reaches the runtime as an order: annotations pass an allowlist, paths are resolved below the root.
  * - One file a thing: `Ledger` keeps the records, `ContainerRuns` the runs, `ContainerLife` and `SandboxLife` what is done to them, one at a
  *   time to each, `ContainerStreams` what goes in and out, `recover` the way back; `LocalEngine` is the door.
+ * - `streaming/` serves exec, attach and port-forward over SPDY and WebSocket to whoever the node's API and CRI's streaming server let in.
  * - Not here: images, networks (both injected, `ports.ts`), restart policies and probes (node, docker).
  */
 export type * from './engine.ts';

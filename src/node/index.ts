@@ -8,7 +8,7 @@
  * - `container-planner.ts`, `environment.ts`, `sandbox-config.ts`, `downward.ts`  a spec in the engine's terms
  * - `volumes/`         emptyDir, hostPath and what the API's objects fill, swapped atomically
  * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies, `pull-credentials.ts` logins
- * - `kubelet-server.ts` the node's HTTPS API, with `kubelet-logs.ts`, `kubelet-streams.ts`, `kubelet-stats.ts`
+ * - `kubelet-server.ts` the node's HTTPS API, with `kubelet-logs.ts`, `kubelet-stats.ts`; its streams are `engine/streaming/`'s
  * - `node-registration.ts` the Node object and its lease, with `node-facts.ts`, `node-conditions.ts`; `host-address.ts` by which others reach it
  *
  * Invariants: nothing is remembered that the engine's records don't say, so an agent may be killed anywhere; statuses go out behind the

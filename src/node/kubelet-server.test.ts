@@ -13,11 +13,11 @@ import { connect as connectTls } from 'node:tls';
 import { WebSocket } from 'ws';
 import { ManualClock, silentLog, systemClock, UmiakError } from '#base/index.ts';
 import type { Container, ExecOptions, LogOptions } from '#engine/engine.ts';
+import { endsWithInput } from '#engine/streaming/session.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { CertificateAuthority, type CertificatePair, ClusterPki } from '#pki/index.ts';
 import { dialChannels } from '#wire/websocket-channels-client.ts';
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from './kubelet-server.ts';
-import { endsWithInput } from './kubelet-streams.ts';
 
 const POD = {
   apiVersion: 'v1',

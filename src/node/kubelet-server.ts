@@ -9,17 +9,13 @@ import type { TLSSocket } from 'node:tls';
 import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError } from '#base/index.ts';
 import { codeOf } from '#base/reason-codes.ts';
 import type { Engine } from '#engine/engine.ts';
+import type { WantedStreams } from '#engine/streaming/session.ts';
+import { serveForwardUpgrade, serveSessionUpgrade } from '#engine/streaming/upgrade.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { type CertificatePair, isApiServerClient, isClientCertificate, subjectOf } from '#pki/index.ts';
-import { openSpdyChannels, SPDY_CHANNEL_PROTOCOLS } from '#wire/spdy/channels.ts';
-import { acceptSpdy, acceptSpdyTunnel, isSpdy } from '#wire/spdy/upgrade.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
-import { acceptChannels } from '#wire/websocket-channels.ts';
 import { chooseLogs, chooseRunning, isTrue, readLogQuery } from './kubelet-logs.ts';
-import { readPorts, servePortChannels, wantsPortChannels } from './kubelet-port-channels.ts';
-import { PORT_FORWARD_PROTOCOLS, servePortForward } from './kubelet-port-forward.ts';
 import { containersOf, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
-import { serveSession, streamsOf } from './kubelet-streams.ts';
 
 export interface KubeletServerOptions {
   address: string;
@@ -205,35 +201,29 @@ function findPod(pods: KubeletServerOptions['pods'], [namespace = '', name = '']
 async function upgrade(options: KubeletServerOptions, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
   admit(request);
   const { verb, path, query, pathname } = parse(request);
-  if (verb === 'portForward') return await forwardPorts(options, path, query, request, socket, head);
-  if (verb !== 'exec' && verb !== 'attach') throw new UmiakError('NotFound', `the node's API has no ${pathname} to upgrade`);
   const { pods, engine, clock } = options;
+  const asked = { request, socket, head, clock };
+  if (verb === 'portForward') return await serveForwardUpgrade(dialerOf(options, path), query.getAll('port'), asked);
+  if (verb !== 'exec' && verb !== 'attach') throw new UmiakError('NotFound', `the node's API has no ${pathname} to upgrade`);
   const [, , container = ''] = path;
   const choose = () => chooseRunning(containersOf(engine, findPod(pods, path)), container);
-  if (!isSpdy(request)) return await serveSession(engine, verb, choose, query, await acceptChannels(request, socket, head));
-  acceptSpdy(request, socket, SPDY_CHANNEL_PROTOCOLS);
-  await serveSession(engine, verb, choose, query, await openSpdyChannels(socket, head, streamsOf(query), clock));
+  await serveSessionUpgrade(engine, { verb, choose, command: query.getAll('command'), wanted: readWanted(query) }, asked);
 }
 
-async function forwardPorts(
-  { pods, engine, clock }: KubeletServerOptions,
-  path: readonly string[],
-  query: URLSearchParams,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-): Promise<void> {
+/** What a session's query asks for: `input`, `output`, `error` and `tty`, as the API server and the kubelet call them. */
+function readWanted(query: URLSearchParams): WantedStreams {
+  const asks = (name: string) => isTrue(query.get(name));
+  return { stdin: asks('input'), stdout: asks('output'), stderr: asks('error'), tty: asks('tty') };
+}
+
+/** @throws `NotFound` when there is no such pod */
+function dialerOf({ pods, engine }: KubeletServerOptions, path: readonly string[]): (port: number) => Promise<Duplex> {
   const { uid } = findPod(pods, path).metadata;
-  const dial = async (port: number) => {
+  return async port => {
     const sandbox = engine.sandboxes({ owner: 'node' }).find(({ state, config }) => state === 'ready' && config.metadata.uid === uid);
     if (!sandbox) throw new UmiakError('NotFound', 'the pod does not run here');
     return await engine.dial(sandbox.id, port);
   };
-  if (wantsPortChannels(request)) return await servePortChannels(dial, readPorts(query), request, socket, head, clock);
-  if (!isSpdy(request))
-    return await servePortForward(dial, await acceptSpdyTunnel(request, socket, head, PORT_FORWARD_PROTOCOLS), Buffer.alloc(0), clock);
-  acceptSpdy(request, socket, PORT_FORWARD_PROTOCOLS);
-  await servePortForward(dial, socket, head, clock);
 }
 
 function fail(response: ServerResponse, error: unknown, log: Log): void {

@@ -4,15 +4,15 @@ import { pipeline } from 'node:stream/promises';
 import { type Clock, messageOf, systemClock, UmiakError } from '#base/index.ts';
 import { ChannelMux, MAX_MESSAGE_BYTES } from '#wire/channel-mux.ts';
 import { acceptWebSocket } from '#wire/websocket-accept.ts';
-import type { DialPod } from './kubelet-port-forward.ts';
+import type { DialPod } from './port-forward.ts';
 
 /** What clients in other languages than Go speak: one connection to each port, all in one WebSocket. */
 const PROTOCOLS = ['v4.channel.k8s.io'];
 const MOST_PORTS = 100;
 
-/** The ports that the query names, several in one word too. @throws `BadRequest` in the kubelet's words */
-export function readPorts(query: URLSearchParams): number[] {
-  const words = query.getAll('port').flatMap(word => word.split(','));
+/** The ports that were asked for, as words of a query, several in one word too. @throws `BadRequest` in the kubelet's words */
+export function readPorts(asked: readonly string[]): number[] {
+  const words = asked.flatMap(word => word.split(','));
   if (words.length === 0) throw new UmiakError('BadRequest', 'query parameter "port" is required');
   if (words.length > MOST_PORTS) throw new UmiakError('BadRequest', `at most ${MOST_PORTS} ports can be forwarded at once`);
   return words.map(word => {

@@ -2,32 +2,30 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isUmiakError, messageOf } from '#base/index.ts';
-import type { Container, Engine, StreamSession } from '#engine/engine.ts';
+
 import type { StreamType } from '#wire/spdy/channels.ts';
 import { type Channels, type StreamStatus, type TerminalSize, toExitStatus, toFailureStatus } from '#wire/websocket-channels.ts';
-import { isTrue } from './kubelet-logs.ts';
+import type { Container, Engine, StreamSession } from '../engine.ts';
 
-/** What a session's query asks for: `input`, `output`, `error` and `tty`, as the API server and the kubelet call them. */
-interface Wanted {
+/** What is asked for of a session: its streams, and whether they are a terminal's. */
+export interface WantedStreams {
   stdin: boolean;
   stdout: boolean;
   stderr: boolean;
   tty: boolean;
 }
 
-function readWanted(query: URLSearchParams): Wanted {
-  const [stdin, stdout, stderr, tty] = ['input', 'output', 'error', 'tty'].map(name => isTrue(query.get(name))) as [
-    boolean,
-    boolean,
-    boolean,
-    boolean,
-  ];
-  return { stdin, stdout, stderr, tty };
+/** An exec in, or an attach to, the container that `choose` gives, or throws about. */
+export interface AskedSession {
+  verb: 'exec' | 'attach';
+  choose: () => Container;
+  /** Of an exec. */
+  command: string[];
+  wanted: WantedStreams;
 }
 
 /** The streams that a SPDY client opens for a session. */
-export function streamsOf(query: URLSearchParams): StreamType[] {
-  const { stdin, stdout, stderr, tty } = readWanted(query);
+export function streamsOf({ stdin, stdout, stderr, tty }: WantedStreams): StreamType[] {
   const wanted: [StreamType, boolean][] = [
     ['error', true],
     ['stdin', stdin],
@@ -44,16 +42,12 @@ export function streamsOf(query: URLSearchParams): StreamType[] {
  */
 export async function serveSession(
   engine: Pick<Engine, 'exec' | 'attach'>,
-  verb: 'exec' | 'attach',
-  choose: () => Container,
-  query: URLSearchParams,
+  { verb, choose, command, wanted }: AskedSession,
   channels: Channels,
 ): Promise<void> {
-  const wanted = readWanted(query);
   let status: StreamStatus;
   try {
     const container = choose();
-    const command = query.getAll('command');
     status = toExitStatus(
       await (verb === 'exec' ? exec(engine, container.id, command, wanted, channels) : attach(engine, container, wanted, channels)),
     );
@@ -64,7 +58,13 @@ export async function serveSession(
 }
 
 /** Runs a command; a client that goes kills it. Resolves with its exit code once all it said is on its way. */
-async function exec(engine: Pick<Engine, 'exec'>, id: string, command: string[], wanted: Wanted, channels: Channels): Promise<number> {
+async function exec(
+  engine: Pick<Engine, 'exec'>,
+  id: string,
+  command: string[],
+  wanted: WantedStreams,
+  channels: Channels,
+): Promise<number> {
   const gone = new AbortController();
   void channels.closed.then(() => gone.abort());
   const { tty, stdin } = wanted;
@@ -80,7 +80,7 @@ async function exec(engine: Pick<Engine, 'exec'>, id: string, command: string[],
 }
 
 /** Joins a running container's own streams; a client that goes only detaches. Resolves when the container has ended or the input has. */
-async function attach(engine: Pick<Engine, 'attach'>, container: Container, wanted: Wanted, channels: Channels): Promise<number> {
+async function attach(engine: Pick<Engine, 'attach'>, container: Container, wanted: WantedStreams, channels: Channels): Promise<number> {
   const session = await engine.attach(container.id, { stdin: wanted.stdin });
   const inputEnded = Promise.withResolvers<void>();
   try {
@@ -101,7 +101,7 @@ export function endsWithInput({ config: { stdin, stdinOnce, tty } }: Pick<Contai
 }
 
 /** Resolves when the session's output has ended. What nobody asked for is read all the same, so that nothing waits for it. */
-async function join(session: StreamSession, wanted: Wanted, channels: Channels, sizes: Sizes, inputEnded = () => {}): Promise<void> {
+async function join(session: StreamSession, wanted: WantedStreams, channels: Channels, sizes: Sizes, inputEnded = () => {}): Promise<void> {
   if (session.stdin && wanted.stdin) void flow(channels.stdin, session.stdin).then(isWhole => isWhole && inputEnded());
   else channels.stdin.resume();
   void sizes.follow(session);
