@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -8,12 +9,18 @@ import { isUmiakError, systemClock } from '#base/index.ts';
 import { type Client, createClient, HttpsTransport } from '#client/index.ts';
 import { unmountBelow } from '#engine/remains.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
+import { Pod } from '#kinds/pod.ts';
 import { lockFile } from '#linux/lock.ts';
+import { stateNow } from '#main/control-socket.ts';
 import { ClusterPki } from '#pki/index.ts';
+import { deletedFilesOf } from './process-census.ts';
+import { findRemainsOfPods, findStrays } from './remains.ts';
+import { Census, type Resources } from './resources.ts';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '..');
 const SLOTS = 64;
+const STRAYS_MS = 15_000;
 
 /** What a command printed and how it ended. */
 export interface Ran {
@@ -24,7 +31,8 @@ export interface Ran {
 
 /**
  * A whole instance of the platform for one test file: own name, directories, networks and ports, so that several run side by side and
- * beside what people run. What a killed one left under the same name is cleared first. Dispose it, and nothing is left.
+ * beside what people run. What a killed one left under the same name is cleared first. Dispose it, and nothing is left: what is fails the
+ * test, with the part of the house that was to free it.
  */
 export class TestCluster implements AsyncDisposable {
   readonly name: string;
@@ -34,6 +42,7 @@ export class TestCluster implements AsyncDisposable {
   readonly apiPort: number;
   readonly env: Record<string, string>;
   readonly #slot: Slot;
+  #census: Census | undefined;
   #transports: HttpsTransport[] = [];
 
   private constructor(slot: Slot, apiPort: number, more: Record<string, string>) {
@@ -61,6 +70,7 @@ export class TestCluster implements AsyncDisposable {
     const cluster = new TestCluster(takeSlot(), await freePort(), more);
     await cluster.umiak('down', '--containers', '--grace', '0');
     clearStaleDirectories(cluster);
+    cluster.#census = new Census(cluster.scope, { descriptors: false });
     return cluster;
   }
 
@@ -74,6 +84,17 @@ export class TestCluster implements AsyncDisposable {
       await cluster[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Everything that is this instance's, for `countResources`. */
+  get scope() {
+    return { instance: this.name, directories: [this.directory, this.runDir] };
+  }
+
+  /** What there was before anything of it ran. */
+  get nothing(): Resources {
+    if (!this.#census) throw new Error('the cluster was not opened');
+    return this.#census.before;
   }
 
   get kubeconfig(): string {
@@ -219,10 +240,36 @@ export class TestCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const strays = await this.#strays().catch(error => [`what is there can not be told: ${error}`]);
     for (const transport of this.#transports) await transport[Symbol.asyncDispose]();
     await this.umiak('down', '--containers', '--grace', '0');
+    strays.push(...findStrays(this.dataDir));
     rmSync(this.directory, { recursive: true, force: true });
-    this.#slot[Symbol.dispose]();
+    try {
+      await this.#census?.settle();
+    } finally {
+      this.#slot[Symbol.dispose]();
+    }
+    assert.deepEqual(strays, [], 'something belongs to nobody');
+  }
+
+  /** While both roles run: what is left of pods that are gone, and files that are gone and still open. */
+  async #strays(): Promise<string[]> {
+    const isUp = await Promise.all(
+      (['server', 'agent'] as const).map(async role => (await stateNow(join(this.runDir, `${role}.sock`)))?.state === 'ready'),
+    );
+    if (isUp.includes(false)) return [];
+    const client = await this.client();
+    const find = async () => {
+      const { items } = await client.list(Pod);
+      const open = (['server', 'agent'] as const).flatMap(role => deletedFilesOf(this.pid(role), [this.directory, this.runDir]));
+      return [...findRemainsOfPods(this.dataDir, new Set(items.map(({ metadata }) => metadata.uid))), ...open];
+    };
+    let found = await find();
+    // Pods that a test deleted last may still be ending.
+    for (const end = performance.now() + STRAYS_MS; found.length > 0 && performance.now() < end; found = await find())
+      await new Promise(resume => setTimeout(resume, 100));
+    return found;
   }
 }
 

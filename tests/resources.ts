@@ -1,75 +1,149 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { readCgroupLayout } from '#linux/cgroup.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { readMountTable } from '#linux/mount-table.ts';
 import { vethPrefix } from '#net/names.ts';
+import { listElements, listTables } from './nft-census.ts';
+import { descriptorsOf, findProcesses, locksOf, socketsOf } from './process-census.ts';
+import { ownerOf } from './resource-owners.ts';
 
 /** Who is counted: what bears the instance's name, or lies in its directories. */
 export interface ResourceScope {
   instance: string;
   /** Data and run directories. */
   directories: readonly string[];
+  /** Whose open descriptors are counted. Default: this process. */
+  pids?: readonly number[];
+  /** Looks into the nftables table too, which costs a process of its own. */
+  rules?: boolean;
 }
 
 /** What an instance occupies of the machine, each by name, so that a difference tells what leaked. */
 export interface Resources {
   mounts: string[];
+  /** Pinned ones. */
+  namespaces: string[];
+  /** In every hierarchy. */
   cgroups: string[];
-  /** Processes that have one of the directories in their command line, or run in one of the control groups. */
+  /** Those with one of the directories in their command line or as their run directory, or in one of the control groups. */
   processes: string[];
   /** The bridge, and the machine's ends of the pods' links. */
   links: string[];
   /** The instance's nftables table. */
   tables: string[];
+  /** Its chains, and the elements of its sets and maps, how many each. */
+  rules: Record<string, number>;
   /** What it holds of the changes to the machine itself: mounts, sysctls. */
   kernelChanges: string[];
+  /** Listening ones of its processes. */
+  sockets: string[];
+  /** Files that its processes hold locked. */
+  locks: string[];
   /** Everything in the directories. */
   files: string[];
-  /** Open descriptors of this process, by what they are. */
+  /** Open descriptors, by what they are. */
   descriptors: Record<string, number>;
 }
 
 /** Looks at the machine now. */
-export function countResources({ instance, directories }: ResourceScope): Resources {
+export function countResources({ instance, directories, pids = [process.pid], rules = false }: ResourceScope): Resources {
   const isOurs = (path: string) => directories.some(directory => path === directory || path.startsWith(`${directory}/`));
   const cgroups = cgroupRoots().flatMap(root => walkDirectories(`${root}/${instance}`));
+  const mounts = readMountTable().filter(({ target }) => isOurs(target));
+  const processes = findProcesses(directories, cgroups);
+  const tables = listTables().filter(name => /^table \w+ (.*)$/.exec(name)?.[1] === instance);
   return {
-    mounts: readMountTable().flatMap(({ target }) => (isOurs(target) ? [target] : [])),
+    mounts: mounts.flatMap(({ type, target }) => (type === 'nsfs' ? [] : [target])),
+    namespaces: mounts.flatMap(({ type, target }) => (type === 'nsfs' ? [target] : [])),
     cgroups,
-    processes: findProcesses(directories, cgroups),
+    processes: processes.map(({ pid, command }) => `${pid} ${command}`),
     links: readdirSync('/sys/class/net').filter(name => name === `${instance}0` || name.startsWith(vethPrefix(instance))),
-    tables: listTables().filter(name => name === `table ip ${instance}`),
+    tables,
+    rules: rules && tables.length > 0 ? listElements(instance) : {},
     kernelChanges: new KernelChangeJournal({ holder: instance })
       .changes()
       .flatMap(({ kind, target, holders }) => (holders.includes(instance) ? [`${kind} ${target}`] : [])),
+    sockets: processes.flatMap(({ pid }) => socketsOf(pid)),
+    locks: processes.flatMap(({ pid }) => locksOf(pid)),
     files: directories.flatMap(directory => walkFiles(directory)),
-    descriptors: countDescriptors(),
+    descriptors: descriptorsOf(pids),
   };
 }
 
 /** What no instance that ended may leave. */
-export const OCCUPIED = ['mounts', 'cgroups', 'processes', 'links', 'tables', 'kernelChanges'] as const;
+export const OCCUPIED = [
+  'mounts',
+  'namespaces',
+  'cgroups',
+  'processes',
+  'links',
+  'tables',
+  'kernelChanges',
+  'sockets',
+  'locks',
+] as const satisfies (keyof Resources)[];
 
-/** Fails with the names of what there is now and was not before. Files are compared too unless they are data that is to stay. */
-export function assertNoLeak(before: Resources, after: Resources, { files = true }: { files?: boolean } = {}): void {
-  const leaked: Record<string, string[]> = {};
-  for (const kind of [...OCCUPIED, ...(files ? (['files'] as const) : [])] as const) {
-    const known = new Set(before[kind]);
-    const more = after[kind].filter(name => !known.has(name));
-    if (more.length > 0) leaked[kind] = more;
-  }
-  const descriptors = Object.entries(after.descriptors).filter(([what, count]) => count > (before.descriptors[what] ?? 0));
-  if (descriptors.length > 0)
-    leaked.descriptors = descriptors.map(([what, count]) => `${what} × ${count - (before.descriptors[what] ?? 0)}`);
-  assert.deepEqual(leaked, {}, 'something leaked');
+export interface CompareOptions {
+  /** Files are compared too unless they are data that is to stay. Default: true. */
+  files?: boolean;
+  /** Default: true. */
+  descriptors?: boolean;
 }
 
-function listTables(): string[] {
-  const { status, stdout, error } = spawnSync('nft', ['list', 'tables'], { encoding: 'utf8' });
-  if (error || status !== 0) return []; // no nftables here: no table either
-  return stdout.trim().split('\n');
+/** What there is now and was not before, each line with the part of the house that was to free it. Pure. */
+export function planLeaks(before: Resources, after: Resources, { files = true, descriptors = true }: CompareOptions = {}): string[] {
+  const names = [...OCCUPIED, ...(files ? (['files'] as const) : [])].flatMap(kind => {
+    const known = new Set(before[kind]);
+    return after[kind].filter(name => !known.has(name)).map(name => `${kind}: ${name} (${ownerOf(kind, name)})`);
+  });
+  const counts = (['rules', ...(descriptors ? (['descriptors'] as const) : [])] as const).flatMap(kind =>
+    Object.entries(after[kind]).flatMap(([what, count]) => {
+      const more = count - (before[kind][what] ?? 0);
+      return more > 0 ? [`${kind}: ${more} × ${what} (${ownerOf(kind, what)})`] : [];
+    }),
+  );
+  return [...names, ...counts];
+}
+
+/** Fails with the names of what there is now and was not before. */
+export function assertNoLeak(before: Resources, after: Resources, options: CompareOptions = {}): void {
+  assert.deepEqual(planLeaks(before, after, options), [], 'something leaked');
+}
+
+/** What may still be on its way when a test has cleaned up: a process that was killed, a connection that is closing. */
+const SETTLE_MS = 10_000;
+
+/**
+ * What a scope occupies as a test begins; when disposed it must be so again, at once or within seconds.
+ *
+ *     await using _census = new Census(scope);
+ */
+export class Census implements AsyncDisposable {
+  readonly before: Resources;
+  readonly #scope: ResourceScope;
+  readonly #options: CompareOptions;
+
+  constructor(scope: ResourceScope, options: CompareOptions = {}) {
+    this.#scope = scope;
+    this.#options = options;
+    this.before = countResources(scope);
+  }
+
+  /** Waits until nothing is there that was not before. @throws with what is, by owner */
+  async settle(): Promise<void> {
+    const end = performance.now() + SETTLE_MS;
+    for (;;) {
+      const now = countResources(this.#scope);
+      if (planLeaks(this.before, now, this.#options).length === 0) return;
+      if (performance.now() > end) assertNoLeak(this.before, now, this.#options);
+      await new Promise(resume => setTimeout(resume, 50));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.settle();
+  }
 }
 
 function cgroupRoots(): string[] {
@@ -85,41 +159,4 @@ function walkDirectories(directory: string): string[] {
 
 function walkFiles(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory, { recursive: true }).map(name => `${directory}/${String(name)}`) : [];
-}
-
-function findProcesses(directories: readonly string[], cgroups: readonly string[]): string[] {
-  const inside = new Set(cgroups.flatMap(directory => readIfThere(`${directory}/cgroup.procs`).split('\n')).filter(Boolean));
-  return readdirSync('/proc')
-    .filter(pid => /^\d+$/.test(pid) && pid !== String(process.pid))
-    .flatMap(pid => {
-      const command = readIfThere(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-      return inside.has(pid) || directories.some(directory => command.includes(directory)) ? [`${pid} ${command}`] : [];
-    });
-}
-
-function countDescriptors(): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const fd of readdirSync('/proc/self/fd')) {
-    const what = readLinkOf(fd);
-    // Numbers of sockets and pipes differ from time to time; what matters is how many there are.
-    if (what !== undefined) counts[what.replace(/\[\d+\]$/, '')] = (counts[what.replace(/\[\d+\]$/, '')] ?? 0) + 1;
-  }
-  return counts;
-}
-
-function readLinkOf(fd: string): string | undefined {
-  try {
-    const what = readlinkSync(`/proc/self/fd/${fd}`);
-    return what.startsWith(`/proc/${process.pid}/fd`) ? undefined : what;
-  } catch {
-    return undefined;
-  }
-}
-
-function readIfThere(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return '';
-  }
 }
