@@ -1,32 +1,52 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as after } from 'node:timers/promises';
 import { seededRandom } from '#base/ids.ts';
 import { silentLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
-import { assertNoLeak, countResources } from '#tests/resources.ts';
+import { assertNoLeak, countResources, type ResourceScope } from '#tests/resources.ts';
 import { type LocalEngine, openEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
 import { removeInstance } from './remove-instance.ts';
+import { CrashWorker } from './test-crash-driver.ts';
+import type { Said } from './test-crash-worker.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 
-const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 24);
-const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
+const MOMENTS = Number(process.env.CRASH_ROUNDS ?? (process.env.UMIAK_SOAK ? 1000 : 40));
+const SEED = Number(process.env.UMIAK_SEED) || Date.now() % 1_000_000;
+/** Who is killed in the rounds, in turn; after any of them the engine is too. */
+const VICTIMS = ['engine', 'conmon', 'crun'] as const;
+const KILLS_A_ROUND = 3;
 
-interface Acknowledged {
-  did: string;
-  id: string;
-  sandbox?: string;
-  long?: boolean;
+/** Everything acknowledged so far: the last word on each container and sandbox. */
+class Expected {
+  readonly containers = new Map<string, Said>();
+  readonly sandboxes = new Map<string, Said>();
+  readonly long = new Set<string>();
+  /** Their monitor or runtime was killed: they may have ended before their time. */
+  readonly victims = new Set<string>();
+  readonly exits = new Map<string, string>();
+
+  hear(line: Said): void {
+    if (line.long) this.long.add(line.id);
+    if (line.did === 'open' || line.did === 'execed') return;
+    if (line.did === 'exited') this.exits.set(line.id, line.reason ?? '');
+    else if (line.did === 'sandbox') this.sandboxes.set(line.id, line);
+    else this.containers.set(line.id, line);
+    if (line.sandbox !== undefined && (line.did === 'removing' || line.did === 'removed')) this.sandboxes.set(line.sandbox, line);
+  }
+
+  /** What is gone need not be asked for again. */
+  forget(engine: LocalEngine): void {
+    for (const id of this.containers.keys()) if (!engine.container(id)) this.containers.delete(id);
+    for (const id of this.sandboxes.keys()) if (!engine.sandbox(id)) this.sandboxes.delete(id);
+  }
 }
 
-test(`kill -9 at ${ROUNDS} random moments loses nothing acknowledged and leaks nothing (SEED=${SEED})`, async () => {
-  console.log(`SEED=${SEED}`);
+test(`kill -9 of engine, conmon and crun at ${MOMENTS} random moments loses nothing acknowledged and leaks nothing (UMIAK_SEED=${SEED})`, async t => {
   const random = seededRandom(SEED);
   const instance = `enginecrash-${process.pid}`;
   const directory = mkdtempSync(join(tmpdir(), `${instance}-`));
@@ -34,93 +54,134 @@ test(`kill -9 at ${ROUNDS} random moments loses nothing acknowledged and leaks n
   const dirs = { dataDir: `${directory}/data`, runDir: `${directory}/run` };
   const kernel = new KernelChangeJournal({ holder: instance });
   const images = new BusyboxImages(`${directory}/image`);
+  const open = () => openEngine({ ...dirs, instance, images, networks: new LoopbackNetworks(`${directory}/netns`), log: silentLog });
   await applyMachine(kernel);
   const before = countResources(scope);
-  /** Everything acknowledged in all rounds, the last state of each container. */
-  const expected = new Map<string, Acknowledged>();
-  const long = new Set<string>();
+  const expected = new Expected();
+  const killed = { engine: 0, conmon: 0, crun: 0 };
+  const total = () => killed.engine + killed.conmon + killed.crun;
   try {
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const line of await workAndDie([directory, instance, 'crun', String(SEED + round)], 20 + random() * 200)) {
-        if (line.long) long.add(line.id);
-        if (line.did !== 'open' && line.did !== 'sandbox') expected.set(line.id, line);
+    for (let round = 0; total() < MOMENTS; round++) {
+      const when = `round ${round} of seed ${SEED}`;
+      const victim = VICTIMS[round % VICTIMS.length] ?? 'engine';
+      const worker = new CrashWorker({ directory, instance, seed: SEED + round });
+      try {
+        await worker.until('open', ({ did }) => did === 'open');
+        await after(20 + random() * 200);
+        for (let n = 0; victim !== 'engine' && n < KILLS_A_ROUND; n++) {
+          const id = await worker.killOne(victim, random);
+          expected.victims.add(id);
+          killed[victim]++;
+          await heardOfVictim(worker, id, victim);
+        }
+      } finally {
+        await worker.kill();
       }
-      const networks = new LoopbackNetworks(`${directory}/netns`);
-      await using engine = await openEngine({ ...dirs, instance, images, networks, log: silentLog });
-      check(engine, expected, long, `round ${round}`);
-      checkNothingElse(engine, dirs, `round ${round}`);
-      if (round % 6 === 5) for (const { id } of engine.sandboxes()) await engine.removeSandbox(id).then(() => forget(expected, engine));
+      killed.engine++;
+      for (const line of worker.said) expected.hear(line);
+      await using engine = await open();
+      checkContainers(engine, expected, when);
+      checkSandboxes(engine, expected, when);
+      checkNothingElse(engine, scope, when);
+      if (round % 6 === 5) for (const { id } of engine.sandboxes()) await engine.removeSandbox(id);
+      expected.forget(engine);
     }
-    const networks = new LoopbackNetworks(`${directory}/netns`);
-    await using engine = await openEngine({ ...dirs, instance, images, networks, log: silentLog });
+    t.diagnostic(`killed: ${JSON.stringify(killed)}`);
+    const engine = await open();
     for (const { id } of engine.sandboxes()) await engine.removeSandbox(id);
-    // The network pool removes what nobody uses; this simple one is told.
-    for (const file of readdirSync(`${directory}/netns`)) await networks.unpinNamespaces(file.split('.')[0]!);
     await engine[Symbol.asyncDispose]();
+    await unpinAll(directory);
     await removeInstance({ instance, ...dirs });
-    const { mounts, cgroups, processes } = countResources(scope);
-    assert.deepEqual([mounts, cgroups, processes], [[], [], []]);
-    assertNoLeak(before, { ...countResources(scope), descriptors: {} }, { files: false });
+    assertNoLeak(before, countResources(scope), { files: false, descriptors: false });
   } finally {
     await removeInstance({ instance, ...dirs });
-    for (const file of existsSync(`${directory}/netns`) ? readdirSync(`${directory}/netns`) : [])
-      await new LoopbackNetworks(`${directory}/netns`).unpinNamespaces(file.split('.')[0]!);
+    await unpinAll(directory);
     await kernel.undoAll();
     rmSync(directory, { recursive: true, force: true });
   }
 });
 
-/** Runs the worker, kills it some time after it has opened its engine, and returns what it had acknowledged. */
-async function workAndDie(args: string[], afterMs: number): Promise<Acknowledged[]> {
-  const worker = spawn(process.execPath, [new URL('./test-crash-worker.ts', import.meta.url).pathname, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const lines: Acknowledged[] = [];
-  for await (const line of createInterface({ input: worker.stdout })) {
-    lines.push(JSON.parse(line) as Acknowledged);
-    if (lines.length === 1) void after(afterMs).then(() => worker.kill('SIGKILL'));
-  }
-  return lines;
+/** The worker's engine sees what was done to one of its own, and says so. */
+async function heardOfVictim(worker: CrashWorker, id: string, victim: string): Promise<void> {
+  const isOf = (...words: Said['did'][]) => {
+    return (said: Said) => said.id === id && words.includes(said.did);
+  };
+  const isStarted = worker.said.some(isOf('started'));
+  if (victim === 'conmon' && isStarted) await worker.until(`the end of ${id}`, isOf('exited', 'removed'));
+  else await worker.until(`what became of ${id}`, isOf('started', 'failed', 'execed', 'exited', 'stopped', 'removed'));
 }
 
-function check(engine: LocalEngine, expected: ReadonlyMap<string, Acknowledged>, long: ReadonlySet<string>, when: string): void {
-  for (const [id, { did }] of expected) {
+function checkContainers(engine: LocalEngine, { containers, long, victims, exits }: Expected, when: string): void {
+  for (const [id, { did, message }] of containers) {
     const container = engine.container(id);
-    const what = `${when}: ${did} ${id.slice(0, 12)} is ${container?.state} (${container?.exitCode}, ${container?.reason})`;
+    const what = `${when}: ${did} ${id.slice(0, 12)}${victims.has(id) ? ' (victim)' : ''} is ${container?.state} (${container?.exitCode}, ${container?.reason}) ${message ?? ''}`;
     if (did === 'removed') assert.equal(container, undefined, what);
-    if (did === 'removing') continue;
-    if (did === 'created') assert.ok(container && ['created', 'running', 'exited'].includes(container.state), what);
-    if (did === 'started') {
-      if (long.has(id)) assert.ok(container?.state === 'running' && existsSync(`/proc/${container.pid}`), what);
-      else if (container?.state === 'exited') assert.equal(container.exitCode, 5, what);
-      else assert.equal(container?.state, 'running', what);
-    }
-    if (did === 'stopped')
-      assert.ok(container?.state === 'exited' && (container.exitCode === 137 || (!long.has(id) && container.exitCode === 5)), what);
-    if (container?.state === 'exited') assert.notEqual(container.reason, 'MonitorLost', what);
+    if (did === 'removed' || did === 'removing') continue;
+    assert.ok(container, what);
+    const { state, exitCode, reason, pid } = container;
+    if (state === 'running') assert.ok(pid !== undefined && existsSync(`/proc/${pid}`), what);
+    if (state === 'exited') assert.ok(exitCode !== undefined && container.finishedAtMs !== undefined && reason !== undefined, what);
+    if (reason === 'MonitorLost') assert.ok(victims.has(id) && exitCode === 137, what);
+    if (exits.has(id)) assert.deepEqual([state, reason], ['exited', exits.get(id)], what);
+    if (did === 'failed') assert.ok(state === 'exited' && victims.has(id), what);
+    if (victims.has(id)) continue;
+    if (did === 'created') assert.ok(['created', 'running', 'exited'].includes(state), what);
+    if (did === 'started' && long.has(id)) assert.equal(state, 'running', what);
+    if (did === 'started' && !long.has(id)) assert.ok(state === 'running' || exitCode === 5, what);
+    if (did === 'stopped') assert.ok(state === 'exited' && (exitCode === 137 || (!long.has(id) && exitCode === 5)), what);
+  }
+}
+
+function checkSandboxes(engine: LocalEngine, { sandboxes }: Expected, when: string): void {
+  for (const [id, { did }] of sandboxes) {
+    const what = `${when}: sandbox ${id.slice(0, 12)} (${did}) is ${engine.sandbox(id)?.state}`;
+    if (did === 'sandbox') assert.equal(engine.sandbox(id)?.state, 'ready', what);
+    if (did === 'removed') assert.equal(engine.sandbox(id), undefined, what);
   }
 }
 
 /** What is on the machine belongs to what the engine knows. */
-function checkNothingElse(engine: LocalEngine, { dataDir, runDir }: { dataDir: string; runDir: string }, when: string): void {
+function checkNothingElse(engine: LocalEngine, scope: ResourceScope, when: string): void {
+  const data = `${scope.directories[0]}/data/engine`;
   const known = engine.containers().map(({ id }) => id);
-  const running = engine.containers().filter(({ state }) => state === 'running');
-  assert.deepEqual(readdirSync(`${dataDir}/engine/containers`).sort(), known.sort(), when);
-  assert.deepEqual(
-    readdirSync(`${dataDir}/engine/sandboxes`).sort(),
-    engine
-      .sandboxes()
-      .map(({ id }) => id)
-      .sort(),
-    when,
-  );
-  const bundles = readdirSync(`${runDir}/engine/bundles`);
-  assert.ok(
-    bundles.every(id => running.some(container => container.id === id)),
-    `${when}: bundles of containers that do not run`,
-  );
+  const running = new Set(engine.containers().flatMap(({ id, state }) => (state === 'running' ? [id] : [])));
+  const sandboxes = engine.sandboxes().map(({ id }) => id);
+  assert.deepEqual(readdirSync(`${data}/containers`).sort(), known.sort(), `${when}: containers`);
+  assert.deepEqual(readdirSync(`${data}/sandboxes`).sort(), sandboxes.sort(), `${when}: sandboxes`);
+  const there = countResources(scope);
+  const runs = (paths: string[]) => new Set(paths.flatMap(path => /[0-9a-f]{64}/.exec(path)?.[0] ?? []));
+  const states = `${scope.directories[0]}/run/engine/crun`;
+  const of = {
+    bundles: new Set(readdirSync(`${scope.directories[0]}/run/engine/bundles`)),
+    states: new Set(existsSync(states) ? readdirSync(states) : []),
+    mounts: runs(there.mounts.filter(path => path.includes('/containers/'))),
+    cgroups: runs(there.cgroups),
+    monitors: runs(there.processes.filter(line => line.includes('conmon '))),
+  };
+  for (const [kind, ids] of Object.entries(of)) {
+    assert.deepEqual(
+      [...ids].filter(id => !running.has(id)),
+      [],
+      `${when}: ${kind} of containers that do not run`,
+    );
+    if (kind !== 'bundles') assert.equal(ids.size, running.size, `${when}: ${kind} of containers that run`);
+  }
+  const stray = there.processes.filter(line => !line.includes('conmon ') && !isInRunning(line, running));
+  assert.deepEqual(stray, [], `${when}: processes of containers that do not run`);
 }
 
-function forget(expected: Map<string, Acknowledged>, engine: LocalEngine): void {
-  for (const id of expected.keys()) if (!engine.container(id)) expected.delete(id);
+/** A process that has ended meanwhile is none. */
+function isInRunning(line: string, running: ReadonlySet<string>): boolean {
+  try {
+    const cgroup = readFileSync(`/proc/${line.split(' ')[0]}/cgroup`, 'utf8');
+    return [...running].some(id => cgroup.includes(id));
+  } catch {
+    return true;
+  }
+}
+
+/** The network pool removes what nobody uses; the test's simple one is told. */
+async function unpinAll(directory: string): Promise<void> {
+  const networks = new LoopbackNetworks(`${directory}/netns`);
+  for (const file of readdirSync(`${directory}/netns`)) await networks.unpinNamespaces(file.split('.')[0] ?? '');
 }
