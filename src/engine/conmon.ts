@@ -12,7 +12,7 @@ export interface MonitorOptions {
   bundle: string;
   exitDir: string;
   logPath: string;
-  runtime: { path: string; root: string };
+  runtime: { path: string; args: readonly string[] };
   terminal: boolean;
   stdin: boolean;
   /** Stdin stays open when the one who attached leaves. */
@@ -59,7 +59,7 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
 function toConmonArgs({ id, bundle, exitDir, logPath, runtime, terminal, stdin, leaveStdinOpen }: MonitorOptions): string[] {
   return [
     ...['-c', id, '-u', id, '-n', id],
-    ...['-r', runtime.path, '--runtime-arg', `--root=${runtime.root}`],
+    ...['-r', runtime.path, ...runtime.args.map(arg => `--runtime-arg=${arg}`)],
     ...['-b', bundle, '-p', `${bundle}/pid`, '-P', `${bundle}/conmon.pid`],
     ...['-l', `k8s-file:${logPath}`, '--exit-dir', exitDir],
     ...['--full-attach', '--no-sync-log', '--log-level', 'error'],

@@ -3,7 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
-import { parseSignal, signalProcess } from '#linux/process.ts';
+import { parseSignal } from '#linux/process.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import { type ContainerRuns, stopSignalOf } from './container-runs.ts';
 import type { ContainerConfig, Resources } from './engine.ts';
@@ -15,6 +15,8 @@ import type { ImageSource } from './ports.ts';
 import type { Preparation } from './preparation.ts';
 import { type ContainerRecord, type SandboxRecord, toContainer } from './records.ts';
 import { clearRun } from './remains.ts';
+import type { OciRuntimes } from './runtime.ts';
+import type { RuntimeType } from './runtime-handlers.ts';
 
 const SIGKILL = 9;
 
@@ -26,7 +28,8 @@ export interface ContainerLifeOptions {
   preparation: Preparation;
   runs: ContainerRuns;
   images: ImageSource;
-  defaultRuntime: 'crun' | 'runc';
+  runtimes: OciRuntimes;
+  defaultRuntime: string;
   clock: Clock;
 }
 
@@ -39,11 +42,12 @@ export class ContainerLife {
   readonly #preparation: Preparation;
   readonly #runs: ContainerRuns;
   readonly #images: ImageSource;
-  readonly #defaultRuntime: 'crun' | 'runc';
+  readonly #runtimes: OciRuntimes;
+  readonly #defaultRuntime: string;
   readonly #clock: Clock;
   readonly #locks = new KeyedLock();
 
-  constructor({ paths, ledger, cgroups, events, preparation, runs, images, defaultRuntime, clock }: ContainerLifeOptions) {
+  constructor({ paths, ledger, cgroups, events, preparation, runs, images, runtimes, defaultRuntime, clock }: ContainerLifeOptions) {
     this.#paths = paths;
     this.#ledger = ledger;
     this.#cgroups = cgroups;
@@ -51,6 +55,7 @@ export class ContainerLife {
     this.#preparation = preparation;
     this.#runs = runs;
     this.#images = images;
+    this.#runtimes = runtimes;
     this.#defaultRuntime = defaultRuntime;
     this.#clock = clock;
   }
@@ -80,6 +85,8 @@ export class ContainerLife {
     what: Pick<ContainerRecord, 'config' | 'imageId' | 'imageRef' | 'imageConfig' | 'lowerDirs' | 'isPause'>,
   ): Promise<ContainerRecord> {
     stopSignalOf(what);
+    const runtime = sandbox.config.runtime ?? this.#defaultRuntime;
+    refuseSharing(this.#runtimes.typeOf(runtime), sandbox, what.config);
     const id = newContainerId();
     const record: ContainerRecord = {
       version: 1,
@@ -90,7 +97,7 @@ export class ContainerLife {
       createdAtMs: this.#clock.now(),
       logPath: this.#logPath(id, what.config, sandbox),
       cgroupPath: `${this.#cgroups.parentPath(sandbox)}/${id}`,
-      runtime: sandbox.config.runtime ?? this.#defaultRuntime,
+      runtime,
     };
     await this.#locks.run(id, () => this.#make(record, sandbox));
     return record;
@@ -126,11 +133,11 @@ export class ContainerLife {
   }
 
   /** @throws Conflict when it does not run */
-  kill(record: ContainerRecord, signal: string): void {
+  async kill(record: ContainerRecord, signal: string): Promise<void> {
     const number = parseSignal(signal);
     if (record.phase !== 'running' || !record.init) throw notRunning(record.id);
     if (number === SIGKILL) this.#cgroups.of(record).signalKill();
-    else signalProcess(record.init, number);
+    else await this.#runs.signal(record, number);
   }
 
   /** @throws Conflict when it runs */
@@ -181,4 +188,12 @@ export class ContainerLife {
     if (logDirectory === undefined) throw new UmiakError('Invalid', `logPath ${logPath} is relative, and the sandbox has no logDirectory`);
     return join(logDirectory, logPath);
   }
+}
+
+/** @throws Invalid for what a runtime with a kernel of its own in each container can't do */
+function refuseSharing(type: RuntimeType, sandbox: SandboxRecord, { pidOf }: ContainerConfig): void {
+  if (type !== 'runsc' || (sandbox.config.pid !== 'pod' && pidOf === undefined)) return;
+  throw new UmiakError('Invalid', 'a shared PID namespace is not to be had under gVisor (runsc): each container has a kernel of its own', {
+    hint: 'Leave shareProcessNamespace and ephemeral containers with a target away, or choose another RuntimeClass.',
+  });
 }

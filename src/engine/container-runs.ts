@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
-import { identify, parseSignal, signalProcess } from '#linux/process.ts';
+import { identify, parseSignal } from '#linux/process.ts';
 import type { AttachQueue } from './attach-queue.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import { createUnderMonitor, watchMonitor } from './conmon.ts';
@@ -90,7 +90,7 @@ export class ContainerRuns implements Disposable {
 
   async #launch(record: ContainerRecord): Promise<void> {
     const { id, config } = record;
-    const runtime = this.#runtimes.of(record);
+    const runtime = await this.#runtimes.of(record);
     rmSync(this.#paths.exit(id), { force: true });
     const { monitor, pid } = await createUnderMonitor({
       id,
@@ -176,13 +176,18 @@ export class ContainerRuns implements Disposable {
     const run = this.#runs.get(record.id);
     if (!run) return;
     if (graceMs > 0) {
-      if (record.init) signalProcess(record.init, stopSignalOf(record));
+      await this.signal(record, stopSignalOf(record)).catch(() => {}); // it has ended meanwhile, or does not hear: force comes
       const { promise: patience, resolve } = Promise.withResolvers<void>();
       using _ = this.#clock.after(graceMs, resolve);
       await Promise.race([run.ended, patience]);
     }
     if (this.#runs.get(record.id) === run) this.#cgroups.of(record).signalKill();
     await run.ended;
+  }
+
+  /** Sends a signal to the container's first process. */
+  async signal(record: ContainerRecord, signal: number): Promise<void> {
+    await (await this.#runtimes.of(record)).signal(record, signal);
   }
 
   /** Resolves when the container's run, if there is one, has ended and is recorded. */

@@ -1,4 +1,5 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { RuntimeFeatures } from './runtime-features.ts';
 
 /** Who made a sandbox or container and may act on it: our node agent, the docker face, or a foreign CRI client. */
 export type Owner = 'node' | 'docker' | 'cri';
@@ -18,6 +19,8 @@ export interface SandboxConfig {
   ipc?: 'pod' | 'host';
   /** The pod's own user namespace; absent means the machine's. */
   userNamespace?: UserNamespaceMappings;
+  /** The engine chooses the ids of a user namespace of its own, 65,536 that no other sandbox has; `userNamespace` says them then. */
+  ownUsers?: boolean;
   dns?: { servers: string[]; searches: string[]; options: string[] };
   /** Extra lines of /etc/hosts. */
   hostAliases?: { ip: string; hostnames: string[] }[];
@@ -30,7 +33,8 @@ export interface SandboxConfig {
   annotations?: Record<string, string>;
   /** Directory under which the containers' `logPath`s stand. */
   logDirectory?: string;
-  runtime?: 'crun' | 'runc';
+  /** A runtime handler that the machine is configured for; its own choice when absent. */
+  runtime?: string;
   /** Limits of the sandbox's own control group, all of its containers together. */
   resources?: Resources;
 }
@@ -258,6 +262,11 @@ export interface Engine extends AsyncDisposable {
   writableDirectory(id: string): string;
   /** Changes limits of a running container. */
   updateResources(id: string, resources: Resources): Promise<void>;
+
+  /** Names of the runtime handlers that sandboxes can ask for, the machine's own choice first. */
+  runtimeHandlers(): string[];
+  /** What a handler can do; the machine's own choice when no name is given. @throws `Invalid` when it is not configured */
+  runtimeFeatures(name?: string): Promise<RuntimeFeatures>;
 
   /** `listener` is called in order until disposed. */
   subscribe(listener: (event: EngineEvent) => void): Disposable;

@@ -61,7 +61,15 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   try {
     child = await spawnChild({
       file: runtime.path,
-      args: ['--root', runtime.root, 'exec', '--process', `${files}.json`, '--pid-file', pidFile, id],
+      args: [
+        ...runtime.args,
+        'exec',
+        '--process',
+        `${files}.json`,
+        runtime.type === 'runsc' ? '--internal-pid-file' : '--pid-file',
+        pidFile,
+        id,
+      ],
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
       descriptors: ends.child,
       cwd: bundle,
@@ -77,7 +85,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   const close = () => {
     if (isClosed) return;
     isClosed = true;
-    killExec(pidFile, child.exited);
+    killExec({ id, runtime, pidFile }, child.exited);
   };
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close(); // while it was started
@@ -89,14 +97,15 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   });
   /** The process has a terminal of the runtime's; a new size of ours would reach it as a signal without a size. */
   const resize = (size: TerminalSize) => {
-    if (process.terminal) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
+    if (process.terminal && runtime.hasHostProcesses) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
   };
   return { ...ends.session, exitCode, close, resize };
 }
 
 /** Kills the process inside, as soon as the runtime has told its pid; the runtime outside then ends by itself. */
-function killExec(pidFile: string, exited: Promise<number>): void {
+function killExec({ id, runtime, pidFile }: { id: string; runtime: OciRuntime; pidFile: string }, exited: Promise<number>): void {
   onceInside(pidFile, exited, pid => {
+    if (!runtime.hasHostProcesses) return void runtime.killExec(id, pid).catch(() => {}); // it has ended meanwhile
     const inner = identify(pid);
     if (inner) signalProcess(inner, SIGKILL);
   });

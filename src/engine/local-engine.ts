@@ -34,6 +34,8 @@ import { namespacesOf, Preparation } from './preparation.ts';
 import { type ContainerRecord, toContainer, toSandbox } from './records.ts';
 import { recover } from './recover.ts';
 import { OciRuntimes } from './runtime.ts';
+import type { RuntimeFeatures } from './runtime-features.ts';
+import { BUILT_IN_HANDLERS, type RuntimeHandlers } from './runtime-handlers.ts';
 import { SandboxLife } from './sandbox-life.ts';
 import { ContainerStreams } from './streams.ts';
 
@@ -45,7 +47,9 @@ export interface EngineOptions {
   images: ImageSource;
   networks: SandboxNetworks;
   /** For sandboxes that don't say; default crun. */
-  runtime?: 'crun' | 'runc';
+  runtime?: string;
+  /** Runtime handlers; default crun, runc and runsc, where they are installed. */
+  runtimes?: RuntimeHandlers;
   clock?: Clock;
   log: Log;
   /** For tests of a reboot. */
@@ -63,6 +67,7 @@ export async function openEngine({
   images,
   networks,
   runtime = 'crun',
+  runtimes: handlers = BUILT_IN_HANDLERS,
   clock = systemClock,
   log,
   bootId = readBootId(),
@@ -77,21 +82,33 @@ export async function openEngine({
   const ledger = new Ledger(paths);
   const cgroups = new EngineCgroups({ layout, instance });
   const events = new EventFeed();
-  const runtimes = new OciRuntimes(paths);
+  const runtimes = new OciRuntimes({ paths, handlers });
   const attachments = new AttachQueue();
   const preparation = new Preparation({ paths, ledger, host, images, runtimes });
   const runs = new ContainerRuns({ paths, ledger, cgroups, events, preparation, runtimes, attachments, clock, bootId, log });
-  const containers = new ContainerLife({ paths, ledger, cgroups, events, preparation, runs, images, defaultRuntime: runtime, clock });
+  const containers = new ContainerLife({
+    paths,
+    ledger,
+    cgroups,
+    events,
+    preparation,
+    runs,
+    images,
+    runtimes,
+    defaultRuntime: runtime,
+    clock,
+  });
   const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, clock, bootId });
   const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
 
   try {
+    preparation.clear();
     await recover({ paths, ledger, cgroups, runs, networks, bootId });
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
   }
-  return new LocalEngine({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, clock });
+  return new LocalEngine({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, runtimes, defaultRuntime: runtime, clock });
 }
 
 interface Parts {
@@ -103,6 +120,8 @@ interface Parts {
   containers: ContainerLife;
   sandboxes: SandboxLife;
   streams: ContainerStreams;
+  runtimes: OciRuntimes;
+  defaultRuntime: string;
   clock: Clock;
 }
 
@@ -115,10 +134,12 @@ export class LocalEngine implements Engine {
   readonly #containers: ContainerLife;
   readonly #sandboxes: SandboxLife;
   readonly #streams: ContainerStreams;
+  readonly #runtimes: OciRuntimes;
+  readonly #defaultRuntime: string;
   readonly #clock: Clock;
   readonly #lock: Disposable;
 
-  constructor({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, clock }: Parts) {
+  constructor({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, runtimes, defaultRuntime, clock }: Parts) {
     this.#ledger = ledger;
     this.#cgroups = cgroups;
     this.#events = events;
@@ -126,6 +147,8 @@ export class LocalEngine implements Engine {
     this.#containers = containers;
     this.#sandboxes = sandboxes;
     this.#streams = streams;
+    this.#runtimes = runtimes;
+    this.#defaultRuntime = defaultRuntime;
     this.#clock = clock;
     this.#lock = lock;
   }
@@ -175,7 +198,7 @@ export class LocalEngine implements Engine {
   }
 
   async killContainer(id: string, signal: string): Promise<void> {
-    this.#containers.kill(this.#ledger.need(id), signal);
+    await this.#containers.kill(this.#ledger.need(id), signal);
   }
 
   async removeContainer(id: string): Promise<void> {
@@ -249,6 +272,23 @@ export class LocalEngine implements Engine {
 
   async rotateLog(id: string): Promise<void> {
     this.#streams.rotateLog(id);
+  }
+
+  // ——— runtimes ———
+
+  /** Names of the runtime handlers that sandboxes can ask for, the machine's own choice first. */
+  runtimeHandlers(): string[] {
+    return [this.#defaultRuntime, ...this.#runtimes.names().filter(name => name !== this.#defaultRuntime)];
+  }
+
+  /** What a handler can do; the machine's own choice when no name is given. @throws Invalid when it is not configured */
+  async runtimeFeatures(name: string = this.#defaultRuntime): Promise<RuntimeFeatures> {
+    return this.#runtimes.features(name || this.#defaultRuntime);
+  }
+
+  /** Resolves when the machine's own runtime is found and runs. @throws ServiceUnavailable */
+  async runtimeReady(): Promise<void> {
+    await this.#runtimes.of({ runtime: this.#defaultRuntime });
   }
 
   subscribe(listener: (event: EngineEvent) => void): Disposable {

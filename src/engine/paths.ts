@@ -1,3 +1,10 @@
+import { existsSync, readdirSync } from 'node:fs';
+
+/** These two keep one directory a container, named by its id. */
+const PLAIN_RUNTIMES = ['crun', 'runc'];
+/** No handler's name makes this one of our own directories. */
+const RUNTIME_PREFIX = 'runtime-';
+
 /** Where everything of one instance's engine lies. What must outlive a reboot is below `dataDir`, the rest below `runDir`. */
 export class EnginePaths {
   readonly sandboxes: string;
@@ -6,6 +13,8 @@ export class EnginePaths {
   readonly exits: string;
   /** Held by the one engine that acts on all this. */
   readonly lock: string;
+  /** What containers with user namespaces see, until they run. */
+  readonly mapped: string;
   /** The root file system of pause containers. */
   readonly pauseRoot: string;
 
@@ -17,13 +26,22 @@ export class EnginePaths {
     this.bundles = `${runDir}/engine/bundles`;
     this.pauseRoot = `${dataDir}/engine/pause`;
     this.exits = `${runDir}/engine/exits`;
+    this.mapped = `${runDir}/engine/mapped`;
     this.lock = `${runDir}/engine/lock`;
     this.#runDir = runDir;
   }
 
   /** The runtime's own state (`--root`). */
   runtimeRoot(runtime: string): string {
-    return `${this.#runDir}/engine/${runtime}`;
+    return `${this.#runDir}/engine/${PLAIN_RUNTIMES.includes(runtime) ? runtime : `${RUNTIME_PREFIX}${runtime}`}`;
+  }
+
+  /** Those that there are, of runtimes that are configured and of others that were. */
+  runtimeRoots(): string[] {
+    const names = existsSync(`${this.#runDir}/engine`) ? readdirSync(`${this.#runDir}/engine`) : [];
+    return names
+      .filter(name => PLAIN_RUNTIMES.includes(name) || name.startsWith(RUNTIME_PREFIX))
+      .map(name => `${this.#runDir}/engine/${name}`);
   }
 
   sandbox(id: string): string {

@@ -12,7 +12,7 @@ import { ensureMountPoints, mountOverlay } from './overlay.ts';
 import type { EnginePaths } from './paths.ts';
 import type { ImageSource } from './ports.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
-import type { OciRuntimes } from './runtime.ts';
+import type { OciRuntime, OciRuntimes } from './runtime.ts';
 import { SeccompCache } from './seccomp-cache.ts';
 import { planUser } from './user.ts';
 
@@ -47,7 +47,7 @@ export class Preparation {
   /** Twice is as good as once. @throws Invalid for what the configuration asks for and can't have, NotFound when the image is gone */
   async prepare(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     if (!this.#mounted.has(record.id)) await this.#mount(record);
-    if (!this.#bundled.has(record.id)) this.#bundle(record, sandbox);
+    if (!this.#bundled.has(record.id)) this.#bundle(record, sandbox, await this.#runtimes.of(record));
     this.#bundled.add(record.id);
   }
 
@@ -67,7 +67,7 @@ export class Preparation {
     this.#mounted.add(id);
   }
 
-  #bundle(record: ContainerRecord, sandbox: SandboxRecord): void {
+  #bundle(record: ContainerRecord, sandbox: SandboxRecord, runtime: OciRuntime): void {
     const { id, config, imageConfig } = record;
     const rootfs = this.#paths.rootfs(id);
     const security = config.security ?? {};
@@ -96,7 +96,7 @@ export class Preparation {
     const profile = security.privileged ? 'unconfined' : security.seccomp;
     const bundle = this.#paths.bundle(id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
-    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(spec, profile, this.#runtimes.of(record))), { mode: 0o600 });
+    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(spec, profile, runtime)), { mode: 0o600 });
     mkdirSync(dirname(record.logPath), { recursive: true });
   }
 

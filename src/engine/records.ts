@@ -44,7 +44,8 @@ export interface ContainerRecord {
   createdAtMs: number;
   logPath: string;
   cgroupPath: string;
-  runtime: 'crun' | 'runc';
+  /** The handler's name. */
+  runtime: string;
   /** Holds a shared PID namespace open; nobody's container. */
   isPause?: boolean;
   /** The last start. */

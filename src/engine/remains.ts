@@ -1,14 +1,14 @@
-import { rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import type { Cgroup } from '#linux/cgroup.ts';
 import { umount } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
 import { readCommandLine, signalProcess, waitForEnd } from '#linux/process.ts';
 import type { EnginePaths } from './paths.ts';
-import { findProcesses, RUNTIMES } from './world.ts';
+import { findProcesses, toContainerId } from './world.ts';
 
 const SIGKILL = 9;
-/** Who may have a container's id among its arguments and be a part of it. */
-const OURS = /(^|\/)(conmon|crun|runc)$/;
+/** Who may have a container's id among its arguments and be a part of it: its monitor, and runtimes with the state directory that we name. */
+const OURS = /^(\S*\/)?conmon |^\S+ (.* )?--root=\S*\/engine\//;
 const DEATH_TIMEOUT_MS = 10_000;
 
 /**
@@ -17,7 +17,7 @@ const DEATH_TIMEOUT_MS = 10_000;
  */
 export async function killRemains(id: string, cgroup: Cgroup): Promise<void> {
   for (;;) {
-    const processes = findProcesses(id).filter(({ pid }) => OURS.test(readCommandLine(pid)[0] ?? ''));
+    const processes = findProcesses(id).filter(({ pid }) => OURS.test(`${readCommandLine(pid).join(' ')} `));
     for (const process of processes) signalProcess(process, SIGKILL);
     for (const process of processes) await waitForEnd(process, DEATH_TIMEOUT_MS);
     await cgroup.kill();
@@ -28,7 +28,8 @@ export async function killRemains(id: string, cgroup: Cgroup): Promise<void> {
 /** Removes what a run of a container leaves in the run directory and its control group. Its processes have ended. */
 export function clearRun(paths: EnginePaths, id: string, cgroup: Cgroup): void {
   cgroup.remove();
-  for (const runtime of RUNTIMES) rmSync(`${paths.runtimeRoot(runtime)}/${id}`, { recursive: true, force: true });
+  for (const root of paths.runtimeRoots())
+    for (const name of readdirSync(root)) if (toContainerId(name) === id) rmSync(`${root}/${name}`, { recursive: true, force: true });
   rmSync(paths.bundle(id), { recursive: true, force: true });
   rmSync(paths.exit(id), { force: true });
 }

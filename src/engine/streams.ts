@@ -61,11 +61,12 @@ export class ContainerStreams implements AsyncDisposable {
     const user = options.user === undefined ? undefined : this.#resolveUser(record, options.user);
     const process = planExecProcess(spec, options, user, this.#host.capabilities);
     const stdin = options.stdin ?? false;
-    const refusal = record.init && refuseExec(`/proc/${record.init.pid}/root`, process);
+    const runtime = await this.#runtimes.of(record);
+    const refusal = runtime.hasHostProcesses && record.init && refuseExec(`/proc/${record.init.pid}/root`, process);
     if (refusal) return refusedSession(refusal, { terminal: process.terminal, stdin });
     return startExec({
       id,
-      runtime: this.#runtimes.of(record),
+      runtime,
       bundle,
       process,
       stdin,

@@ -5,8 +5,6 @@ import type { EnginePaths } from './paths.ts';
 import type { SandboxRecord } from './records.ts';
 import type { World } from './recovery.ts';
 
-export const RUNTIMES = ['crun', 'runc'] as const;
-
 /** Looks at the machine: `planRecovery`'s other half. */
 export function readWorld(
   paths: EnginePaths,
@@ -16,9 +14,9 @@ export function readWorld(
   const monitors = findMonitors(paths);
   const states = new Set<string>();
   const started = new Set<string>();
-  for (const runtime of RUNTIMES) {
-    const root = paths.runtimeRoot(runtime);
-    for (const id of list(root)) {
+  for (const root of paths.runtimeRoots()) {
+    for (const name of list(root)) {
+      const id = toContainerId(name);
       states.add(id);
       // In this order: the runtime makes the fifo first and the pid file last, and a start takes the fifo away.
       if (existsSync(`${paths.bundle(id)}/pid`) && !existsSync(`${root}/${id}/exec.fifo`) && existsSync(`${root}/${id}`)) started.add(id);
@@ -77,6 +75,11 @@ export function findProcesses(text: string): ProcessIdentity[] {
 
 function pinsOf({ network, pins }: SandboxRecord): string[] {
   return [...(network ? [network.path, network.ipc, network.uts] : []), ...Object.values(pins ?? {})];
+}
+
+/** Of what a runtime calls its state: the id, or, as runsc does, more names with the id in them. */
+export function toContainerId(name: string): string {
+  return /[0-9a-f]{64}/.exec(name)?.[0] ?? name;
 }
 
 function list(directory: string): string[] {

@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { promisify } from 'node:util';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
 import { startDockerApi } from '#docker/index.ts';
@@ -120,6 +118,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       },
       networks,
       runtime: config.runtime,
+      runtimes: config.runtimes,
       ...bootId,
       clock,
       log: log.part('engine'),
@@ -292,10 +291,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
   await Promise.all([
     agent.start(),
     directories.start(),
-    untilAnswering(
-      { DNS: () => askDns(`${bridge.gateway}:${dns.port}`, clusterDomain), runtime: () => askRuntime(config.runtime) },
-      { clock },
-    ),
+    untilAnswering({ DNS: () => askDns(`${bridge.gateway}:${dns.port}`, clusterDomain), runtime: () => engine.runtimeReady() }, { clock }),
   ]);
   await registration.markReady();
   return { kubelet: { host: hostAddress, port: kubelet.port }, dns: joinAddress({ host: bridge.gateway, port: dns.port }) };
@@ -306,11 +302,6 @@ async function askDns(server: string, clusterDomain: string): Promise<void> {
   const resolver = new Resolver({ timeout: 1_000, tries: 1 });
   resolver.setServers([server]);
   await resolver.resolve4(`kubernetes.default.svc.${clusterDomain}`);
-}
-
-/** The program that makes containers is there and runs. */
-async function askRuntime(runtime: string): Promise<void> {
-  await promisify(execFile)(runtime, ['--version']);
 }
 
 /** `42.10.in-addr.arpa` for 10.42.0.0/16: the zone of the whole bytes of a network. */

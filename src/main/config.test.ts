@@ -32,6 +32,24 @@ test('addresses that follow from the networks', async () => {
   assert.deepEqual(derivedAddresses(config), { gateway: '10.9.0.1', kubernetesService: '10.8.0.1', dnsService: '10.8.0.10' });
 });
 
+test('runtime handlers stand in the file as a map, beside those that need no word', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'umiak-config-'));
+  try {
+    const file = join(directory, 'config.yaml');
+    writeFileSync(
+      file,
+      'runtime: fast\nruntimes:\n  fast: { type: crun, path: /opt/crun }\n  gvisor:\n    type: runsc\n    args: [--platform=systrap]\n',
+    );
+    const config = await readConfig({ config: file }, {});
+    assert.equal(config.runtime, 'fast');
+    assert.deepEqual(Object.keys(config.runtimes), ['crun', 'runc', 'runsc', 'fast', 'gvisor']);
+    assert.deepEqual(config.runtimes.gvisor, { type: 'runsc', args: ['--platform=systrap'] });
+    assert.deepEqual((await readConfig({}, toEnvironment(config))).runtimes, config.runtimes);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
 const refused: [flags: Record<string, string>, message: RegExp][] = [
   [{ name: 'Bad-Name' }, /name must be 1 to 10 lower-case letters/],
   [{ podCidr: '10.0.0.0/30' }, /podCidr must be a network of \/24 or larger/],
@@ -41,7 +59,14 @@ const refused: [flags: Record<string, string>, message: RegExp][] = [
   [{ apiAddress: '127.0.0.1:99999' }, /apiAddress must be HOST:PORT/],
   [{ nodePortRange: '2000-1000' }, /nodePortRange must be FIRST-LAST/],
   [{ loadBalancerPool: '192.0.2.0/8' }, /loadBalancerPool must be IPv4 addresses and networks of \/22 or smaller/],
-  [{ runtime: 'podman' }, /runtime must be one of crun, runc/],
+  [{ runtime: 'podman' }, /runtime must be one of crun, runc, runsc, not "podman"/],
+  [{ runtimes: 'kata' }, /runtimes must be a map, written as JSON/],
+  [{ runtimes: '{"Kata":{}}' }, /runtimes\.Kata must be named by a DNS label/],
+  [{ runtimes: '{"kata":{"type":"vm"}}' }, /runtimes\.kata\.type must be one of crun, runc, runsc, oci/],
+  [{ runtimes: '{"kata":{"type":"oci"}}' }, /runtimes\.kata\.path is required/],
+  [{ runtimes: '{"kata":{"type":"oci","path":"kata"}}' }, /runtimes\.kata\.path must be an absolute path/],
+  [{ runtimes: '{"own":{"type":"runc","root":"/x"}}' }, /runtimes\.own\.root is unknown/],
+  [{ runtimes: '{"own":{"type":"runc","args":["--root=/x"]}}' }, /runtimes\.own\.args must not have --root/],
   [{ config: '/does/not/exist.yaml' }, /does not exist/],
 ];
 for (const [flags, message] of refused) {

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
+import { type RuntimeHandlers, toRuntimeHandlers } from '#engine/runtime-handlers.ts';
 import { contains, gatewayOf, parseCidr, toAddress } from '#net/ipv4.ts';
 
 /** What one instance is: read once, then handed to every part by its composition root. */
@@ -19,7 +20,10 @@ export interface Config {
   /** Addresses for Services of type LoadBalancer; none: the nodes' own. */
   loadBalancerPool: string[];
   nodeName: string;
-  runtime: 'crun' | 'runc';
+  /** The runtime handler of pods that ask for none. */
+  runtime: string;
+  /** Runtime handlers by name, the built-in ones too. */
+  runtimes: RuntimeHandlers;
   clusterDomain: string;
   /** Hosts of registries that are spoken to without TLS, besides loopback. */
   insecureRegistries: string[];
@@ -94,7 +98,20 @@ export const settings: readonly Setting[] = [
     fallback: '',
     about: "this machine's name in the cluster (default: its host name)",
   },
-  { key: 'runtime', flag: '--runtime', variable: 'UMIAK_RUNTIME', fallback: 'crun', about: 'OCI runtime: crun or runc' },
+  {
+    key: 'runtime',
+    flag: '--runtime',
+    variable: 'UMIAK_RUNTIME',
+    fallback: 'crun',
+    about: 'OCI runtime of pods that ask for none: crun, runc, runsc or one of --runtimes',
+  },
+  {
+    key: 'runtimes',
+    flag: '--runtimes',
+    variable: 'UMIAK_RUNTIMES',
+    fallback: '',
+    about: 'further handlers of RuntimeClasses, {"NAME": {"type": "crun|runc|runsc|oci", "path": …, "args": […]}}',
+  },
   { key: 'logLevel', flag: '--log-level', variable: 'UMIAK_LOG_LEVEL', fallback: 'info', about: 'debug, info, warn or error' },
   {
     key: 'auditPolicy',
@@ -138,6 +155,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     const setting = settings.find(each => each.key === key);
     return flags[key] ?? env[setting?.variable ?? ''] ?? file[key] ?? setting?.fallback ?? '';
   };
+  const runtimes = parseRuntimes(value('runtimes'));
   const config: Config = {
     name: value('name'),
     dataDir: resolve(value('dataDir')),
@@ -149,7 +167,8 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     nodePortRange: parseRange(value('nodePortRange')),
     loadBalancerPool: parsePool(value('loadBalancerPool')),
     nodeName: (value('nodeName') || hostname()).toLowerCase(),
-    runtime: oneOf('runtime', value('runtime'), ['crun', 'runc']),
+    runtime: oneOf('runtime', value('runtime'), Object.keys(runtimes)),
+    runtimes,
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
     registryConfig: resolve(value('registryConfig') || join(value('dataDir'), 'certs.d')),
@@ -176,6 +195,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_LOAD_BALANCER_POOL: config.loadBalancerPool.join(','),
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
+    UMIAK_RUNTIMES: JSON.stringify(config.runtimes),
     UMIAK_LOG_LEVEL: config.logLevel,
     UMIAK_AUDIT_POLICY: config.auditPolicy,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
@@ -209,9 +229,23 @@ async function readConfigFile(path: string | undefined): Promise<Record<string, 
   const known = new Set(settings.map(({ key }) => key));
   for (const key of Object.keys(content ?? {}))
     if (!known.has(key)) throw invalid(key, `is no setting; there are ${[...known].join(', ')}`, from);
-  return Object.fromEntries(
-    Object.entries(content ?? {}).map(([key, value]) => [key, Array.isArray(value) ? value.join(',') : String(value)]),
-  );
+  return Object.fromEntries(Object.entries(content ?? {}).map(([key, value]) => [key, toText(value)]));
+}
+
+/** As a flag would say it. */
+function toText(value: unknown): string {
+  if (Array.isArray(value)) return value.join(',');
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? '');
+}
+
+function parseRuntimes(text: string): RuntimeHandlers {
+  let configured: unknown;
+  try {
+    configured = text === '' ? undefined : JSON.parse(text);
+  } catch {
+    throw invalid('runtimes', 'must be a map, written as JSON', text);
+  }
+  return toRuntimeHandlers(configured);
 }
 
 function check(config: Config): void {

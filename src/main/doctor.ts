@@ -17,6 +17,7 @@ export async function examineMachine(config: Config): Promise<Finding[]> {
     instance: config.name,
     dataDir: config.dataDir,
     runtime: config.runtime,
+    runtimes: config.runtimes,
     podCidr: config.podCidr,
     serviceCidr: config.serviceCidr,
     nodePortRange: config.nodePortRange,

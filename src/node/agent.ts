@@ -59,7 +59,7 @@ export class PodAgent implements AsyncDisposable {
     this.#logs = new LogRotation({ engine, clock, log });
     const pods = () => this.#running();
     this.#storage = new StorageWatch({ engine, volumes, pods, evict: (pod, message) => this.#evict(pod, message), clock, log });
-    const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client) };
+    const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client, () => engine.runtimeHandlers()) };
     this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, ...own };
     this.#queue = new WorkQueue({
       clock,

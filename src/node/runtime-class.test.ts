@@ -11,12 +11,13 @@ const having = (handlers: Record<string, string>) =>
 
 test('a RuntimeClass names the program that runs the pod; one that is not here is no silent other', async () => {
   const client = having({ quick: 'crun', other: 'runc', far: 'kata' });
-  assert.equal(await runtimeOf(podOf(), client), undefined);
-  assert.equal(await runtimeOf(podOf({ runtimeClassName: 'quick' }), client), 'crun');
-  assert.equal(await runtimeOf(podOf({ runtimeClassName: 'other' }), client), 'runc');
-  await assert.rejects(runtimeOf(podOf({ runtimeClassName: 'far' }), client), {
+  const handlers = () => ['crun', 'runc'];
+  assert.equal(await runtimeOf(podOf(), client, handlers), undefined);
+  assert.equal(await runtimeOf(podOf({ runtimeClassName: 'quick' }), client, handlers), 'crun');
+  assert.equal(await runtimeOf(podOf({ runtimeClassName: 'other' }), client, handlers), 'runc');
+  await assert.rejects(runtimeOf(podOf({ runtimeClassName: 'far' }), client, handlers), {
     reason: 'Invalid',
-    message: /^no runtime for "kata" is configured/,
+    message: /^no runtime for "kata" is configured: this node has crun, runc$/,
   });
-  await assert.rejects(runtimeOf(podOf({ runtimeClassName: 'gone' }), client), { reason: 'NotFound' });
+  await assert.rejects(runtimeOf(podOf({ runtimeClassName: 'gone' }), client, handlers), { reason: 'NotFound' });
 });

@@ -1,20 +1,20 @@
 import { UmiakError } from '#base/index.ts';
 import type { Client } from '#client/index.ts';
-import type { SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { RuntimeClass } from '#kinds/runtime-class.ts';
 
-type Runtime = NonNullable<SandboxConfig['runtime']>;
-
-/** Handlers of RuntimeClasses that this node has: the names of the programs. */
-const HANDLERS: readonly Runtime[] = ['crun', 'runc'];
-
-/** The runtime that the pod's RuntimeClass chooses; undefined for the node's own choice. @throws `NotFound`, `Invalid` */
-export async function runtimeOf({ spec }: Pod, client: Pick<Client, 'get'>): Promise<Runtime | undefined> {
+/** The handler that the pod's RuntimeClass names, one of this node's; undefined for the node's own choice. @throws `NotFound`, `Invalid` */
+export async function runtimeOf(
+  { spec }: Pod,
+  client: Pick<Client, 'get'>,
+  handlers: () => readonly string[],
+): Promise<string | undefined> {
   if (!spec.runtimeClassName) return undefined;
   const found = await client.get(RuntimeClass, { name: spec.runtimeClassName });
   if (!found) throw new UmiakError('NotFound', `RuntimeClass "${spec.runtimeClassName}" not found`);
-  const handler = HANDLERS.find(name => name === found.handler);
-  if (!handler) throw new UmiakError('Invalid', `no runtime for "${found.handler}" is configured: this node has ${HANDLERS.join(' and ')}`);
-  return handler;
+  const here = handlers();
+  if (here.includes(found.handler)) return found.handler;
+  throw new UmiakError('Invalid', `no runtime for "${found.handler}" is configured: this node has ${here.join(', ')}`, {
+    hint: 'Install its program, or name it in `runtimes` of the configuration file.',
+  });
 }

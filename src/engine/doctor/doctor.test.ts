@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseCgroupLayout } from '#linux/cgroup.ts';
+import { BUILT_IN_HANDLERS } from '../runtime-handlers.ts';
 import { planControlGroups } from './control-groups.ts';
 import { type DiskFacts, planDisk } from './disk.ts';
 import type { Finding } from './finding.ts';
@@ -163,15 +164,18 @@ test('listeners are read from the tables of /proc', () => {
 test('programs: the configured runtime and conmon are needed', () => {
   const versions = { crun: 'crun version 1.8.1', runc: 'runc version 1.1.5', conmon: 'conmon version 2.1.6', nft: 'nftables v1.0.6' };
   const { crun: _, ...withoutCrun } = versions;
-  assert.deepEqual(troubles(planPrograms({ runtime: 'crun', versions, hasLibseccomp: true })), []);
-  assert.deepEqual(troubles(planPrograms({ runtime: 'runc', versions: withoutCrun, hasLibseccomp: false })), []);
-  assert.deepEqual(troubles(planPrograms({ runtime: 'crun', versions: {}, hasLibseccomp: false })), [
+  const runtimes = BUILT_IN_HANDLERS;
+  assert.deepEqual(troubles(planPrograms({ runtime: 'crun', runtimes, versions, hasLibseccomp: true })), []);
+  assert.deepEqual(troubles(planPrograms({ runtime: 'runc', runtimes, versions: withoutCrun, hasLibseccomp: false })), []);
+  assert.deepEqual(troubles(planPrograms({ runtime: 'crun', runtimes, versions: {}, hasLibseccomp: false })), [
     'crun: missing',
     'conmon: missing',
     'libseccomp: missing',
   ]);
-  const [crun] = planPrograms({ runtime: 'crun', versions: withoutCrun, hasLibseccomp: true });
+  const [crun] = planPrograms({ runtime: 'crun', runtimes, versions: withoutCrun, hasLibseccomp: true });
   assert.match(crun?.remedy ?? '', /--runtime runc/);
+  const kata = { ...runtimes, kata: { type: 'oci', path: '/opt/kata' } } as const;
+  assert.deepEqual(troubles(planPrograms({ runtime: 'crun', runtimes: kata, versions, hasLibseccomp: true })), ['kata: fallsBack']);
 });
 
 describe('limits', () => {

@@ -14,6 +14,7 @@ import { WorkerCalls } from '#base/worker-calls.ts';
 import { bridgeName } from '#net/names.ts';
 import { renderTable } from '#net/nft-rules.ts';
 import { NftTransactions } from '#net/nft-transactions.ts';
+import type { RuntimeHandlers } from '../runtime-handlers.ts';
 import { planControlGroups, readControlGroups } from './control-groups.ts';
 import { nearestExisting, planDisk, readDisk } from './disk.ts';
 import type { Finding } from './finding.ts';
@@ -34,7 +35,9 @@ export type { WantedPort } from './network.ts';
 export interface ExamineOptions {
   instance: string;
   dataDir: string;
-  runtime: 'crun' | 'runc';
+  runtime: string;
+  /** Handlers that are configured. */
+  runtimes: RuntimeHandlers;
   podCidr: string;
   serviceCidr: string;
   nodePortRange: { first: number; last: number };
@@ -47,7 +50,7 @@ export interface ExamineOptions {
 /** Looks at everything; in the order of the areas. */
 export async function examine(options: ExamineOptions): Promise<Finding[]> {
   // Programs first: that has libuv's pool made before a thread with mounts of its own could be the one that makes it.
-  const programs = planPrograms(await readPrograms(options.runtime));
+  const programs = planPrograms(await readPrograms(options));
   const kernel = readKernel();
   const mayTry = lackingCapabilities(kernel).length === 0;
   const [disk, network, foreignDrops] = await Promise.all([
