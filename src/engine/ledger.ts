@@ -42,6 +42,11 @@ export class Ledger {
     return record;
   }
 
+  /** Whether others are in the group of its containers: everything without a parent of its own, and the next sandbox of the same pod. */
+  sharesCgroupParent({ id, config: { cgroupParent } }: SandboxRecord): boolean {
+    return cgroupParent === undefined || this.sandboxes().some(other => other.id !== id && other.config.cgroupParent === cgroupParent);
+  }
+
   saveSandbox(record: SandboxRecord): void {
     writeRecord(this.#paths.sandbox(record.id), record);
     this.#sandboxes.set(record.id, record);

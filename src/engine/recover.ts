@@ -2,7 +2,7 @@ import type { EngineCgroups } from './cgroups.ts';
 import type { ContainerRuns } from './container-runs.ts';
 import type { Ledger } from './ledger.ts';
 import type { EnginePaths } from './paths.ts';
-import type { SandboxNetworks } from './ports.ts';
+import type { CniSandboxes, SandboxNetworks } from './ports.ts';
 import { type ContainerRecord, pinIdOf, readRecords, type SandboxRecord } from './records.ts';
 import { planRecovery, type RecoveryPlan } from './recovery.ts';
 import { clearRun, killRemains, unmountBelow } from './remains.ts';
@@ -14,6 +14,7 @@ export interface RecoverOptions {
   cgroups: EngineCgroups;
   runs: ContainerRuns;
   networks: SandboxNetworks;
+  cni?: CniSandboxes | undefined;
   bootId: string;
 }
 
@@ -61,8 +62,9 @@ async function discardTraces({ paths }: RecoverOptions, id: string, cgroup: Retu
   unmountBelow(paths.container(id));
 }
 
-async function recoverSandboxes({ paths, ledger, cgroups, networks }: RecoverOptions, { sandboxes }: RecoveryPlan): Promise<void> {
+async function recoverSandboxes({ paths, ledger, cgroups, networks, cni }: RecoverOptions, { sandboxes }: RecoveryPlan): Promise<void> {
   const kept = sandboxes.filter(({ record, action }) => action === 'keep' && record.phase === 'ready').map(({ record }) => record);
+  await cni?.adopt(kept.filter(({ config }) => config.network === 'cni').map(({ id }) => id));
   const { lost } = await networks.adopt(
     kept.flatMap(record => record.network ?? []),
     kept.filter(record => record.pins).map(record => pinIdOf(record)),
@@ -73,13 +75,14 @@ async function recoverSandboxes({ paths, ledger, cgroups, networks }: RecoverOpt
     if (action === 'keep' && !isLost) continue;
     unmountBelow(paths.sandbox(record.id));
     if (action === 'discard') {
-      if (record.config.cgroupParent !== undefined) cgroups.parentOf(record).remove();
+      if (!ledger.sharesCgroupParent(record)) cgroups.parentOf(record).remove();
       await ledger.removeSandbox(record.id);
       continue;
     }
     record.phase = 'notready';
     delete record.network;
     delete record.pins;
+    delete record.addresses;
     ledger.saveSandbox(record);
   }
 }

@@ -131,7 +131,7 @@ export class SandboxLife {
       await this.#containers.remove(container);
     }
     await this.#free(record);
-    if (record.config.cgroupParent !== undefined) this.#cgroups.parentOf(record).remove();
+    if (!this.#ledger.sharesCgroupParent(record)) this.#cgroups.parentOf(record).remove();
     await this.#ledger.removeSandbox(record.id);
   }
 
