@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench conformance controller-runtime fmt clean
+.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime fmt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 27
@@ -34,6 +34,9 @@ bench: build ## measure against peers in the same run (PEERS=kubernetes builds k
 
 conformance: setup ## run Kubernetes' own conformance specs, all or some (AREA=node FOCUS=… LIST=1); needs Go once
 	@$(NODE) --disable-warning=ExperimentalWarning conformance/run.ts
+
+critest: setup ## run the CRI validation suite, all or some (FOCUS=… HANDLER=runc WEBSOCKET=1), builds crictl too; needs Go once
+	@$(NODE) --disable-warning=ExperimentalWarning critest/run.ts
 
 controller-runtime: setup ## run a controller made with controller-runtime (leader, webhooks, owned objects); needs Go
 	@cd tests/controller-runtime && CGO_ENABLED=0 nice go build -ldflags '-s -w' -o ../../.cache/controller-runtime/boats .

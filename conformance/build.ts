@@ -1,8 +1,8 @@
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { buildGo, goEnvironment, goProgram } from '../tools/go-module.ts';
 import { cache, root } from './places.ts';
 
 const run = promisify(execFile);
@@ -33,40 +33,27 @@ export async function buildSuite(): Promise<{ program: string; version: string }
   for (const [name, path] of Object.entries(PROGRAMS)) {
     if (isCurrent && existsSync(join(directory, name))) continue;
     console.log(`building ${name} of Kubernetes ${version} …`);
-    await build(path, join(directory, name), version);
+    const isTest = path.endsWith('/e2e');
+    await buildGo({ module, path, output: join(directory, name), isTest, stamps: stampsOf(version) });
   }
   await copyFiles(version);
   if (!isCurrent) writeFileSync(stamp, version);
   return { program: join(directory, 'e2e.test'), version };
 }
 
-/** The compiler runs behind everything else on the machine. */
-async function build(path: string, output: string, version: string): Promise<void> {
-  const isSuite = path.endsWith('/e2e');
-  const [, major, minor] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
-  const stamps = { gitVersion: version, gitMajor: major, gitMinor: minor };
-  const flags = Object.entries(stamps).map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`);
-  const args = isSuite ? ['test', '-c', '-vet=off'] : ['build'];
-  args.push('-p', '2', '-trimpath', '-ldflags', ['-s -w', ...flags].join(' '), '-o', `${output}.part`, path);
-  const child = spawn('nice', ['-n', '19', go(), ...args], { cwd: module, stdio: 'inherit', env: goEnvironment() });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) throw new Error(`go ${args[0]} ${path} ended with ${code}`);
-  renameSync(`${output}.part`, output);
+function stampsOf(version: string): Record<string, string> {
+  const [, gitMajor = '', gitMinor = ''] = /^v(\d+)\.(\d+)/.exec(version) ?? [];
+  const stamps = Object.entries({ gitVersion: version, gitMajor, gitMinor });
+  return Object.fromEntries(stamps.map(([name, value]) => [`k8s.io/component-base/version.${name}`, value]));
 }
 
 async function copyFiles(version: string): Promise<void> {
   const directory = join(cache, 'kubernetes');
   mkdirSync(directory, { recursive: true });
-  const { stdout } = await run(go(), ['mod', 'download', '-json', `k8s.io/kubernetes@${version}`], { cwd: module, env: goEnvironment() });
+  const { stdout } = await run(goProgram(), ['mod', 'download', '-json', `k8s.io/kubernetes@${version}`], {
+    cwd: module,
+    env: goEnvironment(),
+  });
   const { Dir } = JSON.parse(stdout) as { Dir: string };
   for (const file of FILES) copyFileSync(join(Dir, file), join(directory, file.slice(file.lastIndexOf('/') + 1)));
-}
-
-function go(): string {
-  const usual = '/usr/local/go/bin/go';
-  return existsSync(usual) ? usual : 'go';
-}
-
-function goEnvironment(): NodeJS.ProcessEnv {
-  return { ...process.env, GOFLAGS: '-buildvcs=false -mod=mod', CGO_ENABLED: '0' };
 }
