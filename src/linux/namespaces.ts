@@ -3,7 +3,8 @@ import { check, declare } from './libc.ts';
 import { MS_BIND, mount, umount } from './mount.ts';
 
 const setnsCall = declare('int setns(int fd, int kind)');
-const unshareCall = declare('int unshare(int flags)');
+/** unshare(2) on the calling thread. */
+export const unshare = declare('int unshare(int flags)');
 const sethostnameCall = declare('int sethostname(const char *name, unsigned long length)');
 
 /** Kinds of namespaces that can be made and entered by one thread of a threaded process (mount and user ones cannot). */
@@ -19,7 +20,7 @@ function ownNamespace(kind: NamespaceKind): string {
 
 /** Puts the calling thread into new namespaces for good. Threads and processes it starts later inherit them; others of the process do not. */
 export function unshareNamespaces(kinds: readonly NamespaceKind[]): void {
-  check(unshareCall(flagsOf(kinds)), `unshare ${kinds.join(', ')}`);
+  check(unshare(flagsOf(kinds)), `unshare ${kinds.join(', ')}`);
 }
 
 /** Puts the calling thread into the namespace at `path`. */
@@ -55,7 +56,7 @@ export function pinNamespaces<T = void>(pins: Partial<Record<NamespaceKind, stri
   const kinds = Object.keys(pins) as NamespaceKind[];
   const own = kinds.map(kind => ({ kind, fd: openSync(ownNamespace(kind), constants.O_RDONLY) }));
   try {
-    check(unshareCall(flagsOf(kinds)), `unshare ${kinds.join(', ')}`);
+    check(unshare(flagsOf(kinds)), `unshare ${kinds.join(', ')}`);
     try {
       for (const kind of kinds) pin(kind, pins[kind]!);
       return inside?.();

@@ -1,7 +1,6 @@
-import { check, declare } from './libc.ts';
+import { check } from './libc.ts';
 import { MS_PRIVATE, MS_REC, mount } from './mount.ts';
-
-const unshareCall = declare('int unshare(int flags)');
+import { unshare } from './namespaces.ts';
 
 const CLONE_NEWNS = 0x00020000;
 
@@ -10,6 +9,6 @@ const CLONE_NEWNS = 0x00020000;
  * worked on synchronously there: libuv's pool stays outside, if it was used before.
  */
 export function takePrivateMounts(): void {
-  check(unshareCall(CLONE_NEWNS), 'unshare mnt');
+  check(unshare(CLONE_NEWNS), 'unshare mnt');
   mount('none', '/', null, MS_REC | MS_PRIVATE);
 }

@@ -5,6 +5,7 @@ import type { Pod } from '#kinds/pod.ts';
 import type { Secret } from '#kinds/secret.ts';
 import { ImageError, type ImagePuller, type PresentImage, type WantedImage } from './parts.ts';
 import { credentialsFor } from './pull-credentials.ts';
+import { Retries } from './retries.ts';
 import type { ObjectSource } from './volumes/object-source.ts';
 
 export interface LocalImagePullerOptions {
@@ -20,20 +21,15 @@ const LAST_BACKOFF_MS = 300_000;
 /** While a pull waits for its turn, the image may come another way: loaded, or pulled for somebody else. */
 const LOOK_AGAIN_MS = 10_000;
 
-interface Failure {
-  count: number;
-  untilMs: number;
-  error: ImageError;
-}
-
 /** Pulls into the machine's image store by the container's policy. The store makes one of pulls of the same image at the same time. */
 export class LocalImagePuller implements ImagePuller {
   readonly #options: LocalImagePullerOptions;
   /** By pod and image, as the kubelet does: a new pod tries at once. */
-  readonly #failures = new Map<string, Failure>();
+  readonly #retries: Retries<ImageError>;
 
   constructor(options: LocalImagePullerOptions) {
     this.#options = options;
+    this.#retries = new Retries({ clock: options.clock, firstMs: FIRST_BACKOFF_MS, lastMs: LAST_BACKOFF_MS });
   }
 
   async ensure(pod: Pod, { image = '', imagePullPolicy = 'IfNotPresent' }: WantedImage, signal?: AbortSignal): Promise<PresentImage> {
@@ -78,19 +74,19 @@ export class LocalImagePuller implements ImagePuller {
   async #pull(pod: Pod, image: string, signal: AbortSignal | undefined): Promise<PresentImage> {
     const { events, clock } = this.#options;
     const key = `${pod.metadata.uid}/${image}`;
-    const failed = this.#failures.get(key);
-    const waitMs = (failed?.untilMs ?? 0) - clock.now();
-    if (failed && waitMs > 0) {
+    const waitMs = this.#retries.waitMs(key);
+    const failure = this.#retries.error(key);
+    if (failure && waitMs !== undefined) {
       const message = `Back-off pulling image "${image}"`;
       events.normal(pod, 'BackOff', message);
       const retryInMs = Math.min(waitMs, LOOK_AGAIN_MS);
-      throw new ImageError('ImagePullBackOff', `${message}: ErrImagePull: ${failed.error.message}`, { cause: failed.error, retryInMs });
+      throw new ImageError('ImagePullBackOff', `${message}: ErrImagePull: ${failure.message}`, { cause: failure, retryInMs });
     }
     events.normal(pod, 'Pulling', `Pulling image "${image}"`);
     const began = clock.monotonic();
     try {
       const record = await this.#pullWithLogins(pod, image, signal);
-      this.#failures.delete(key);
+      this.#retries.succeeded(key);
       const took = inGoWords(clock.monotonic() - began);
       const message = `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${record.sizeBytes} bytes.`;
       events.normal(pod, 'Pulled', message);
@@ -100,7 +96,7 @@ export class LocalImagePuller implements ImagePuller {
       const error = new ImageError('ErrImagePull', `failed to pull image "${image}": ${messageOf(cause)}`, {
         cause,
       });
-      this.#remember(key, { count: (failed?.count ?? 0) + 1, error });
+      this.#retries.failed(key, error);
       events.warning(pod, 'Failed', `Failed to pull image "${image}": ${messageOf(cause)}`);
       throw error;
     }
@@ -134,13 +130,6 @@ export class LocalImagePuller implements ImagePuller {
       events.warning({ ...pod, metadata }, 'FailedToRetrieveImagePullSecret', message);
     }
     return found.filter(secret => secret !== undefined);
-  }
-
-  /** What nobody has asked for a long time is forgotten on the way. */
-  #remember(key: string, { count, error }: Pick<Failure, 'count' | 'error'>): void {
-    const now = this.#options.clock.now();
-    for (const [old, { untilMs }] of this.#failures) if (untilMs + LAST_BACKOFF_MS < now) this.#failures.delete(old);
-    this.#failures.set(key, { count, error, untilMs: now + Math.min(FIRST_BACKOFF_MS * 2 ** (count - 1), LAST_BACKOFF_MS) });
   }
 }
 

@@ -112,7 +112,7 @@ export class NodeRegistration implements AsyncDisposable {
 
   async #writeStatus(): Promise<void> {
     const { client, nodeName, clock } = this.#options;
-    const isDue = this.#posted === undefined || clock.now() - this.#posted.atMs >= STATUS_MS;
+    const isDue = this.#posted === undefined || clock.monotonic() - this.#posted.atMs >= STATUS_MS;
     const status = await this.#status(isDue);
     const text = JSON.stringify(status, (key, value) => (key === 'lastHeartbeatTime' ? undefined : value));
     if (!isDue && text === this.#posted?.text) return;
@@ -126,7 +126,7 @@ export class NodeRegistration implements AsyncDisposable {
       await this.#ensureNode();
       this.#node = await write();
     }
-    this.#posted = { text, atMs: clock.now() };
+    this.#posted = { text, atMs: clock.monotonic() };
   }
 
   async #status(withImages: boolean): Promise<Partial<NodeStatus>> {

@@ -19,7 +19,11 @@ test('a limit under what is used is not set, told once, and tried again', async 
     updateResources: async (_id: string, resources: Resources) => void updates.push(resources),
   } as unknown as Pick<Engine, 'container' | 'stats' | 'updateResources'>;
   const note = (_: unknown, reason: string) => void events.push(reason);
-  const resizer = new PodResizer({ engine, events: { normal: note, warning: note }, retries: new Retries(clock) });
+  const resizer = new PodResizer({
+    engine,
+    events: { normal: note, warning: note },
+    retries: new Retries({ clock, firstMs: 2_000, lastMs: 120_000 }),
+  });
   const pod = podOf();
   const resize = (memoryLimitBytes: number) =>
     resizer.resize(pod, { do: 'resize', containerId: main.id, name: 'main', resources: { memoryLimitBytes } });

@@ -61,7 +61,7 @@ export class PodStopper {
   /** Main containers together, then the sidecars in reverse order, all within the grace. */
   async stopAll(pod: Pod, graceMs: number): Promise<void> {
     const { clock, events } = this.#parts;
-    const end = clock.now() + graceMs;
+    const end = clock.monotonic() + graceMs;
     const sidecars = (pod.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name);
     const stop = async ({ id, config }: Container, withinMs: number) => {
       if (!this.#killing.has(id)) events.normal(pod, 'Killing', `Stopping container ${config.metadata.name}`);
@@ -73,7 +73,7 @@ export class PodStopper {
     await Promise.all(mains.map(each => stop(each, graceMs)));
     for (const name of sidecars.reverse())
       for (const each of running())
-        if (each.config.metadata.name === name) await stop(each, Math.max(end - clock.now(), graceMs > 0 ? LEAST_GRACE_MS : 0));
+        if (each.config.metadata.name === name) await stop(each, Math.max(end - clock.monotonic(), graceMs > 0 ? LEAST_GRACE_MS : 0));
   }
 
   async #stopContainer(pod: Pod, id: string, graceMs: number): Promise<void> {
@@ -81,11 +81,11 @@ export class PodStopper {
     const instance = engine.container(id);
     if (instance?.state !== 'running') return;
     prober.forget(id);
-    const began = clock.now();
+    const began = clock.monotonic();
     const container = specOf(pod, instance.config.metadata.name);
     const hasHook = container?.lifecycle?.preStop !== undefined && graceMs > 0;
     if (hasHook) await this.#preStop(pod, container, id, graceMs);
-    const leftMs = Math.max(graceMs - (clock.now() - began), hasHook ? LEAST_GRACE_MS : 0);
+    const leftMs = Math.max(graceMs - (clock.monotonic() - began), hasHook ? LEAST_GRACE_MS : 0);
     try {
       await engine.stopContainer(id, { graceMs: leftMs });
     } catch (error) {

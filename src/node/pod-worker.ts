@@ -33,6 +33,8 @@ export interface PodWorkerParts {
   log: Log;
 }
 
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 120_000;
 /** Its name among the retries. */
 const SANDBOX = 'sandbox/';
 
@@ -61,7 +63,7 @@ export class PodWorker {
     const containers = () => this.#containers();
     const addressOf = () => this.#sandboxes()[0]?.address ?? parts.hostAddress;
     this.#stopper = new PodStopper({ ...parts, containers, address: addressOf });
-    this.#retries = new Retries(parts.clock);
+    this.#retries = new Retries({ clock: parts.clock, firstMs: FIRST_RETRY_MS, lastMs: LAST_RETRY_MS });
     const own = { ...parts, retries: this.#retries, leaving: this.#leaving.signal, containers };
     this.#volumes = new PodVolumes(own);
     this.#starter = new ContainerStarter({ ...own, stopper: this.#stopper, volumes: this.#volumes, imageVolumes: parts.volumes });

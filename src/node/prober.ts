@@ -111,8 +111,9 @@ export class LocalProber implements Prober {
   /** The rest of the initial delay. What an earlier agent found well can wait its turn, so that not all are asked at once. */
   #firstDelay({ startedAtMs }: Target, { probe, state }: Running): number {
     const { clock, random = Math.random } = this.#options;
-    const restMs = startedAtMs + (probe.initialDelaySeconds ?? 0) * 1000 - clock.now();
-    if (restMs > 0) return restMs;
+    const delayMs = (probe.initialDelaySeconds ?? 0) * 1000;
+    const restMs = startedAtMs + delayMs - clock.now();
+    if (restMs > 0) return Math.min(restMs, delayMs); // the machine's time may have been set back since
     return startedAtMs < this.#bornMs && state.verdict === true ? random() * periodMs(probe) : 0;
   }
 
