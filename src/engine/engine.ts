@@ -67,6 +67,8 @@ export interface Sandbox {
   createdAtMs: number;
   /** Absent with the host's network. */
   address?: string;
+  /** All of its addresses, `address` the first; several only from CNI plugins. */
+  addresses?: string[];
 }
 
 export interface Mount {

@@ -29,7 +29,7 @@ import { EventFeed } from './events.ts';
 import { readBootId, readHostFacts } from './host-facts.ts';
 import { Ledger } from './ledger.ts';
 import { EnginePaths } from './paths.ts';
-import type { ImageSource, SandboxNetworks } from './ports.ts';
+import type { CniSandboxes, ImageSource, SandboxNetworks } from './ports.ts';
 import { namespacesOf, Preparation } from './preparation.ts';
 import { type ContainerRecord, toContainer, toSandbox } from './records.ts';
 import { recover } from './recover.ts';
@@ -46,6 +46,8 @@ export interface EngineOptions {
   instance: string;
   images: ImageSource;
   networks: SandboxNetworks;
+  /** The machine's CNI plugins; without them no sandbox can have network `cni`. */
+  cni?: CniSandboxes;
   /** For sandboxes that don't say; default crun. */
   runtime?: string;
   /** Runtime handlers; default crun, runc and runsc, where they are installed. */
@@ -66,6 +68,7 @@ export async function openEngine({
   instance,
   images,
   networks,
+  cni,
   runtime = 'crun',
   runtimes: handlers = BUILT_IN_HANDLERS,
   clock = systemClock,
@@ -98,11 +101,11 @@ export async function openEngine({
     defaultRuntime: runtime,
     clock,
   });
-  const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, clock, bootId });
+  const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, cni, clock, bootId });
   const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
 
   try {
-    await recover({ paths, ledger, cgroups, runs, networks, bootId });
+    await recover({ paths, ledger, cgroups, runs, networks, cni, bootId });
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;

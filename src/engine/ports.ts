@@ -1,3 +1,5 @@
+import type { PublishedPort, SandboxConfig } from './engine.ts';
+
 /** What the engine needs of other rooms; `main` injects it. */
 
 /** The part of an image's configuration that a container inherits (OCI image spec, "config"). */
@@ -41,6 +43,27 @@ export interface SandboxNetwork {
 }
 
 export type PinKind = 'net' | 'ipc' | 'uts';
+
+/** What of a sandbox the machine's CNI plugins may want to know. */
+export interface CniSandbox {
+  id: string;
+  /** Its pinned network namespace, with loopback up and nothing else. */
+  netns: string;
+  metadata: { name: string; namespace: string; uid: string };
+  ports?: readonly PublishedPort[] | undefined;
+  dns?: SandboxConfig['dns'] | undefined;
+  annotations?: Readonly<Record<string, string>> | undefined;
+}
+
+/** The machine's CNI plugins (`CniNetworks` of `#net/cni`). */
+export interface CniSandboxes {
+  /** Called once, before namespaces go: these sandboxes are attached; whatever else a former process attached is undone, whole or half. */
+  adopt(sandboxIds: readonly string[]): Promise<void>;
+  /** All or nothing. */
+  attach(sandbox: CniSandbox): Promise<{ addresses: string[] }>;
+  /** Twice is as good as once. */
+  detach(sandboxId: string): Promise<void>;
+}
 
 /** The pool of pod networks, and pins for pods that have none (`NetworkPool` of `#net`). */
 export interface SandboxNetworks {

@@ -24,6 +24,8 @@ export interface SandboxRecord {
   network?: SandboxNetwork;
   /** Namespaces pinned for a sandbox without a pod network. */
   pins?: Partial<Record<PinKind, string>>;
+  /** What CNI plugins gave it. */
+  addresses?: string[];
   /** Its pause container, if it shares one PID namespace. */
   pauseId?: string;
 }
@@ -61,8 +63,16 @@ export interface ContainerRecord {
 }
 
 /** What callers see of a record. */
-export function toSandbox({ id, config, phase, createdAtMs, network }: SandboxRecord): Sandbox {
-  return { id, config, state: phase === 'ready' ? 'ready' : 'notready', createdAtMs, ...(network ? { address: network.address } : {}) };
+export function toSandbox(record: SandboxRecord): Sandbox {
+  const { id, config, phase, createdAtMs } = record;
+  const [address, ...more] = addressesOf(record);
+  const state = phase === 'ready' ? 'ready' : 'notready';
+  return { id, config, state, createdAtMs, ...(address !== undefined ? { address, addresses: [address, ...more] } : {}) };
+}
+
+/** A sandbox's addresses, from the pool or from CNI plugins. */
+export function addressesOf({ network, addresses = [] }: SandboxRecord): string[] {
+  return network ? [network.address] : addresses;
 }
 
 /** What callers see of a record. */

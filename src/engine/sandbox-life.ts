@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, umountInThread } from '#linux/mount.ts';
@@ -9,8 +10,8 @@ import type { SandboxConfig } from './engine.ts';
 import type { EventFeed } from './events.ts';
 import type { Ledger } from './ledger.ts';
 import type { EnginePaths } from './paths.ts';
-import type { PinKind, SandboxNetworks } from './ports.ts';
-import { pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
+import type { CniSandboxes, PinKind, SandboxNetworks } from './ports.ts';
+import { addressesOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
 import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
 
 const SHM_OPTIONS = 'mode=1777,size=65536k';
@@ -22,6 +23,8 @@ export interface SandboxLifeOptions {
   events: EventFeed;
   containers: ContainerLife;
   networks: SandboxNetworks;
+  /** For sandboxes with network `cni`, where the machine has that. */
+  cni?: CniSandboxes | undefined;
   clock: Clock;
   bootId: string;
 }
@@ -34,17 +37,19 @@ export class SandboxLife {
   readonly #events: EventFeed;
   readonly #containers: ContainerLife;
   readonly #networks: SandboxNetworks;
+  readonly #cni: CniSandboxes | undefined;
   readonly #clock: Clock;
   readonly #bootId: string;
   readonly #locks = new KeyedLock();
 
-  constructor({ paths, ledger, cgroups, events, containers, networks, clock, bootId }: SandboxLifeOptions) {
+  constructor({ paths, ledger, cgroups, events, containers, networks, cni, clock, bootId }: SandboxLifeOptions) {
     this.#paths = paths;
     this.#ledger = ledger;
     this.#cgroups = cgroups;
     this.#events = events;
     this.#containers = containers;
     this.#networks = networks;
+    this.#cni = cni;
     this.#clock = clock;
     this.#bootId = bootId;
   }
@@ -76,7 +81,8 @@ export class SandboxLife {
     const { config } = record;
     const directory = this.#paths.sandbox(record.id);
     await this.#giveNamespaces(record);
-    await writeSandboxFiles(directory, config, record.network?.address);
+    if (config.network === 'cni') await this.#attach(record);
+    await writeSandboxFiles(directory, config, addressesOf(record)[0]);
     if (config.ipc !== 'host') {
       await mkdir(`${directory}/shm`);
       mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS);
@@ -92,11 +98,22 @@ export class SandboxLife {
       return;
     }
     const kinds: PinKind[] = [
-      ...(config.network === 'none' ? (['net', 'uts'] as const) : []),
+      ...(config.network === 'none' || config.network === 'cni' ? (['net', 'uts'] as const) : []),
       ...(config.ipc === 'host' ? [] : (['ipc'] as const)),
     ];
     if (kinds.length === 0) return;
     record.pins = await this.#networks.pinNamespaces({ id: pinIdOf(record), kinds, ...(kinds.includes('uts') ? { hostname } : {}) });
+  }
+
+  /** A kill in here leaves a record that is being created, so that whoever recovers it detaches it. */
+  async #attach(record: SandboxRecord): Promise<void> {
+    const { metadata, ports, dns, annotations } = record.config;
+    if (!this.#cni)
+      throw new UmiakError('NotImplemented', `sandbox ${metadata.namespace}/${metadata.name}: network 'cni' is not to be had here`, {
+        hint: "Open the engine with the machine's CNI plugins, or choose network 'pod'.",
+      });
+    const attached = await this.#cni.attach({ id: record.id, netns: record.pins?.net ?? '', metadata, ports, dns, annotations });
+    record.addresses = attached.addresses;
   }
 
   async stop(record: SandboxRecord): Promise<void> {
@@ -108,6 +125,7 @@ export class SandboxLife {
       await this.#free(record);
       delete record.network;
       delete record.pins;
+      delete record.addresses;
       this.#ledger.saveSandbox(record);
       this.#events.emit({ type: 'sandbox', action: 'stopped', sandbox: toSandbox(record) });
     });
@@ -138,6 +156,7 @@ export class SandboxLife {
   /** Takes back everything that a sandbox has but its record. */
   async #free(record: SandboxRecord): Promise<void> {
     await umountInThread(`${this.#paths.sandbox(record.id)}/shm`);
+    if (record.config.network === 'cni') await this.#cni?.detach(record.id);
     if (record.network) await this.#networks.release({ id: record.network.id });
     if (record.pins) await this.#networks.unpinNamespaces(pinIdOf(record));
   }

@@ -34,7 +34,8 @@ export class HostPorts implements Disposable {
   async #publish(sandbox: Sandbox): Promise<void> {
     const { rules, reservations, onRefused } = this.#options;
     const { address, config, id } = sandbox;
-    if (address === undefined || this.#held.has(id) || (config.ports ?? []).length === 0) return;
+    // With CNI, publishing ports is a plugin's work.
+    if (address === undefined || config.network === 'cni' || this.#held.has(id) || (config.ports ?? []).length === 0) return;
     const held: ReservedPort[] = [];
     this.#held.set(id, held);
     const granted: HostPortRule[] = [];
