@@ -102,6 +102,7 @@ export class ContainerRuns implements Disposable {
       stdin: config.stdin ?? false,
       leaveStdinOpen: !(config.stdinOnce ?? false),
     });
+    await this.#preparation.settle(id);
     record.monitor = monitor;
     record.init = identify(pid) ?? { pid, startTime: -1 };
     this.#attachments.open(id);

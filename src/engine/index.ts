@@ -16,5 +16,15 @@
 export type * from './engine.ts';
 export { type EngineOptions, LocalEngine, openEngine } from './local-engine.ts';
 export { applyMachine, type MachineChange, type MachineFacts, planMachine, readMachineFacts } from './machine.ts';
-export type { CniSandbox, CniSandboxes, ImageDefaults, ImageSource, PinKind, ResolvedImage, SandboxNetwork, SandboxNetworks } from './ports.ts';
+export type {
+  CniSandbox,
+  CniSandboxes,
+  ImageDefaults,
+  ImageSource,
+  PinKind,
+  Pins,
+  ResolvedImage,
+  SandboxNetwork,
+  SandboxNetworks,
+} from './ports.ts';
 export { removeInstance } from './remove-instance.ts';

@@ -105,6 +105,7 @@ export async function openEngine({
   const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
 
   try {
+    preparation.clear();
     await recover({ paths, ledger, cgroups, runs, networks, cni, bootId });
   } catch (error) {
     lock[Symbol.dispose]();

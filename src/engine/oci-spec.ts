@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { planCapabilities } from './capabilities.ts';
-import type { ContainerConfig, Mount, Resources, SandboxConfig } from './engine.ts';
-import type { OciDevice, OciMount, OciResources, OciSpec } from './oci-types.ts';
+import type { ContainerConfig, IdMapping, Mount, Resources, SandboxConfig } from './engine.ts';
+import type { OciDevice, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-types.ts';
 import type { ImageDefaults } from './ports.ts';
 import type { ResolvedUser } from './user.ts';
 
@@ -26,7 +26,7 @@ export interface SpecInput {
   rootfs: string;
   cgroupsPath: string;
   /** Where the sandbox's pinned namespaces are; absent ones are the host's. */
-  namespaces: { network?: string; ipc?: string; uts?: string; pid?: string };
+  namespaces: { network?: string; ipc?: string; uts?: string; pid?: string; user?: string };
   /** The sandbox's files that are bound into every container. */
   files: { hosts?: string; hostname?: string; resolvConf?: string; shm?: string };
   /** Device nodes that the container asks for, or all of the host's for privileged ones. */
@@ -85,6 +85,9 @@ export function planOciSpec(input: SpecInput): OciSpec {
     ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
     linux: {
       namespaces: planNamespaces(input),
+      ...(sandbox.userNamespace
+        ? { uidMappings: toOciMappings(sandbox.userNamespace.uids), gidMappings: toOciMappings(sandbox.userNamespace.gids) }
+        : {}),
       cgroupsPath: input.cgroupsPath,
       resources: { devices: planDeviceRules(input.devices, privileged), ...planResources(container.resources ?? {}) },
       ...(input.devices.length > 0 ? { devices: input.devices.map(({ permissions, ...device }) => device) } : {}),
@@ -144,12 +147,17 @@ function planRlimits(
 
 function planNamespaces({ namespaces, sandbox, host, container }: SpecInput): { type: string; path?: string }[] {
   const planned: { type: string; path?: string }[] = [{ type: 'mount' }];
+  if (namespaces.user !== undefined) planned.push({ type: 'user', path: namespaces.user });
   if (sandbox.pid !== 'host') planned.push({ type: 'pid', ...(namespaces.pid !== undefined ? { path: namespaces.pid } : {}) });
   if (namespaces.network !== undefined) planned.push({ type: 'network', path: namespaces.network });
   if (namespaces.ipc !== undefined) planned.push({ type: 'ipc', path: namespaces.ipc });
   if (namespaces.uts !== undefined) planned.push({ type: 'uts', path: namespaces.uts });
   if (host.cgroupVersion === 'v2' && !container.security?.privileged) planned.push({ type: 'cgroup' });
   return planned;
+}
+
+function toOciMappings(mappings: readonly IdMapping[]): OciIdMapping[] {
+  return mappings.map(({ containerId, hostId, length }) => ({ containerID: containerId, hostID: hostId, size: length }));
 }
 
 function planMounts({ sandbox, container, files }: SpecInput, privileged: boolean): OciMount[] {

@@ -41,6 +41,8 @@ export interface OciMount {
 
 export interface OciLinux {
   namespaces: { type: string; path?: string }[];
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
   cgroupsPath: string;
   resources: OciResources;
   devices?: OciDevice[];
@@ -49,6 +51,12 @@ export interface OciLinux {
   maskedPaths?: string[];
   readonlyPaths?: string[];
   rootfsPropagation?: string;
+}
+
+export interface OciIdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
 }
 
 export interface OciDevice {

@@ -1,4 +1,4 @@
-import type { PublishedPort, SandboxConfig } from './engine.ts';
+import type { PublishedPort, SandboxConfig, UserNamespaceMappings } from './engine.ts';
 
 /** What the engine needs of other rooms; `main` injects it. */
 
@@ -40,6 +40,8 @@ export interface SandboxNetwork {
   uts: string;
   address: string;
   veth: string;
+  /** The user namespace that owns the others, where the sandbox has one. */
+  user?: string;
 }
 
 export type PinKind = 'net' | 'ipc' | 'uts';
@@ -65,13 +67,22 @@ export interface CniSandboxes {
   detach(sandboxId: string): Promise<void>;
 }
 
+/** Where namespaces are pinned, with the user namespace that owns them, if they have one of their own. */
+export type Pins = Partial<Record<PinKind | 'user', string>>;
+
 /** The pool of pod networks, and pins for pods that have none (`NetworkPool` of `#net`). */
 export interface SandboxNetworks {
   /** Called once: these are in use, everything else left by a former process goes. Returns those whose namespaces are gone. */
   adopt(records: readonly SandboxNetwork[], pinIds: readonly string[]): Promise<{ lost: SandboxNetwork[] }>;
-  take(options: { hostname?: string }): Promise<SandboxNetwork>;
+  take(options: { hostname?: string; userNamespace?: UserNamespaceMappings }): Promise<SandboxNetwork>;
   release(network: { id: string }): Promise<void>;
   /** Namespaces without a pod network: loopback only, or the host's network with own IPC. */
-  pinNamespaces(options: { id: string; kinds: readonly PinKind[]; hostname?: string }): Promise<Partial<Record<PinKind, string>>>;
+  pinNamespaces(options: {
+    id: string;
+    kinds: readonly PinKind[];
+    hostname?: string;
+    /** They are made in a new user namespace, which is pinned as `user`. */
+    userNamespace?: UserNamespaceMappings;
+  }): Promise<Pins>;
   unpinNamespaces(id: string): Promise<void>;
 }

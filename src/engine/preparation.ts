@@ -7,6 +7,7 @@ import { readBelow } from '#linux/open-below.ts';
 import { readDevice, readHostDevices } from './devices.ts';
 import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
+import { giveMountPoints, MappedMounts, type Users } from './mapped-mounts.ts';
 import { type HostFacts, planOciSpec } from './oci-spec.ts';
 import { ensureMountPoints, mountOverlay } from './overlay.ts';
 import type { EnginePaths } from './paths.ts';
@@ -15,6 +16,7 @@ import type { ContainerRecord, SandboxRecord } from './records.ts';
 import type { OciRuntime, OciRuntimes } from './runtime.ts';
 import { SeccompCache } from './seccomp-cache.ts';
 import { planUser } from './user.ts';
+import { checkMapped } from './user-namespaces.ts';
 
 export interface PreparationOptions {
   paths: EnginePaths;
@@ -32,6 +34,7 @@ export class Preparation {
   readonly #images: ImageSource;
   readonly #runtimes: OciRuntimes;
   readonly #seccomp = new SeccompCache();
+  readonly #mapped: MappedMounts;
   readonly #mounted = new Set<string>();
   /** Those whose bundle is as their record wants it. */
   readonly #bundled = new Set<string>();
@@ -42,13 +45,24 @@ export class Preparation {
     this.#host = host;
     this.#images = images;
     this.#runtimes = runtimes;
+    this.#mapped = new MappedMounts(paths.mapped);
   }
 
   /** Twice is as good as once. @throws Invalid for what the configuration asks for and can't have, NotFound when the image is gone */
   async prepare(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
-    if (!this.#mounted.has(record.id)) await this.#mount(record);
+    if (!this.#mounted.has(record.id)) await this.#mount(record, sandbox);
     if (!this.#bundled.has(record.id)) this.#bundle(record, sandbox, await this.#runtimes.of(record));
     this.#bundled.add(record.id);
+  }
+
+  /** The runtime has made the container: it has what it needs of this. */
+  async settle(id: string): Promise<void> {
+    await this.#mapped.drop(id);
+  }
+
+  /** Undoes what a killed process prepared. */
+  clear(): void {
+    this.#mapped.clear();
   }
 
   /** The record has changed. */
@@ -59,6 +73,7 @@ export class Preparation {
   /** Unmounts the root file system, which keeps what was written. The bundle is the caller's to remove. */
   async unmount(id: string): Promise<void> {
     this.#bundled.delete(id);
+    await this.#mapped.drop(id);
     if (this.#mounted.delete(id)) await umountInThread(this.#paths.rootfs(id));
   }
 
@@ -79,9 +94,11 @@ export class Preparation {
       passwd: readBelow(rootfs, '/etc/passwd'),
       group: readBelow(rootfs, '/etc/group'),
     });
+    const users = usersOf(sandbox);
+    if (users) checkMapped(user, users.mappings);
     const spec = planOciSpec({
       sandbox: sandbox.config,
-      container: config,
+      container: users ? { ...config, mounts: this.#mapped.showVolumes(id, users, config.mounts ?? []) } : config,
       image: imageConfig,
       user,
       host: this.#host,
@@ -100,7 +117,7 @@ export class Preparation {
     mkdirSync(dirname(record.logPath), { recursive: true });
   }
 
-  async #mount(record: ContainerRecord): Promise<void> {
+  async #mount(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     const { id } = record;
     // Layers can be unpacked elsewhere after a restart.
     if (!record.lowerDirs.every(directory => existsSync(directory)))
@@ -109,9 +126,12 @@ export class Preparation {
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
     await rm(work, { recursive: true, force: true });
     await Promise.all([upper, work, target].map(directory => mkdir(directory, { recursive: true, mode: 0o755 })));
-    await mountOverlay({ lowerDirs: record.lowerDirs, writable: { upper, work }, target });
+    const users = usersOf(sandbox);
+    const layers = { lowerDirs: record.lowerDirs, writable: { upper, work }, target };
+    await (users ? this.#mapped.mountOverlay(id, users, layers) : mountOverlay(layers));
     this.#mounted.add(id);
     await ensureMountPoints(target);
+    if (users) await giveMountPoints(target, users);
   }
 
   /** The one of the container that is to be looked into, or the pod's shared one, if it has one. */
@@ -131,10 +151,18 @@ export class Preparation {
   }
 }
 
+/** Of a sandbox with a user namespace. */
+function usersOf(sandbox: SandboxRecord): Users | undefined {
+  const path = namespacesOf(sandbox).user;
+  const mappings = sandbox.config.userNamespace;
+  return path !== undefined && mappings ? { path, mappings } : undefined;
+}
+
 /** Where a sandbox's namespaces are pinned; absent ones are the host's. */
-export function namespacesOf({ network, pins }: SandboxRecord): { network?: string; ipc?: string; uts?: string } {
-  if (network) return { network: network.path, ipc: network.ipc, uts: network.uts };
+export function namespacesOf({ network, pins }: SandboxRecord): { network?: string; ipc?: string; uts?: string; user?: string } {
+  if (network) return { network: network.path, ipc: network.ipc, uts: network.uts, ...(network.user ? { user: network.user } : {}) };
   return {
+    ...(pins?.user !== undefined ? { user: pins.user } : {}),
     ...(pins?.net !== undefined ? { network: pins.net } : {}),
     ...(pins?.ipc !== undefined ? { ipc: pins.ipc } : {}),
     ...(pins?.uts !== undefined ? { uts: pins.uts } : {}),

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import type { ProcessIdentity } from '#linux/process.ts';
 import type { Container, ContainerConfig, Owner, Sandbox, SandboxConfig } from './engine.ts';
-import type { ImageDefaults, PinKind, SandboxNetwork } from './ports.ts';
+import type { ImageDefaults, Pins, SandboxNetwork } from './ports.ts';
 
 /** Room for some thirty changes; then the last one alone stays. */
 const MAX_RECORD_BYTES = 64 << 10;
@@ -23,7 +23,7 @@ export interface SandboxRecord {
   /** Taken from the pool. */
   network?: SandboxNetwork;
   /** Namespaces pinned for a sandbox without a pod network. */
-  pins?: Partial<Record<PinKind, string>>;
+  pins?: Pins;
   /** What CNI plugins gave it. */
   addresses?: string[];
   /** Its pause container, if it shares one PID namespace. */

@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { chown, readFile, writeFile } from 'node:fs/promises';
 import { hostname as hostHostname } from 'node:os';
 import type { SandboxConfig } from './engine.ts';
+import { rootOf } from './user-namespaces.ts';
 
 /** Tools and people know by the first line that what they write into the file will not stay. */
 const MANAGED = '# Kubernetes-managed hosts file.';
@@ -51,7 +52,10 @@ export function planResolvConf({ servers, searches, options }: NonNullable<Sandb
 export async function writeSandboxFiles(directory: string, config: SandboxConfig, address: string | undefined): Promise<void> {
   const hostname = sandboxHostname(config);
   const ofHost = config.network === 'host' ? await readFile('/etc/hosts', 'utf8').catch(() => '') : undefined;
-  const write = (name: string, content: string) => writeFile(`${directory}/${name}`, content, { mode: 0o644 });
+  const write = async (name: string, content: string) => {
+    await writeFile(`${directory}/${name}`, content, { mode: 0o644 });
+    if (config.userNamespace) await chown(`${directory}/${name}`, rootOf(config.userNamespace).uid, rootOf(config.userNamespace).gid);
+  };
   await Promise.all([
     write('hosts', planHosts({ hostname, fqdn: config.fqdn, address, aliases: config.hostAliases, ofHost })),
     write('hostname', `${hostname}\n`),

@@ -13,6 +13,7 @@ import type { EnginePaths } from './paths.ts';
 import type { CniSandboxes, PinKind, SandboxNetworks } from './ports.ts';
 import { addressesOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
 import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
+import { planSandboxUsers, rootOf } from './user-namespaces.ts';
 
 const SHM_OPTIONS = 'mode=1777,size=65536k';
 
@@ -54,7 +55,12 @@ export class SandboxLife {
     this.#bootId = bootId;
   }
 
-  async create(config: SandboxConfig): Promise<SandboxRecord> {
+  /** @throws Invalid for what contradicts itself or can't be had, before anything is made */
+  async create(asked: SandboxConfig): Promise<SandboxRecord> {
+    const config = planSandboxUsers(
+      asked,
+      this.#ledger.sandboxes().map(record => record.config),
+    );
     const record: SandboxRecord = {
       version: 1,
       id: newContainerId(),
@@ -84,8 +90,9 @@ export class SandboxLife {
     if (config.network === 'cni') await this.#attach(record);
     await writeSandboxFiles(directory, config, addressesOf(record)[0]);
     if (config.ipc !== 'host') {
+      const { uid, gid } = rootOf(config.userNamespace);
       await mkdir(`${directory}/shm`);
-      mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, SHM_OPTIONS);
+      mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, `${SHM_OPTIONS},uid=${uid},gid=${gid}`);
     }
     if (config.pid === 'pod') record.pauseId = await this.#containers.startPause(record);
   }
@@ -93,8 +100,9 @@ export class SandboxLife {
   async #giveNamespaces(record: SandboxRecord): Promise<void> {
     const { config } = record;
     const hostname = sandboxHostname(config);
+    const users = config.userNamespace ? { userNamespace: config.userNamespace } : {};
     if (config.network === 'pod') {
-      record.network = await this.#networks.take({ hostname });
+      record.network = await this.#networks.take({ hostname, ...users });
       return;
     }
     const kinds: PinKind[] = [
@@ -102,7 +110,12 @@ export class SandboxLife {
       ...(config.ipc === 'host' ? [] : (['ipc'] as const)),
     ];
     if (kinds.length === 0) return;
-    record.pins = await this.#networks.pinNamespaces({ id: pinIdOf(record), kinds, ...(kinds.includes('uts') ? { hostname } : {}) });
+    record.pins = await this.#networks.pinNamespaces({
+      id: pinIdOf(record),
+      kinds,
+      ...(kinds.includes('uts') ? { hostname } : {}),
+      ...users,
+    });
   }
 
   /** A kill in here leaves a record that is being created, so that whoever recovers it detaches it. */

@@ -1,9 +1,11 @@
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
-import { pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
+import { inNamespace, pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
 import { linkUp, Netlink } from '#linux/netlink.ts';
-import type { ImageDefaults, ImageSource, PinKind, ResolvedImage, SandboxNetwork, SandboxNetworks } from './ports.ts';
+import { pinUserNamespace } from '#linux/user-namespace.ts';
+import type { UserNamespaceMappings } from './engine.ts';
+import type { ImageDefaults, ImageSource, PinKind, Pins, ResolvedImage, SandboxNetwork, SandboxNetworks } from './ports.ts';
 
 /** For tests and benches: one image, `busybox`, made of this machine's static busybox. */
 export class BusyboxImages implements ImageSource {
@@ -59,10 +61,10 @@ export class LoopbackNetworks implements SandboxNetworks {
     return { lost: [] };
   }
 
-  async take({ hostname }: { hostname?: string }): Promise<SandboxNetwork> {
+  async take(options: { hostname?: string; userNamespace?: UserNamespaceMappings }): Promise<SandboxNetwork> {
     const id = newNameSuffix(8);
-    const pins = await this.pinNamespaces({ id, kinds: ['net', 'ipc', 'uts'], ...(hostname !== undefined ? { hostname } : {}) });
-    return { id, path: pins.net!, ipc: pins.ipc!, uts: pins.uts!, address: '127.0.0.1', veth: '' };
+    const { net = '', ipc = '', uts = '', user } = await this.pinNamespaces({ id, kinds: ['net', 'ipc', 'uts'], ...options });
+    return { id, path: net, ipc, uts, address: '127.0.0.1', veth: '', ...(user ? { user } : {}) };
   }
 
   async release({ id }: { id: string }): Promise<void> {
@@ -73,24 +75,31 @@ export class LoopbackNetworks implements SandboxNetworks {
     id,
     kinds,
     hostname,
+    userNamespace,
   }: {
     id: string;
     kinds: readonly PinKind[];
     hostname?: string;
-  }): Promise<Partial<Record<PinKind, string>>> {
-    const pins = Object.fromEntries(kinds.map(kind => [kind, `${this.#directory}/${id}.${kind}`]));
-    pinNamespaces(pins, () => {
-      if (!kinds.includes('net')) return;
+    userNamespace?: UserNamespaceMappings;
+  }): Promise<Pins> {
+    const pins: Pins = Object.fromEntries(kinds.map(kind => [kind, `${this.#directory}/${id}.${kind}`]));
+    const raise = () => {
       using netlink = new Netlink();
       netlink.send(linkUp(1));
-    });
+    };
+    if (userNamespace) {
+      const user = `${this.#directory}/${id}.user`;
+      pinUserNamespace({ user, ...pins }, userNamespace);
+      if (pins.net) inNamespace(pins.net, 'net', raise);
+      pins.user = user;
+    } else pinNamespaces(pins, () => kinds.includes('net') && raise());
     if (hostname !== undefined && pins.uts) setHostname(pins.uts, hostname);
     this.inUse.add(id);
     return pins;
   }
 
   async unpinNamespaces(id: string): Promise<void> {
-    for (const kind of ['net', 'ipc', 'uts']) unpinNamespace(`${this.#directory}/${id}.${kind}`);
+    for (const kind of ['net', 'ipc', 'uts', 'user']) unpinNamespace(`${this.#directory}/${id}.${kind}`);
     this.inUse.delete(id);
   }
 }

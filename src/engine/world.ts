@@ -74,7 +74,10 @@ export function findProcesses(text: string): ProcessIdentity[] {
 }
 
 function pinsOf({ network, pins }: SandboxRecord): string[] {
-  return [...(network ? [network.path, network.ipc, network.uts] : []), ...Object.values(pins ?? {})];
+  return [
+    ...(network ? [network.path, network.ipc, network.uts, ...(network.user ? [network.user] : [])] : []),
+    ...Object.values(pins ?? {}),
+  ];
 }
 
 /** Of what a runtime calls its state: the id, or, as runsc does, more names with the id in them. */

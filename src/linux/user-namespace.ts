@@ -1,15 +1,22 @@
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, writeFileSync, writeSync } from 'node:fs';
 import { check, declare } from './libc.ts';
+import { MS_BIND, mount } from './mount.ts';
+import { type NamespaceKind, unpinNamespace } from './namespaces.ts';
 
 const cloneCall = declare('int clone(void *run, void *stack, int flags, void *argument)');
 const addressOf = declare('void *dlsym(void *library, const char *name)');
 const waitCall = declare('int waitpid(int pid, void *status, int options)');
+const lockCall = declare('int pthread_mutex_lock(void *mutex)');
 
 const CLONE_VM = 0x00000100;
 const CLONE_VFORK = 0x00004000;
 const CLONE_NEWUSER = 0x10000000;
+const CLONE_NEW: Record<NamespaceKind, number> = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 };
 const WAIT_ANY_KIND = 0x40000000;
 const STACK_BYTES = 64 * 1024;
+const SIGCHLD = 17;
+/** glibc's is 40 bytes on x86-64 and 48 on arm64; zeros are one that nobody holds. */
+const MUTEX_BYTES = 64;
 
 /** A range of ids inside a user namespace and where it lies outside. */
 export interface IdRange {
@@ -41,6 +48,36 @@ export function createUserNamespace({ uids, gids }: IdRanges): number {
     writeOnce(`/proc/${pid}/gid_map`, formatRanges(gids));
     return openSync(`/proc/${pid}/ns/user`, constants.O_RDONLY);
   } finally {
+    check(waitCall(pid, null, WAIT_ANY_KIND), 'waitpid');
+  }
+}
+
+/**
+ * Pins a new user namespace with these ids, and new namespaces of the other kinds that it owns: so its root may do there what root does.
+ * On failure nothing remains.
+ * @throws SyscallError
+ */
+export function pinUserNamespace(pins: { user: string } & Partial<Record<NamespaceKind, string>>, { uids, gids }: IdRanges): void {
+  const { user, ...others } = pins;
+  const kinds = Object.keys(others) as NamespaceKind[];
+  const stack = Buffer.alloc(STACK_BYTES);
+  const mutex = Buffer.alloc(MUTEX_BYTES);
+  lockCall(mutex);
+  // The child waits for a lock that it never gets, which touches nothing of this thread's: the other namespaces are gone once it has ended.
+  const flags = kinds.reduce((sum, kind) => sum | CLONE_NEW[kind], CLONE_VM | CLONE_NEWUSER | SIGCHLD);
+  const pid = check(cloneCall(addressOf(null, 'pthread_mutex_lock'), stack.subarray(STACK_BYTES - 64), flags, mutex), 'clone newuser');
+  try {
+    writeOnce(`/proc/${pid}/uid_map`, formatRanges(uids));
+    writeOnce(`/proc/${pid}/gid_map`, formatRanges(gids));
+    for (const kind of ['user', ...kinds] as const) {
+      writeFileSync(pins[kind]!, '', { mode: 0o444, flag: 'wx' });
+      mount(`/proc/${pid}/ns/${kind}`, pins[kind]!, null, MS_BIND);
+    }
+  } catch (error) {
+    for (const path of [user, ...Object.values(others)]) unpinNamespace(path);
+    throw error;
+  } finally {
+    process.kill(pid, 'SIGKILL');
     check(waitCall(pid, null, WAIT_ANY_KIND), 'waitpid');
   }
 }

@@ -1,8 +1,9 @@
 import { closeSync, constants, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { serveCalls } from '#base/worker-calls.ts';
-import { type NamespaceKind, pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
+import { inNamespace, type NamespaceKind, pinNamespaces, setHostname, unpinNamespace } from '#linux/namespaces.ts';
 import { addAddress, addNeighbour, addRoute, createVeth, linkIndex, linkUp, Netlink, setLinkModes } from '#linux/netlink.ts';
+import { type IdRanges, pinUserNamespace } from '#linux/user-namespace.ts';
 import { deleteTogether } from './bridge.ts';
 import { macOf } from './ipv4.ts';
 import type { PoolWorkerData } from './network-pool.ts';
@@ -26,6 +27,19 @@ const handlers = {
     }
   },
 
+  /** The same for a user namespace of its own, whose root owns them. */
+  createOwned(id: string, address: string, ids: IdRanges): void {
+    handlers.pinOwned(id, ['net', 'ipc', 'uts'], undefined, ids);
+    try {
+      const path = pinPath(pinDir, id, 'net');
+      using inside = inNamespace(path, 'net', () => new Netlink());
+      connect(`${vethPrefix}${id}`, path, address, inside);
+    } catch (error) {
+      handlers.destroy([id]);
+      throw error;
+    }
+  },
+
   /** Only pins, for a pod without a network of its own; a network namespace gets its loopback. */
   pin(id: string, kinds: NamespaceKind[], hostname: string | undefined): void {
     const pins = Object.fromEntries(kinds.map(kind => [kind, pinPath(pinDir, id, kind)]));
@@ -37,9 +51,26 @@ const handlers = {
     if (hostname !== undefined && pins.uts) setHostname(pins.uts, hostname);
   },
 
+  /** The same with the user namespace that owns them. */
+  pinOwned(id: string, kinds: NamespaceKind[], hostname: string | undefined, ids: IdRanges): void {
+    const pins = Object.fromEntries(kinds.map(kind => [kind, pinPath(pinDir, id, kind)]));
+    pinUserNamespace({ user: pinPath(pinDir, id, 'user'), ...pins }, ids);
+    try {
+      if (pins.net)
+        inNamespace(pins.net, 'net', () => {
+          using inside = prepare();
+          inside.send(linkUp(1));
+        });
+      if (hostname !== undefined && pins.uts) setHostname(pins.uts, hostname);
+    } catch (error) {
+      handlers.unpin([id]);
+      throw error;
+    }
+  },
+
   /** Lets go of the namespaces; the kernel ends them, and their links, in its own time once nobody is in them. */
   unpin(ids: string[]): void {
-    for (const id of ids) for (const kind of ['net', 'ipc', 'uts'] as const) unpinNamespace(pinPath(pinDir, id, kind));
+    for (const id of ids) for (const kind of ['net', 'ipc', 'uts', 'user'] as const) unpinNamespace(pinPath(pinDir, id, kind));
   },
 
   /** Lets go, and deletes those links that still stand. */

@@ -57,6 +57,22 @@ test('pods reach each other by way of the host only, so that rules see their tra
   await Promise.all([pool.release(one), pool.release(two)]);
 });
 
+test('a network for a user namespace is that one’s own, with an address like any other, taken from those that stand ready if need be', async () => {
+  const ids = [{ containerId: 0, hostId: 327_680, length: 65_536 }];
+  await using pool = await openPool({ podCidr: '10.42.7.0/29', size: 16 });
+  const network = await pool.take({ hostname: 'mapped', userNamespace: { uids: ids, gids: ids } });
+  const inside = ['nsenter', `--user=${network.user}`, `--net=${network.path}`, `--uts=${network.uts}`];
+  assert.match(run([...inside, 'ip', '-br', 'addr']), new RegExp(`eth0@\\S+ +UP +${network.address.replaceAll('.', '\\.')}/32`));
+  assert.equal(run([...inside, 'hostname']), 'mapped');
+  run([...inside, 'ip', 'link', 'set', 'eth0', 'mtu', '1400']);
+  run(['busybox', 'ping', '-c1', '-W2', '10.42.7.1'], network.path);
+  const others = [];
+  while (pool.ready > 0) others.push(await pool.take());
+  assert.ok(!others.some(({ address }) => address === network.address));
+  await Promise.all([network, ...others].map(each => pool.release(each)));
+  assert.equal(existsSync(network.user ?? ''), false);
+});
+
 test('twenty at once from a pool of four all get different addresses', async () => {
   await using pool = await openPool();
   const networks = await Promise.all(Array.from({ length: 20 }, () => pool.take()));

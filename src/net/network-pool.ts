@@ -3,6 +3,7 @@ import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
 import { isPinned, type NamespaceKind, setHostname } from '#linux/namespaces.ts';
+import type { IdRanges } from '#linux/user-namespace.ts';
 import type { Bridge } from './bridge.ts';
 import { AddressPool } from './ipam.ts';
 import { vethPrefix } from './names.ts';
@@ -22,6 +23,8 @@ export interface PodNetwork {
   address: string;
   /** The host's end of the link. */
   veth: string;
+  /** The pinned user namespace that owns the others, if they have one of their own. */
+  user?: string;
 }
 
 export interface NetworkPoolOptions {
@@ -45,6 +48,8 @@ export interface PinOptions {
   id: string;
   kinds: readonly NamespaceKind[];
   hostname?: string;
+  /** Makes them in a new user namespace with these ids, which is pinned too. */
+  userNamespace?: IdRanges;
 }
 
 const DEFAULT_SIZE = 16;
@@ -114,11 +119,12 @@ export class NetworkPool implements AsyncDisposable {
   }
 
   /**
-   * A network of one's own, with that host name: from the pool at once, else as soon as one is made.
+   * A network of one's own, with that host name: from the pool at once, else as soon as one is made. One for a user namespace is made for
+   * it, since who owns a namespace can't be changed.
    * @throws UmiakError `ServiceUnavailable` when the addresses are used up
    */
-  async take({ hostname }: { hostname?: string } = {}): Promise<PodNetwork> {
-    const network = this.#ready.shift() ?? (await this.#waitForOne());
+  async take({ hostname, userNamespace }: { hostname?: string; userNamespace?: IdRanges } = {}): Promise<PodNetwork> {
+    const network = userNamespace ? await this.#makeOwned(userNamespace) : (this.#ready.shift() ?? (await this.#waitForOne()));
     this.#taken.set(network.id, network);
     if (hostname !== undefined) setHostname(network.uts, hostname);
     this.#refill();
@@ -136,9 +142,11 @@ export class NetworkPool implements AsyncDisposable {
   }
 
   /** Pins namespaces for a pod without a pod network; returns their paths by kind. The id must not be one of the pool's. */
-  async pinNamespaces({ id, kinds, hostname }: PinOptions): Promise<Partial<Record<NamespaceKind, string>>> {
-    await this.#worker.call('pin', id, [...kinds], hostname);
-    return Object.fromEntries(kinds.map(kind => [kind, pinPath(this.#pinDir, id, kind)]));
+  async pinNamespaces({ id, kinds, hostname, userNamespace }: PinOptions): Promise<Partial<Record<NamespaceKind | 'user', string>>> {
+    if (userNamespace) await this.#worker.call('pinOwned', id, [...kinds], hostname, userNamespace);
+    else await this.#worker.call('pin', id, [...kinds], hostname);
+    const pinned = [...kinds, ...(userNamespace ? (['user'] as const) : [])];
+    return Object.fromEntries(pinned.map(kind => [kind, pinPath(this.#pinDir, id, kind)]));
   }
 
   /** Undoes `pinNamespaces`. Twice is as good as once. */
@@ -161,6 +169,30 @@ export class NetworkPool implements AsyncDisposable {
     const left = [...this.#ready.splice(0), ...this.#released].map(network => network.id);
     await this.#worker.call('destroy', left);
     await this.#worker[Symbol.asyncDispose]();
+  }
+
+  /** With an address that nobody has, or one of a network that stands ready. */
+  async #makeOwned(ids: IdRanges): Promise<PodNetwork> {
+    if (this.#isClosed) throw new UmiakError('ServiceUnavailable', 'the network pool is closed');
+    if (this.#addresses.available === 0) {
+      const spare = this.#ready.shift() ?? (await this.#waitForOne());
+      await this.#worker.call('destroy', [spare.id]);
+      this.#addresses.release(spare.address);
+    }
+    const id = newNameSuffix(8);
+    const address = this.#addresses.take();
+    try {
+      await this.#worker.call('createOwned', id, address, ids);
+    } catch (error) {
+      this.#addresses.release(address);
+      throw error;
+    }
+    return { ...this.#describe(id, address), user: pinPath(this.#pinDir, id, 'user') };
+  }
+
+  #describe(id: string, address: string): PodNetwork {
+    const at = (kind: NamespaceKind) => pinPath(this.#pinDir, id, kind);
+    return { id, path: at('net'), ipc: at('ipc'), uts: at('uts'), address, veth: `${this.#vethPrefix}${id}` };
   }
 
   #waitForOne(): Promise<PodNetwork> {
@@ -189,8 +221,7 @@ export class NetworkPool implements AsyncDisposable {
     const address = this.#addresses.take();
     try {
       await this.#worker.call('create', id, address);
-      const at = (kind: NamespaceKind) => pinPath(this.#pinDir, id, kind);
-      const network = { id, path: at('net'), ipc: at('ipc'), uts: at('uts'), address, veth: `${this.#vethPrefix}${id}` };
+      const network = this.#describe(id, address);
       const waiting = this.#waiting.shift();
       if (waiting) waiting.resolve(network);
       else this.#ready.push(network);

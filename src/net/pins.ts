@@ -8,7 +8,7 @@ export function pinDirectory(runDir: string): string {
 }
 
 /** `<dir>/<id>.<kind>` */
-export function pinPath(pinDir: string, id: string, kind: NamespaceKind): string {
+export function pinPath(pinDir: string, id: string, kind: NamespaceKind | 'user'): string {
   return join(pinDir, `${id}.${kind}`);
 }
 

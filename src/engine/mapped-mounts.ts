@@ -1,0 +1,149 @@
+import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chown, lchown } from 'node:fs/promises';
+import { UmiakError } from '#base/errors.ts';
+import { attachMount, openIdmapped } from '#linux/idmapped-mount.ts';
+import { SyscallError } from '#linux/libc.ts';
+import { umount, umountInThread } from '#linux/mount.ts';
+import { mountsBelow } from '#linux/mount-table.ts';
+import type { Mount, UserNamespaceMappings } from './engine.ts';
+import { mountOverlay, type OverlayOptions } from './overlay.ts';
+import { shiftOwners } from './shift-owners.ts';
+import { rootOf } from './user-namespaces.ts';
+
+const EINVAL = 22;
+/** Those of `ensureMountPoints`. */
+const MOUNT_POINTS = ['dev', 'proc', 'sys', 'etc'];
+/** Layers of one image are mounted at the same time, volumes too: names are per use. */
+const LAYER = 'layer';
+const VOLUME = 'volume';
+
+/** Whose eyes things are to be seen with. */
+export interface Users {
+  /** The pinned user namespace. */
+  path: string;
+  mappings: UserNamespaceMappings;
+}
+
+/**
+ * What containers with user namespaces see: layers and volumes with the owners that they have inside. Each is a mount that stands only until
+ * the runtime has its own of it, in a directory where nothing but mounts is, so that no removal ever reaches what they show.
+ */
+export class MappedMounts {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Undoes what a killed process left. */
+  clear(): void {
+    for (const target of mountsBelow(this.#root).reverse()) umount(target, { detach: true });
+    for (const id of list(this.#root)) this.#removeFiles(id);
+  }
+
+  /**
+   * Mounts an overlay of which everything belongs to the users' own ids, whose upper layer has them as they are on the machine. Layers on a
+   * file system without idmapped mounts are shown by giving each file its new owner once, which copies it.
+   */
+  async mountOverlay(
+    id: string,
+    users: Users,
+    options: Required<Pick<OverlayOptions, 'lowerDirs' | 'writable' | 'target'>>,
+  ): Promise<void> {
+    const { uid, gid } = rootOf(users.mappings);
+    await chown(options.writable.upper, uid, gid);
+    try {
+      const lowerDirs = this.#withNamespace(users, namespace =>
+        options.lowerDirs.map((source, index) => this.#show(id, `${LAYER}${index}`, source, namespace)),
+      );
+      await mountOverlay({ ...options, lowerDirs });
+    } catch (error) {
+      if (!isNotIdmappable(error)) throw error;
+      await mountOverlay(options);
+      await shiftOwners(options.target, users.mappings);
+    } finally {
+      await this.drop(id);
+    }
+  }
+
+  /** The same mounts with sources that have the owners the users see. @throws Invalid naming the volume that can't be shown so */
+  showVolumes(id: string, users: Users, mounts: readonly Mount[]): Mount[] {
+    return this.#withNamespace(users, namespace =>
+      mounts.map((mount, index) => {
+        if ((mount.type ?? 'bind') !== 'bind') return mount;
+        try {
+          return { ...mount, source: this.#show(id, `${VOLUME}${index}`, mount.source, namespace) };
+        } catch (cause) {
+          if (!isNotIdmappable(cause)) throw cause;
+          throw new UmiakError(
+            'Invalid',
+            `mount ${mount.destination}: the file system of ${mount.source} has no idmapped mounts, which a pod with users of its own needs`,
+            { cause, hint: 'Take a volume on ext4, xfs, btrfs or tmpfs, or set hostUsers: true.' },
+          );
+        }
+      }),
+    );
+  }
+
+  /** The runtime has what it needs, or nobody will. */
+  async drop(id: string): Promise<void> {
+    for (const name of list(`${this.#root}/${id}`)) await umountInThread(`${this.#root}/${id}/${name}`);
+    this.#removeFiles(id);
+  }
+
+  #show(id: string, name: string, source: string, namespace: number): string {
+    const target = `${this.#root}/${id}/${name}`;
+    const fd = openIdmapped(source, namespace);
+    try {
+      mkdirSync(`${this.#root}/${id}`, { recursive: true, mode: 0o711 });
+      if (statSync(source).isDirectory()) mkdirSync(target, { recursive: true, mode: 0o711 });
+      else writeFileSync(target, '', { flag: 'a' });
+      attachMount(fd, target);
+      return target;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #withNamespace<T>({ path }: Users, work: (namespace: number) => T): T {
+    const namespace = openSync(path, constants.O_RDONLY);
+    try {
+      return work(namespace);
+    } finally {
+      closeSync(namespace);
+    }
+  }
+
+  /** Never what is in a directory: should something still be mounted there, this fails. */
+  #removeFiles(id: string): void {
+    const directory = `${this.#root}/${id}`;
+    for (const entry of list(directory)) {
+      const path = `${directory}/${entry}`;
+      if (statSync(path).isDirectory()) rmdirSync(path);
+      else unlinkSync(path);
+    }
+    if (list(this.#root).includes(id)) rmdirSync(directory);
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+function isNotIdmappable(error: unknown): boolean {
+  return error instanceof SyscallError && error.errno === EINVAL && /mount_setattr/.test(error.message);
+}
+
+/** Gives mount points that we made in a root file system to the users' root. */
+export async function giveMountPoints(rootfs: string, { mappings }: Users): Promise<void> {
+  const { uid, gid } = rootOf(mappings);
+  for (const name of MOUNT_POINTS) {
+    const stat = lstatSync(`${rootfs}/${name}`, { throwIfNoEntry: false });
+    if (stat?.uid === 0) await lchown(`${rootfs}/${name}`, uid, gid);
+  }
+}

@@ -1,0 +1,3 @@
+import { runUserNamespaceSuite } from './user-namespace-suite.ts';
+
+runUserNamespaceSuite('crun');
