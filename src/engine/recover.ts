@@ -65,7 +65,6 @@ async function discardTraces({ paths }: RecoverOptions, id: string, cgroup: Retu
 async function recoverSandboxes({ paths, ledger, cgroups, networks, cni }: RecoverOptions, { sandboxes }: RecoveryPlan): Promise<void> {
   const kept = sandboxes.filter(({ record, action }) => action === 'keep' && record.phase === 'ready').map(({ record }) => record);
   await cni?.adopt(kept.filter(({ config }) => config.network === 'cni').map(({ id }) => id));
-  await cni?.adopt(kept.filter(({ config }) => config.network === 'cni').map(({ id }) => id));
   const { lost } = await networks.adopt(
     kept.flatMap(record => record.network ?? []),
     kept.filter(record => record.pins).map(record => pinIdOf(record)),
