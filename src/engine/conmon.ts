@@ -1,7 +1,9 @@
 import { closeSync, constants, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { identify, type ProcessIdentity, pipe, reap, spawnProcess } from '#linux/process.ts';
+import { watchCreation } from './creation-watch.ts';
 
 const CONMON = '/usr/bin/conmon';
 const ENXIO = 'ENXIO';
@@ -17,6 +19,7 @@ export interface MonitorOptions {
   stdin: boolean;
   /** Stdin stays open when the one who attached leaves. */
   leaveStdinOpen: boolean;
+  clock: Clock;
 }
 
 export interface MonitoredContainer {
@@ -48,7 +51,7 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
     closeSync(nothing);
     closeSync(report_);
   }
-  const line = await readLine(report);
+  const line = await readReport(report, options);
   reap(starter); // it forked the monitor and ended before the report came
   const { pid, message = 'the runtime gave no reason' } = JSON.parse(line || DIED) as { pid: number; message?: string };
   if (!(pid > 0)) throw new UmiakError('InternalError', toRuntimeMessage(message));
@@ -76,7 +79,7 @@ function toRuntimeMessage(message: string): string {
 }
 
 /** Reads up to a newline or the end; conmon itself keeps the writing end for as long as it lives. */
-function readLine(fd: number): Promise<string> {
+async function readReport(fd: number, { id, bundle, clock }: MonitorOptions): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const socket = new Socket({ fd, readable: true, writable: false });
   let text = '';
@@ -87,7 +90,12 @@ function readLine(fd: number): Promise<string> {
   });
   socket.on('error', () => socket.destroy());
   socket.on('close', () => resolve(text));
-  return promise;
+  const giveUp = (why: string) => {
+    text = JSON.stringify({ pid: -1, message: why });
+    socket.destroy();
+  };
+  using _ = watchCreation({ id, bundle, clock, onAbandoned: giveUp });
+  return await promise;
 }
 
 /**

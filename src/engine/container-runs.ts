@@ -101,6 +101,7 @@ export class ContainerRuns implements Disposable {
       terminal: config.tty ?? false,
       stdin: config.stdin ?? false,
       leaveStdinOpen: !(config.stdinOnce ?? false),
+      clock: this.#clock,
     });
     await this.#preparation.settle(id);
     record.monitor = monitor;
