@@ -10,6 +10,7 @@ import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
+import { CniNetworks } from '#net/cni/index.ts';
 import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, PortReservations, RuleTable } from '#net/index.ts';
 import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
 import {
@@ -85,6 +86,12 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const bootId = process.env.UMIAK_BOOT_ID ? { bootId: process.env.UMIAK_BOOT_ID } : {};
   const bridge = await ensureBridge({ instance, podCidr, serviceCidr, kernel });
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
+  const cni = new CniNetworks({
+    confDir: config.cniConfDir,
+    binDirs: config.cniBinDirs,
+    cacheDir: pathsOf(config).cniCache,
+    log: log.part('cni'),
+  });
   let engine: LocalEngine | undefined;
   const imageChanges = new Set<() => void>();
   const imageUsers = new Set<(id: string) => boolean>();
@@ -117,6 +124,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
         },
       },
       networks,
+      cni,
       runtime: config.runtime,
       runtimes: config.runtimes,
       ...bootId,
@@ -124,7 +132,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('engine'),
     }),
   );
-  return { kernel, bridge, networks, images, imageChanges, imageUsers, engine };
+  return { kernel, bridge, networks, cni, images, imageChanges, imageUsers, engine };
 }
 
 interface JoinParts extends Parts {

@@ -34,6 +34,13 @@ export interface Config {
   logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** File with an `audit.k8s.io/v1` Policy; empty: no request is written down. */
   auditPolicy: string;
+  /** Who drives this machine: our node agent, or a foreign kubelet by `cri.sock`. */
+  nodeAgent: 'own' | 'external';
+  /** Where a foreign kubelet's pods have their network from: our pool, or the machine's CNI configuration and plugins. */
+  criNetwork: 'pod' | 'cni';
+  cniConfDir: string;
+  /** Where CNI plugins are, the first one first. */
+  cniBinDirs: string[];
 }
 
 /** One setting: its flag, its variable, its default. The flag wins over the variable, the variable over the file. */
@@ -121,6 +128,34 @@ export const settings: readonly Setting[] = [
     about: 'file with an audit.k8s.io/v1 Policy: requests are written to logs/audit.log as it says',
   },
   {
+    key: 'nodeAgent',
+    flag: '--node-agent',
+    variable: 'UMIAK_NODE_AGENT',
+    fallback: 'own',
+    about: 'who runs pods of the cluster here: own, or external (a kubelet over cri.sock)',
+  },
+  {
+    key: 'criNetwork',
+    flag: '--cri-network',
+    variable: 'UMIAK_CRI_NETWORK',
+    fallback: 'pod',
+    about: "network of sandboxes made over cri.sock: pod (ours) or cni (the machine's)",
+  },
+  {
+    key: 'cniConfDir',
+    flag: '--cni-conf-dir',
+    variable: 'UMIAK_CNI_CONF_DIR',
+    fallback: '/etc/cni/net.d',
+    about: 'folder with CNI configurations; the first valid one counts',
+  },
+  {
+    key: 'cniBinDirs',
+    flag: '--cni-bin-dirs',
+    variable: 'UMIAK_CNI_BIN_DIRS',
+    fallback: '/opt/cni/bin:/usr/lib/cni',
+    about: 'folders with CNI plugins, by colon',
+  },
+  {
     key: 'insecureRegistries',
     flag: '--insecure-registries',
     variable: 'UMIAK_INSECURE_REGISTRIES',
@@ -175,6 +210,13 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     resolvConf: resolve(value('resolvConf')),
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
     auditPolicy: value('auditPolicy') && resolve(value('auditPolicy')),
+    nodeAgent: oneOf('nodeAgent', value('nodeAgent'), ['own', 'external']),
+    criNetwork: oneOf('criNetwork', value('criNetwork'), ['pod', 'cni']),
+    cniConfDir: resolve(value('cniConfDir')),
+    cniBinDirs: value('cniBinDirs')
+      .split(':')
+      .filter(Boolean)
+      .map(directory => resolve(directory)),
   };
   check(config);
   return config;
@@ -201,6 +243,10 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
     UMIAK_REGISTRY_CONFIG: config.registryConfig,
     UMIAK_RESOLV_CONF: config.resolvConf,
+    UMIAK_NODE_AGENT: config.nodeAgent,
+    UMIAK_CRI_NETWORK: config.criNetwork,
+    UMIAK_CNI_CONF_DIR: config.cniConfDir,
+    UMIAK_CNI_BIN_DIRS: config.cniBinDirs.join(':'),
   };
 }
 
@@ -318,6 +364,8 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     logs: join(dataDir, 'logs'),
     audit: join(dataDir, 'logs', 'audit.log'),
     dockerSocket: join(runDir, 'docker.sock'),
+    cniSocket: join(runDir, 'cni.sock'),
+    cniCache: join(dataDir, 'cni', 'results'),
     lock: (role: Role) => join(runDir, `${role}.pid`),
     control: (role: Role) => join(runDir, `${role}.sock`),
   };
