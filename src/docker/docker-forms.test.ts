@@ -35,6 +35,7 @@ function record(change: Partial<ImageRecord> = {}): ImageRecord {
     layers: ['/up', '/low'],
     taggedAtMs: 0,
     isInUse: false,
+    isPinned: false,
     ...change,
   };
 }

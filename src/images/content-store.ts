@@ -4,7 +4,11 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf, hexOf, isDigest } from './digest.ts';
+import { absent, syncDirectory, writeAll } from './durable.ts';
 import { maxDocumentBytes } from './oci.ts';
+import { Quarantine } from './quarantine.ts';
+
+export { absent, syncDirectory } from './durable.ts';
 
 export interface WriteOptions {
   /** Keeps what is written from the garbage collection until released. */
@@ -17,7 +21,10 @@ export interface WriteOptions {
   onBytes?: (total: number) => void;
 }
 
-/** Keeps digests (blobs and unpacked layers) from the garbage collection until disposed. */
+/**
+ * Keeps digests (blobs and unpacked layers) from the garbage collection until disposed. A lease is of its process: what a killed one had
+ * leased is whole or not there, and goes with the next collection unless a pull that comes before it has a use for it.
+ */
 export interface Lease extends Disposable {
   add(digest: Digest): void;
 }
@@ -29,6 +36,8 @@ export interface Lease extends Disposable {
 export class ContentStore {
   readonly #blobs: string;
   readonly #ingest: string;
+  /** What proved corrupt. */
+  readonly quarantine: Quarantine;
   readonly #leases = new Set<Set<Digest>>();
   /** Leases given back during a collection, which must not take what they held: its list of needs is older. */
   #lateLeases: Set<Digest>[] | undefined;
@@ -36,6 +45,7 @@ export class ContentStore {
   private constructor(dir: string) {
     this.#blobs = join(dir, 'sha256');
     this.#ingest = join(dir, 'ingest');
+    this.quarantine = new Quarantine(join(dir, 'quarantine'));
   }
 
   /** Opens or makes the store; what a killed process left half-written is removed. */
@@ -93,17 +103,58 @@ export class ContentStore {
     return createReadStream(this.path(digest), { highWaterMark: 256 * 1024 });
   }
 
-  /** A whole small blob (manifest, config). @throws NotFound, RequestEntityTooLarge, or InternalError when the disk altered it. */
+  /** The bytes from `start` on; read from its beginning, a blob is verified at its end. @throws NotFound when the disk altered it. */
+  async *readVerified(digest: Digest, { start = 0 } = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    const hash = start === 0 ? createHash('sha256') : undefined;
+    for await (const chunk of createReadStream(this.path(digest), { highWaterMark: 256 * 1024, start }) as AsyncIterable<Buffer>) {
+      hash?.update(chunk);
+      yield chunk;
+    }
+    if (hash !== undefined && `sha256:${hash.digest('hex')}` !== digest) throw await this.#condemn(digest, 'the blob');
+  }
+
+  /** Whether a blob is here and still what its name says; if it is something else, it goes to the quarantine. */
+  async verify(digest: Digest, signal?: AbortSignal): Promise<'right' | 'corrupt' | 'absent'> {
+    try {
+      for await (const _ of this.readVerified(digest)) signal?.throwIfAborted();
+      return 'right';
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return 'absent';
+      // A sector that can't be read: the file is as good as altered.
+      if (code === 'EIO') await this.#condemn(digest, 'the blob');
+      else if (!(error instanceof UmiakError)) throw error;
+      return 'corrupt';
+    }
+  }
+
+  async list(): Promise<Digest[]> {
+    return (await readdir(this.#blobs)).map(name => `sha256:${name}`).filter(isDigest);
+  }
+
+  /** A whole small blob (manifest, config). @throws NotFound, also when the disk altered it; RequestEntityTooLarge. */
   async readDocument(digest: Digest, what: string): Promise<Buffer> {
     const size = await this.size(digest);
-    if (size === undefined)
-      throw new UmiakError('NotFound', `${what} (${digest}) is not in the content store`, { hint: 'Pull or load the image again.' });
+    if (size === undefined) throw await this.missing(digest, what);
     if (size > maxDocumentBytes)
       throw new UmiakError('RequestEntityTooLarge', `${what} (${digest}) has ${size} bytes; ${maxDocumentBytes} are read at most`);
     const bytes = await readFile(this.path(digest));
-    if (digestOf(bytes) !== digest)
-      throw new UmiakError('InternalError', `${what} (${digest}) was altered on disk`, { hint: 'Remove and pull the image again.' });
+    if (digestOf(bytes) !== digest) throw await this.#condemn(digest, what);
     return bytes;
+  }
+
+  /** Says that a blob is not here, and why if that is known. */
+  async missing(digest: Digest, what: string): Promise<UmiakError> {
+    const found = await this.quarantine.find(digest);
+    const why = found === undefined ? 'is not in the content store' : `was altered on disk and is in quarantine since ${found.foundAt}`;
+    return new UmiakError('NotFound', `${what} (${digest}) ${why}`, { hint: 'Pull or load the image again.' });
+  }
+
+  async #condemn(digest: Digest, what: string): Promise<UmiakError> {
+    await this.quarantine.take(this.path(digest), digest, 'its bytes do not have its digest any more');
+    await syncDirectory(this.#blobs);
+    return await this.missing(digest, what);
   }
 
   /** Takes in a stream; returns when the blob is durable under its digest. @throws Invalid when digest or size differ from what was expected. */
@@ -169,22 +220,6 @@ async function receive(file: FileHandle, source: AsyncIterable<Uint8Array>, { ex
     });
   await file.datasync();
   return { digest, size };
-}
-
-async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < chunk.byteLength; ) offset += (await file.write(chunk, offset, chunk.byteLength - offset)).bytesWritten;
-}
-
-/** Makes renames and unlinks in `dir` durable. */
-export async function syncDirectory(dir: string): Promise<void> {
-  const handle = await open(dir, 'r');
-  await handle.sync().finally(() => handle.close());
-}
-
-/** Turns "no such file" into undefined, for `.catch(absent)`. */
-export function absent(error: unknown): undefined {
-  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-  throw error;
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

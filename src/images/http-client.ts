@@ -1,8 +1,11 @@
 import type { ClientRequest, IncomingMessage, Agent as PlainAgent } from 'node:http';
 import https from 'node:https';
+import { Readable } from 'node:stream';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { UmiakError } from '#base/errors.ts';
 import { Agent, request as httpRequest } from '#wire/http.ts';
+import { isLoopback, type ProxySettings, planProxy, proxyOf } from './proxy.ts';
+import { systemAuthorities } from './system-authorities.ts';
 
 export interface HttpClientOptions {
   /** Don't verify certificates. */
@@ -15,6 +18,8 @@ export interface HttpClientOptions {
   connectTimeoutMs?: number;
   /** A connection that says nothing for so long is given up. */
   idleTimeoutMs?: number;
+  /** By default what the environment says. */
+  proxy?: ProxySettings;
 }
 
 export interface ClientCertificate {
@@ -27,7 +32,8 @@ export type HttpHeaders = Record<string, string | string[]>;
 export interface HttpRequest {
   method?: string;
   headers?: HttpHeaders;
-  body?: string;
+  /** A stream is asked for anew with each try; its length must stand in the headers. */
+  body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>);
   signal?: AbortSignal;
 }
 
@@ -35,31 +41,21 @@ const MAX_REDIRECTS = 5;
 /** What another origin may see after a redirect; all else could be a credential. */
 const OPEN_HEADERS = new Set(['accept', 'range']);
 
-/** HTTP and HTTPS with kept connections, redirects (credentials and a host's own headers never go to another origin) and the environment's proxies. */
+/** HTTP and HTTPS with kept connections, redirects (credentials and a host's own headers never go to another origin) and proxies. */
 export class HttpClient implements Disposable {
   readonly #idleTimeoutMs: number;
-  readonly #connectTimeoutMs: number | undefined;
-  readonly #agents: { http: PlainAgent; https: https.Agent; direct: PlainAgent; directTls: https.Agent };
+  readonly #options: HttpClientOptions;
+  readonly #proxy: ProxySettings;
+  /** By way: TLS or not, and the proxy. */
+  readonly #agents = new Map<string, PlainAgent>();
 
-  constructor({ insecure = false, ca, client = [], connectTimeoutMs, idleTimeoutMs = 60_000 }: HttpClientOptions = {}) {
-    this.#idleTimeoutMs = idleTimeoutMs;
-    this.#connectTimeoutMs = connectTimeoutMs;
-    const plain = { keepAlive: true };
-    const tls = {
-      ...plain,
-      rejectUnauthorized: !insecure,
-      ...(ca !== undefined || client.length > 0 ? { secureContext: trustOf(ca, client) } : {}),
-    };
-    const proxyEnv = process.env;
-    this.#agents = {
-      http: new Agent({ ...plain, proxyEnv }),
-      https: new https.Agent({ ...tls, proxyEnv }),
-      direct: new Agent(plain),
-      directTls: new https.Agent(tls),
-    };
+  constructor(options: HttpClientOptions = {}) {
+    this.#options = options;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? 60_000;
+    this.#proxy = options.proxy ?? proxyOf(process.env);
   }
 
-  /** The response's head; the caller reads or destroys the body. Follows redirects of GET and HEAD. */
+  /** The response's head; the caller reads or destroys the body. Follows redirects of GET and HEAD; all else might carry a secret along. */
   async request(url: URL, request: HttpRequest = {}): Promise<IncomingMessage> {
     let at = url;
     let headers = request.headers ?? {};
@@ -67,7 +63,9 @@ export class HttpClient implements Disposable {
       const response = await this.#once(at, { ...request, headers });
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
+      if (request.method !== undefined && request.method !== 'GET' && request.method !== 'HEAD') return response;
       response.resume();
+      if (!URL.canParse(location, at)) throw new UmiakError('ServiceUnavailable', `${at.host} redirects to what is no address`);
       const next = new URL(location, at);
       if (!/^https?:$/.test(next.protocol))
         throw new UmiakError('ServiceUnavailable', `${at.host} redirects to ${next.protocol}, which is not HTTP`);
@@ -81,14 +79,16 @@ export class HttpClient implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const agent of Object.values(this.#agents)) agent.destroy();
+    for (const agent of this.#agents.values()) agent.destroy();
   }
 
-  #once(url: URL, { method = 'GET', headers = {}, body, signal }: HttpRequest): Promise<IncomingMessage> {
+  async #once(url: URL, { method = 'GET', headers = {}, body, signal }: HttpRequest): Promise<IncomingMessage> {
     const isTls = url.protocol === 'https:';
-    const isNear = isLoopback(url.hostname);
-    const agent = isTls ? (isNear ? this.#agents.directTls : this.#agents.https) : isNear ? this.#agents.direct : this.#agents.http;
-    return new Promise((resolve, reject) => {
+    const proxy = planProxy(url, this.#proxy);
+    const key = `${isTls} ${proxy}`;
+    const agent = this.#agents.get(key) ?? (await this.#agentFor(isTls, proxy));
+    this.#agents.set(key, agent);
+    return await new Promise((resolve, reject) => {
       const request = (isTls ? https.request : httpRequest)(url, {
         method,
         headers: { 'user-agent': 'umiak', ...headers },
@@ -98,23 +98,53 @@ export class HttpClient implements Disposable {
       request.setTimeout(this.#idleTimeoutMs, () =>
         request.destroy(new UmiakError('Timeout', `${url.host} has sent nothing for ${Math.round(this.#idleTimeoutMs / 1000)} s`)),
       );
-      if (this.#connectTimeoutMs !== undefined) limitConnecting(request, url.host, this.#connectTimeoutMs);
+      if (this.#options.connectTimeoutMs !== undefined) limitConnecting(request, url.host, this.#options.connectTimeoutMs);
       request.once('response', resolve);
       request.on('error', reject);
-      request.end(body);
+      if (typeof body === 'function') send(body(), request, reject);
+      else request.end(body);
     });
   }
+
+  async #agentFor(isTls: boolean, proxy: string | undefined): Promise<PlainAgent> {
+    const { insecure = false, ca, client = [] } = this.#options;
+    const plain = { keepAlive: true, ...(proxy !== undefined ? { proxyEnv: { [isTls ? 'HTTPS_PROXY' : 'HTTP_PROXY']: proxy } } : {}) };
+    if (!isTls) return new Agent(plain);
+    const own = await systemAuthorities();
+    const authorities = [...(ca !== undefined ? [ca] : []), ...own];
+    return new https.Agent({
+      ...plain,
+      rejectUnauthorized: !insecure,
+      ...(authorities.length > 0 || client.length > 0 ? { secureContext: trustOf(authorities, client) } : {}),
+    });
+  }
+}
+
+/** The answer may come before all of the body went (a refusal); then sending ends, and that is no failure. */
+function send(body: AsyncIterable<Uint8Array>, request: ClientRequest, fail: (error: unknown) => void): void {
+  const source = Readable.from(body, { objectMode: false });
+  source.once('error', error => {
+    fail(error);
+    request.destroy();
+  });
+  const end = (response: IncomingMessage) => {
+    source.unpipe(request);
+    // A connection with half a request on it is of no further use.
+    response.once('end', () => request.writableFinished || request.destroy());
+  };
+  request.once('response', end).once('close', () => source.destroy());
+  source.pipe(request);
 }
 
 /** Building one reads all authorities there are (16 ms), so those in use are kept. */
 const contexts = new Map<string, SecureContext>();
 
-function trustOf(ca: string | undefined, client: readonly ClientCertificate[]): SecureContext {
+function trustOf(ca: readonly string[], client: readonly ClientCertificate[]): SecureContext {
   const key = JSON.stringify([ca, client]);
   const known = contexts.get(key);
   if (known) return known;
   const context = createSecureContext({
-    ...(ca !== undefined ? { ca: [...getCACertificates('default'), ca] } : {}),
+    ...(ca.length > 0 ? { ca: [...getCACertificates('default'), ...ca] } : {}),
     ...(client.length > 0 ? { cert: client.map(({ certificate }) => certificate), key: client.map(each => each.key) } : {}),
   });
   if (contexts.size >= 16) contexts.clear();
@@ -130,13 +160,6 @@ function limitConnecting(request: ClientRequest, host: string, timeoutMs: number
     const stop = () => clearTimeout(timer);
     socket.once('connect', stop).once('close', stop);
   });
-}
-
-/** Names and addresses of this very machine. */
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === 'localhost' || hostname.endsWith('.localhost') || /^127\./.test(hostname) || hostname === '[::1]' || hostname === '::1'
-  );
 }
 
 /** A whole body in memory. @throws RequestEntityTooLarge beyond `maxBytes`. */

@@ -2,7 +2,7 @@ import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { absent, syncDirectory } from './content-store.ts';
-import { digestOf, hexOf } from './digest.ts';
+import { type Digest, digestOf, hexOf, isDigest } from './digest.ts';
 import { type Descriptor, parseDescriptor, parseJsonObject } from './oci.ts';
 
 /** One name and what it stands for. */
@@ -15,6 +15,12 @@ export interface IndexEntry {
   manifest: Descriptor;
   /** Milliseconds since the epoch. */
   updatedAtMs: number;
+  /** The digest of the configuration. Absent, with `needs`, in entries that older versions wrote. */
+  id?: Digest;
+  /** Blobs and layers beside the documents, so that a document the disk altered doesn't cost what a container runs on. */
+  needs?: Digest[];
+  /** Not to be pruned. */
+  pinned?: boolean;
 }
 
 /**
@@ -95,7 +101,14 @@ export class ImageIndex {
 
 function parseEntry(bytes: Buffer, path: string): IndexEntry {
   const what = `the image record ${path}`;
-  const { name, target, manifest, updatedAtMs } = parseJsonObject(bytes, what);
+  const { name, target, manifest, updatedAtMs, id, needs, pinned } = parseJsonObject(bytes, what);
   if (typeof name !== 'string' || typeof updatedAtMs !== 'number') throw new UmiakError('InternalError', `${what} has no name or time`);
-  return { name, target: parseDescriptor(target, what, 'target'), manifest: parseDescriptor(manifest, what, 'manifest'), updatedAtMs };
+  return {
+    name,
+    target: parseDescriptor(target, what, 'target'),
+    manifest: parseDescriptor(manifest, what, 'manifest'),
+    updatedAtMs,
+    ...(isDigest(id) && Array.isArray(needs) && needs.every(isDigest) ? { id, needs } : {}),
+    ...(pinned === true ? { pinned } : {}),
+  };
 }

@@ -7,8 +7,11 @@ import type { ContentStore } from './content-store.ts';
 import type { LockedPackage } from './debian-packages.ts';
 import type { Digest } from './digest.ts';
 import type { Descriptor, ImageConfig, Platform } from './oci.ts';
+import type { ProxySettings } from './proxy.ts';
 import type { PullOptions } from './pull.ts';
-import type { RegistryHosts } from './registry-client.ts';
+import type { PushedImage, PushOptions } from './push.ts';
+import type { QuarantinedBlob } from './quarantine.ts';
+import type { RegistryHosts } from './registry-session.ts';
 import type { UnpackWorkersOptions } from './unpack-workers.ts';
 
 export interface ImageStoreOptions {
@@ -21,6 +24,8 @@ export interface ImageStoreOptions {
   /** Folder with registries' `hosts.toml`, as containerd knows it; by default `certs.d` in `dataDir`. */
   registryConfig?: string;
   platform?: Platform;
+  /** By default what the environment says. */
+  proxy?: ProxySettings;
   /** Whether a container needs the image; its layers then stay, whatever is removed. */
   isInUse?: (imageId: Digest) => boolean;
   workers?: UnpackWorkersOptions;
@@ -48,6 +53,24 @@ export interface ImageRecord {
   taggedAtMs: number;
   /** Whether a container needed it just now. */
   isInUse: boolean;
+  /** Not to be pruned, nor removed but by force. */
+  isPinned: boolean;
+}
+
+export interface VerifyOptions {
+  signal?: AbortSignal;
+  onProgress?: (checked: number, of: number) => void;
+}
+
+/** What a look at every byte of the content store found. */
+export interface VerifyReport {
+  checked: number;
+  sizeBytes: number;
+  /** What was found corrupt just now. */
+  corrupt: Digest[];
+  /** Names whose content is not whole; a pull of any makes it so again. */
+  damaged: { name: string; missing: Digest[] }[];
+  quarantine: QuarantinedBlob[];
 }
 
 export interface LoadOptions {
@@ -58,7 +81,7 @@ export interface LoadOptions {
 }
 
 export interface RemoveOptions {
-  /** Remove all names of an id; and the name of an image in use, whose content then stays. */
+  /** Remove all names of an id, also a pinned one; and the name of an image in use, whose content then stays. */
   force?: boolean;
 }
 
@@ -77,6 +100,12 @@ export interface ImageStore extends AsyncDisposable {
   readonly content: ContentStore;
   /** Fetches an image by tag or digest and unpacks it; one download and one unpack for whoever asks at the same time. */
   pull(reference: string, options?: PullOptions): Promise<ImageRecord>;
+  /** Sends an image to the registry that its name says, or all tags of its repository. Returns the tags as they stand there now. */
+  push(name: string, options?: PushOptions): Promise<PushedImage[]>;
+  /** Keeps a name, or all names of an id, from being pruned; or no longer. On disk when it resolves. */
+  pin(reference: string, isPinned?: boolean): Promise<void>;
+  /** Reads every blob; what is not what its name says goes to the quarantine. */
+  verify(options?: VerifyOptions): Promise<VerifyReport>;
   /** Takes in an archive (stream or path) or an OCI layout directory (path). */
   load(source: LoadSource, options?: LoadOptions): Promise<ImageRecord[]>;
   /** Gives names to images that are in the content store already, as builder and assembler do. */
@@ -92,6 +121,6 @@ export interface ImageStore extends AsyncDisposable {
   remove(reference: string, options?: RemoveOptions): Promise<RemoveResult>;
   /** The image's lower directories, top first, unpacked if they were not. */
   ensureUnpacked(reference: string): Promise<string[]>;
-  /** Removes content that no image needs, and images without a name that nobody uses unless `untagged` is false. */
+  /** Removes content that no image needs, what is in quarantine, and images without a name that nobody uses or pinned unless `untagged` is false. */
   prune(options?: { untagged?: boolean }): Promise<{ deleted: Digest[]; freedBytes: number }>;
 }

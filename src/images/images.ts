@@ -3,16 +3,28 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
 import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
 import { type ImageToArchive, writeArchive } from './archive-writer.ts';
 import type { AssembleOptions } from './assemble.ts';
 import { ContentStore, type Lease } from './content-store.ts';
 import { decompressed } from './decompress.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
+import { toDiskError } from './durable.ts';
 import { ImageIndex, type IndexEntry } from './image-index.ts';
 import { planRemoval, type RemovalPlan, untaggedName } from './image-removal.ts';
-import type { ImageRecord, ImageStore, ImageStoreOptions, LoadOptions, LoadSource, RemoveOptions, RemoveResult } from './image-store.ts';
+import type {
+  ImageRecord,
+  ImageStore,
+  ImageStoreOptions,
+  LoadOptions,
+  LoadSource,
+  RemoveOptions,
+  RemoveResult,
+  VerifyOptions,
+  VerifyReport,
+} from './image-store.ts';
 import { LayerStore } from './layer-store.ts';
 import { readLayoutDirectory } from './layout-directory.ts';
 import {
@@ -25,7 +37,10 @@ import {
   parseManifestOrIndex,
 } from './oci.ts';
 import { Puller, type PullOptions } from './pull.ts';
-import { parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
+import type { PushedImage, PushOptions } from './push.ts';
+import { type ImageReference, parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
+import { RegistryEndpoints } from './registry-endpoints.ts';
+import { Slots } from './slots.ts';
 import { readTar } from './tar-reader.ts';
 import { UnpackWorkers } from './unpack-workers.ts';
 
@@ -59,6 +74,11 @@ class LocalImageStore implements ImageStore {
   readonly #layers: LayerStore;
   readonly #workers: UnpackWorkers;
   readonly #puller: Puller;
+  readonly #endpoints: RegistryEndpoints;
+  /** Transfers of all pulls and pushes together. */
+  readonly #slots = new Slots(MOST_TRANSFERS);
+  readonly #options: ImageStoreOptions;
+  readonly #log: Log;
   readonly #packageCache: string;
   readonly #clock: Clock;
   readonly #platform: Platform;
@@ -80,8 +100,18 @@ class LocalImageStore implements ImageStore {
     this.#clock = clock;
     this.#platform = platform;
     this.#isInUse = isInUse;
-    const registryConfig = options.registryConfig ?? join(options.dataDir, 'certs.d');
-    this.#puller = new Puller({ content, layers, hosts, registryConfig, platform });
+    this.#options = options;
+    this.#log = options.log;
+    this.#endpoints = new RegistryEndpoints(hosts, options.registryConfig ?? join(options.dataDir, 'certs.d'));
+    this.#puller = new Puller({
+      content,
+      layers,
+      endpoints: this.#endpoints,
+      slots: this.#slots,
+      platform,
+      clock,
+      ...(options.proxy ? { proxy: options.proxy } : {}),
+    });
   }
 
   async pull(reference: string, options: PullOptions = {}): Promise<ImageRecord> {
@@ -96,13 +126,64 @@ class LocalImageStore implements ImageStore {
       return await pulled;
     } catch (error) {
       await this.#collect();
-      throw error;
+      throw toDiskError(error, `${reference} can't be pulled`, this.#options.dataDir);
     }
+  }
+
+  async push(name: string, options: PushOptions = {}): Promise<PushedImage[]> {
+    const parsed = parseReference(name);
+    const entries = options.allTags ? this.#tagsOf(parsed) : [this.#entryOf(name)];
+    const { Pusher } = await import('./push.ts');
+    const pusher = new Pusher({
+      content: this.content,
+      endpoints: this.#endpoints,
+      slots: this.#slots,
+      repositoriesWith: (registry, digest) => this.#repositoriesWith(registry, digest),
+      ...(this.#options.proxy ? { proxy: this.#options.proxy } : {}),
+    });
+    const pushed: PushedImage[] = [];
+    for (const entry of entries) pushed.push(await pusher.push(parseReference(entry.name), entry, options));
+    return pushed;
+  }
+
+  pin(reference: string, isPinned = true): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const { pinned: _, ...entry } of await this.#findAll(reference))
+        await this.#index.set({ ...entry, ...(isPinned ? { pinned: true } : {}) });
+    });
+  }
+
+  async verify({ signal, onProgress }: VerifyOptions = {}): Promise<VerifyReport> {
+    const digests = await this.content.list();
+    const corrupt: Digest[] = [];
+    let sizeBytes = 0;
+    for (const [i, digest] of digests.entries()) {
+      sizeBytes += (await this.content.size(digest)) ?? 0;
+      if ((await this.content.verify(digest, signal)) === 'corrupt') corrupt.push(digest);
+      onProgress?.(i + 1, digests.length);
+    }
+    for (const digest of corrupt) this.#log.warn('a blob was altered on disk and is in quarantine now', { digest });
+    this.#documents.clear();
+    const damaged: VerifyReport['damaged'] = [];
+    for (const entry of this.#index.list()) {
+      const missing: Digest[] = [];
+      const blobs = await this.#blobsOf(entry).catch(() => [entry.manifest.digest]);
+      for (const digest of new Set([entry.target.digest, entry.manifest.digest, ...blobs]))
+        if (!(await this.content.has(digest))) missing.push(digest);
+      if (missing.length > 0) damaged.push({ name: entry.name, missing });
+    }
+    return { checked: digests.length, sizeBytes, corrupt, damaged, quarantine: await this.content.quarantine.list() };
   }
 
   async load(source: LoadSource, options: LoadOptions = {}): Promise<ImageRecord[]> {
     // What an archive held besides its images, or all of it when it was refused, goes at once.
-    return await this.#load(source, options).finally(() => this.#collect());
+    try {
+      return await this.#load(source, options);
+    } catch (error) {
+      throw toDiskError(error, "the archive can't be loaded", this.#options.dataDir);
+    } finally {
+      await this.#collect();
+    }
   }
 
   async #load(source: LoadSource, options: LoadOptions): Promise<ImageRecord[]> {
@@ -152,12 +233,8 @@ class LocalImageStore implements ImageStore {
   }
 
   async list(): Promise<ImageRecord[]> {
-    const byId = new Map<Digest, IndexEntry[]>();
-    for (const entry of this.#index.list()) {
-      const { manifest } = await this.#read(entry.manifest.digest);
-      byId.set(manifest.config.digest, [...(byId.get(manifest.config.digest) ?? []), entry]);
-    }
-    return await Promise.all([...byId.values()].map(entries => this.#toRecord(entries)));
+    const records = await Promise.all([...(await this.#byId()).values()].map(entries => this.#toRecord(entries).catch(damaged)));
+    return records.filter(record => record !== undefined);
   }
 
   async inspect(reference: string): Promise<ImageRecord> {
@@ -189,6 +266,12 @@ class LocalImageStore implements ImageStore {
     const found = await this.#findAll(reference);
     const id = await this.#idOf(found[0]!);
     const byName = this.#index.get(nameOf(reference)) !== undefined;
+    const pinned = found.find(entry => entry.pinned);
+    if (pinned !== undefined && !force)
+      throw new UmiakError('Conflict', `image ${reference} is pinned as ${pinned.name}`, {
+        details: { kind: 'image', name: reference },
+        hint: 'Unpin it first (umiak image unpin), or use force.',
+      });
     const plan: RemovalPlan = planRemoval({
       reference,
       id,
@@ -212,13 +295,14 @@ class LocalImageStore implements ImageStore {
 
   async #prune(untagged: boolean): Promise<{ deleted: Digest[]; freedBytes: number }> {
     const gone: Digest[] = [];
-    for (const { id, repoTags } of untagged ? await this.list() : []) {
-      if (repoTags.length > 0 || this.#isInUse(id)) continue;
-      for (const { name } of await this.#entriesOf(id)) await this.#index.delete(name);
+    for (const [id, entries] of untagged ? await this.#byId() : []) {
+      if (entries.some(({ name, pinned }) => pinned || isTag(name)) || this.#isInUse(id)) continue;
+      for (const { name } of entries) await this.#index.delete(name);
       gone.push(id);
     }
     const { deleted, freedBytes } = await this.#collect();
-    return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes };
+    const quarantinedBytes = await this.content.quarantine.clear();
+    return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes: freedBytes + quarantinedBytes };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -257,7 +341,17 @@ class LocalImageStore implements ImageStore {
       const others = (await this.#entriesOf(await this.#idOf(before))).filter(entry => entry.name !== name);
       if (others.length === 0) await this.#index.set({ ...before, name: untaggedName(before.manifest.digest) });
     }
-    await this.#index.set({ name, target, manifest, updatedAtMs: this.#clock.now() });
+    const { manifest: its, config } = await this.#read(manifest.digest);
+    const needs = [its.config.digest, ...its.layers.map(layer => layer.digest), ...config.rootfs.diff_ids];
+    await this.#index.set({
+      name,
+      target,
+      manifest,
+      updatedAtMs: this.#clock.now(),
+      id: its.config.digest,
+      needs,
+      ...(before?.pinned ? { pinned: true } : {}),
+    });
     if (isTag(name)) await this.#index.delete(untaggedName(manifest.digest));
   }
 
@@ -265,9 +359,18 @@ class LocalImageStore implements ImageStore {
     const { manifest, config } = await this.#read(manifestDigest);
     for (const digest of [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids])
       lease.add(digest);
-    await Promise.all(
-      config.rootfs.diff_ids.map((diffId, i) => this.#layers.ensure(diffId, this.content.path(manifest.layers[i]!.digest))),
-    );
+    await Promise.all(config.rootfs.diff_ids.map((diffId, i) => this.#unpackLayer(diffId, manifest.layers[i]!.digest)));
+  }
+
+  /** @throws NotFound when the layer's blob is not here or corrupt: it must be pulled again */
+  async #unpackLayer(diffId: Digest, digest: Digest): Promise<void> {
+    try {
+      await this.#layers.ensure(diffId, this.content.path(digest));
+    } catch (error) {
+      if ((await this.content.verify(digest)) === 'right')
+        throw toDiskError(error, `the layer ${digest} can't be unpacked`, this.#options.dataDir);
+      throw await this.content.missing(digest, 'the layer');
+    }
   }
 
   /** Overlay refuses a directory twice; of a layer that comes twice only the upper one can be seen. */
@@ -291,6 +394,7 @@ class LocalImageStore implements ImageStore {
       layers: this.#directories(config),
       taggedAtMs: newest.updatedAtMs,
       isInUse: this.#isInUse(manifest.config.digest),
+      isPinned: entries.some(({ pinned }) => pinned === true),
     };
   }
 
@@ -306,8 +410,52 @@ class LocalImageStore implements ImageStore {
     return documents;
   }
 
+  /** What an image is made of besides its documents: blobs and layers. */
+  async #needsOf(entry: IndexEntry): Promise<Digest[]> {
+    if (entry.needs !== undefined) return entry.needs;
+    const { manifest, config } = await this.#read(entry.manifest.digest);
+    return [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids];
+  }
+
+  async #blobsOf(entry: IndexEntry): Promise<Digest[]> {
+    const { manifest } = await this.#read(entry.manifest.digest);
+    return [manifest.config.digest, ...manifest.layers.map(layer => layer.digest)];
+  }
+
+  #entryOf(name: string): IndexEntry {
+    const entry = this.#index.get(nameOf(name));
+    if (entry !== undefined) return entry;
+    throw new UmiakError('NotFound', `no image is named ${name} here`, {
+      details: { kind: 'image', name },
+      hint: 'Give the image the name by which the registry shall know it: umiak image tag IMAGE NAME.',
+    });
+  }
+
+  #tagsOf(reference: ImageReference): IndexEntry[] {
+    const repository = toRepositoryName(reference);
+    const found = this.#index.list().filter(({ name }) => isTag(name) && toRepositoryName(parseReference(name)) === repository);
+    if (found.length > 0) return found;
+    throw new UmiakError('NotFound', `no image here has a tag of ${repository}`, { details: { kind: 'image', name: repository } });
+  }
+
+  /** Repositories of a registry that have the blob, as far as names tell: what came from there is there. */
+  #repositoriesWith(registry: string, digest: Digest): string[] {
+    const found = this.#index.list().filter(({ name, needs }) => !name.startsWith('<none>') && needs?.includes(digest));
+    const references = found.map(({ name }) => parseReference(name)).filter(each => each.registry === registry);
+    return [...new Set(references.map(({ repository }) => repository))];
+  }
+
   async #idOf(entry: IndexEntry): Promise<Digest> {
-    return (await this.#read(entry.manifest.digest)).manifest.config.digest;
+    return entry.id ?? (await this.#read(entry.manifest.digest)).manifest.config.digest;
+  }
+
+  async #byId(): Promise<Map<Digest, IndexEntry[]>> {
+    const byId = new Map<Digest, IndexEntry[]>();
+    for (const entry of this.#index.list()) {
+      const id = await this.#idOf(entry);
+      byId.set(id, [...(byId.get(id) ?? []), entry]);
+    }
+    return byId;
   }
 
   async #entriesOf(id: Digest): Promise<IndexEntry[]> {
@@ -345,17 +493,8 @@ class LocalImageStore implements ImageStore {
     const collected = this.#collecting.then(async () => {
       using _ = this.content.beginCollection();
       const needed = new Set<Digest>();
-      for (const { target, manifest } of this.#index.list()) {
-        const { manifest: its, config } = await this.#read(manifest.digest);
-        for (const digest of [
-          target.digest,
-          manifest.digest,
-          its.config.digest,
-          ...its.layers.map(layer => layer.digest),
-          ...config.rootfs.diff_ids,
-        ])
-          needed.add(digest);
-      }
+      for (const entry of this.#index.list())
+        for (const digest of [entry.target.digest, entry.manifest.digest, ...(await this.#needsOf(entry))]) needed.add(digest);
       const isNeeded = (digest: Digest) => needed.has(digest) || this.content.isLeased(digest);
       const layers = await this.#layers.collect(isNeeded);
       const { removed, freedBytes } = await this.content.collect(isNeeded);
@@ -365,6 +504,14 @@ class LocalImageStore implements ImageStore {
     this.#collecting = collected.catch(() => {});
     return collected;
   }
+}
+
+/** Downloads and uploads of all pulls and pushes together. */
+const MOST_TRANSFERS = 8;
+
+/** An image whose documents the disk altered is not here until it is pulled again. */
+function damaged(error: unknown): undefined {
+  if (!isUmiakError(error, 'NotFound')) throw error;
 }
 
 /** A stream or file is an archive; a directory is a layout. */
@@ -389,4 +536,14 @@ function nameOf(reference: string): string {
   }
 }
 
-export type { ImageRecord, ImageStore, ImageStoreOptions, LoadOptions, LoadSource, RemoveOptions, RemoveResult } from './image-store.ts';
+export type {
+  ImageRecord,
+  ImageStore,
+  ImageStoreOptions,
+  LoadOptions,
+  LoadSource,
+  RemoveOptions,
+  RemoveResult,
+  VerifyOptions,
+  VerifyReport,
+} from './image-store.ts';

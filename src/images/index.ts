@@ -6,6 +6,9 @@
  *   shared by all images that have them, and can be lost without loss.
  * - What no name, no lease and no container (`isInUse`) needs is removed with the last name that needed it.
  * - Everything from outside is checked where it enters: digests and sizes, documents by field, archive entries by where they land.
+ * - A blob that the disk altered goes to `content/quarantine` with a note when a read, an unpack or `verify` meets it; its images then are
+ *   not found, so that whoever needs one pulls it again. Names list what they need, so that nothing in use goes with a damaged document.
+ * - Leases are of this process and outlast a kill only as whole blobs, which the next pull uses and the next collection removes.
  * - Hashes and unpacking run beside the event loop; memory does not grow with an image's size.
  * - `assemble.ts` (images from packages; `assembleArchive` for programs without a store of their own) is imported when it is used.
  * - Not here: running containers (engine), building (builder), the registry server, docker's and CRI's wire forms.
@@ -20,9 +23,12 @@ export {
   openImages,
   type RemoveOptions,
   type RemoveResult,
+  type VerifyReport,
 } from './images.ts';
 export { type ContainerConfig, type Descriptor, hostPlatform, type ImageConfig, type Platform, parsePlatform } from './oci.ts';
+export { type ProxySettings, proxyOf } from './proxy.ts';
 export type { PullEvent, PullOptions } from './pull.ts';
+export type { PushEvent, PushedImage, PushOptions } from './push.ts';
 export { type ImageReference, parseReference, toCanonicalName, toFamiliarName } from './reference.ts';
 export type { RegistryAuth } from './registry-auth.ts';
-export type { RegistryHost, RegistryHosts } from './registry-client.ts';
+export type { RegistryHost, RegistryHosts } from './registry-session.ts';

@@ -14,6 +14,7 @@ export const mediaTypes = {
   dockerConfig: 'application/vnd.docker.container.image.v1+json',
   dockerLayer: 'application/vnd.docker.image.rootfs.diff.tar',
   dockerLayerGzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  empty: 'application/vnd.oci.empty.v1+json',
 } as const;
 
 /** OCI image spec, "OCI Content Descriptors". */
@@ -23,6 +24,8 @@ export interface Descriptor {
   size: number;
   platform?: Platform;
   annotations?: Record<string, string>;
+  /** What kind of thing it is, where it is no image (OCI 1.1). */
+  artifactType?: string;
 }
 
 export interface Platform {
@@ -37,6 +40,7 @@ export interface ImageManifest {
   config: Descriptor;
   layers: Descriptor[];
   annotations?: Record<string, string>;
+  artifactType?: string;
 }
 
 export interface ImageIndex {
@@ -77,11 +81,11 @@ export interface ContainerConfig {
 export const maxDocumentBytes = 8 * 1024 * 1024;
 const MAX_LAYERS = 512;
 
+/** What a manifest's address may lead to. */
+export type ParsedDocument = { kind: 'manifest'; manifest: ImageManifest } | { kind: 'index'; index: ImageIndex };
+
 /** A manifest or an index, told apart by its fields where the media type is missing. @throws Invalid with the bad field's path. */
-export function parseManifestOrIndex(
-  bytes: Uint8Array,
-  what: string,
-): { kind: 'manifest'; manifest: ImageManifest } | { kind: 'index'; index: ImageIndex } {
+export function parseManifestOrIndex(bytes: Uint8Array, what: string): ParsedDocument {
   const document = parseJsonObject(bytes, what);
   if (document.schemaVersion === 1 || 'fsLayers' in document)
     throw new UmiakError('Invalid', `${what} is in Docker's schema 1, which registries gave up in 2019`, {
@@ -101,8 +105,47 @@ export function parseManifestOrIndex(
       mediaType: textOr(document.mediaType, mediaTypes.ociManifest),
       config: parseDescriptor(document.config, what, 'config'),
       layers: document.layers.map((item, i) => parseDescriptor(item, what, `layers[${i}]`)),
+      ...(typeof document.artifactType === 'string' ? { artifactType: document.artifactType } : {}),
     },
   };
+}
+
+const CONFIGS: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig, ''];
+const LAYER =
+  /^application\/vnd\.(?:oci\.image\.layer\.(?:nondistributable\.)?v1\.tar|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar)(.*)$/;
+/** How a layer may be packed; which of them it is, its first bytes say. */
+const PACKED = ['', '+gzip', '.gzip', '+zstd', '.zstd'];
+
+/**
+ * Refuses what is no image for containers: artifacts, layers that are encrypted or of a kind nobody here can unpack. A media type that is
+ * not given is taken for an ordinary one, as old tools leave it out.
+ * @throws Invalid naming what it is
+ */
+export function checkIsImage({ config, layers, artifactType }: ImageManifest, what: string): void {
+  if (!CONFIGS.includes(config.mediaType)) {
+    const kind = artifactType ?? (config.mediaType === mediaTypes.empty ? 'without a type' : config.mediaType);
+    throw new UmiakError('Invalid', `${what} is no container image but an artifact (${kind})`, {
+      hint: 'Artifacts are fetched by the tools that made them: helm, oras, cosign.',
+    });
+  }
+  for (const [i, { mediaType, digest }] of layers.entries()) {
+    if (mediaType === '') continue;
+    const packed = LAYER.exec(mediaType)?.[1];
+    if (packed?.endsWith('+encrypted'))
+      throw new UmiakError('Invalid', `${what}: layers[${i}] (${digest}) is encrypted (${mediaType}), which can't be unpacked here`, {
+        hint: 'Push the image unencrypted: skopeo copy --decryption-key KEY …',
+      });
+    if (packed === undefined || !PACKED.includes(packed))
+      throw new UmiakError(
+        'Invalid',
+        `${what}: layers[${i}] (${digest}) has the media type ${mediaType}, which is no layer of an image here`,
+      );
+  }
+}
+
+/** A layer whose owner forbids to hand it on (`foreign`, `nondistributable`): registries may not have it. */
+export function isForeignLayer({ mediaType }: Descriptor): boolean {
+  return mediaType.includes('.foreign.') || mediaType.includes('.nondistributable.');
 }
 
 /** Reads an image's configuration, checking what the engine and unpacking rely on. @throws Invalid with the bad field's path. */
@@ -157,6 +200,7 @@ export function parseDescriptor(value: unknown, what: string, field: string): De
           },
         }
       : {}),
+    ...(typeof value.artifactType === 'string' ? { artifactType: value.artifactType } : {}),
     ...(isObject(annotations)
       ? {
           annotations: Object.fromEntries(
@@ -190,19 +234,27 @@ export function parsePlatform(text: string): Platform {
   return { os, architecture, ...(variant !== undefined ? { variant } : {}) };
 }
 
-/** Which of an index's manifests runs on `platform`: an equal variant first, then one without, then any; attestations never. */
+/** Which of an index's manifests runs on `platform`: an equal variant first, then older ones, then any; attestations and artifacts never. */
 export function planPlatform(manifests: readonly Descriptor[], platform: Platform): Descriptor | undefined {
-  const fitting = manifests.filter(
-    ({ platform: its, annotations }) =>
-      annotations?.['vnd.docker.reference.type'] === undefined && its?.os === platform.os && its.architecture === platform.architecture,
+  const images = manifests.filter(
+    ({ annotations, artifactType }) => annotations?.['vnd.docker.reference.type'] === undefined && artifactType === undefined,
   );
-  const images = manifests.filter(({ annotations }) => annotations?.['vnd.docker.reference.type'] === undefined);
+  const fitting = images.filter(({ platform: its }) => its?.os === platform.os && its.architecture === platform.architecture);
+  const variants = fitting.map(({ platform: its }) => levelOf(its ?? platform));
+  const wanted = levelOf(platform);
+  const older = variants.filter(level => level <= wanted).sort((a, b) => b - a);
+  // Of a machine whose variant nobody told, the oldest that there is may be tried.
+  const level = older[0] ?? (platform.variant === undefined ? variants.toSorted((a, b) => a - b)[0] : undefined);
   return (
-    fitting.find(({ platform: its }) => its?.variant === platform.variant) ??
-    fitting.find(({ platform: its }) => its?.variant === undefined) ??
-    fitting[0] ??
-    (images.length === 1 && images[0]?.platform === undefined ? images[0] : undefined)
+    fitting.find((_, i) => variants[i] === level) ?? (images.length === 1 && images[0]?.platform === undefined ? images[0] : undefined)
   );
+}
+
+/** Variants in their order; without one `arm` is v7, `arm64` v8, `amd64` v1, as containerd has it. */
+function levelOf({ architecture, variant }: Platform): number {
+  const usual: Record<string, number> = { arm: 7, arm64: 8, amd64: 1 };
+  const level = Number(/^v?(\d+(?:\.\d+)?)$/.exec(variant ?? '')?.[1]);
+  return level >= 0 ? level : (usual[architecture] ?? 0);
 }
 
 /** JSON text that must be an object. @throws Invalid naming `what`. */

@@ -1,22 +1,26 @@
-import { UmiakError } from '#base/errors.ts';
+import type { Clock } from '#base/clock.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { Digest } from './digest.ts';
 import type { LayerStore } from './layer-store.ts';
 import {
+  checkIsImage,
   type Descriptor,
   type ImageManifest,
+  isForeignLayer,
   maxDocumentBytes,
   type Platform,
   parseImageConfig,
   parseManifestOrIndex,
   planPlatform,
 } from './oci.ts';
+import type { ProxySettings } from './proxy.ts';
 import { type ImageReference, toCanonicalName } from './reference.ts';
 import type { RegistryAuth } from './registry-auth.ts';
-import type { RegistryHosts } from './registry-client.ts';
-import type { RegistryConfig } from './registry-config.ts';
-import { MirroredRegistry, type RegistryEndpoint } from './registry-mirrors.ts';
+import type { RegistryEndpoints } from './registry-endpoints.ts';
+import { MirroredRegistry } from './registry-mirrors.ts';
 import { SingleFlight } from './single-flight.ts';
+import type { Slots } from './slots.ts';
 
 /** How a pull goes on: first `resolved`, then for each layer (and the configuration) what happens to it. */
 export type PullEvent =
@@ -36,10 +40,12 @@ export interface PullOptions {
 export interface PullerOptions {
   content: ContentStore;
   layers: LayerStore;
-  hosts: RegistryHosts;
-  /** Folder with registries' `hosts.toml`; need not be there. */
-  registryConfig: string;
+  endpoints: RegistryEndpoints;
+  /** Bound the transfers of all pulls and pushes together. */
+  slots: Slots;
   platform: Platform;
+  clock?: Clock;
+  proxy?: ProxySettings;
   /** Downloads of one pull side by side. */
   parallel?: number;
 }
@@ -54,33 +60,34 @@ export interface PulledImage {
 export class Puller implements AsyncDisposable {
   readonly #content: ContentStore;
   readonly #layers: LayerStore;
-  readonly #hosts: RegistryHosts;
-  readonly #registryConfig: string;
-  #config: Promise<RegistryConfig> | undefined;
-  readonly #platform: Platform;
-  readonly #parallel: number;
+  readonly #options: PullerOptions;
   readonly #pulls = new SingleFlight<PullEvent>();
   readonly #downloads = new SingleFlight<number>();
   readonly #closing = new AbortController();
 
-  constructor({ content, layers, hosts, registryConfig, platform, parallel = 3 }: PullerOptions) {
-    this.#content = content;
-    this.#layers = layers;
-    this.#hosts = hosts;
-    this.#registryConfig = registryConfig;
-    this.#platform = platform;
-    this.#parallel = parallel;
+  constructor(options: PullerOptions) {
+    this.#options = options;
+    this.#content = options.content;
+    this.#layers = options.layers;
   }
 
   /** `record` gives the image its names while its content is still leased. */
   async pull<T>(reference: ImageReference, options: PullOptions, record: (image: PulledImage) => Promise<T>): Promise<T> {
-    const { auth, platform = this.#platform, unpack = true, signal, onProgress } = options;
+    const { clock, proxy } = this.#options;
+    const { auth, platform = this.#options.platform, unpack = true, signal, onProgress } = options;
     const key = JSON.stringify([toCanonicalName(reference), platform, auth ?? null, unpack]);
     return await this.#pulls.run(key, { signal, onEvent: onProgress }, async (abort, emit) => {
       using lease = this.#content.lease();
       const { registry, repository } = reference;
-      const endpoints = await this.#endpointsOf(registry);
-      using client = new MirroredRegistry({ registry, repository, endpoints, ...(auth ? { auth } : {}) });
+      const endpoints = await this.#options.endpoints.of(registry);
+      using client = new MirroredRegistry({
+        registry,
+        repository,
+        endpoints,
+        ...(auth ? { auth } : {}),
+        ...(clock ? { clock } : {}),
+        ...(proxy ? { proxy } : {}),
+      });
       const way: Way = {
         client,
         lease,
@@ -99,29 +106,24 @@ export class Puller implements AsyncDisposable {
     await this.#pulls.settled();
   }
 
-  async #endpointsOf(registry: string): Promise<readonly RegistryEndpoint[]> {
-    this.#config ??= import('./registry-config.ts').then(({ RegistryConfig }) => new RegistryConfig(this.#registryConfig));
-    const named = this.#hosts[registry];
-    return (await (await this.#config).endpoints(registry, named)) ?? [{ ...named, name: registry, isMirror: false }];
-  }
-
   async #fetch(reference: ImageReference, way: Way): Promise<PulledImage> {
     const target = await this.#document(reference.digest ?? reference.tag ?? 'latest', way);
     const name = toCanonicalName(reference);
     let chosen = target;
     for (let depth = 0; chosen.parsed.kind === 'index'; depth++) {
       const child = planPlatform(chosen.parsed.index.manifests, way.platform);
-      const { os, architecture } = way.platform;
+      const { os, architecture, variant } = way.platform;
       if (child === undefined || depth > 3)
         throw new UmiakError(
           'NotFound',
-          `${name} has no image for ${os}/${architecture}; it has ${platformsOf(chosen.parsed.index.manifests)}`,
+          `${name} has no image for ${[os, architecture, variant].filter(Boolean).join('/')}; it has ${platformsOf(chosen.parsed.index.manifests)}`,
           {
             details: { kind: 'image', name },
           },
         );
       chosen = await this.#document(child.digest, way);
     }
+    checkIsImage(chosen.parsed.manifest, name);
     await this.#layersOf(chosen.parsed.manifest, chosen.descriptor.digest, way);
     return { target: target.descriptor, manifest: chosen.descriptor };
   }
@@ -156,40 +158,60 @@ export class Puller implements AsyncDisposable {
     const download = async () => {
       for (const [i, layer] of next) {
         await this.#blob(layer, { ...way, signal });
-        if (way.unpack) unpacks.push(this.#unpack(layer.digest, diffIds[i]!, way));
+        if (way.unpack) unpacks.push(this.#unpack(layer, diffIds[i]!, way));
       }
     };
     const stop = (error: unknown) => {
       failed.abort(error);
       throw error;
     };
-    const outcome = await Promise.allSettled(Array.from({ length: this.#parallel }, () => download().catch(stop)));
+    const outcome = await Promise.allSettled(Array.from({ length: this.#options.parallel ?? PARALLEL }, () => download().catch(stop)));
     const unpacked = await Promise.allSettled(unpacks);
     if (failed.signal.aborted) throw failed.signal.reason;
     for (const result of [...outcome, ...unpacked]) if (result.status === 'rejected') throw result.reason;
   }
 
-  async #unpack(digest: Digest, diffId: Digest, { emit }: Way): Promise<void> {
-    emit({ status: 'unpacking', digest });
-    await this.#layers.ensure(diffId, this.#content.path(digest));
-    emit({ status: 'unpacked', digest });
+  /** A blob that was here before and proves corrupt is fetched again, once. */
+  async #unpack(layer: Descriptor, diffId: Digest, way: Way): Promise<void> {
+    const { digest } = layer;
+    way.emit({ status: 'unpacking', digest });
+    try {
+      await this.#layers.ensure(diffId, this.#content.path(digest));
+    } catch (error) {
+      if (way.signal.aborted || (await this.#content.verify(digest, way.signal)) === 'right') throw error;
+      await this.#blob(layer, way);
+      await this.#layers.ensure(diffId, this.#content.path(digest));
+    }
+    way.emit({ status: 'unpacked', digest });
   }
 
-  async #blob({ digest, size }: Descriptor, { client, lease, signal, emit, key }: Way): Promise<void> {
+  async #blob(descriptor: Descriptor, { client, lease, signal, emit, key }: Way): Promise<void> {
+    const { digest, size } = descriptor;
     lease.add(digest);
     if ((await this.#content.size(digest)) === size) return emit({ status: 'exists', digest });
     const onEvent = (currentBytes: number) => emit({ status: 'downloading', digest, currentBytes, totalBytes: size });
     await this.#downloads.run(`${key}${digest}`, { signal, onEvent }, async (abort, emitBytes) => {
       if ((await this.#content.size(digest)) === size) return;
       const what = `the blob ${digest}`;
-      await client.blob(
-        digest,
-        body => this.#content.write(body, { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes }),
-        abort,
-      );
+      using _ = await this.#options.slots.take(abort);
+      const write = (body: AsyncIterable<Uint8Array>) =>
+        this.#content.write(body, { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes });
+      await client.blob(digest, write, abort).catch(error => {
+        throw isForeignLayer(descriptor) && isUmiakError(error, 'NotFound') ? toForeign(error, descriptor) : error;
+      });
     });
     emit({ status: 'downloaded', digest });
   }
+}
+
+const PARALLEL = 4;
+
+/** Such a layer lies at addresses that anybody may write into a manifest; they are not followed. */
+function toForeign(cause: UmiakError, { digest, mediaType }: Descriptor): UmiakError {
+  return new UmiakError('NotFound', `the layer ${digest} is foreign (${mediaType}): the registry does not have it`, {
+    hint: 'Copy the image to a registry with all its layers: skopeo copy, or crane with --allow-nondistributable-artifacts.',
+    cause,
+  });
 }
 
 /** What one pull carries along. */

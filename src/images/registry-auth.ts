@@ -30,12 +30,13 @@ export type AuthPlan =
   | { kind: 'token'; url: URL; authorization?: string; form?: Record<string, string> };
 
 /** Chooses the answer to a registry's challenges. @throws Unauthorized when there is none. */
-export function planAuth(challenges: readonly Challenge[], auth: RegistryAuth | undefined, scope: string, what: string): AuthPlan {
+export function planAuth(challenges: readonly Challenge[], auth: RegistryAuth | undefined, scopes: string, what: string): AuthPlan {
   const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
   const basic = auth !== undefined && 'username' in auth ? toBasic(auth.username, auth.password) : undefined;
   if (auth !== undefined && 'registryToken' in auth) return { kind: 'header', authorization: `Bearer ${auth.registryToken}` };
   if (bearer !== undefined) {
-    const { realm = '', service, scope: asked } = bearer.parameters;
+    const { realm = '', service, scope: asked = '' } = bearer.parameters;
+    const scope = mergeScopes(asked, scopes);
     if (!URL.canParse(realm) || !/^https?:$/.test(new URL(realm).protocol))
       throw new UmiakError('Unauthorized', `${what}: the registry sends to a token server with the address ${JSON.stringify(realm)}`);
     const url = new URL(realm);
@@ -44,17 +45,30 @@ export function planAuth(challenges: readonly Challenge[], auth: RegistryAuth | 
         grant_type: 'refresh_token',
         refresh_token: auth.identityToken,
         client_id: 'umiak',
-        scope: asked ?? scope,
+        scope,
         ...(service ? { service } : {}),
       };
       return { kind: 'token', url, form };
     }
     if (service !== undefined) url.searchParams.set('service', service);
-    for (const one of (asked ?? scope).split(' ')) url.searchParams.append('scope', one);
+    for (const one of scope.split(' ')) url.searchParams.append('scope', one);
     return { kind: 'token', url, ...(basic !== undefined ? { authorization: basic } : {}) };
   }
   if (challenges.some(({ scheme }) => scheme === 'basic') && basic !== undefined) return { kind: 'header', authorization: basic };
-  throw new UmiakError('Unauthorized', `${what}: the registry wants a login`, { hint: 'Give credentials that may pull this image.' });
+  throw new UmiakError('Unauthorized', `${what}: the registry wants a login`, {
+    hint: 'Give credentials that have a right to this image: docker login.',
+  });
+}
+
+/** Scopes by space (`repository:team/app:pull,push`), each resource once with all actions that either list has. */
+export function mergeScopes(...lists: string[]): string {
+  const actions = new Map<string, Set<string>>();
+  for (const scope of lists.join(' ').split(/\s+/).filter(Boolean)) {
+    const colon = scope.lastIndexOf(':');
+    const resource = scope.slice(0, colon);
+    actions.set(resource, new Set([...(actions.get(resource) ?? []), ...scope.slice(colon + 1).split(',')]));
+  }
+  return [...actions].map(([resource, its]) => `${resource}:${[...its].sort().join(',')}`).join(' ');
 }
 
 function toBasic(username: string, password: string): string {

@@ -4,9 +4,9 @@ import { join, resolve } from 'node:path';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import { absent } from './content-store.ts';
 import type { ClientCertificate } from './http-client.ts';
-import type { RegistryHost } from './registry-client.ts';
 import { type HostPlan, planHosts } from './registry-hosts.ts';
 import type { RegistryEndpoint } from './registry-mirrors.ts';
+import type { RegistryHost } from './registry-session.ts';
 
 const MAX_FILE_BYTES = 256 * 1024;
 

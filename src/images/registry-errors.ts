@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Clock } from '#base/clock.ts';
 import { isUmiakError, messageOf, type Reason, UmiakError } from '#base/errors.ts';
 import { readBody } from './http-client.ts';
 import { parseJsonObject } from './oci.ts';
@@ -8,6 +9,9 @@ const REASONS: Record<number, Reason> = {
   401: 'Unauthorized',
   403: 'Forbidden',
   404: 'NotFound',
+  408: 'Timeout',
+  413: 'RequestEntityTooLarge',
+  415: 'UnsupportedMediaType',
   429: 'TooManyRequests',
 };
 const PASSING_CODES = new Set([
@@ -22,18 +26,33 @@ const PASSING_CODES = new Set([
 ]);
 
 /** A registry's refusal as ours: its reason, its own words (OCI distribution spec, "Error Codes"), what to do. */
-export async function toError(response: IncomingMessage, what: string): Promise<UmiakError> {
+export async function toError(response: IncomingMessage, what: string, clock: Clock): Promise<UmiakError> {
   const status = response.statusCode ?? 0;
   const body = await readBody(response, 64 * 1024, what).catch(() => Buffer.alloc(0));
-  const retryAfter = Number(response.headers['retry-after']);
+  const retryAfter = secondsOf(response.headers['retry-after'], clock);
   const said = wordsOf(body);
-  return new UmiakError(REASONS[status] ?? 'ServiceUnavailable', `${what}: the registry answered ${status}${said ? `: ${said}` : ''}`, {
+  const reason = REASONS[status] ?? (status >= 300 && status < 500 ? 'BadRequest' : 'ServiceUnavailable');
+  return new UmiakError(reason, `${what}: the registry answered ${status}${said ? `: ${said}` : ''}`, {
     details: { kind: 'image', ...(retryAfter > 0 ? { retryAfterSeconds: retryAfter } : {}) },
     ...(status === 401 || status === 403
-      ? { hint: 'Check the name; if the repository is private, give credentials that may pull it.' }
+      ? { hint: 'Check the name; if the repository is private, give credentials that have a right to it.' }
       : {}),
     ...(status === 404 ? { hint: 'Check the name and the tag.' } : {}),
   });
+}
+
+/** `Retry-After` in seconds or as a date (RFC 9110, 10.2.3). */
+function secondsOf(header: string | undefined, clock: Clock): number {
+  if (header === undefined) return 0;
+  return /^\d+$/.test(header) ? Number(header) : Math.ceil((Date.parse(header) - clock.now()) / 1000);
+}
+
+const LONGEST_PAUSE_MS = 30_000;
+
+/** How long to wait after the `attempt`th failure in a row: twice as long each time, or as long as the registry asks. */
+export function planPause(error: unknown, attempt: number): number {
+  const askedMs = isUmiakError(error) ? (error.details.retryAfterSeconds ?? 0) * 1000 : 0;
+  return Math.min(LONGEST_PAUSE_MS, Math.max(askedMs, 250 * 2 ** attempt));
 }
 
 function wordsOf(body: Buffer): string {

@@ -2,9 +2,10 @@ import type { Clock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, isDigest } from './digest.ts';
 import type { RegistryAuth } from './registry-auth.ts';
-import { RegistryClient, type RegistryHost } from './registry-client.ts';
+import { RegistryClient } from './registry-client.ts';
 import { mayPass } from './registry-errors.ts';
 import type { Capability } from './registry-hosts.ts';
+import type { RegistryHost } from './registry-session.ts';
 
 /** One of the places where a registry's content may be had. */
 export interface RegistryEndpoint extends RegistryHost {

@@ -32,7 +32,7 @@ async function download(registry: RegistryFixture, bytes: Buffer, faults: Regist
       return systemClock.after(0, act);
     },
   };
-  using client = new RegistryClient({ registry: registry.host, repository: 'app', clock, idleTimeoutMs });
+  using client = new RegistryClient({ registry: registry.host, repository: 'app', clock, idleTimeoutMs, random: () => 0.5 });
   using lease = content.lease();
   const seen: number[] = [];
   const write = (body: AsyncIterable<Uint8Array>) =>
