@@ -85,7 +85,8 @@ export async function startDockerPeers(root: Buffer, image: Buffer, reference: s
   };
 }
 
-async function startContainerd(stack: AsyncDisposableStack, directory: string, socket: string): Promise<void> {
+/** A containerd without CRI, on its socket below `directory`. */
+export async function startContainerd(stack: AsyncDisposableStack, directory: string, socket: string): Promise<void> {
   const config = join(directory, 'containerd.toml');
   const lines = [
     'version = 2',

@@ -62,9 +62,11 @@ export class UnpackWorkers implements AsyncDisposable {
   }
 
   #next(): void {
-    const job = this.#waiting[0];
-    if (job === undefined || (this.#idle.length === 0 && this.#busy.size >= this.#most)) return;
-    this.#waiting.shift();
+    if (this.#waiting.length === 0 || (this.#idle.length === 0 && this.#busy.size >= this.#most)) return;
+    // Somebody waits for what is unpacked; nobody does for what is written back.
+    const urgent = this.#waiting.findIndex(({ request }) => request.op !== 'sync');
+    const [job] = this.#waiting.splice(Math.max(0, urgent), 1);
+    if (job === undefined) return;
     const idle = this.#idle.pop();
     idle?.timer[Symbol.dispose]();
     const worker = idle?.worker ?? this.#spawn();

@@ -23,7 +23,7 @@ import {
 } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import { SyscallError } from '#linux/libc.ts';
-import { decompressed } from './decompress.ts';
+import { CHUNK_BYTES, decompressed } from './decompress.ts';
 import type { Digest } from './digest.ts';
 import { makeNode, setXattr } from './file-attributes.ts';
 import { type TarHeader, toText } from './tar-format.ts';
@@ -52,7 +52,7 @@ const MAX_LINKS = 40;
 export async function unpackLayer(blobPath: string, root: string, expected?: Digest): Promise<UnpackResult> {
   const hash = createHash('sha256');
   async function* hashed(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of decompressed(createReadStream(blobPath, { highWaterMark: 64 * 1024 }), 'the layer')) {
+    for await (const chunk of decompressed(createReadStream(blobPath, { highWaterMark: CHUNK_BYTES }), 'the layer')) {
       hash.update(chunk);
       yield chunk;
     }
