@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime fmt clean
+.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime fmt clean gvisor vm-test
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 27
@@ -41,6 +41,13 @@ critest: setup ## run the CRI validation suite, all or some (FOCUS=… HANDLER=r
 controller-runtime: setup ## run a controller made with controller-runtime (leader, webhooks, owned objects); needs Go
 	@cd tests/controller-runtime && CGO_ENABLED=0 nice go build -ldflags '-s -w' -o ../../.cache/controller-runtime/boats .
 	@UMIAK_CONTROLLER_RUNTIME=$(CURDIR)/.cache/controller-runtime/boats $(NODE) tools/test.ts tests/controller-runtime
+
+gvisor: setup ## build runsc, for `runtimes` and the tests of it; needs Go
+	@cd gvisor && CGO_ENABLED=0 nice go build -trimpath -ldflags '-s -w' -o ../.cache/gvisor/runsc gvisor.dev/gvisor/runsc
+
+vm-test: setup ## run the engine's tests on control groups v2: Debian's kernel under QEMU (TESTS=… SYSTEMD=1); needs QEMU
+	@command -v qemu-system-x86_64 >/dev/null || apt-get install -y --no-install-recommends qemu-system-x86
+	@$(NODE) vm/run.ts $(if $(SYSTEMD),--systemd) $(TESTS)
 
 fmt: setup ## format and mend what Biome can mend
 	@.bin/biome check --write

@@ -14,6 +14,8 @@ import type { EnginePaths } from './paths.ts';
 import type { ImageSource } from './ports.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
 import type { OciRuntime, OciRuntimes } from './runtime.ts';
+import { fitSpec } from './runtime-spec.ts';
+import { sandboxHostname } from './sandbox-files.ts';
 import { SeccompCache } from './seccomp-cache.ts';
 import { planUser } from './user.ts';
 import { checkMapped } from './user-namespaces.ts';
@@ -110,10 +112,11 @@ export class Preparation {
         ? readHostDevices()
         : (config.devices ?? []).map(({ path, containerPath, permissions }) => readDevice(path, containerPath, permissions)),
     });
+    const fitted = fitSpec(spec, runtime, sandboxHostname(sandbox.config));
     const profile = security.privileged ? 'unconfined' : security.seccomp;
     const bundle = this.#paths.bundle(id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
-    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(spec, profile, runtime)), { mode: 0o600 });
+    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(fitted, profile, runtime)), { mode: 0o600 });
     mkdirSync(dirname(record.logPath), { recursive: true });
   }
 
