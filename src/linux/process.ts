@@ -180,8 +180,17 @@ export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
  * started it goes on already: that moment is waited for.
  */
 export function readCommandLine(pid: number): string[] {
+  return readSettled(pid, 'cmdline');
+}
+
+/** The environment that a process was started with, as `NAME=value`, or nothing if it has ended; the moment of an `execve` is waited for. */
+export function readEnvironment(pid: number): string[] {
+  return readSettled(pid, 'environ');
+}
+
+function readSettled(pid: number, file: 'cmdline' | 'environ'): string[] {
   for (let patience = EXECVE_PATIENCE; ; patience--) {
-    const line = readProcFile(`/proc/${pid}/cmdline`);
+    const line = readProcFile(`/proc/${pid}/${file}`);
     if (line !== '' || patience === 0 || !isInExecve(pid)) return line.split('\0').slice(0, -1);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
   }
