@@ -63,9 +63,12 @@ export class AttachmentCache {
     rmSync(this.#path(list, attachment), { force: true });
   }
 
-  /** Every attachment for which plugins may hold something. */
+  /** Every attachment for which plugins may hold something. What a kill left half written goes. */
   read(): CachedAttachment[] {
-    return this.#names().flatMap(name => {
+    const names = this.#names();
+    for (const name of names.filter(isHalf)) rmSync(join(this.#directory, name), { force: true });
+    const whole = names.filter(name => !isHalf(name));
+    return whole.flatMap(name => {
       const file = parse(readFileSync(join(this.#directory, name), 'utf8'));
       return file ? [toCached(file)] : [];
     });
@@ -73,7 +76,7 @@ export class AttachmentCache {
 
   #names(): string[] {
     try {
-      return readdirSync(this.#directory).filter(name => !name.endsWith('.new'));
+      return readdirSync(this.#directory);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw error;
@@ -83,6 +86,10 @@ export class AttachmentCache {
   #path({ name }: Pick<NetworkConfigList, 'name'>, { containerId, ifName }: Attachment): string {
     return join(this.#directory, `${name}-${containerId}-${ifName}`);
   }
+}
+
+function isHalf(name: string): boolean {
+  return name.endsWith('.new');
 }
 
 function toCached({ containerId, ifName, netns, config, cniArgs, capabilityArgs, result }: CacheFile): CachedAttachment {

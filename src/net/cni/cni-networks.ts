@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { isPinned } from '#linux/namespaces.ts';
-import { identify, signalProcess, waitForEnd } from '#linux/process.ts';
+import { identify, readEnvironment, signalProcess, waitForEnd } from '#linux/process.ts';
 import { AttachmentCache, type CachedAttachment } from './attachment-cache.ts';
 import { type FoundNetwork, findNetwork } from './network-config.ts';
 import { type CniSandbox, checkCapabilities, planAttachment } from './plan-attachment.ts';
@@ -182,18 +182,20 @@ export class CniNetworks {
 /** Plugins that a killed agent had started go on by themselves: what they still do must be over before it is undone. */
 async function killPluginsOf(containerIds: ReadonlySet<string>): Promise<void> {
   for (;;) {
-    const pids = readdirSync('/proc').filter(name => /^\d+$/.test(name) && containerIds.has(containerIdOf(name)));
-    const processes = pids.flatMap(pid => identify(Number(pid)) ?? []);
+    const pids = readdirSync('/proc').filter(name => /^\d+$/.test(name));
+    const processes = pids.filter(pid => containerIds.has(containerIdOf(Number(pid)))).flatMap(pid => identify(Number(pid)) ?? []);
     for (const process of processes) signalProcess(process, SIGKILL);
     for (const process of processes) await waitForEnd(process, DEATH_TIMEOUT_MS);
     if (processes.length === 0) return; // none that another had just forked
   }
 }
 
-function containerIdOf(pid: string): string {
-  try {
-    return /(?:^|\0)CNI_CONTAINERID=([^\0]*)/.exec(readFileSync(`/proc/${pid}/environ`, 'latin1'))?.[1] ?? '';
-  } catch {
-    return ''; // it has ended
-  }
+/** What it works for, if it is a plugin or was started by one. */
+function containerIdOf(pid: number): string {
+  const name = 'CNI_CONTAINERID=';
+  return (
+    readEnvironment(pid)
+      .find(variable => variable.startsWith(name))
+      ?.slice(name.length) ?? ''
+  );
 }
