@@ -14,6 +14,18 @@ export interface DockerLine {
   id?: string;
   progressDetail?: { current?: number; total?: number };
   error?: string;
+  /** Of a push's end. */
+  aux?: { Tag: string; Digest: string; Size: number };
+}
+
+/** The end of `umiak image verify`'s stream, and its lines before. */
+export interface VerifyLine {
+  error?: string;
+  checked: number;
+  of?: number;
+  sizeBytes?: number;
+  corrupt?: string[];
+  damaged?: { name: string; missing: string[] }[];
 }
 
 /** An entry of docker's list of images. */
@@ -49,11 +61,15 @@ export class DockerClient {
   }
 
   /** A call whose answer is a stream of JSON lines. @throws what its last line says */
-  async *lines(path: string, query: Record<string, string>, { body, headers = {} }: Sending = {}): AsyncGenerator<DockerLine> {
+  async *lines<Line extends { error?: string } = DockerLine>(
+    path: string,
+    query: Record<string, string>,
+    { body, headers = {} }: Sending = {},
+  ): AsyncGenerator<Line> {
     const response = await this.#call('POST', path, query, { headers, ...(body ? { body } : {}) });
     for await (const line of createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY })) {
       if (line.trim() === '') continue;
-      const parsed = JSON.parse(line) as DockerLine;
+      const parsed = JSON.parse(line) as Line;
       if (parsed.error !== undefined) throw new UmiakError('InternalError', parsed.error);
       yield parsed;
     }

@@ -4,19 +4,23 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { silentLog } from '#base/log.ts';
 import { startDockerApi } from '#docker/index.ts';
-import { buildImage, buildLayout, buildTar, temporaryDirectory } from '#images/fixtures.ts';
+import { buildImage, buildLayout, buildTar, inPieces, temporaryDirectory } from '#images/fixtures.ts';
 import { type ImageStore, openImages } from '#images/index.ts';
+import { RegistryFixture } from '#images/registry-fixture.ts';
 import { DockerClient } from './docker-client.ts';
 import {
   assembleImage,
   type ImageCommandContext,
   listImages,
   loadImages,
+  pinImages,
   pullImage,
   pullLine,
+  pushImage,
   removeImages,
   saveImages,
   tagImage,
+  verifyImages,
 } from './image.ts';
 import type { OutputForm } from './terminal.ts';
 import { captureStreams } from './testing.ts';
@@ -110,4 +114,35 @@ test('a pull’s layers in one line', () => {
     { status: 'Downloading', progressDetail: { current: 1_200_000, total: 40_000_000 } },
   ]);
   assert.equal(line, '1/2 layers, 1.2 MB of 40 MB');
+});
+
+test('images are pushed with their login, pinned, verified', async () => {
+  await using registry = await RegistryFixture.start();
+  registry.login = { username: 'ann', password: 'secret' };
+  const name = `${registry.host}/team/app:1`;
+  await images.load(inPieces(archive(name)));
+  const config = { auths: { [registry.host]: { auth: Buffer.from('ann:secret').toString('base64') } } };
+  await writeFile(join(directory, 'config.json'), JSON.stringify(config));
+  const pushed = context();
+  pushed.its.streams.env.DOCKER_CONFIG = directory;
+  await pushImage(pushed.its, name);
+  assert.match(pushed.out(), /^pushed 127.*team\/app:1 sha256:[0-9a-f]{64}\n$/);
+  await assert.rejects(pushImage(context().its, name), /401|login/);
+
+  const pinned = context();
+  await pinImages(pinned.its, [name], true);
+  assert.equal(pinned.out(), `pinned ${name}\n`);
+  assert.equal((await images.inspect(name)).isPinned, true);
+  await pinImages(context().its, [name], false);
+
+  const verified = context();
+  await verifyImages(verified.its);
+  assert.match(verified.out(), /^\d+ blobs, .*: all right\n$/);
+  const { manifestDigest } = await images.inspect(name);
+  const manifest = JSON.parse((await images.content.readDocument(manifestDigest, 'm')).toString());
+  await writeFile(images.content.path(manifest.layers[0].digest), 'altered');
+  const found = context();
+  await assert.rejects(verifyImages(found.its), /1 blobs were altered on disk/);
+  assert.match(found.out(), /1 corrupt\n127.*team\/app:1 lacks 1 blobs: pull it again\n/);
+  await images.remove(name);
 });

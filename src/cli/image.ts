@@ -4,8 +4,8 @@ import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UmiakError } from '#base/errors.ts';
-import { toFamiliarName } from '#images/reference.ts';
-import type { DockerClient, DockerImage, DockerLine } from './docker-client.ts';
+import { parseReference, toFamiliarName, toRepositoryName } from '#images/reference.ts';
+import type { DockerClient, DockerImage, DockerLine, VerifyLine } from './docker-client.ts';
 import { registryAuthHeader } from './docker-config.ts';
 import { type OutputForm, Progress, printJson, type Streams, toAge, toSize, toTable } from './terminal.ts';
 
@@ -58,9 +58,65 @@ export async function pullImage(
   streams.stdout.write(`${isNew ? 'pulled' : 'up to date:'} ${name} ${digest ?? ''}\n`);
 }
 
+/** `umiak image push`: sends an image to the registry that its name says; with `isAll` all tags of its repository. */
+export async function pushImage({ docker, streams, form }: ImageCommandContext, name: string, { isAll = false } = {}): Promise<void> {
+  const auth = await registryAuthHeader(name, streams.env);
+  const reference = parseReference(name);
+  const headers = { 'x-registry-auth': auth ?? Buffer.from('{}').toString('base64url') };
+  const path = `/images/${encodeURIComponent(toRepositoryName(reference))}/push`;
+  const layers = new Map<string, DockerLine>();
+  const pushed: { name: string; digest: string; sizeBytes: number }[] = [];
+  {
+    using progress = new Progress(streams);
+    progress.show(`pushing ${name}`);
+    for await (const line of docker.lines(path, isAll ? {} : { tag: reference.tag ?? 'latest' }, { headers })) {
+      if (line.progressDetail && line.id) layers.set(line.id, line);
+      if (line.aux) {
+        const tag = toFamiliarName(`${toRepositoryName(reference)}:${line.aux.Tag}`);
+        pushed.push({ name: tag, digest: line.aux.Digest, sizeBytes: line.aux.Size });
+      }
+      progress.show(`pushing ${name}: ${pullLine([...layers.values()])}`);
+    }
+  }
+  if (form === 'json') return printJson(streams, pushed);
+  for (const each of pushed) streams.stdout.write(`pushed ${each.name} ${each.digest}\n`);
+}
+
+/** `umiak image pin` and `unpin`: images that prune and a full disk leave alone. */
+export async function pinImages({ docker, streams }: ImageCommandContext, names: string[], isPinned: boolean): Promise<void> {
+  for (const name of names) {
+    await docker.done('POST', `/umiak/images/${encodeURIComponent(name)}/pin`, { pinned: isPinned ? '1' : '0' });
+    streams.stdout.write(`${isPinned ? 'pinned' : 'unpinned'} ${name}\n`);
+  }
+}
+
+/** `umiak image verify`: reads every blob. @throws Conflict when anything was not what its name says */
+export async function verifyImages({ docker, streams, form }: ImageCommandContext): Promise<void> {
+  let report: VerifyLine = { checked: 0 };
+  {
+    using progress = new Progress(streams);
+    for await (const line of docker.lines<VerifyLine>('/umiak/images/verify', {})) {
+      report = line;
+      progress.show(`verifying: ${line.checked}/${line.of ?? line.checked} blobs`);
+    }
+  }
+  const { checked, sizeBytes = 0, corrupt = [], damaged = [] } = report;
+  if (form === 'json') printJson(streams, report);
+  else {
+    streams.stdout.write(`${checked} blobs, ${toSize(sizeBytes)}: ${corrupt.length === 0 ? 'all right' : `${corrupt.length} corrupt`}\n`);
+    for (const { name, missing } of damaged) streams.stdout.write(`${toFamiliarName(name)} lacks ${missing.length} blobs: pull it again\n`);
+  }
+  if (corrupt.length > 0)
+    throw new UmiakError('Conflict', `${corrupt.length} blobs were altered on disk and are in quarantine now`, {
+      hint: 'Pull the images again that lack them, and look after the disk.',
+    });
+}
+
+const FINISHED = new Set(['Pull complete', 'Already exists', 'Pushed', 'Layer already exists']);
+
 /** `3/5 layers, 12 MB of 40 MB` */
 export function pullLine(layers: readonly DockerLine[]): string {
-  const finished = layers.filter(({ status }) => status === 'Pull complete' || status === 'Already exists').length;
+  const finished = layers.filter(({ status = '' }) => FINISHED.has(status) || status.startsWith('Mounted from')).length;
   const current = layers.reduce((sum, { progressDetail }) => sum + (progressDetail?.current ?? 0), 0);
   const total = layers.reduce((sum, { progressDetail }) => sum + (progressDetail?.total ?? 0), 0);
   return `${finished}/${layers.length} layers${total > 0 ? `, ${toSize(current)} of ${toSize(total)}` : ''}`;

@@ -123,12 +123,44 @@ test('docker pulls from Debian’s registry by tag and digest, with progress and
   assert.equal(status, 404, text);
 });
 
+test('docker pushes to Debian’s registry, one tag or all, with progress and with failures in its words', async () => {
+  await using registry = await serveRegistry(join(directory, 'registry-pushed'));
+  const name = `${registry.host}/team/app`;
+  await docker('load', '-i', (await sample(`${name}:1`, 'x'.repeat(200_000))).path);
+  const first = await docker('push', `${name}:1`);
+  assert.match(
+    first,
+    /The push refers to repository \[127.*team\/app\]\n[0-9a-f]{12}: Preparing\n[\s\S]*[0-9a-f]{12}: Pushed\n1: digest: sha256:[0-9a-f]{64} size: \d+/,
+  );
+  await docker('tag', `${name}:1`, `${name}:2`);
+  const all = await docker('push', '--all-tags', name);
+  assert.match(all, /Layer already exists/);
+  assert.match(all, /1: digest: [\s\S]*2: digest: /);
+  await docker('rmi', `${name}:1`, `${name}:2`);
+  assert.match(await docker('pull', `${name}:2`), /Downloaded newer image/);
+  await assert.rejects(docker('push', `${name}:absent`), /no image is named/);
+  await docker('rmi', `${name}:2`);
+});
+
+test('a pinned image is not pruned and not removed but by force', async () => {
+  await docker('load', '-i', (await sample('kept:1')).path);
+  assert.equal((await call('POST', '/umiak/images/kept:1/pin')).status, 204);
+  await docker('image', 'prune', '-af');
+  await assert.rejects(docker('rmi', 'kept:1'), /is pinned/);
+  assert.equal((await call('POST', '/umiak/images/kept:1/pin?pinned=0')).status, 204);
+  await docker('rmi', 'kept:1');
+  const { text } = await call('POST', '/umiak/images/verify');
+  assert.deepEqual(JSON.parse(text.trim().split('\n').at(-1) ?? '').corrupt, []);
+});
+
 const refused: [method: string, path: string, status: number, says: RegExp][] = [
   ['GET', '/containers/json', 501, /umiak does not have GET \/containers\/json yet/],
   ['POST', '/v1.44/containers/create?name=x', 501, /POST \/containers\/create yet/],
   ['POST', '/build', 501, /yet/],
   ['GET', '/images/search?term=x', 501, /yet/],
-  ['POST', '/images/x/push', 501, /yet/],
+  ['POST', '/images/nowhere/push?tag=1', 404, /no image is named/],
+  ['POST', '/images/nowhere/push', 404, /no image here has a tag/],
+  ['POST', '/umiak/images/nowhere/pin', 404, /No such image/],
   ['GET', '/nothing/like/it', 404, /page not found/],
   ['POST', '/version', 405, /not a way/],
   ['GET', '/v1.99/version', 400, /too new/],

@@ -6,6 +6,7 @@ import { toDockerError } from './docker-error.ts';
 import { flagFilter, LIST_FILTERS, parseFilters, planImageFilter, withFittingNames } from './image-filters.ts';
 import { createdSeconds, toImageHistory, toImageInspect, toImageSummary } from './image-forms.ts';
 import { inUnits, PullProgress } from './pull-progress.ts';
+import { PushProgress } from './push-progress.ts';
 import { parseRegistryAuth } from './registry-auth-header.ts';
 import { type DockerRequest, flagOf, JsonLines, type Route, refuse, sendJson } from './request.ts';
 
@@ -20,7 +21,11 @@ export const imageRoutes: readonly Route[] = [
   ['GET', /^\/images\/(.+)\/history$/, history],
   ['GET', /^\/images\/(.+)\/get$/, save],
   ['POST', /^\/images\/(.+)\/tag$/, tag],
+  ['POST', /^\/images\/(.+)\/push$/, push],
   ['DELETE', /^\/images\/(.+)$/, remove],
+  // What docker has no call for.
+  ['POST', /^\/umiak\/images\/verify$/, verify],
+  ['POST', /^\/umiak\/images\/(.+)\/pin$/, pin],
 ];
 
 async function list({ context: { images, clock }, query, response, apiMinor }: DockerRequest): Promise<void> {
@@ -83,6 +88,35 @@ async function pull({ context: { images }, query, incoming, response, signal }: 
     });
     begin();
     for (const line of progress.end(record.target.digest, name, record.id !== before)) lines.write(line);
+    lines.end();
+  } catch (error) {
+    if (!lines.isBegun || signal.aborted) throw error;
+    lines.fail(toDockerError(error).message);
+  }
+}
+
+/** `docker push`: of one tag, or without one of all that the repository has here. */
+async function push({ context: { images }, name, query, incoming, response, signal }: DockerRequest): Promise<void> {
+  refuse(query, 'platform');
+  const tag = query.get('tag') ?? '';
+  const reference = parseReference(tag === '' ? name : `${name}:${tag}`);
+  const isNameAlone = tag === '' && !/[:@][^/]*$/.test(name);
+  const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
+  const lines = new JsonLines(response);
+  const progress = new PushProgress();
+  let isSlow = false;
+  response.on('drain', () => (isSlow = false));
+  try {
+    await images.push(toCanonicalName(reference), {
+      signal,
+      allTags: isNameAlone,
+      ...(auth ? { auth } : {}),
+      onProgress(event) {
+        if (isSlow && event.status === 'uploading') return;
+        if (!lines.isBegun) lines.write(progress.begin(reference));
+        for (const each of progress.lines(event)) isSlow = !lines.write(each) || isSlow;
+      },
+    });
     lines.end();
   } catch (error) {
     if (!lines.isBegun || signal.aborted) throw error;
@@ -156,6 +190,19 @@ async function remove({ context: { images }, name, query, response }: DockerRequ
   sendJson(response, 200, [...untagged.map(each => ({ Untagged: toFamiliarName(each) })), ...deleted.map(Deleted => ({ Deleted }))]);
 }
 
+/** `umiak image pin`, and with `pinned=0` unpin. */
+async function pin({ context: { images }, name, query, response }: DockerRequest): Promise<void> {
+  await images.pin(name, flagOf(query, 'pinned', true));
+  response.writeHead(204).end();
+}
+
+/** `umiak image verify`: `{checked, of}` a line, at last the report. */
+async function verify({ context: { images }, response, signal }: DockerRequest): Promise<void> {
+  const lines = new JsonLines(response);
+  lines.write(await images.verify({ signal, onProgress: (checked, of) => void lines.write({ checked, of }) }));
+  lines.end();
+}
+
 /** `docker image prune`: images without a name, or with `dangling=false` all that nothing uses. */
 async function prune({ context: { images, clock }, query, response }: DockerRequest): Promise<void> {
   const filters = parseFilters(query.get('filters'), ['dangling', 'label', 'until']);
@@ -165,7 +212,7 @@ async function prune({ context: { images, clock }, query, response }: DockerRequ
   const removed: ({ Untagged: string } | { Deleted: string })[] = [];
   let freed = 0;
   for (const record of await images.list()) {
-    if (record.isInUse || (isDangling && record.repoTags.length > 0) || !passes(record)) continue;
+    if (record.isInUse || record.isPinned || (isDangling && record.repoTags.length > 0) || !passes(record)) continue;
     for (const name of record.repoTags.length > 0 ? record.repoTags : [record.id]) {
       const outcome = await images.remove(name).catch(unlessInUse);
       removed.push(...(outcome?.untagged ?? []).map(each => ({ Untagged: toFamiliarName(each) })));

@@ -48,12 +48,13 @@ export class PullProgress {
   }
 }
 
-function line(digest: string, status: string): ProgressLine {
+/** A line about one layer. */
+export function line(digest: string, status: string): ProgressLine {
   return { status, progressDetail: {}, id: digest.slice('sha256:'.length, 'sha256:'.length + 12) };
 }
 
 /** `[=====>     ]  1.2MB/3.4MB`, as old clients print it as it is. */
-function bar(current: number, total: number): string {
+export function bar(current: number, total: number): string {
   const done = total > 0 ? Math.min(50, Math.floor((current / total) * 50)) : 0;
   const drawn = done >= 50 ? '='.repeat(50) : `${'='.repeat(done)}>`.padEnd(50);
   return `[${drawn}]  ${inUnits(current)}/${inUnits(total)}`;

@@ -29,6 +29,6 @@ export { type ContainerConfig, type Descriptor, hostPlatform, type ImageConfig, 
 export { type ProxySettings, proxyOf } from './proxy.ts';
 export type { PullEvent, PullOptions } from './pull.ts';
 export type { PushEvent, PushedImage, PushOptions } from './push.ts';
-export { type ImageReference, parseReference, toCanonicalName, toFamiliarName } from './reference.ts';
+export { type ImageReference, parseReference, toCanonicalName, toFamiliarName, toRepositoryName } from './reference.ts';
 export type { RegistryAuth } from './registry-auth.ts';
 export type { RegistryHost, RegistryHosts } from './registry-session.ts';

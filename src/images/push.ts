@@ -1,4 +1,4 @@
-import { UmiakError } from '#base/errors.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { Digest } from './digest.ts';
 import { type Descriptor, isForeignLayer, type ParsedDocument, parseManifestOrIndex } from './oci.ts';
@@ -13,7 +13,8 @@ import type { Slots } from './slots.ts';
 /** How a push goes on: `preparing` names what there is to send, then what happens to each blob, at last a tag stands. */
 export type PushEvent =
   | { status: 'preparing'; layers: { digest: Digest; sizeBytes: number }[] }
-  | { status: 'exists' | 'mounted' | 'uploaded'; digest: Digest; from?: string }
+  | { status: 'exists' | 'uploaded'; digest: Digest }
+  | { status: 'mounted'; digest: Digest; from: string }
   | { status: 'uploading'; digest: Digest; currentBytes: number; totalBytes: number }
   | { status: 'pushed'; name: string; digest: Digest; sizeBytes: number };
 
@@ -79,7 +80,7 @@ export class Pusher {
       { registry, repository, host, ...(auth && !host.isMirror ? { auth } : {}), ...(proxy ? { proxy } : {}) },
       sources,
     );
-    onProgress({ status: 'preparing', layers: blobs.map(({ digest, size }) => ({ digest, sizeBytes: size })) });
+    onProgress({ status: 'preparing', layers: tree.layers.map(({ digest, size }) => ({ digest, sizeBytes: size })) });
     await this.#sendAll(blobs, client, options, digest => sources.find(each => each === mounts.get(digest)));
     for (const { bytes, descriptor } of tree.documents) {
       const isRoot = descriptor.digest === tree.root.digest;
@@ -104,18 +105,26 @@ export class Pusher {
       for (const { digest, size } of next) {
         using _ = await this.#options.slots.take(abort);
         const from = mountFrom(digest);
-        const status = await client.blob(this.#sourceOf(digest, size), {
+        const sending = client.blob(this.#sourceOf(digest, size), {
           signal: abort,
           ...(from !== undefined ? { mountFrom: from } : {}),
           onBytes: currentBytes => onProgress({ status: 'uploading', digest, currentBytes, totalBytes: size }),
         });
-        onProgress({ status, digest, ...(status === 'mounted' && from !== undefined ? { from } : {}) });
+        const status = await sending.catch(error => this.#explain(error, digest, abort));
+        onProgress(status === 'mounted' ? { status, digest, from: from ?? '' } : { status, digest });
       }
     };
     const stop = (error: unknown) => failed.abort(error);
     await Promise.all(Array.from({ length: Math.min(PARALLEL, blobs.length) }, () => send().catch(stop)));
     signal?.throwIfAborted();
     if (failed.signal.aborted) throw failed.signal.reason;
+  }
+
+  /** A registry that refuses a blob may be right: then it is ours that the disk altered. */
+  async #explain(error: unknown, digest: Digest, signal: AbortSignal): Promise<never> {
+    const { content } = this.#options;
+    if (signal.aborted || !isUmiakError(error, 'BadRequest') || (await content.verify(digest, signal)) === 'right') throw error;
+    throw await content.missing(digest, 'the blob');
   }
 
   #sourceOf(digest: Digest, size: number): BlobSource {
@@ -128,7 +137,7 @@ export class Pusher {
 
   /** The documents of a tree, children first, and the blobs that they name; undefined when any is not here. */
   async #whole(root: Descriptor, lease: Lease): Promise<Tree | undefined> {
-    const tree: Tree = { root, documents: [], blobs: [] };
+    const tree: Tree = { root, documents: [], blobs: [], layers: [] };
     return (await this.#add(root, tree, lease, 0)) ? tree : undefined;
   }
 
@@ -148,6 +157,7 @@ export class Pusher {
         lease.add(blob.digest);
         if ((await content.size(blob.digest)) !== blob.size) return false;
         tree.blobs.push(blob);
+        if (blob !== parsed.manifest.config) tree.layers.push(blob);
       }
     const mediaType = descriptor.mediaType || (parsed.kind === 'index' ? parsed.index : parsed.manifest).mediaType;
     tree.documents.push({ bytes, descriptor: { ...descriptor, mediaType } });
@@ -163,4 +173,6 @@ interface Tree {
   root: Descriptor;
   documents: { bytes: Buffer; descriptor: Descriptor }[];
   blobs: Descriptor[];
+  /** Those of the blobs that people are told of. */
+  layers: Descriptor[];
 }

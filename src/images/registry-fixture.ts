@@ -21,7 +21,9 @@ export class RegistryFixture implements AsyncDisposable {
   ranges = true;
   readonly faults: Fault[] = [];
   readonly #documents = new Map<string, { bytes: Buffer; mediaType: string }>();
-  readonly #tokens = new Set<string>();
+  /** Tokens and what each may do. */
+  readonly #tokens = new Map<string, string[]>();
+  readonly #uploads = new Map<string, Buffer[]>();
   readonly #server;
 
   private constructor(tls?: ServerOptions) {
@@ -35,6 +37,11 @@ export class RegistryFixture implements AsyncDisposable {
     await new Promise<void>(resolve => registry.#server.listen(0, '127.0.0.1', resolve));
     return registry;
   }
+
+  /** After how many bytes of the next pieces of an upload the connection breaks. */
+  readonly cutUploadsAfter: number[] = [];
+  /** Bytes that were uploaded of blobs, told once each time they are sent. */
+  uploadedBytes = 0;
 
   get host(): string {
     return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
@@ -84,7 +91,9 @@ export class RegistryFixture implements AsyncDisposable {
     if (fault >= 0) return void this.faults.splice(fault, 1);
     if (url.pathname === '/token') return this.#giveToken(request, url, response);
     if (url.pathname.startsWith('/plain/')) return this.#serve(url.pathname.slice('/plain'.length), response);
-    if (!this.#isAllowed(request)) return this.#challenge(response);
+    if (!this.#isAllowed(request, url)) return this.#challenge(request, url, response);
+    if (request.method !== 'GET' || url.pathname.includes('/blobs/uploads/'))
+      return void this.#write(request, url, response).catch(() => {});
     if (url.pathname.includes('/blobs/') && this.redirectTo)
       return void response.writeHead(307, { location: `http://${this.redirectTo.host}/plain${url.pathname}` }).end();
     this.#serve(url.pathname, response, this.ranges ? request.headers.range : undefined);
@@ -108,25 +117,95 @@ export class RegistryFixture implements AsyncDisposable {
 
   #giveToken(request: IncomingMessage, url: URL, response: ServerResponse): void {
     const isRight = this.login === undefined || request.headers.authorization === basicOf(this.login);
-    if (!isRight || url.searchParams.get('service') !== 'fixture' || !/^repository:.*:pull$/.test(url.searchParams.get('scope') ?? ''))
+    const scopes = url.searchParams.getAll('scope');
+    if (!isRight || url.searchParams.get('service') !== 'fixture' || !scopes.every(each => /^repository:.*:pull(,push)?$/.test(each)))
       return void response.writeHead(401).end('{"errors":[{"code":"UNAUTHORIZED","message":"incorrect username or password"}]}');
     const token = randomUUID();
-    this.#tokens.add(token);
+    this.#tokens.set(token, scopes);
     response.end(JSON.stringify({ token, expires_in: 60 }));
   }
 
-  #isAllowed({ headers: { authorization = '' } }: IncomingMessage): boolean {
-    if (this.auth === 'none') return true;
-    if (this.auth === 'basic') return this.login !== undefined && authorization === basicOf(this.login);
-    return authorization.startsWith('Bearer ') && this.#tokens.has(authorization.slice('Bearer '.length));
+  /** What a registry does with HEAD, POST, PATCH, PUT and the state of uploads (OCI distribution spec, "Push"). */
+  async #write(request: IncomingMessage, url: URL, response: ServerResponse): Promise<void> {
+    const { pathname, searchParams } = url;
+    const [, repository = '', upload = ''] = /^\/v2\/(.+)\/blobs\/uploads\/(.*)$/.exec(pathname) ?? [];
+    const held = this.#uploads.get(upload);
+    const location = (id: string) => ({ location: `/v2/${repository}/blobs/uploads/${id}` });
+    const sizeOf = (chunks: Buffer[]) => chunks.reduce((sum, { length }) => sum + length, 0);
+    const range = (chunks: Buffer[]) => ({ range: `0-${Math.max(0, sizeOf(chunks) - 1)}` });
+    const refuse = (status: number, code: string) => void response.writeHead(status).end(JSON.stringify({ errors: [{ code }] }));
+    if (request.method === 'HEAD') {
+      const found = this.#documents.get(pathname);
+      return void response.writeHead(found ? 200 : 404, found ? { 'content-length': found.bytes.length } : {}).end();
+    }
+    if (request.method === 'POST') {
+      const [mount, from] = [searchParams.get('mount') ?? '', searchParams.get('from')];
+      const source = this.#documents.get(`/v2/${from}/blobs/${mount}`);
+      if (source) {
+        this.addBlob(repository, mount, source.bytes);
+        return void response.writeHead(201, { location: `/v2/${repository}/blobs/${mount}` }).end();
+      }
+      const id = randomUUID();
+      this.#uploads.set(id, []);
+      return void response.writeHead(202, location(id)).end();
+    }
+    const isUpload = upload !== '';
+    if (isUpload && held === undefined) return refuse(404, 'BLOB_UPLOAD_UNKNOWN');
+    if (request.method === 'GET') return void response.writeHead(204, { ...location(upload), ...range(held ?? []) }).end();
+    const chunks = held ?? [];
+    const start = Number(/^(\d+)-/.exec(request.headers['content-range'] ?? '')?.[1] ?? sizeOf(chunks));
+    if (start !== sizeOf(chunks)) return refuse(416, 'RANGE_INVALID');
+    // What arrived before a connection broke is kept, as real ones do.
+    const most = request.method === 'PATCH' ? (this.cutUploadsAfter.shift() ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      if (isUpload) this.uploadedBytes += chunk.length;
+      if (sizeOf(chunks) - start >= most) return void request.socket.destroy();
+    }
+    if (request.method === 'PATCH') return void response.writeHead(202, { ...location(upload), ...range(chunks) }).end();
+    const bytes = Buffer.concat(chunks);
+    if (!isUpload) return this.#takeManifest(request, pathname, bytes, response);
+    const digest = searchParams.get('digest') ?? '';
+    if (digestOf(bytes) !== digest) return refuse(400, 'DIGEST_INVALID');
+    this.#uploads.delete(upload);
+    this.addBlob(repository, digest, bytes);
+    response.writeHead(201).end();
   }
 
-  #challenge(response: ServerResponse): void {
-    const challenge = this.auth === 'basic' ? 'Basic realm="fixture"' : `Bearer realm="http://${this.host}/token",service="fixture"`;
+  #takeManifest(request: IncomingMessage, pathname: string, bytes: Buffer, response: ServerResponse): void {
+    const [, repository = '', reference = ''] = /^\/v2\/(.+)\/manifests\/(.+)$/.exec(pathname) ?? [];
+    const { config, layers = [], manifests = [] } = JSON.parse(bytes.toString());
+    const needed = [
+      ...[...(config ? [config] : []), ...layers].map(({ digest }) => `blobs/${digest}`),
+      ...manifests.map(({ digest }: { digest: string }) => `manifests/${digest}`),
+    ];
+    const missing = needed.find(each => !this.#documents.has(`/v2/${repository}/${each}`));
+    if (missing !== undefined)
+      return void response.writeHead(400).end(JSON.stringify({ errors: [{ code: 'MANIFEST_BLOB_UNKNOWN', message: missing }] }));
+    this.#addManifest(repository, [reference, digestOf(bytes)], bytes, request.headers['content-type'] ?? '');
+    response.writeHead(201, { 'docker-content-digest': digestOf(bytes) }).end();
+  }
+
+  #isAllowed({ method, headers: { authorization = '' } }: IncomingMessage, url: URL): boolean {
+    if (this.auth === 'none') return true;
+    if (this.auth === 'basic') return this.login !== undefined && authorization === basicOf(this.login);
+    const scopes = this.#tokens.get(authorization.slice('Bearer '.length));
+    if (scopes === undefined || method === 'GET' || method === 'HEAD') return scopes !== undefined;
+    return scopes.includes(`repository:${repositoryOf(url)}:pull,push`);
+  }
+
+  #challenge({ method }: IncomingMessage, url: URL, response: ServerResponse): void {
+    const scope = `repository:${repositoryOf(url)}:${method === 'GET' || method === 'HEAD' ? 'pull' : 'push,pull'}`;
+    const challenge =
+      this.auth === 'basic' ? 'Basic realm="fixture"' : `Bearer realm="http://${this.host}/token",service="fixture",scope="${scope}"`;
     response
       .writeHead(401, { 'www-authenticate': challenge })
       .end('{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}');
   }
+}
+
+function repositoryOf({ pathname }: URL): string {
+  return /^\/v2\/(.+)\/(?:blobs|manifests)\//.exec(pathname)?.[1] ?? '';
 }
 
 function basicOf({ username, password }: { username: string; password: string }): string {

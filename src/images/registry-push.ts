@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf } from './digest.ts';
-import { mayPass } from './registry-errors.ts';
+import { mayPass, planPause } from './registry-errors.ts';
 import { type RegistryClientOptions, RegistrySession } from './registry-session.ts';
 
 /** A blob to be sent: `read` gives its bytes from `start` on, as often as it is asked. */
@@ -52,7 +52,7 @@ export class RegistryPush implements Disposable {
         breaks = sent > WHOLE_BYTES ? 1 : breaks + 1;
         // An upload that the registry has forgotten is begun anew.
         if (!(mayPass(error) || isUmiakError(error, 'NotFound')) || breaks >= MAX_BREAKS) throw this.#session.toFinal(error);
-        await this.#session.pause(250 * 2 ** breaks, signal);
+        await this.#session.pause(planPause(error, breaks), signal);
       }
     }
   }
@@ -134,7 +134,7 @@ export class RegistryPush implements Disposable {
       } catch (error) {
         signal?.throwIfAborted();
         if (!mayPass(error) || ++breaks >= MAX_BREAKS) throw error;
-        await this.#session.pause(250 * 2 ** breaks, signal);
+        await this.#session.pause(planPause(error, breaks), signal);
       }
       const { response, next } = await this.#session.attempt(signal, () =>
         this.#ask(at, what, { method: 'GET', expect: [202, 204], ...(signal ? { signal } : {}) }),

@@ -72,7 +72,7 @@ async function untilAgentIsBack(control: (role: Role) => string): Promise<void> 
 function addImage(program: Command, config: ReadConfig): void {
   const image = program
     .command('image')
-    .description('images of this machine: pull, load, save, list, name, remove, assemble from packages');
+    .description('images of this machine: pull, push, load, save, list, name, pin, verify, remove, assemble from packages');
   const context = async (options: Output, command: Command): Promise<ImageCommandContext> => {
     const { DockerClient } = await import('#cli/docker-client.ts');
     const paths = pathsOf(await config());
@@ -93,6 +93,28 @@ function addImage(program: Command, config: ReadConfig): void {
     .addHelpText('after', '\nExamples:\n  umiak image pull redis:7\n  umiak image pull localhost:5000/team/app@sha256:…')
     .action(async (name: string, options: Output & { platform?: string }, command: Command) => {
       await (await commands()).pullImage(await context(options, command), name, { platform: options.platform });
+    });
+  withOutput(image.command('push <image>'))
+    .description('send an image to the registry that its name says, with the credentials of docker login')
+    .option('-a, --all-tags', 'all tags of its repository')
+    .addHelpText('after', '\nExamples:\n  umiak image tag app:1 localhost:5000/team/app:1 && umiak image push localhost:5000/team/app:1')
+    .action(async (name: string, options: Output & { allTags?: boolean }, command: Command) => {
+      await (await commands()).pushImage(await context(options, command), name, { isAll: options.allTags === true });
+    });
+  for (const [verb, isPinned, about] of [
+    ['pin', true, 'keep images from being pruned, or removed but by force'],
+    ['unpin', false, 'let pinned images be pruned and removed again'],
+  ] as const)
+    image
+      .command(`${verb} <image...>`)
+      .description(about)
+      .action(async (names: string[], _options: Output, command: Command) => {
+        await (await commands()).pinImages(await context({}, command), names, isPinned);
+      });
+  withOutput(image.command('verify'))
+    .description('read every blob; what the disk altered goes to the quarantine, and its images are to be pulled again')
+    .action(async (options: Output, command: Command) => {
+      await (await commands()).verifyImages(await context(options, command));
     });
   withOutput(image.command('load [file]'))
     .description('take in an archive of docker save, or an OCI layout as tar; compressed ones too; without a file from stdin')
