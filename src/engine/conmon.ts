@@ -7,7 +7,8 @@ import { watchCreation } from './creation-watch.ts';
 
 const CONMON = '/usr/bin/conmon';
 const ENXIO = 'ENXIO';
-const DIED = '{"pid":-1,"message":"the monitor died"}';
+/** Where it complains until it has become a daemon. */
+const COMPLAINTS = 'conmon.err';
 
 export interface MonitorOptions {
   id: string;
@@ -35,13 +36,14 @@ export interface MonitoredContainer {
 export async function createUnderMonitor(options: MonitorOptions): Promise<MonitoredContainer> {
   const [report, report_] = pipe();
   const nothing = openSync('/dev/null', 'r+');
+  const complaints = { open: `${options.bundle}/${COMPLAINTS}`, flags: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC };
   let starter: number;
   try {
     starter = await spawnProcess({
       file: CONMON,
       args: toConmonArgs(options),
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', _OCI_SYNCPIPE: '3' },
-      descriptors: [nothing, nothing, nothing, report_],
+      descriptors: [nothing, nothing, complaints, report_],
       cwd: options.bundle, // where it leaves a note of lacking memory
     });
   } catch (error) {
@@ -53,10 +55,20 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
   }
   const line = await readReport(report, options);
   reap(starter); // it forked the monitor and ended before the report came
-  const { pid, message = 'the runtime gave no reason' } = JSON.parse(line || DIED) as { pid: number; message?: string };
+  const { pid, message = 'the runtime gave no reason' } = parseReport(line, options.bundle);
   if (!(pid > 0)) throw new UmiakError('InternalError', toRuntimeMessage(message));
   const monitor = Number(readFileSync(`${options.bundle}/conmon.pid`, 'utf8'));
   return { monitor: identify(monitor) ?? { pid: monitor, startTime: -1 }, pid };
+}
+
+function parseReport(line: string, bundle: string): { pid: number; message?: string } {
+  if (line) return JSON.parse(line) as { pid: number; message?: string };
+  const complaint = readFileSync(`${bundle}/${COMPLAINTS}`, 'utf8')
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.replace(/^\[conmon:\w\]:? */, '');
+  return { pid: -1, message: `the monitor (conmon) died${complaint ? `: ${complaint}` : ''}` };
 }
 
 function toConmonArgs({ id, bundle, exitDir, logPath, runtime, terminal, stdin, leaveStdinOpen }: MonitorOptions): string[] {

@@ -104,16 +104,16 @@ export class ContainerLife {
   }
 
   async #make(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
-    this.#ledger.saveContainer(record);
     try {
+      this.#ledger.saveContainer(record);
       await this.#preparation.prepare(record, sandbox);
+      record.phase = 'created';
+      this.#ledger.saveContainer(record);
+      await this.#ledger.settleContainer(record);
     } catch (error) {
       await this.#discard(record);
       throw error;
     }
-    record.phase = 'created';
-    this.#ledger.saveContainer(record);
-    await this.#ledger.settleContainer(record);
     if (!record.isPause) this.#events.emit({ type: 'container', action: 'created', container: toContainer(record) });
   }
 
@@ -152,8 +152,7 @@ export class ContainerLife {
         });
       await this.#runs.ended(id);
       const container = toContainer(record);
-      record.phase = 'removing';
-      this.#ledger.saveContainer(record);
+      this.#ledger.beginRemoval(record);
       await this.#discard(record);
       if (!record.isPause) this.#events.emit({ type: 'container', action: 'removed', container });
     });

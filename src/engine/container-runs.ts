@@ -76,9 +76,7 @@ export class ContainerRuns implements Disposable {
   /** Nobody else starts, stops or removes the container meanwhile. @throws what the container could not start for, recorded as its exit */
   async start(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     await this.ended(record.id);
-    record.phase = 'starting';
-    record.bootId = this.#bootId;
-    this.#ledger.saveContainer(record);
+    this.#ledger.beginContainer(record, { phase: 'starting', bootId: this.#bootId });
     try {
       await this.#preparation.prepare(record, sandbox);
       await this.#launch(record);
@@ -149,28 +147,27 @@ export class ContainerRuns implements Disposable {
     const cgroup = this.#cgroups.of(record);
     const exitCode = readExitCode(this.#paths, id);
     await (exitCode === undefined ? killRemains(id, cgroup) : cgroup.kill());
-    if (exitCode !== undefined) this.recordExit(record, { exitCode });
-    else
-      this.recordExit(record, {
-        exitCode: MONITOR_LOST_EXIT_CODE,
-        reason: 'MonitorLost',
-        message: 'its monitor (conmon) was killed, so that its exit code can not be known',
-      });
-    clearRun(this.#paths, id, cgroup);
+    const lost = {
+      exitCode: MONITOR_LOST_EXIT_CODE,
+      reason: 'MonitorLost',
+      message: 'its monitor (conmon) was killed, so that its exit code can not be known',
+    };
+    const isRecorded = this.recordExit(record, exitCode === undefined ? lost : { exitCode });
+    clearRun(this.#paths, id, cgroup, isRecorded);
     await this.#preparation.unmount(id);
     this.#runs.delete(id);
     this.#tell('exited', record);
   }
 
-  /** Its control group must still be there: it knows of a lack of memory. */
-  recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): void {
+  /** Its control group must still be there: it knows of a lack of memory. False when the disk did not take it. */
+  recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): boolean {
     const wasOomKilled = exitCode !== 0 && this.#cgroups.of(record).oomKills() > 0;
     record.phase = 'exited';
     record.finishedAtMs = atMs ?? this.#clock.now();
     record.exitCode = exitCode;
     record.reason = reason ?? (wasOomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error');
     if (message !== undefined) record.message = message;
-    this.#ledger.saveContainer(record);
+    return this.#ledger.noteContainer(record);
   }
 
   /** Signal, grace, force; resolves when the run that there was, if any, has ended. */

@@ -80,6 +80,7 @@ test(`kill -9 of engine, conmon and crun at ${MOMENTS} random moments loses noth
       killed.engine++;
       for (const line of worker.said) expected.hear(line);
       await using engine = await open();
+      await settled(engine);
       checkContainers(engine, expected, when);
       checkSandboxes(engine, expected, when);
       checkNothingElse(engine, scope, when);
@@ -109,6 +110,13 @@ async function heardOfVictim(worker: CrashWorker, id: string, victim: string): P
   const isStarted = worker.said.some(isOf('started'));
   if (victim === 'conmon' && isStarted) await worker.until(`the end of ${id}`, isOf('exited', 'removed'));
   else await worker.until(`what became of ${id}`, isOf('started', 'failed', 'execed', 'exited', 'stopped', 'removed'));
+}
+
+/** What has just ended is known to have as soon as its monitor has said so. */
+async function settled(engine: LocalEngine): Promise<void> {
+  const end = performance.now() + 10_000;
+  const isEnding = () => engine.containers().some(({ state, pid }) => state === 'running' && !existsSync(`/proc/${pid}`));
+  while (isEnding() && performance.now() < end) await after(5);
 }
 
 function checkContainers(engine: LocalEngine, { containers, long, victims, exits }: Expected, when: string): void {

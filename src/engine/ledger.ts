@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import type { EnginePaths } from './paths.ts';
@@ -12,6 +12,8 @@ export class Ledger {
   readonly #paths: EnginePaths;
   readonly #sandboxes = new Map<string, SandboxRecord>();
   readonly #containers = new Map<string, ContainerRecord>();
+  /** What happened and the disk did not take. */
+  readonly #unsaved = new Set<string>();
 
   constructor(paths: EnginePaths) {
     this.#paths = paths;
@@ -47,9 +49,18 @@ export class Ledger {
     return cgroupParent === undefined || this.sandboxes().some(other => other.id !== id && other.config.cgroupParent === cgroupParent);
   }
 
+  /** @throws when the disk refuses: then nothing that the record speaks of may be begun */
   saveSandbox(record: SandboxRecord): void {
-    writeRecord(this.#paths.sandbox(record.id), record);
+    this.#write(this.#paths.sandbox(record.id), record);
     this.#sandboxes.set(record.id, record);
+  }
+
+  /**
+   * Records what has happened already, whether the disk takes it or not: a full one must not keep anybody from stopping and removing, and
+   * recovery finds out by what is there. False when it is to be written later, with the next record that the disk takes.
+   */
+  noteSandbox(record: SandboxRecord): boolean {
+    return this.#note(record.id, () => this.saveSandbox(record));
   }
 
   /**
@@ -62,6 +73,8 @@ export class Ledger {
   async removeSandbox(id: string): Promise<void> {
     await rm(this.#paths.sandbox(id), { recursive: true, force: true });
     this.#sandboxes.delete(id);
+    this.#unsaved.delete(id);
+    this.#catchUp();
   }
 
   // ——— containers ———
@@ -93,9 +106,21 @@ export class Ledger {
     return record;
   }
 
+  /** Like `saveSandbox`. */
   saveContainer(record: ContainerRecord): void {
-    writeRecord(this.#paths.container(record.id), record);
+    this.#write(this.#paths.container(record.id), record);
     this.#containers.set(record.id, record);
+  }
+
+  /** Records what is about to be done to it. @throws when the disk refuses: then the record is as it was */
+  beginContainer(record: ContainerRecord, change: Partial<ContainerRecord>): void {
+    this.saveContainer(Object.assign({ ...record }, change));
+    this.#containers.set(record.id, Object.assign(record, change));
+  }
+
+  /** Like `noteSandbox`. */
+  noteContainer(record: ContainerRecord): boolean {
+    return this.#note(record.id, () => this.saveContainer(record));
   }
 
   /** Like `settleSandbox`. */
@@ -109,6 +134,54 @@ export class Ledger {
     for (const part of ['upper', 'work', 'merged']) await rm(`${directory}/${part}`, { recursive: true, force: true });
     await rm(directory, { recursive: true, force: true });
     this.#containers.delete(id);
+    this.#unsaved.delete(id);
+    this.#catchUp();
+  }
+
+  /**
+   * Records that it goes, or removes the record where the disk has no room for that: either way what a kill leaves of it is cleared away
+   * when the engine opens. @throws when the disk refuses even that: then the record is as it was
+   */
+  beginRemoval(record: SandboxRecord | ContainerRecord): void {
+    const directory = 'owner' in record ? this.#paths.container(record.id) : this.#paths.sandbox(record.id);
+    try {
+      this.#write(directory, { ...record, phase: 'removing' });
+    } catch (error) {
+      if (!isDiskRefusal(error)) throw error;
+      if (!removeFile(`${directory}/record.jsonl`)) throw error;
+    }
+    record.phase = 'removing';
+  }
+
+  #write(directory: string, record: SandboxRecord | ContainerRecord): void {
+    try {
+      writeRecord(directory, record);
+    } catch (error) {
+      throw toDiskError(directory, error);
+    }
+    this.#unsaved.delete(record.id);
+    this.#catchUp();
+  }
+
+  #note(id: string, save: () => void): boolean {
+    try {
+      save();
+      return true;
+    } catch (error) {
+      if (!isDiskRefusal(error)) throw error;
+      this.#unsaved.add(id);
+      return false;
+    }
+  }
+
+  /** Writes what the disk did not take before. */
+  #catchUp(): void {
+    for (const id of this.#unsaved) {
+      const [container, sandbox] = [this.#containers.get(id), this.#sandboxes.get(id)];
+      this.#unsaved.delete(id);
+      if (container && !this.noteContainer(container)) return;
+      if (sandbox && !this.noteSandbox(sandbox)) return;
+    }
   }
 
   /** Directories without a record. */
@@ -116,6 +189,35 @@ export class Ledger {
     for (const id of sandboxes) rmSync(this.#paths.sandbox(id), { recursive: true, force: true });
     for (const id of containers) rmSync(this.#paths.container(id), { recursive: true, force: true });
   }
+}
+
+const REFUSALS: Readonly<Record<string, [what: string, hint: string]>> = {
+  ENOSPC: ['there is no space or no inode left on the disk', 'Free some: remove images, containers or logs.'],
+  EDQUOT: ['the disk quota is used up', 'Free some space, or raise the quota.'],
+  EROFS: ['the file system is read-only', 'See what made it so (dmesg), and mount it for writing again.'],
+  EIO: ['the disk fails', 'See what the kernel says (dmesg).'],
+};
+
+/** A disk that takes nothing, in words. */
+function toDiskError(directory: string, error: unknown): unknown {
+  const [what, hint] = REFUSALS[(error as NodeJS.ErrnoException).code ?? ''] ?? [];
+  return what
+    ? new UmiakError('InternalError', `${directory} can not be written: ${what}`, { cause: error, ...(hint ? { hint } : {}) })
+    : error;
+}
+
+/** False when the disk refuses that too. */
+function removeFile(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+function isDiskRefusal(error: unknown): boolean {
+  return error instanceof UmiakError && (error.cause as NodeJS.ErrnoException | undefined)?.code !== undefined;
 }
 
 export function notRunning(id: string): UmiakError {

@@ -115,7 +115,7 @@ function openRecord(directory: string): number {
     return open();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    mkdirSync(directory, { recursive: true, mode: 0o711 });
+    mkdirSync(directory, { mode: 0o711 });
     return open();
   }
 }

@@ -1,3 +1,4 @@
+import type { Cgroup } from '#linux/cgroup.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import type { ContainerRuns } from './container-runs.ts';
 import type { Ledger } from './ledger.ts';
@@ -38,6 +39,7 @@ async function recoverContainer(options: RecoverOptions, step: RecoveryPlan['con
   const { paths, ledger, cgroups, runs } = options;
   const { record, action } = step;
   const cgroup = cgroups.of(record);
+  let isRecorded = true;
   if (action === 'adopt') {
     record.monitor = step.monitor;
     runs.adopt(record);
@@ -45,20 +47,20 @@ async function recoverContainer(options: RecoverOptions, step: RecoveryPlan['con
   }
   if (action === 'exit') {
     if (step.kill) await killRemains(record.id, cgroup);
-    runs.recordExit(record, { ...step, atMs: exitTime(paths, record.id) });
+    isRecorded = runs.recordExit(record, { ...step, atMs: exitTime(paths, record.id) });
   }
   if (action === 'rollback') {
     record.phase = record.finishedAtMs === undefined ? 'created' : 'exited';
-    ledger.saveContainer(record);
+    ledger.noteContainer(record);
   }
-  await discardTraces(options, record.id, cgroup);
+  await discardTraces(options, record.id, cgroup, isRecorded);
   if (action === 'discard') await ledger.removeContainer(record.id);
 }
 
 /** What a run leaves on the machine, which outlives no engine that doesn't know the run. */
-async function discardTraces({ paths }: RecoverOptions, id: string, cgroup: ReturnType<EngineCgroups['of']>): Promise<void> {
+async function discardTraces({ paths }: RecoverOptions, id: string, cgroup: Cgroup, isRecorded = true): Promise<void> {
   await killRemains(id, cgroup);
-  clearRun(paths, id, cgroup);
+  clearRun(paths, id, cgroup, isRecorded);
   unmountBelow(paths.container(id));
 }
 
@@ -83,6 +85,6 @@ async function recoverSandboxes({ paths, ledger, cgroups, networks, cni }: Recov
     delete record.network;
     delete record.pins;
     delete record.addresses;
-    ledger.saveSandbox(record);
+    ledger.noteSandbox(record);
   }
 }

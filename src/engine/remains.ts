@@ -25,13 +25,16 @@ export async function killRemains(id: string, cgroup: Cgroup): Promise<void> {
   }
 }
 
-/** Removes what a run of a container leaves in the run directory and its control group. Its processes have ended. */
-export function clearRun(paths: EnginePaths, id: string, cgroup: Cgroup): void {
+/**
+ * Removes what a run of a container leaves in the run directory and its control group. Its processes have ended.
+ * @param isRecorded the exit stands in its record, so that the monitor's note of it is not needed any more
+ */
+export function clearRun(paths: EnginePaths, id: string, cgroup: Cgroup, isRecorded = true): void {
   cgroup.remove();
   for (const root of paths.runtimeRoots())
     for (const name of readdirSync(root)) if (toContainerId(name) === id) rmSync(`${root}/${name}`, { recursive: true, force: true });
   rmSync(paths.bundle(id), { recursive: true, force: true });
-  rmSync(paths.exit(id), { force: true });
+  if (isRecorded) rmSync(paths.exit(id), { force: true });
 }
 
 /** Unmounts all that is mounted at or below a directory, the deepest first. */

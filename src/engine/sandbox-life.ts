@@ -69,16 +69,16 @@ export class SandboxLife {
       createdAtMs: this.#clock.now(),
       bootId: this.#bootId,
     };
-    this.#ledger.saveSandbox(record);
     try {
+      this.#ledger.saveSandbox(record);
       await this.#furnish(record);
+      record.phase = 'ready';
+      this.#ledger.saveSandbox(record);
+      await this.#ledger.settleSandbox(record);
     } catch (error) {
       await this.#drop(record);
       throw error;
     }
-    record.phase = 'ready';
-    this.#ledger.saveSandbox(record);
-    await this.#ledger.settleSandbox(record);
     this.#events.emit({ type: 'sandbox', action: 'created', sandbox: toSandbox(record) });
     return record;
   }
@@ -134,12 +134,12 @@ export class SandboxLife {
       if (record.phase !== 'ready' && !record.network && !record.pins) return;
       record.phase = 'notready'; // from now on nothing starts in it
       await Promise.all(this.#ledger.containersOf(record.id).map(container => this.#containers.stop(container, 0)));
-      this.#ledger.saveSandbox(record);
+      this.#ledger.noteSandbox(record);
       await this.#free(record);
       delete record.network;
       delete record.pins;
       delete record.addresses;
-      this.#ledger.saveSandbox(record);
+      this.#ledger.noteSandbox(record);
       this.#events.emit({ type: 'sandbox', action: 'stopped', sandbox: toSandbox(record) });
     });
   }
@@ -148,8 +148,7 @@ export class SandboxLife {
     await this.stop(record);
     await this.#locks.run(record.id, async () => {
       if (!this.#ledger.sandbox(record.id)) return;
-      record.phase = 'removing';
-      this.#ledger.saveSandbox(record);
+      this.#ledger.beginRemoval(record);
       await Promise.all(this.#ledger.containersOf(record.id).map(container => this.#containers.remove(container)));
       await this.#drop(record);
       this.#events.emit({ type: 'sandbox', action: 'removed', sandbox: toSandbox(record) });
