@@ -3,10 +3,9 @@ import { check, declare } from './libc.ts';
 import { MS_BIND, mount } from './mount.ts';
 import { type NamespaceKind, unpinNamespace } from './namespaces.ts';
 
-const cloneCall = declare('int clone(void *run, void *stack, int flags, void *argument)');
+const cloneCall = declare('int clone(void *run, void *stack, int flags, intptr_t argument)');
 const addressOf = declare('void *dlsym(void *library, const char *name)');
 const waitCall = declare('int waitpid(int pid, void *status, int options)');
-const lockCall = declare('int pthread_mutex_lock(void *mutex)');
 
 const CLONE_VM = 0x00000100;
 const CLONE_VFORK = 0x00004000;
@@ -15,8 +14,8 @@ const CLONE_NEW: Record<NamespaceKind, number> = { net: 0x40000000, ipc: 0x08000
 const WAIT_ANY_KIND = 0x40000000;
 const STACK_BYTES = 64 * 1024;
 const SIGCHLD = 17;
-/** glibc's is 40 bytes on x86-64 and 48 on arm64; zeros are one that nobody holds. */
-const MUTEX_BYTES = 64;
+/** The child ends by itself then, should this process be killed before it has ended it. */
+const CHILD_SECONDS = 10;
 
 /** A range of ids inside a user namespace and where it lies outside. */
 export interface IdRange {
@@ -39,7 +38,7 @@ export function createUserNamespace({ uids, gids }: IdRanges): number {
   const stack = Buffer.alloc(STACK_BYTES);
   // The child runs `getpid` while this thread waits (vfork), so that they never use one stack or errno at the same time.
   const pid = check(
-    cloneCall(addressOf(null, 'getpid'), stack.subarray(STACK_BYTES - 64), CLONE_VM | CLONE_VFORK | CLONE_NEWUSER, null),
+    cloneCall(addressOf(null, 'getpid'), stack.subarray(STACK_BYTES - 64), CLONE_VM | CLONE_VFORK | CLONE_NEWUSER, 0),
     'clone newuser',
   );
   try {
@@ -61,11 +60,9 @@ export function pinUserNamespace(pins: { user: string } & Partial<Record<Namespa
   const { user, ...others } = pins;
   const kinds = Object.keys(others) as NamespaceKind[];
   const stack = Buffer.alloc(STACK_BYTES);
-  const mutex = Buffer.alloc(MUTEX_BYTES);
-  lockCall(mutex);
-  // The child waits for a lock that it never gets, which touches nothing of this thread's: the other namespaces are gone once it has ended.
+  // The child sleeps, which touches nothing of this thread's: the other namespaces are gone once it has ended.
   const flags = kinds.reduce((sum, kind) => sum | CLONE_NEW[kind], CLONE_VM | CLONE_NEWUSER | SIGCHLD);
-  const pid = check(cloneCall(addressOf(null, 'pthread_mutex_lock'), stack.subarray(STACK_BYTES - 64), flags, mutex), 'clone newuser');
+  const pid = check(cloneCall(addressOf(null, 'sleep'), stack.subarray(STACK_BYTES - 64), flags, CHILD_SECONDS), 'clone newuser');
   try {
     writeOnce(`/proc/${pid}/uid_map`, formatRanges(uids));
     writeOnce(`/proc/${pid}/gid_map`, formatRanges(gids));
