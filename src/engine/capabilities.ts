@@ -88,6 +88,19 @@ export function planCapabilities({ add = [], drop = [], privileged = false }: Ca
   return ALL_CAPABILITIES.filter(name => capabilities.has(name) && available.has(name));
 }
 
+/**
+ * Those that programs without capabilities of their own keep; only what the container has can be kept.
+ * @throws Invalid for one that it lacks
+ */
+export function planAmbient(wanted: readonly string[] = [], had: readonly string[]): string[] {
+  const names = wanted.map(parseCapability);
+  if (names.includes('ALL')) return [...had];
+  const missing = names.find(name => !had.includes(name));
+  if (missing !== undefined)
+    throw new UmiakError('Invalid', `capabilities.addAmbient: the container does not have ${missing}`, { hint: 'Add it, too.' });
+  return ALL_CAPABILITIES.filter(name => names.includes(name));
+}
+
 function parseCapability(name: string): string {
   const upper = name.toUpperCase();
   if (upper === 'ALL') return upper;

@@ -9,6 +9,7 @@ import { type ContainerRuns, stopSignalOf } from './container-runs.ts';
 import type { ContainerConfig, Resources } from './engine.ts';
 import type { EventFeed } from './events.ts';
 import { type Ledger, notRunning } from './ledger.ts';
+import type { MachineChecks } from './machine-checks.ts';
 import type { EnginePaths } from './paths.ts';
 import { makePauseContainer } from './pause.ts';
 import type { ImageSource } from './ports.ts';
@@ -30,6 +31,7 @@ export interface ContainerLifeOptions {
   images: ImageSource;
   runtimes: OciRuntimes;
   defaultRuntime: string;
+  checks: MachineChecks;
   clock: Clock;
 }
 
@@ -44,10 +46,23 @@ export class ContainerLife {
   readonly #images: ImageSource;
   readonly #runtimes: OciRuntimes;
   readonly #defaultRuntime: string;
+  readonly #checks: MachineChecks;
   readonly #clock: Clock;
   readonly #locks = new KeyedLock();
 
-  constructor({ paths, ledger, cgroups, events, preparation, runs, images, runtimes, defaultRuntime, clock }: ContainerLifeOptions) {
+  constructor({
+    paths,
+    ledger,
+    cgroups,
+    events,
+    preparation,
+    runs,
+    images,
+    runtimes,
+    defaultRuntime,
+    checks,
+    clock,
+  }: ContainerLifeOptions) {
     this.#paths = paths;
     this.#ledger = ledger;
     this.#cgroups = cgroups;
@@ -57,11 +72,12 @@ export class ContainerLife {
     this.#images = images;
     this.#runtimes = runtimes;
     this.#defaultRuntime = defaultRuntime;
+    this.#checks = checks;
     this.#clock = clock;
   }
 
   async create(config: ContainerConfig): Promise<ContainerRecord> {
-    this.#ledger.readySandbox(config.sandboxId);
+    this.#checks.container(config, this.#ledger.readySandbox(config.sandboxId).config);
     const image = await this.#images.resolve(config.image);
     const sandbox = this.#ledger.readySandbox(config.sandboxId); // it may have been stopped meanwhile
     return this.#create(sandbox, {
@@ -165,12 +181,16 @@ export class ContainerLife {
     await this.#ledger.removeContainer(record.id);
   }
 
-  /** Changes limits, of the run there is and of those to come. */
+  /** Changes limits, of the run there is and of those to come. @throws Invalid */
   async updateResources(id: string, resources: Resources): Promise<void> {
     await this.#locks.run(id, async () => {
       const record = this.#ledger.need(id);
-      if (record.phase === 'running') this.#cgroups.of(record).update(resources);
-      record.config = { ...record.config, resources: { ...record.config.resources, ...resources } };
+      const all = planUpdate(record.config.resources, resources);
+      this.#checks.resources(all);
+      const { memorySwapLimitBytes } = all;
+      const change = resources.memoryLimitBytes && memorySwapLimitBytes ? { ...resources, memorySwapLimitBytes } : resources;
+      if (record.phase === 'running') this.#cgroups.of(record).update(change);
+      record.config = { ...record.config, resources: all };
       this.#preparation.expire(id);
       this.#ledger.saveContainer(record);
       await this.#ledger.settleContainer(record);
@@ -195,4 +215,12 @@ function refuseSharing(type: RuntimeType, sandbox: SandboxRecord, { pidOf }: Con
   throw new UmiakError('Invalid', 'a shared PID namespace is not to be had under gVisor (runsc): each container has a kernel of its own', {
     hint: 'Leave shareProcessNamespace and ephemeral containers with a target away, or choose another RuntimeClass.',
   });
+}
+
+/** Limits after a change. One of swap that was the memory's own goes with it. Pure. */
+export function planUpdate(before: Resources = {}, change: Resources): Resources {
+  const all = { ...before, ...change };
+  const wasNone = before.memorySwapLimitBytes !== undefined && before.memorySwapLimitBytes === before.memoryLimitBytes;
+  if (wasNone && change.memorySwapLimitBytes === undefined && all.memoryLimitBytes) all.memorySwapLimitBytes = all.memoryLimitBytes;
+  return all;
 }

@@ -17,8 +17,18 @@ export function readHostDevices(directory = '/dev'): AllowedDevice[] {
   });
 }
 
+/** The device nodes at or below `path` of the host. @throws Invalid when there are none */
+export function readDevices(path: string, containerPath = path, permissions = 'rwm'): AllowedDevice[] {
+  if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) return [readDevice(path, containerPath, permissions)];
+  const found = readHostDevices(path).map(({ path: each }) => readDevice(each, containerPath + each.slice(path.length), permissions));
+  if (found.length === 0) throw new UmiakError('Invalid', `${path} is not a device of this machine, and has none`);
+  return found;
+}
+
 /** The device node at `path` of the host. @throws Invalid when it is none */
 export function readDevice(path: string, containerPath = path, permissions = 'rwm'): AllowedDevice {
+  if (!path.startsWith('/') || !containerPath.startsWith('/'))
+    throw new UmiakError('Invalid', `device ${path}: ${containerPath} must be an absolute path`);
   if (!/^[rwm]{1,3}$/.test(permissions))
     throw new UmiakError('Invalid', `device ${path}: permissions ${JSON.stringify(permissions)} must be of r, w and m`);
   const device = toDevice(path, containerPath, permissions, statSync(path, { throwIfNoEntry: false }));

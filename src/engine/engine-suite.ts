@@ -267,9 +267,8 @@ export function runEngineSuite(runtime: string): void {
       await assert.rejects(engine.startContainer(missing.id), /no\/such\/program/);
       const failed = engine.container(missing.id)!;
       assert.deepEqual([failed.state, failed.exitCode, failed.reason], ['exited', 127, 'ContainerCannotRun']);
-      const badMount = await create('true', { mounts: [{ source: '/no/such/source', destination: '/x' }] });
-      await assert.rejects(engine.startContainer(badMount.id));
-      assert.equal(engine.container(badMount.id)!.state, 'exited');
+      await assert.rejects(create('true', { mounts: [{ source: '/no/such/source', destination: '/x' }] }), { reason: 'NotFound' });
+      assert.equal(engine.containers().length, 1);
     });
 
     test('an exited container can be started again, with its files and its log', async () => {

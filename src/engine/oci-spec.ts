@@ -1,9 +1,10 @@
 import { posix } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
-import { planCapabilities } from './capabilities.ts';
+import { planAmbient, planCapabilities } from './capabilities.ts';
 import type { ContainerConfig, IdMapping, Mount, Resources, SandboxConfig } from './engine.ts';
 import type { OciDevice, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-types.ts';
 import type { ImageDefaults } from './ports.ts';
+import type { ModuleLabels } from './security-modules.ts';
 import type { ResolvedUser } from './user.ts';
 
 /** What the machine can give; read once. */
@@ -31,6 +32,8 @@ export interface SpecInput {
   files: { hosts?: string; hostname?: string; resolvConf?: string; shm?: string };
   /** Device nodes that the container asks for, or all of the host's for privileged ones. */
   devices: (OciDevice & { permissions: string })[];
+  /** Of the kernel's security modules. */
+  labels?: ModuleLabels;
 }
 
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -60,10 +63,11 @@ const PASSED_ANNOTATIONS = /^(io\.kubernetes\.|org\.opencontainers\.image\.)/;
  * @throws Invalid for what can't be asked for
  */
 export function planOciSpec(input: SpecInput): OciSpec {
-  const { sandbox, container, image, user, host } = input;
+  const { sandbox, container, image, user, host, labels = {} } = input;
   const security = container.security ?? {};
   const privileged = security.privileged ?? false;
   const capabilities = planCapabilities({ ...security.capabilities, privileged }, host.capabilities);
+  const ambient = planAmbient(security.capabilities?.addAmbient, capabilities);
   const annotations = planAnnotations({ ...sandbox.annotations, ...container.annotations });
   const rlimits = planRlimits(container.rlimits ?? [], host.rlimitCeilings);
   const oomScoreAdj = container.resources?.oomScoreAdj;
@@ -75,10 +79,17 @@ export function planOciSpec(input: SpecInput): OciSpec {
       args: planArgs(container, image),
       env: planEnv(container, image, sandbox.hostname, user.home),
       cwd: planCwd(container.workingDir || image.WorkingDir),
-      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      capabilities: {
+        bounding: capabilities,
+        effective: capabilities,
+        permitted: capabilities,
+        ...(ambient.length > 0 ? { inheritable: ambient, ambient } : {}),
+      },
       ...(rlimits.length > 0 ? { rlimits } : {}),
       noNewPrivileges: security.noNewPrivileges ?? false,
       ...(oomScoreAdj !== undefined ? { oomScoreAdj: Math.max(oomScoreAdj, host.oomScoreAdjFloor ?? -1000) } : {}),
+      ...(labels.apparmorProfile ? { apparmorProfile: labels.apparmorProfile } : {}),
+      ...(labels.selinuxLabel ? { selinuxLabel: labels.selinuxLabel } : {}),
     },
     root: { path: input.rootfs, readonly: security.readOnlyRoot ?? false },
     mounts: planMounts(input, privileged),
@@ -94,6 +105,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
       ...(sandbox.sysctls && Object.keys(sandbox.sysctls).length > 0 ? { sysctl: sandbox.sysctls } : {}),
       ...(privileged ? {} : { maskedPaths: security.maskedPaths ?? MASKED_PATHS, readonlyPaths: security.readonlyPaths ?? READONLY_PATHS }),
       ...planRootPropagation(container.mounts ?? []),
+      ...(labels.mountLabel ? { mountLabel: labels.mountLabel } : {}),
     },
   };
 }
@@ -198,11 +210,19 @@ function planMounts({ sandbox, container, files }: SpecInput, privileged: boolea
   return [...mounts.filter(mount => !replaced.has(mount.destination)), ...own];
 }
 
-function toOciMount({ source, destination, readOnly = false, propagation = 'private', type = 'bind', options = [] }: Mount): OciMount {
+function toOciMount({
+  source,
+  destination,
+  readOnly = false,
+  recursiveReadOnly,
+  propagation = 'private',
+  type = 'bind',
+  options = [],
+}: Mount): OciMount {
   const target = posix.resolve('/', destination);
   if (!destination.startsWith('/') || target === '/')
     throw new UmiakError('Invalid', `mount destination ${JSON.stringify(destination)} must be an absolute path below /`);
-  const access = readOnly ? 'ro' : 'rw';
+  const access = recursiveReadOnly ? 'rro' : readOnly ? 'ro' : 'rw';
   if (type === 'tmpfs') return { destination: target, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', access, ...options] };
   if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
   const spread = propagation === 'private' ? 'rprivate' : propagation;
@@ -224,25 +244,29 @@ function planDeviceRules(devices: SpecInput['devices'], privileged: boolean): Oc
   ];
 }
 
-/** OCI's form of limits; used for updates too. */
+/** OCI's form of limits; used for updates too. Pure. */
 export function planResources(resources: Resources): Omit<OciResources, 'devices'> {
   const planned: Omit<OciResources, 'devices'> = {};
   const memory = withoutUndefined({
-    limit: resources.memoryLimitBytes,
-    reservation: resources.memoryReservationBytes,
-    // No swap beyond the limit, as the kubelet sets it.
-    swap: resources.memoryLimitBytes,
+    limit: resources.memoryLimitBytes || undefined,
+    reservation: resources.memoryReservationBytes || undefined,
+    // No swap beyond the limit unless it is asked for, as the kubelet sets it.
+    swap: (resources.memoryLimitBytes && resources.memorySwapLimitBytes) || resources.memoryLimitBytes || undefined,
   });
   const cpu = withoutUndefined({
     shares: resources.cpuShares,
-    quota: resources.cpuQuotaUs,
-    period: resources.cpuPeriodUs,
+    quota: resources.cpuQuotaUs || undefined,
+    period: resources.cpuPeriodUs || undefined,
     cpus: resources.cpusetCpus || undefined,
     mems: resources.cpusetMems || undefined,
   });
   if (Object.keys(memory).length > 0) planned.memory = memory;
   if (Object.keys(cpu).length > 0) planned.cpu = cpu;
-  if (resources.pidsLimit !== undefined) planned.pids = { limit: resources.pidsLimit };
+  if (resources.pidsLimit !== undefined) planned.pids = { limit: resources.pidsLimit || -1 };
+  const { hugepageLimits = [], unified = {} } = resources;
+  if (hugepageLimits.length > 0)
+    planned.hugepageLimits = hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes }));
+  if (Object.keys(unified).length > 0) planned.unified = unified;
   return planned;
 }
 

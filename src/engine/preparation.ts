@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { umountInThread } from '#linux/mount.ts';
 import { readBelow } from '#linux/open-below.ts';
-import { readDevice, readHostDevices } from './devices.ts';
+import { readDevices, readHostDevices } from './devices.ts';
 import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
 import { giveMountPoints, MappedMounts, type Users } from './mapped-mounts.ts';
@@ -17,6 +17,7 @@ import type { OciRuntime, OciRuntimes } from './runtime.ts';
 import { fitSpec } from './runtime-spec.ts';
 import { sandboxHostname } from './sandbox-files.ts';
 import { SeccompCache } from './seccomp-cache.ts';
+import { planSecurityModules, readSecurityModules } from './security-modules.ts';
 import { planUser } from './user.ts';
 import { checkMapped } from './user-namespaces.ts';
 
@@ -92,6 +93,7 @@ export class Preparation {
       user: security.user ?? imageConfig.User ?? '',
       runAsGroup: security.runAsGroup,
       supplementalGroups: security.supplementalGroups,
+      supplementalGroupsPolicy: security.supplementalGroupsPolicy,
       runAsNonRoot: security.runAsNonRoot,
       passwd: readBelow(rootfs, '/etc/passwd'),
       group: readBelow(rootfs, '/etc/group'),
@@ -107,10 +109,11 @@ export class Preparation {
       rootfs,
       cgroupsPath: record.cgroupPath,
       namespaces: { ...namespacesOf(sandbox), ...this.#pidNamespace(sandbox, config) },
+      ...(security.apparmor || security.selinux ? { labels: planSecurityModules(security, readSecurityModules()) } : {}),
       files: record.isPause ? {} : this.#files(sandbox.id),
       devices: security.privileged
         ? readHostDevices()
-        : (config.devices ?? []).map(({ path, containerPath, permissions }) => readDevice(path, containerPath, permissions)),
+        : (config.devices ?? []).flatMap(({ path, containerPath, permissions }) => readDevices(path, containerPath, permissions)),
     });
     const fitted = fitSpec(spec, runtime, sandboxHostname(sandbox.config));
     const profile = security.privileged ? 'unconfined' : security.seccomp;

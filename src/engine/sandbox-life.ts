@@ -9,6 +9,7 @@ import type { ContainerLife } from './container-life.ts';
 import type { SandboxConfig } from './engine.ts';
 import type { EventFeed } from './events.ts';
 import type { Ledger } from './ledger.ts';
+import type { MachineChecks } from './machine-checks.ts';
 import type { EnginePaths } from './paths.ts';
 import type { CniSandboxes, PinKind, SandboxNetworks } from './ports.ts';
 import { addressesOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
@@ -26,6 +27,7 @@ export interface SandboxLifeOptions {
   networks: SandboxNetworks;
   /** For sandboxes with network `cni`, where the machine has that. */
   cni?: CniSandboxes | undefined;
+  checks: MachineChecks;
   clock: Clock;
   bootId: string;
 }
@@ -39,11 +41,12 @@ export class SandboxLife {
   readonly #containers: ContainerLife;
   readonly #networks: SandboxNetworks;
   readonly #cni: CniSandboxes | undefined;
+  readonly #checks: MachineChecks;
   readonly #clock: Clock;
   readonly #bootId: string;
   readonly #locks = new KeyedLock();
 
-  constructor({ paths, ledger, cgroups, events, containers, networks, cni, clock, bootId }: SandboxLifeOptions) {
+  constructor({ paths, ledger, cgroups, events, containers, networks, cni, checks, clock, bootId }: SandboxLifeOptions) {
     this.#paths = paths;
     this.#ledger = ledger;
     this.#cgroups = cgroups;
@@ -51,12 +54,14 @@ export class SandboxLife {
     this.#containers = containers;
     this.#networks = networks;
     this.#cni = cni;
+    this.#checks = checks;
     this.#clock = clock;
     this.#bootId = bootId;
   }
 
   /** @throws Invalid for what contradicts itself or can't be had, before anything is made */
   async create(asked: SandboxConfig): Promise<SandboxRecord> {
+    this.#checks.sandbox(asked);
     const config = planSandboxUsers(
       asked,
       this.#ledger.sandboxes().map(record => record.config),
@@ -86,6 +91,11 @@ export class SandboxLife {
   async #furnish(record: SandboxRecord): Promise<void> {
     const { config } = record;
     const directory = this.#paths.sandbox(record.id);
+    if (config.resources) {
+      const cgroup = this.#cgroups.parentOf(record);
+      cgroup.ensure(config.resources);
+      cgroup.update(config.resources);
+    }
     await this.#giveNamespaces(record);
     if (config.network === 'cni') await this.#attach(record);
     await writeSandboxFiles(directory, config, addressesOf(record)[0]);

@@ -19,8 +19,9 @@ export class SeccompCache {
   apply(spec: OciSpec, profile: string | undefined, runtime: OciRuntime): OciSpec {
     const seccomp = this.#plan(profile, spec.process.capabilities.bounding);
     if (!seccomp) return spec;
-    // A listener needs the runtime's own way: it hands the descriptor over.
-    if (!runtime.takesBpf || seccomp.listenerPath !== undefined) return { ...spec, linux: { ...spec.linux, seccomp } };
+    // A listener needs the runtime's own way: it hands the descriptor over. Flags are no part of a filter.
+    if (!runtime.takesBpf || seccomp.listenerPath !== undefined || seccomp.flags?.length)
+      return { ...spec, linux: { ...spec.linux, seccomp } };
     return { ...spec, annotations: { ...spec.annotations, [BPF_ANNOTATION]: this.#compile(seccomp) } };
   }
 

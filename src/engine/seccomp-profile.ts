@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { UmiakError } from '#base/errors.ts';
+import { readFileSync, statSync } from 'node:fs';
+import { messageOf, UmiakError } from '#base/errors.ts';
 import type { LinuxSeccomp, SeccompArgument } from '#linux/seccomp.ts';
 
+const MAX_PROFILE_BYTES = 4 << 20;
+const ACTION = /^SCMP_ACT_(ALLOW|LOG|ERRNO|TRACE|TRAP|KILL|KILL_THREAD|KILL_PROCESS|NOTIFY)$/;
 /** Debian's package golang-github-containers-common. */
 const DEFAULT_PROFILE = '/usr/share/containers/seccomp.json';
 
@@ -91,13 +93,49 @@ export function readSeccompProfile(name: string | undefined): SeccompProfile | u
   if (!path.startsWith('/'))
     throw new UmiakError('Invalid', `seccomp profile ${JSON.stringify(name)} must be runtime/default, unconfined or an absolute path`);
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as SeccompProfile;
+    return parseProfile(path);
   } catch (cause) {
+    if (cause instanceof UmiakError) throw cause;
     if (isDefault)
       throw new UmiakError('ServiceUnavailable', 'the default seccomp profile is not installed', {
         cause,
         hint: 'Install the package golang-github-containers-common.',
       });
-    throw new UmiakError('Invalid', `seccomp profile ${path} can't be read`, { cause });
+    const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isMissing ? 'no such file or directory' : messageOf(cause);
+    throw new UmiakError(isMissing ? 'NotFound' : 'Invalid', `cannot load seccomp profile ${JSON.stringify(path)}: open ${path}: ${why}`, {
+      cause,
+    });
   }
+}
+
+/** Whoever writes a profile is root here, but a wrong file must not stop us. */
+function parseProfile(path: string): SeccompProfile {
+  if (statSync(path).size > MAX_PROFILE_BYTES)
+    throw new UmiakError('Invalid', `cannot load seccomp profile ${JSON.stringify(path)}: it has more than ${MAX_PROFILE_BYTES} bytes`);
+  const invalid = (why: string, cause?: unknown) =>
+    new UmiakError('Invalid', `cannot load seccomp profile ${JSON.stringify(path)}: ${why}`, { cause });
+  let profile: Partial<SeccompProfile>;
+  try {
+    profile = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw invalid('it is no JSON', cause);
+    throw cause;
+  }
+  if (typeof profile?.defaultAction !== 'string') throw invalid('it has no defaultAction');
+  const checkAction = (action: string) => {
+    if (!ACTION.test(action)) throw invalid(`action ${JSON.stringify(action)} is not known`);
+    if (action === 'SCMP_ACT_NOTIFY' && !profile.listenerPath) throw invalid('action "SCMP_ACT_NOTIFY" needs a listenerPath');
+  };
+  checkAction(profile.defaultAction);
+  const { defaultAction, syscalls = [] } = profile;
+  if (!Array.isArray(syscalls)) throw invalid('syscalls must be a list');
+  for (const [index, rule] of syscalls.entries()) {
+    if (typeof rule?.action !== 'string') throw invalid(`syscalls[${index}] has no action`);
+    checkAction(rule.action);
+    for (const { value, valueTwo = 0 } of rule.args ?? [])
+      if (!Number.isSafeInteger(value) || !Number.isSafeInteger(valueTwo))
+        throw invalid(`syscalls[${index}].args: ${value} is no whole number`);
+  }
+  return { ...profile, defaultAction };
 }

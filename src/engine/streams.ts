@@ -88,6 +88,7 @@ export class ContainerStreams implements AsyncDisposable {
     return planUser({
       user,
       supplementalGroups: config.security?.supplementalGroups,
+      supplementalGroupsPolicy: config.security?.supplementalGroupsPolicy,
       passwd: readBelow(rootfs, '/etc/passwd'),
       group: readBelow(rootfs, '/etc/group'),
     });

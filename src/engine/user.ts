@@ -5,6 +5,8 @@ export interface UserRequest {
   user: string;
   runAsGroup?: number | undefined;
   supplementalGroups?: readonly number[] | undefined;
+  /** `Strict`: no groups but those named; `Merge`, the default: those that the image's files have the user in, too. */
+  supplementalGroupsPolicy?: 'Merge' | 'Strict' | undefined;
   runAsNonRoot?: boolean | undefined;
   /** The image's `/etc/passwd` and `/etc/group`. */
   passwd: string;
@@ -26,7 +28,15 @@ const MAX_ID = 2 ** 32 - 2;
  * without a group the user's own is taken, and the groups that name the user as a member are added.
  * @throws Invalid
  */
-export function planUser({ user, runAsGroup, supplementalGroups = [], runAsNonRoot = false, passwd, group }: UserRequest): ResolvedUser {
+export function planUser({
+  user,
+  runAsGroup,
+  supplementalGroups = [],
+  supplementalGroupsPolicy = 'Merge',
+  runAsNonRoot = false,
+  passwd,
+  group,
+}: UserRequest): ResolvedUser {
   const [name = '', groupName, ...more] = user.split(':');
   if (more.length > 0) throw invalid(`user ${JSON.stringify(user)} must have the form user[:group]`);
   const entry = parsePasswd(passwd).find(candidate => (isId(name) ? candidate.uid === Number(name) : candidate.name === (name || 'root')));
@@ -38,7 +48,8 @@ export function planUser({ user, runAsGroup, supplementalGroups = [], runAsNonRo
   const groups = parseGroup(group);
   const gid = runAsGroup ?? resolveGroup(groupName, groups) ?? entry?.gid ?? 0;
   const memberships = entry ? groups.filter(candidate => candidate.members.includes(entry.name)).map(candidate => candidate.gid) : [];
-  const additional = new Set([gid, ...(groupName === undefined ? memberships : []), ...supplementalGroups]);
+  const isMerged = supplementalGroupsPolicy === 'Merge' && groupName === undefined;
+  const additional = new Set([gid, ...(isMerged ? memberships : []), ...supplementalGroups]);
   return { uid, gid, additionalGids: [...additional].sort((a, b) => a - b), home: entry?.home || '/' };
 }
 
