@@ -10,7 +10,7 @@ import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
-import { CniNetworks } from '#net/cni/index.ts';
+import { CniNetworks, LentRecords, PluginServer } from '#net/cni/index.ts';
 import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, PortReservations, RuleTable } from '#net/index.ts';
 import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
 import {
@@ -51,6 +51,8 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   const control = await openRole({ role: 'agent', config, clock, log, signal, stack });
   for (const directory of [paths.podLogs, paths.volumes]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   const machine = await startMachine({ config, clock, log, stack });
+  const { networks: pool, lentRecords: records, bridge } = machine;
+  stack.use(await PluginServer.listen({ socketPath: paths.cniSocket, records, pool, bridge }));
   stack.use(
     await startDockerApi({ socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') }),
   );
@@ -85,7 +87,9 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   // Another boot's id, for tests of a reboot.
   const bootId = process.env.UMIAK_BOOT_ID ? { bootId: process.env.UMIAK_BOOT_ID } : {};
   const bridge = await ensureBridge({ instance, podCidr, serviceCidr, kernel });
-  const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, clock }));
+  const lentRecords = new LentRecords(pathsOf(config).cniLent);
+  const lent = lentRecords.all.filter(({ phase }) => phase === 'made').map(({ link }) => link);
+  const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, lent, clock }));
   const cni = new CniNetworks({
     confDir: config.cniConfDir,
     binDirs: config.cniBinDirs,
@@ -132,7 +136,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('engine'),
     }),
   );
-  return { kernel, bridge, networks, cni, images, imageChanges, imageUsers, engine };
+  return { kernel, bridge, networks, lentRecords, cni, images, imageChanges, imageUsers, engine };
 }
 
 interface JoinParts extends Parts {

@@ -366,6 +366,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     dockerSocket: join(runDir, 'docker.sock'),
     cniSocket: join(runDir, 'cni.sock'),
     cniCache: join(dataDir, 'cni', 'results'),
+    cniLent: join(dataDir, 'cni', 'lent'),
     lock: (role: Role) => join(runDir, `${role}.pid`),
     control: (role: Role) => join(runDir, `${role}.sock`),
   };

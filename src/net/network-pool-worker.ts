@@ -40,6 +40,27 @@ const handlers = {
     }
   },
 
+  /** A link with address and default route into a namespace of somebody else's. */
+  lend(id: string, path: string, ifName: string, address: string): void {
+    try {
+      using inside = inNamespace(path, 'net', () => new Netlink());
+      connect(`${vethPrefix}${id}`, path, address, inside, ifName);
+    } catch (error) {
+      handlers.destroy([id]);
+      throw error;
+    }
+  },
+
+  /** Which of its parts a lent link lacks. */
+  findMissing(id: string, path: string, ifName: string): string[] {
+    using inside = inNamespace(path, 'net', () => new Netlink());
+    return [
+      ...(host.link(`${vethPrefix}${id}`)?.isUp ? [] : [`the machine's link ${vethPrefix}${id}`]),
+      ...(inside.link(ifName)?.isUp ? [] : [`the sandbox's link ${ifName}`]),
+      ...(inside.uplink()?.name === ifName ? [] : [`the sandbox's default route by ${ifName}`]),
+    ];
+  },
+
   /** Only pins, for a pod without a network of its own; a network namespace gets its loopback. */
   pin(id: string, kinds: NamespaceKind[], hostname: string | undefined): void {
     const pins = Object.fromEntries(kinds.map(kind => [kind, pinPath(pinDir, id, kind)]));
@@ -99,11 +120,11 @@ function prepare(): Netlink {
   return new Netlink();
 }
 
-function connect(name: string, path: string, address: string, inside: Netlink): void {
+function connect(name: string, path: string, address: string, inside: Netlink, ifName = 'eth0'): void {
   const { gateway, mtu } = bridge;
   const namespaceFd = openSync(path, constants.O_RDONLY);
   try {
-    host.send(createVeth({ name, mac: macOf(gateway), mtu, peer: { name: 'eth0', mac: macOf(address), namespaceFd } }));
+    host.send(createVeth({ name, mac: macOf(gateway), mtu, peer: { name: ifName, mac: macOf(address), namespaceFd } }));
   } finally {
     closeSync(namespaceFd);
   }
@@ -113,7 +134,7 @@ function connect(name: string, path: string, address: string, inside: Netlink): 
     addRoute({ to: { address, prefixLength: 32 }, source: gateway, index: veth }),
     addNeighbour({ index: veth, address, mac: macOf(address) }),
   );
-  const eth0 = inside.link('eth0')!.index;
+  const eth0 = inside.link(ifName)!.index;
   // A single address (/32), and everything goes by the gateway: a reply that went another way would miss the host's NAT.
   inside.send(
     linkUp(1),

@@ -27,6 +27,12 @@ export interface PodNetwork {
   user?: string;
 }
 
+/** A link of ours into a network namespace of somebody else's. */
+export type LentLink = Pick<PodNetwork, 'id' | 'path' | 'address' | 'veth'> & {
+  /** Its name in there. */
+  ifName: string;
+};
+
 export interface NetworkPoolOptions {
   instance: string;
   runDir: string;
@@ -34,6 +40,8 @@ export interface NetworkPoolOptions {
   bridge: Bridge;
   /** How many ready networks to hold. */
   size?: number;
+  /** Links into others' namespaces, from the records of a former process: what of them still stands is adopted too. */
+  lent?: readonly LentLink[];
   clock?: Clock;
 }
 
@@ -70,6 +78,7 @@ export class NetworkPool implements AsyncDisposable {
   readonly #ready: PodNetwork[] = [];
   readonly #waiting: { resolve: (network: PodNetwork) => void; reject: (error: unknown) => void }[] = [];
   readonly #taken = new Map<string, PodNetwork>();
+  readonly #lent = new Map<string, LentLink>();
   #making = 0;
   readonly #released = new Set<PodNetwork>();
   #lastMade: Promise<void> = Promise.resolve();
@@ -82,6 +91,7 @@ export class NetworkPool implements AsyncDisposable {
     this.#size = options.size ?? DEFAULT_SIZE;
     this.#clock = options.clock ?? systemClock;
     this.#addresses = new AddressPool(options.podCidr);
+    for (const link of options.lent ?? []) this.#lent.set(link.id, link);
     this.#pinDir = pinDirectory(options.runDir);
     this.#vethPrefix = vethPrefix(options.instance);
     const data: PoolWorkerData = { pinDir: this.#pinDir, vethPrefix: this.#vethPrefix, bridge: options.bridge };
@@ -111,7 +121,10 @@ export class NetworkPool implements AsyncDisposable {
       this.#addresses.reserve(record.address);
       this.#taken.set(record.id, record);
     }
-    const keep = new Set([...kept.map(record => record.id), ...pinIds]);
+    for (const { id, address } of this.#lent.values())
+      if (links.includes(id)) this.#addresses.reserve(address);
+      else this.#lent.delete(id); // its namespace has ended
+    const keep = new Set([...kept.map(record => record.id), ...pinIds, ...this.#lent.keys()]);
     const left = [...new Set([...pins, ...links])].filter(id => !keep.has(id));
     await this.#worker.call('destroy', left);
     this.#refill();
@@ -139,6 +152,42 @@ export class NetworkPool implements AsyncDisposable {
     await this.#worker.call('unpin', [id]);
     this.#released.add(network);
     this.#reapTimer ??= this.#clock.after(REAP_AFTER_MS, () => this.#reap());
+  }
+
+  /** The links into others' namespaces. */
+  get lent(): readonly LentLink[] {
+    return [...this.#lent.values()];
+  }
+
+  /**
+   * Plans a link into somebody else's namespace: name and address are taken, nothing is made, so that the caller writes it down before `connect`.
+   * @throws UmiakError `ServiceUnavailable` when the addresses are used up
+   */
+  lend({ path, ifName }: Pick<LentLink, 'path' | 'ifName'>): LentLink {
+    const id = newNameSuffix(8);
+    const link = { id, path, ifName, address: this.#addresses.take(), veth: `${this.#vethPrefix}${id}` };
+    this.#lent.set(id, link);
+    return link;
+  }
+
+  /** Makes what `lend` planned, all or nothing. */
+  async connect({ id, path, ifName, address }: LentLink): Promise<void> {
+    await this.#worker.call('lend', id, path, ifName, address);
+  }
+
+  /** Which parts of a lent link are missing, in words. */
+  async findMissing({ id, path, ifName }: LentLink): Promise<string[]> {
+    return await this.#worker.call('findMissing', id, path, ifName);
+  }
+
+  /** Deletes a lent link at once, then its address is free. Twice is as good as once. */
+  async takeBack({ id }: Pick<LentLink, 'id'>): Promise<void> {
+    const link = this.#lent.get(id);
+    if (!link) return;
+    await this.#worker.call('destroy', [id]);
+    this.#lent.delete(id);
+    this.#addresses.release(link.address);
+    this.#refill();
   }
 
   /** Pins namespaces for a pod without a pod network; returns their paths by kind. The id must not be one of the pool's. */
