@@ -28,6 +28,7 @@ import type {
 import { EventFeed } from './events.ts';
 import { readBootId, readHostFacts } from './host-facts.ts';
 import { Ledger } from './ledger.ts';
+import { MachineChecks } from './machine-checks.ts';
 import { EnginePaths } from './paths.ts';
 import type { CniSandboxes, ImageSource, SandboxNetworks } from './ports.ts';
 import { namespacesOf, Preparation } from './preparation.ts';
@@ -89,6 +90,7 @@ export async function openEngine({
   const attachments = new AttachQueue();
   const preparation = new Preparation({ paths, ledger, host, images, runtimes });
   const runs = new ContainerRuns({ paths, ledger, cgroups, events, preparation, runtimes, attachments, clock, bootId, log });
+  const checks = new MachineChecks(layout);
   const containers = new ContainerLife({
     paths,
     ledger,
@@ -99,9 +101,10 @@ export async function openEngine({
     images,
     runtimes,
     defaultRuntime: runtime,
+    checks,
     clock,
   });
-  const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, cni, clock, bootId });
+  const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, cni, checks, clock, bootId });
   const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
 
   try {
