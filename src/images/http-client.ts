@@ -1,7 +1,7 @@
 import type { ClientRequest, IncomingMessage, Agent as PlainAgent } from 'node:http';
 import https from 'node:https';
 import { Readable } from 'node:stream';
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import { createSecureContext, getCACertificates, type SecureContext, setDefaultCACertificates } from 'node:tls';
 import { UmiakError } from '#base/errors.ts';
 import { Agent, request as httpRequest } from '#wire/http.ts';
 import { isLoopback, type ProxySettings, planProxy, proxyOf } from './proxy.ts';
@@ -109,8 +109,11 @@ export class HttpClient implements Disposable {
   async #agentFor(isTls: boolean, proxy: string | undefined): Promise<PlainAgent> {
     const { insecure = false, ca, client = [] } = this.#options;
     const plain = { keepAlive: true, ...(proxy !== undefined ? { proxyEnv: { [isTls ? 'HTTPS_PROXY' : 'HTTP_PROXY']: proxy } } : {}) };
+    const isProxyTls = proxy?.startsWith('https:') ?? false;
+    const own = isTls || isProxyTls ? await systemAuthorities() : [];
+    // Node offers no other way to say whom a connection to a proxy shall trust.
+    if (isProxyTls && own.length > 0) setDefaultCACertificates([...new Set([...getCACertificates('default'), ...own])]);
     if (!isTls) return new Agent(plain);
-    const own = await systemAuthorities();
     const authorities = [...(ca !== undefined ? [ca] : []), ...own];
     return new https.Agent({
       ...plain,

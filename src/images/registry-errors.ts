@@ -74,13 +74,16 @@ export function mayPass(error: unknown): boolean {
   return code !== undefined && PASSING_CODES.has(code);
 }
 
+/** Of options that our users don't have. */
+const NODE_ADVICE = /; if the root CA is installed locally.*$/;
+
 /** What is thrown when no further try is made: always the house's error. */
 export function toFinal(error: unknown, registry: string): unknown {
   if (isUmiakError(error)) return error;
-  const isUntrusted = /CERT|SELF_SIGNED|ISSUER/.test((error as NodeJS.ErrnoException).code ?? '');
-  return new UmiakError('ServiceUnavailable', `the registry ${registry} can't be reached: ${messageOf(error)}`, {
+  const isUntrusted = /CERT|SELF_SIGNED|ISSUER|VERIFY/.test((error as NodeJS.ErrnoException).code ?? '');
+  return new UmiakError('ServiceUnavailable', `the registry ${registry} can't be reached: ${messageOf(error).replace(NODE_ADVICE, '')}`, {
     hint: isUntrusted
-      ? 'Name the authority of its certificate by `ca` in its hosts.toml.'
+      ? 'Name the authority of its certificate by `ca` in its hosts.toml, or let this machine trust it (SSL_CERT_FILE).'
       : 'Check its name, the network and proxy settings.',
     cause: error,
   });

@@ -6,6 +6,7 @@ import { startDockerApi } from '#docker/index.ts';
 import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
 import { applyMachine } from '#engine/machine.ts';
 import { openImages } from '#images/images.ts';
+import { proxyOf } from '#images/proxy.ts';
 import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
@@ -108,6 +109,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       clock,
       hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
       registryConfig: config.registryConfig,
+      proxy: { ...proxyOf(process.env), ...config.proxy },
       ...bootId,
       isInUse: id => (engine?.usesImage(id) ?? true) || [...imageUsers].some(uses => uses(id)),
       onChange: () => {

@@ -29,6 +29,8 @@ export interface Config {
   insecureRegistries: string[];
   /** Folder with registries' `hosts.toml`, as containerd knows it; need not be there. */
   registryConfig: string;
+  /** For requests to registries; what is not set here the environment of the agent says. */
+  proxy: { http?: string; https?: string; no?: string };
   /** Names the DNS servers that are asked for names outside the cluster, and what pods with `dnsPolicy: Default` see. */
   resolvConf: string;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -170,6 +172,27 @@ export const settings: readonly Setting[] = [
     about: "folder with registries' hosts.toml: mirrors, authorities (default: certs.d in the data directory)",
   },
   {
+    key: 'httpProxy',
+    flag: '--http-proxy',
+    variable: 'UMIAK_HTTP_PROXY',
+    fallback: '',
+    about: 'proxy for registries without TLS (default: HTTP_PROXY)',
+  },
+  {
+    key: 'httpsProxy',
+    flag: '--https-proxy',
+    variable: 'UMIAK_HTTPS_PROXY',
+    fallback: '',
+    about: 'proxy for registries with TLS (default: HTTPS_PROXY)',
+  },
+  {
+    key: 'noProxy',
+    flag: '--no-proxy',
+    variable: 'UMIAK_NO_PROXY',
+    fallback: '',
+    about: 'hosts, addresses and networks without proxy, by comma (default: NO_PROXY)',
+  },
+  {
     key: 'resolvConf',
     flag: '--resolv-conf',
     variable: 'UMIAK_RESOLV_CONF',
@@ -207,6 +230,11 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
     registryConfig: resolve(value('registryConfig') || join(value('dataDir'), 'certs.d')),
+    proxy: {
+      ...(value('httpProxy') ? { http: parseProxy('httpProxy', value('httpProxy')) } : {}),
+      ...(value('httpsProxy') ? { https: parseProxy('httpsProxy', value('httpsProxy')) } : {}),
+      ...(value('noProxy') ? { no: value('noProxy') } : {}),
+    },
     resolvConf: resolve(value('resolvConf')),
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
     auditPolicy: value('auditPolicy') && resolve(value('auditPolicy')),
@@ -242,6 +270,9 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_AUDIT_POLICY: config.auditPolicy,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
     UMIAK_REGISTRY_CONFIG: config.registryConfig,
+    UMIAK_HTTP_PROXY: config.proxy.http ?? '',
+    UMIAK_HTTPS_PROXY: config.proxy.https ?? '',
+    UMIAK_NO_PROXY: config.proxy.no ?? '',
     UMIAK_RESOLV_CONF: config.resolvConf,
     UMIAK_NODE_AGENT: config.nodeAgent,
     UMIAK_CRI_NETWORK: config.criNetwork,
@@ -315,6 +346,13 @@ function parseAddress(key: string, text: string): { host: string; port: number }
   const port = Number(found?.[3]);
   if (!found || port > 65_535) throw invalid(key, 'must be HOST:PORT', text);
   return { host: found[1] ?? found[2] ?? '', port };
+}
+
+/** `proxy:3128`, `http://user:password@proxy:3128`, `https://proxy`. What stands there may be a secret and is not quoted. */
+function parseProxy(key: string, text: string): string {
+  const address = text.includes('://') ? text : `http://${text}`;
+  if (!URL.canParse(address) || !/^https?:$/.test(new URL(address).protocol)) throw invalid(key, 'must be http(s)://HOST:PORT', '…');
+  return address;
 }
 
 function parseRange(text: string): { first: number; last: number } {
