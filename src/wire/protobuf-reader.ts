@@ -45,6 +45,19 @@ export class ProtobufReader {
     return this.#varint();
   }
 
+  /** Adds the numbers of a repeated field, packed or one by one. @throws `BadRequest` for more than `most` in all */
+  integersInto(list: number[], { signed, most }: { signed: boolean; most: number }): void {
+    const add = (reader: ProtobufReader) => {
+      if (list.length >= most) throw malformed(`has more than ${most} numbers in field ${this.number}`);
+      list.push(reader.#varint(signed));
+    };
+    if (this.wireType === LENGTH_DELIMITED) for (const packed = this.message(); packed.#at < packed.#end; ) add(packed);
+    else {
+      this.#expect(VARINT);
+      add(this);
+    }
+  }
+
   double(): number {
     this.#expect(FIXED64);
     return this.#bytes.readDoubleLE(this.#take(8));

@@ -60,9 +60,18 @@ export class ProtobufWriter {
   /** A whole number of 64 bits, also one below zero; what is none is written as 0. */
   integerField(number: number, value: number): void {
     this.#room(24);
-    if (value < 0 && value >= -(2 ** 63)) this.#negative(value);
-    else this.#varint(value < 2 ** 64 && value >= 0 ? Math.trunc(value) : 0);
+    this.#integer(value);
     this.#tag(number, VARINT);
+  }
+
+  /** The numbers of a repeated field, packed. */
+  integersField(number: number, values: readonly number[]): void {
+    const before = this.length;
+    for (let i = values.length - 1; i >= 0; i--) {
+      this.#room(24);
+      this.#integer(values[i]!);
+    }
+    this.closeField(number, before);
   }
 
   doubleField(number: number, value: number): void {
@@ -88,6 +97,11 @@ export class ProtobufWriter {
   #tag(number: number, wireType: number): void {
     if (number < 16) this.#buffer[--this.#at] = (number << 3) | wireType;
     else this.#varint(number * 8 + wireType);
+  }
+
+  #integer(value: number): void {
+    if (value < 0 && value >= -(2 ** 63)) this.#negative(value);
+    else this.#varint(value < 2 ** 64 && value >= 0 ? Math.trunc(value) : 0);
   }
 
   #varint(value: number): void {

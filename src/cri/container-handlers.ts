@@ -1,0 +1,100 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { UmiakError } from '#base/errors.ts';
+import type { Container } from '#engine/engine.ts';
+import type { CriContext, RuntimeHandlers } from './context.ts';
+import { execSync } from './exec-sync.ts';
+import { matchesContainer } from './filters.ts';
+import { toContainerState, toContainerStatus, toCriContainer } from './forms.ts';
+import { imageNamesOf } from './image-names.ts';
+import { findContainer, needContainer, needSandbox, visibleContainers } from './lookup.ts';
+import { NameReservations } from './names.ts';
+import { containerName, planContainer } from './plan-container.ts';
+import { planResources } from './plan-resources.ts';
+import { requiredField } from './refuse.ts';
+import type { ContainerFilter } from './types.gen.ts';
+import { toInfo } from './verbose.ts';
+
+/** Of a streamed list in one message. */
+const ITEMS_A_MESSAGE = 100;
+
+/** Containers: create, start, stop, remove, change, show, look into. */
+export function containerHandlers(context: CriContext): RuntimeHandlers {
+  const { engine } = context;
+  const names = new NameReservations();
+  const list = (filter: ContainerFilter | undefined) => visibleContainers(context).filter(each => matchesContainer(each, filter));
+  return {
+    async CreateContainer({ podSandboxId, config }, { signal }) {
+      if (!config) throw requiredField('config');
+      const sandbox = needSandbox(context, podSandboxId);
+      const planned = planContainer(config, sandbox);
+      const name = containerName(config, sandbox);
+      using _ = names.reserve('container', name, () =>
+        visibleContainers(context, { sandboxId: sandbox.id }).find(each => containerName(each.config, sandbox) === name),
+      );
+      // As every runtime does: volumes of host paths need not be there.
+      for (const { source } of planned.mounts ?? []) if (!existsSync(source)) mkdirSync(source, { recursive: true, mode: 0o755 });
+      const { id } = await engine.createContainer(planned);
+      if (signal.aborted) await engine.removeContainer(id); // nobody would know it
+      signal.throwIfAborted();
+      return { containerId: id };
+    },
+
+    async StartContainer({ containerId }) {
+      const { id, state } = needContainer(context, containerId);
+      if (state !== 'created')
+        throw new UmiakError('Conflict', `container ${id} is in state ${toContainerState(state)}; only a created one can be started`);
+      await engine.startContainer(id);
+      return {};
+    },
+
+    async StopContainer({ containerId = '', timeout = 0 }) {
+      const container = findContainer(context, containerId);
+      if (container?.state === 'running') await engine.stopContainer(container.id, { graceMs: Math.max(0, timeout) * 1000 });
+      return {};
+    },
+
+    async RemoveContainer({ containerId = '' }) {
+      const container = findContainer(context, containerId);
+      if (!container) return {};
+      if (container.state === 'running') await engine.stopContainer(container.id, { graceMs: 0 });
+      await engine.removeContainer(container.id);
+      return {};
+    },
+
+    async ListContainers({ filter }) {
+      return { containers: list(filter).map(toCriContainer) };
+    },
+
+    async *StreamContainers({ filter }) {
+      const found = list(filter);
+      for (let at = 0; at < found.length; at += ITEMS_A_MESSAGE)
+        yield { containers: found.slice(at, at + ITEMS_A_MESSAGE).map(toCriContainer) };
+    },
+
+    async ContainerStatus({ containerId, verbose = false }) {
+      const container = needContainer(context, containerId);
+      return {
+        status: toContainerStatus(container, await imageNamesOf(context, container.imageId)),
+        ...(verbose ? { info: toInfo(describe(container)) } : {}),
+      };
+    },
+
+    async UpdateContainerResources({ containerId, linux }) {
+      const { id } = needContainer(context, containerId);
+      // The score stays as it was given: the kernel takes a new one only from each process itself.
+      const { oomScoreAdj: _, ...limits } = planResources(linux, 'linux');
+      await engine.updateResources(id, limits);
+      return {};
+    },
+
+    async ExecSync({ containerId, cmd = [], timeout = 0 }, { signal }) {
+      const { id } = needContainer(context, containerId);
+      if (cmd.length === 0) throw requiredField('cmd');
+      return await execSync(context, id, { command: cmd, timeoutMs: timeout * 1000, signal });
+    },
+  };
+}
+
+function describe({ config, pid, owner, imageId, config: { sandboxId } }: Container): object {
+  return { sandboxID: sandboxId, pid: pid ?? 0, owner, imageId, config };
+}

@@ -1,0 +1,78 @@
+import type { Sandbox, SandboxConfig } from '#engine/engine.ts';
+import type { CriContext, RuntimeHandlers } from './context.ts';
+import { matchesSandbox } from './filters.ts';
+import { toContainerStatus, toNanoseconds, toPodSandbox, toPodSandboxStatus } from './forms.ts';
+import { imageNamesOf } from './image-names.ts';
+import { findSandbox, needSandbox, visibleContainers, visibleSandboxes } from './lookup.ts';
+import { NameReservations } from './names.ts';
+import { planSandbox, sandboxName } from './plan-sandbox.ts';
+import { requiredField } from './refuse.ts';
+import type { PodSandboxFilter } from './types.gen.ts';
+import { toInfo } from './verbose.ts';
+
+/** Of a streamed list in one message. */
+const ITEMS_A_MESSAGE = 100;
+
+/** Sandboxes: run, stop, remove, show. */
+export function sandboxHandlers(context: CriContext): RuntimeHandlers {
+  const { engine, network, clock } = context;
+  const names = new NameReservations();
+  const list = (filter: PodSandboxFilter | undefined) => visibleSandboxes(context).filter(sandbox => matchesSandbox(sandbox, filter));
+  return {
+    async RunPodSandbox({ config, runtimeHandler = '' }, { signal }) {
+      if (!config) throw requiredField('config');
+      const planned = planSandbox(config, { runtimeHandler, network, hostDns: parseResolvConf(context.resolvConf) });
+      const name = sandboxName(config);
+      using _ = names.reserve('sandbox', name, () => visibleSandboxes(context).find(each => nameOf(each) === name));
+      const { id } = await engine.createSandbox(planned);
+      if (signal.aborted) await engine.removeSandbox(id); // nobody would know it
+      signal.throwIfAborted();
+      return { podSandboxId: id };
+    },
+
+    async StopPodSandbox({ podSandboxId = '' }) {
+      const sandbox = findSandbox(context, podSandboxId);
+      if (sandbox) await engine.stopSandbox(sandbox.id);
+      return {};
+    },
+
+    async RemovePodSandbox({ podSandboxId = '' }) {
+      const sandbox = findSandbox(context, podSandboxId);
+      if (sandbox) await engine.removeSandbox(sandbox.id);
+      return {};
+    },
+
+    async PodSandboxStatus({ podSandboxId, verbose = false }) {
+      const sandbox = needSandbox(context, podSandboxId);
+      const containers = visibleContainers(context, { sandboxId: sandbox.id });
+      const statuses = containers.map(async each => toContainerStatus(each, await imageNamesOf(context, each.imageId)));
+      return {
+        status: toPodSandboxStatus(sandbox),
+        containersStatuses: await Promise.all(statuses),
+        timestamp: toNanoseconds(clock.now()),
+        ...(verbose ? { info: toInfo({ owner: sandbox.config.owner, config: sandbox.config, address: sandbox.address }) } : {}),
+      };
+    },
+
+    async ListPodSandbox({ filter }) {
+      return { items: list(filter).map(toPodSandbox) };
+    },
+
+    async *StreamPodSandboxes({ filter }) {
+      const found = list(filter);
+      for (let at = 0; at < found.length; at += ITEMS_A_MESSAGE)
+        yield { podSandboxes: found.slice(at, at + ITEMS_A_MESSAGE).map(toPodSandbox) };
+    },
+  };
+}
+
+function nameOf({ config: { metadata } }: Sandbox): string {
+  return sandboxName({ metadata });
+}
+
+/** The machine's own names and servers. */
+function parseResolvConf(text: string): NonNullable<SandboxConfig['dns']> {
+  const words = (keyword: string) =>
+    [...text.matchAll(new RegExp(`^\\s*${keyword}\\s+(.+)$`, 'gm'))].flatMap(match => (match[1] ?? '').trim().split(/\s+/));
+  return { servers: words('nameserver'), searches: words('search'), options: words('options') };
+}

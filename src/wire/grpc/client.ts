@@ -1,0 +1,197 @@
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectSocket, type Socket } from 'node:net';
+import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
+import type { ProtobufSchema } from '../protobuf-schema.ts';
+import { FrameReader, MAX_MESSAGE_BYTES, toFrame } from './frames.ts';
+import type { MethodType } from './service.ts';
+import { decodeGrpcMessage, formatGrpcTimeout, fromGrpcStatus, GrpcCode } from './status.ts';
+
+export interface GrpcClientOptions {
+  schema: ProtobufSchema;
+  /** Full name, `runtime.v1.RuntimeService`. */
+  service: string;
+  /** A unix socket's path, or where to connect instead. */
+  socketPath: string;
+  maxMessageBytes?: number;
+}
+
+export interface GrpcCallOptions {
+  signal?: AbortSignal;
+  timeoutMs?: number;
+  metadata?: Record<string, string>;
+}
+
+type NamesOf<S, Streams> = {
+  [Name in keyof S]: S[Name] extends MethodType
+    ? (S[Name] extends { streams: infer T } ? T : 'none') extends Streams
+      ? Name
+      : never
+    : never;
+}[keyof S];
+type RequestOf<M> = M extends MethodType ? M['request'] : never;
+type ResponseOf<M> = M extends MethodType ? M['response'] : never;
+
+/** A gRPC client of one service; one connection, made at the first call and again after it was lost. */
+export class GrpcClient<S> implements Disposable {
+  readonly #options: GrpcClientOptions;
+  #session: ClientHttp2Session | undefined;
+
+  constructor(options: GrpcClientOptions) {
+    this.#options = options;
+  }
+
+  /** @throws UmiakError with what the peer's status means */
+  async call<Name extends NamesOf<S, 'none'>>(
+    name: Name,
+    request: RequestOf<S[Name]>,
+    options: GrpcCallOptions = {},
+  ): Promise<ResponseOf<S[Name]>> {
+    for await (const response of this.#start(String(name), one(request as object), options)) return response as ResponseOf<S[Name]>;
+    throw new UmiakError('InternalError', `${String(name)} was answered without a message`);
+  }
+
+  /** Answers as they come; leaving the loop ends the call. */
+  stream<Name extends NamesOf<S, 'response'>>(
+    name: Name,
+    request: RequestOf<S[Name]>,
+    options: GrpcCallOptions = {},
+  ): AsyncGenerator<ResponseOf<S[Name]>> {
+    return this.#start(String(name), one(request as object), options) as AsyncGenerator<ResponseOf<S[Name]>>;
+  }
+
+  /** Both sides talk; requests are sent as they are yielded. */
+  converse<Name extends NamesOf<S, 'both'>>(
+    name: Name,
+    requests: AsyncIterable<RequestOf<S[Name]>>,
+    options: GrpcCallOptions = {},
+  ): AsyncGenerator<ResponseOf<S[Name]>> {
+    return this.#start(String(name), requests as AsyncIterable<object>, options) as AsyncGenerator<ResponseOf<S[Name]>>;
+  }
+
+  async *#start(name: string, requests: AsyncIterable<object>, options: GrpcCallOptions): AsyncGenerator<object> {
+    const { schema, service, maxMessageBytes = MAX_MESSAGE_BYTES } = this.#options;
+    const [request, response] = schema.services[service]?.[name] ?? [];
+    if (!request || !response) throw new Error(`${service} has no method ${name}`);
+    options.signal?.throwIfAborted();
+    const stream = await this.#open(`/${service}/${name}`, options);
+    const ended = followStatus(stream, options);
+    const sent = send(stream, requests, message => toFrame(schema.encode(request, message), maxMessageBytes));
+    try {
+      const reader = new FrameReader(maxMessageBytes);
+      let last: object | undefined;
+      for await (const chunk of stream.iterator({ destroyOnReturn: false }))
+        for (const message of reader.push(chunk as Buffer)) {
+          if (last) yield last;
+          last = schema.decode<object>(response, message);
+          // Of many answers each is told at once, of one only with its status.
+          if (isStreaming(schema, service, name)) {
+            yield last;
+            last = undefined;
+          }
+        }
+      await ended;
+      if (last) yield last;
+    } catch (error) {
+      await ended; // says it better
+      throw toUmiakError(error, name);
+    } finally {
+      ended.catch(() => {});
+      stream.close(stream.readableEnded ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL);
+      sent.catch(() => {});
+    }
+  }
+
+  async #open(path: string, { timeoutMs, metadata }: GrpcCallOptions): Promise<ClientHttp2Stream> {
+    const session = await this.#connect();
+    return session.request({
+      ...metadata,
+      [constants.HTTP2_HEADER_METHOD]: 'POST',
+      [constants.HTTP2_HEADER_PATH]: path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      ...(timeoutMs === undefined ? {} : { 'grpc-timeout': formatGrpcTimeout(timeoutMs) }),
+    });
+  }
+
+  async #connect(): Promise<ClientHttp2Session> {
+    if (this.#session && !this.#session.closed && !this.#session.destroyed) return this.#session;
+    const { socketPath } = this.#options;
+    const socket: Socket = connectSocket(socketPath);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', cause => reject(new UmiakError('ServiceUnavailable', `${socketPath}: ${messageOf(cause)}`, { cause })));
+    });
+    const session = connect('http://localhost', { createConnection: () => socket, settings: { initialWindowSize: 1 << 20 } });
+    session.on('error', () => {}); // shows in each call
+    session.unref();
+    this.#session = session;
+    return session;
+  }
+
+  [Symbol.dispose](): void {
+    this.#session?.destroy();
+  }
+}
+
+function isStreaming(schema: ProtobufSchema, service: string, name: string): boolean {
+  const streams = schema.services[service]?.[name]?.[2];
+  return streams === 'response' || streams === 'both';
+}
+
+async function* one(request: object): AsyncGenerator<object> {
+  yield request;
+}
+
+async function send(stream: ClientHttp2Stream, requests: AsyncIterable<object>, encode: (message: object) => Buffer): Promise<void> {
+  try {
+    for await (const request of requests) {
+      if (stream.destroyed) return;
+      if (!stream.write(encode(request))) await new Promise(resolve => stream.once('drain', resolve).once('close', resolve));
+    }
+    stream.end();
+  } catch (error) {
+    stream.destroy(error instanceof Error ? error : new Error(messageOf(error)));
+  }
+}
+
+/** Settles with the call: rejects with what its status, its deadline, its signal or the connection's end means. */
+function followStatus(stream: ClientHttp2Stream, { signal, timeoutMs }: GrpcCallOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let headers: IncomingHttpHeaders = {};
+    const note = (more: IncomingHttpHeaders) => {
+      headers = { ...headers, ...more };
+    };
+    const abort = () => {
+      reject(signal?.reason);
+      stream.close(constants.NGHTTP2_CANCEL);
+    };
+    // The peer keeps the deadline too; it may be away.
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            reject(fromGrpcStatus(GrpcCode.DEADLINE_EXCEEDED, 'context deadline exceeded'));
+            stream.close(constants.NGHTTP2_CANCEL);
+          }, timeoutMs + DEADLINE_SLACK_MS);
+    signal?.addEventListener('abort', abort, { once: true });
+    stream.on('response', note);
+    stream.on('trailers', note);
+    stream.on('error', () => {});
+    stream.once('close', () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      const status = headers['grpc-status'];
+      const code = status === undefined ? undefined : Number(status);
+      if (code === GrpcCode.OK) resolve();
+      else if (code !== undefined) reject(fromGrpcStatus(code, decodeGrpcMessage(String(headers['grpc-message'] ?? ''))));
+      else
+        reject(new UmiakError('ServiceUnavailable', `the call ended without a status (HTTP ${headers[':status'] ?? 'connection'} lost)`));
+    });
+  });
+}
+
+const DEADLINE_SLACK_MS = 100;
+
+function toUmiakError(error: unknown, name: string): UmiakError {
+  return isUmiakError(error) ? error : new UmiakError('ServiceUnavailable', `${name}: ${messageOf(error)}`, { cause: error });
+}

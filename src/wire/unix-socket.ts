@@ -1,0 +1,18 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import type { Server } from 'node:net';
+import { dirname } from 'node:path';
+
+/** Listens on a unix socket that is made anew with mode 0660; the caller knows that nobody else's server is behind an old one. */
+export async function listenOnSocket(server: Server, path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  rmSync(path, { force: true });
+  const before = process.umask(0o117);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+  } finally {
+    process.umask(before);
+  }
+}
