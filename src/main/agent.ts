@@ -30,7 +30,7 @@ import {
   startKubeletServer,
   untilAnswering,
 } from '#node/index.ts';
-import { CertificateKeeper, ClusterPki } from '#pki/index.ts';
+import { CertificateKeeper, type CertificatePair, ClusterPki } from '#pki/index.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { whenState } from './control-socket.ts';
 import { openRole } from './role.ts';
@@ -66,9 +66,9 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   const node = await joinCluster({ config, machine, clock, log, stack });
   control.say({
     state: 'ready',
-    details: { docker: paths.dockerSocket, node: config.nodeName, kubelet: joinAddress(node.kubelet), dns: node.dns },
+    details: { docker: paths.dockerSocket, node: config.nodeName, ...node },
   });
-  log.info('the agent is ready', { node: config.nodeName, kubelet: joinAddress(node.kubelet) });
+  log.info('the agent is ready', { node: config.nodeName, ...node });
   await untilAborted(signal);
   control.say({ state: 'stopping' });
 }
@@ -145,8 +145,11 @@ interface JoinParts extends Parts {
   machine: Awaited<ReturnType<typeof startMachine>>;
 }
 
-/** What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. */
-async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
+/**
+ * What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. Where a foreign kubelet runs the
+ * pods, it has the Node object and the HTTPS API too, and we have the network.
+ */
+async function joinCluster({ config, machine, clock, log, stack }: JoinParts): Promise<{ kubelet?: string; dns: string }> {
   const { engine, images, imageChanges, imageUsers, bridge } = machine;
   const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
   const paths = pathsOf(config);
@@ -207,6 +210,24 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       },
     }),
   );
+
+  const dnsAddress = joinAddress({ host: bridge.gateway, port: dns.port });
+  const untilServing = () =>
+    untilAnswering({ DNS: () => askDns(dnsAddress, clusterDomain), runtime: () => engine.runtimeReady() }, { clock });
+  const renewing = { clock, log: log.part('certificates'), pairs: Object.values(credentials) };
+  const renew = async (take?: (server: CertificatePair) => void) => {
+    const fresh = await issue();
+    transport.setClientCertificate({ cert: fresh.client.certificate, key: fresh.client.key });
+    take?.(fresh.server);
+    return Object.values(fresh);
+  };
+  if (config.nodeAgent === 'external') {
+    stack.use(new CertificateKeeper({ ...renewing, renew: () => renew() }));
+    await network.start();
+    await hostPorts.start();
+    await untilServing();
+    return { dns: dnsAddress };
+  }
 
   const facts = { nodeName, hostAddress, allocatable: {} };
   const objects = stack.use(new ObjectSource({ client, clock, log: log.part('node') }));
@@ -287,28 +308,12 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts) {
       log: log.part('kubelet'),
     }),
   );
-  stack.use(
-    new CertificateKeeper({
-      clock,
-      log: log.part('certificates'),
-      pairs: Object.values(credentials),
-      async renew() {
-        const fresh = await issue();
-        transport.setClientCertificate({ cert: fresh.client.certificate, key: fresh.client.key });
-        kubelet.setCertificate(fresh.server);
-        return Object.values(fresh);
-      },
-    }),
-  );
+  stack.use(new CertificateKeeper({ ...renewing, renew: () => renew(server => kubelet.setCertificate(server)) }));
   await Promise.all([network.start(), services.start(), registration.start({ kubeletPort: kubelet.port })]);
   await hostPorts.start();
-  await Promise.all([
-    agent.start(),
-    directories.start(),
-    untilAnswering({ DNS: () => askDns(`${bridge.gateway}:${dns.port}`, clusterDomain), runtime: () => engine.runtimeReady() }, { clock }),
-  ]);
+  await Promise.all([agent.start(), directories.start(), untilServing()]);
   await registration.markReady();
-  return { kubelet: { host: hostAddress, port: kubelet.port }, dns: joinAddress({ host: bridge.gateway, port: dns.port }) };
+  return { kubelet: joinAddress({ host: hostAddress, port: kubelet.port }), dns: dnsAddress };
 }
 
 /** Asks the cluster's DNS server for the API's own Service. */
