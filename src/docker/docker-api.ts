@@ -1,11 +1,11 @@
-import { mkdirSync, rmSync } from 'node:fs';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { dirname } from 'node:path';
+import { rmSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { createServer } from '#wire/http.ts';
+import { listenOnSocket } from '#wire/unix-socket.ts';
 import { toDockerError } from './docker-error.ts';
 import { imageRoutes } from './image-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
@@ -36,7 +36,7 @@ export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDi
   const server = createServer({ requestTimeout: 0, headersTimeout: 30_000 }, (incoming, response) => {
     void answer(context, incoming, response);
   });
-  await listen(server, socketPath);
+  await listenOnSocket(server, socketPath);
   return {
     async [Symbol.asyncDispose]() {
       const closed = new Promise(resolve => server.close(resolve));
@@ -45,20 +45,6 @@ export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDi
       rmSync(socketPath, { force: true });
     },
   };
-}
-
-async function listen(server: Server, path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  rmSync(path, { force: true });
-  const before = process.umask(0o117);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, resolve);
-    });
-  } finally {
-    process.umask(before);
-  }
 }
 
 async function answer(context: DockerContext, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
