@@ -77,7 +77,7 @@ export async function openEngine({
   bootId = readBootId(),
 }: EngineOptions): Promise<LocalEngine> {
   const paths = new EnginePaths({ dataDir, runDir });
-  for (const directory of [paths.sandboxes, paths.containers]) mkdirSync(directory, { recursive: true, mode: 0o711 });
+  for (const directory of [paths.sandboxes, paths.containers, paths.mapped]) mkdirSync(directory, { recursive: true, mode: 0o711 });
   for (const directory of [paths.bundles, paths.exits]) mkdirSync(directory, { recursive: true, mode: 0o700 });
 
   const lock = await lockFileWhenFree(paths.lock, `the engine in ${runDir}`, LOCK_TIMEOUT_MS);
@@ -108,8 +108,8 @@ export async function openEngine({
   const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
 
   try {
-    preparation.clear();
     await recover({ paths, ledger, cgroups, runs, networks, cni, bootId });
+    preparation.clear();
   } catch (error) {
     lock[Symbol.dispose]();
     throw error;
