@@ -3,7 +3,7 @@ import { chown, lchown } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import { attachMount, openIdmapped } from '#linux/idmapped-mount.ts';
 import { SyscallError } from '#linux/libc.ts';
-import { umount, umountInThread } from '#linux/mount.ts';
+import { MS_BIND, MS_REC, mount, umount, umountInThread } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
 import type { Mount, UserNamespaceMappings } from './engine.ts';
 import { mountOverlay, type OverlayOptions } from './overlay.ts';
@@ -16,6 +16,7 @@ const MOUNT_POINTS = ['dev', 'proc', 'sys', 'etc'];
 /** Layers of one image are mounted at the same time, volumes too: names are per use. */
 const LAYER = 'layer';
 const VOLUME = 'volume';
+const ROOT = 'root';
 
 /** Whose eyes things are to be seen with. */
 export interface Users {
@@ -35,10 +36,12 @@ export class MappedMounts {
     this.#root = root;
   }
 
-  /** Undoes what a killed process left. */
-  clear(): void {
+  /** Undoes what a killed process left, but for what running containers need. */
+  clear(isRunning: (id: string) => boolean): void {
+    const ids = list(this.#root);
+    if (ids.length === 0) return;
     for (const target of mountsBelow(this.#root).reverse()) umount(target, { detach: true });
-    for (const id of list(this.#root)) this.#removeFiles(id);
+    for (const id of ids) this.#removeFiles(id, isRunning(id) ? ROOT : undefined);
   }
 
   /**
@@ -66,6 +69,25 @@ export class MappedMounts {
     }
   }
 
+  /**
+   * The same paths where the users find a way to them, whoever may enter the directories above them: a runtime that makes the container is
+   * one of them already.
+   */
+  showRoot(id: string, rootfs: string): string {
+    return this.showPaths(id, { [ROOT]: rootfs })[ROOT] ?? rootfs;
+  }
+
+  /** See `showRoot`. */
+  showPaths<T extends Partial<Record<string, string>>>(id: string, paths: T): T {
+    const shown = Object.entries(paths).map(([name, source]) => {
+      if (source === undefined) return [name, source];
+      const target = this.#makeTarget(id, name, source);
+      mount(source, target, null, MS_BIND | MS_REC);
+      return [name, target];
+    });
+    return Object.fromEntries(shown);
+  }
+
   /** The same mounts with sources that have the owners the users see. @throws Invalid naming the volume that can't be shown so */
   showVolumes(id: string, users: Users, mounts: readonly Mount[]): Mount[] {
     return this.#withNamespace(users, namespace =>
@@ -85,24 +107,39 @@ export class MappedMounts {
     );
   }
 
-  /** The runtime has what it needs, or nobody will. */
+  /** The runtime has what it needs. The root's directory stays, empty, since some start what they execute in there. */
+  async settle(id: string): Promise<void> {
+    await this.#unmount(id);
+    this.#removeFiles(id, ROOT);
+  }
+
+  /** Nobody needs anything any more. */
   async drop(id: string): Promise<void> {
-    for (const name of list(`${this.#root}/${id}`)) await umountInThread(`${this.#root}/${id}/${name}`);
+    await this.#unmount(id);
     this.#removeFiles(id);
   }
 
+  async #unmount(id: string): Promise<void> {
+    for (const name of list(`${this.#root}/${id}`)) await umountInThread(`${this.#root}/${id}/${name}`);
+  }
+
   #show(id: string, name: string, source: string, namespace: number): string {
-    const target = `${this.#root}/${id}/${name}`;
     const fd = openIdmapped(source, namespace);
     try {
-      mkdirSync(`${this.#root}/${id}`, { recursive: true, mode: 0o711 });
-      if (statSync(source).isDirectory()) mkdirSync(target, { recursive: true, mode: 0o711 });
-      else writeFileSync(target, '', { flag: 'a' });
+      const target = this.#makeTarget(id, name, source);
       attachMount(fd, target);
       return target;
     } finally {
       closeSync(fd);
     }
+  }
+
+  #makeTarget(id: string, name: string, source: string): string {
+    const target = `${this.#root}/${id}/${name}`;
+    mkdirSync(`${this.#root}/${id}`, { recursive: true, mode: 0o711 });
+    if (statSync(source).isDirectory()) mkdirSync(target, { recursive: true, mode: 0o711 });
+    else writeFileSync(target, '', { flag: 'a' });
+    return target;
   }
 
   #withNamespace<T>({ path }: Users, work: (namespace: number) => T): T {
@@ -115,14 +152,15 @@ export class MappedMounts {
   }
 
   /** Never what is in a directory: should something still be mounted there, this fails. */
-  #removeFiles(id: string): void {
+  #removeFiles(id: string, except?: string): void {
     const directory = `${this.#root}/${id}`;
     for (const entry of list(directory)) {
+      if (entry === except) continue;
       const path = `${directory}/${entry}`;
       if (statSync(path).isDirectory()) rmdirSync(path);
       else unlinkSync(path);
     }
-    if (list(this.#root).includes(id)) rmdirSync(directory);
+    if (except === undefined && list(this.#root).includes(id)) rmdirSync(directory);
   }
 }
 

@@ -60,12 +60,12 @@ export class Preparation {
 
   /** The runtime has made the container: it has what it needs of this. */
   async settle(id: string): Promise<void> {
-    await this.#mapped.drop(id);
+    await this.#mapped.settle(id);
   }
 
-  /** Undoes what a killed process prepared. */
+  /** Undoes what a killed process prepared for containers that don't run. */
   clear(): void {
-    this.#mapped.clear();
+    this.#mapped.clear(id => this.#ledger.container(id)?.phase === 'running');
   }
 
   /** The record has changed. */
@@ -106,11 +106,11 @@ export class Preparation {
       image: imageConfig,
       user,
       host: this.#host,
-      rootfs,
+      rootfs: users ? this.#mapped.showRoot(id, rootfs) : rootfs,
       cgroupsPath: record.cgroupPath,
       namespaces: { ...namespacesOf(sandbox), ...this.#pidNamespace(sandbox, config) },
       ...(security.apparmor || security.selinux ? { labels: planSecurityModules(security, readSecurityModules()) } : {}),
-      files: record.isPause ? {} : this.#files(sandbox.id),
+      files: record.isPause ? {} : users ? this.#mapped.showPaths(id, this.#files(sandbox.id)) : this.#files(sandbox.id),
       devices: security.privileged
         ? readHostDevices()
         : (config.devices ?? []).flatMap(({ path, containerPath, permissions }) => readDevices(path, containerPath, permissions)),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -26,7 +26,8 @@ export class EngineBench implements AsyncDisposable {
     this.#instance = `${name}-${runtime}-${process.pid}`;
     this.#runtime = runtime;
     this.directory = mkdtempSync(join(tmpdir(), `${this.#instance}-`));
-    chmodSync(this.directory, 0o711); // users of a container's own have a way in
+    chmodSync(this.directory, 0o711);
+    mkdirSync(`${this.directory}/closed`, { mode: 0o700 });
     this.#kernel = new KernelChangeJournal({ holder: this.#instance });
   }
 
@@ -95,8 +96,9 @@ export class EngineBench implements AsyncDisposable {
     return countResources({ instance: this.#instance, directories: [this.directory] });
   }
 
+  /** What lies on the disk is closed to everybody else, as a careful machine's is. */
   get #dirs() {
-    return { dataDir: `${this.directory}/data`, runDir: `${this.directory}/run` };
+    return { dataDir: `${this.directory}/closed/data`, runDir: `${this.directory}/run` };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
