@@ -69,6 +69,7 @@ export function applyExtended(header: TarHeader, flag: string, { global, records
 function timeOf(header: TarHeader, text: string | undefined): { mtime: number; mtimeNanos?: number } {
   const mtime = decimal(text, 'mtime');
   if (mtime === undefined) return { mtime: header.mtime };
+  if (!Number.isSafeInteger(Math.trunc(mtime))) throw damaged(`the mtime ${text} is out of range`);
   const digits = /\.(\d+)/.exec(text ?? '')?.[1];
   if (digits === undefined || /^0*$/.test(digits)) return { mtime };
   const nanos = Number(digits.slice(0, 9).padEnd(9, '0'));

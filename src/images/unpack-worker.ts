@@ -5,11 +5,12 @@ import { messageOf, type Reason, UmiakError } from '#base/errors.ts';
 import type { Digest } from './digest.ts';
 import { syncFileSystem } from './file-attributes.ts';
 import { type UnpackResult, unpackLayer } from './unpack.ts';
+import type { UnpackLimits } from './unpack-limits.ts';
 
 /** What the main thread asks of a worker, one at a time. */
 export type UnpackRequest =
   /** Unpack the blob to `<dir>/fs`, which is not there yet; whoever asked removes `dir` after a failure. */
-  | { op: 'unpack'; blobPath: string; dir: string; diffId: Digest }
+  | { op: 'unpack'; blobPath: string; dir: string; diffId: Digest; limits?: UnpackLimits | undefined }
   /** Write the file system that holds `dir` back to the disk, then mark the layer there as durable. */
   | { op: 'sync'; dir: string };
 
@@ -27,9 +28,9 @@ async function answer(request: UnpackRequest): Promise<UnpackReply> {
   }
 }
 
-async function unpack({ blobPath, dir, diffId }: UnpackRequest & { op: 'unpack' }): Promise<UnpackResult> {
+async function unpack({ blobPath, dir, diffId, limits }: UnpackRequest & { op: 'unpack' }): Promise<UnpackResult> {
   mkdirSync(join(dir, 'fs'), { mode: 0o755 });
-  return await unpackLayer(blobPath, join(dir, 'fs'), diffId);
+  return await unpackLayer(blobPath, join(dir, 'fs'), { expected: diffId, ...(limits ? { limits } : {}) });
 }
 
 function sync(dir: string): undefined {

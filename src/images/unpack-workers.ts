@@ -33,6 +33,8 @@ export class UnpackWorkers implements AsyncDisposable {
   readonly #busy = new Map<Worker, Job>();
   readonly #waiting: Job[] = [];
   #isClosed = false;
+  /** How many threads were ever started, for tests. */
+  spawned = 0;
 
   constructor({ workers = Math.min(4, availableParallelism()), idleMs = 3000, clock = systemClock }: UnpackWorkersOptions = {}) {
     this.#most = workers;
@@ -76,6 +78,7 @@ export class UnpackWorkers implements AsyncDisposable {
   }
 
   #spawn(): Worker {
+    this.spawned += 1;
     const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url));
     worker.on('message', (reply: UnpackReply) => {
       const job = this.#busy.get(worker);

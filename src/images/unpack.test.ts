@@ -208,9 +208,12 @@ test('the content’s digest is verified', async () => {
   mkdirSync(join(directory.path, 'one'));
   mkdirSync(join(directory.path, 'two'));
   writeFileSync(join(directory.path, 'layer'), gzipSync(archive));
-  await assert.rejects(unpackLayer(join(directory.path, 'layer'), join(directory.path, 'one'), digestOf('other')), /announces/);
+  await assert.rejects(
+    unpackLayer(join(directory.path, 'layer'), join(directory.path, 'one'), { expected: digestOf('other') }),
+    /announces/,
+  );
   assert.equal(
-    (await unpackLayer(join(directory.path, 'layer'), join(directory.path, 'two'), digestOf(archive))).diffId,
+    (await unpackLayer(join(directory.path, 'layer'), join(directory.path, 'two'), { expected: digestOf(archive) })).diffId,
     digestOf(archive),
   );
 });
