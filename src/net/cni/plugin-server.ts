@@ -1,10 +1,10 @@
-import { mkdirSync, renameSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
 import { isUmiakError, messageOf } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import { isPinned } from '#linux/namespaces.ts';
+import { listenOnSocket } from '#wire/unix-socket.ts';
 import type { Bridge } from '../bridge.ts';
 import { macOf } from '../ipv4.ts';
 import type { LentLink, NetworkPool } from '../network-pool.ts';
@@ -48,18 +48,7 @@ export class PluginServer implements AsyncDisposable {
     const living = new Set(pool.lent.map(({ id }) => id));
     for (const record of records.all) if (!living.has(record.link.id)) records.remove(record);
     const server = new PluginServer(options);
-    mkdirSync(dirname(socketPath), { recursive: true, mode: 0o755 });
-    rmSync(`${socketPath}.new`, { force: true });
-    const before = process.umask(0o117);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.#server.once('error', reject);
-        server.#server.listen(`${socketPath}.new`, resolve);
-      });
-    } finally {
-      process.umask(before);
-    }
-    renameSync(`${socketPath}.new`, socketPath);
+    await listenOnSocket(server.#server, socketPath);
     return server;
   }
 
