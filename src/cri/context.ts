@@ -18,8 +18,12 @@ export interface CriContext {
   scope: 'all' | 'cri';
   /** Where its pods' addresses come from. */
   network: 'pod' | 'cni';
-  /** For sandboxes that bring no DNS of their own, as text of a resolv.conf. */
+  /** Whether sandboxes can get a network now. */
+  networkStatus(): Promise<{ isReady: boolean; reason: string; message: string }>;
+  /** Path of the resolv.conf for sandboxes that bring no DNS of their own. */
   resolvConf: string;
+  /** Where images and containers lie. */
+  dataDir: string;
   clock: Clock;
   log: Log;
   /** Ends with the socket: what handlers open on their way goes in here. */

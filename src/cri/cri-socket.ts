@@ -24,7 +24,10 @@ export async function startCri({ socketPath, ...context }: CriOptions): Promise<
     socket.on('error', () => {});
     serving ??= load();
     serving.then(
-      cri => cri.accept(socket),
+      cri => {
+        cri.accept(socket);
+        socket.resume();
+      },
       error => {
         context.log.error('CRI can not be served', { error });
         socket.destroy();

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { Sandbox, SandboxConfig } from '#engine/engine.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
 import { matchesSandbox } from './filters.ts';
@@ -21,7 +22,11 @@ export function sandboxHandlers(context: CriContext): RuntimeHandlers {
   return {
     async RunPodSandbox({ config, runtimeHandler = '' }, { signal }) {
       if (!config) throw requiredField('config');
-      const planned = planSandbox(config, { runtimeHandler, network, hostDns: parseResolvConf(context.resolvConf) });
+      const planned = planSandbox(config, {
+        runtimeHandler,
+        network,
+        hostDns: parseResolvConf(await readFile(context.resolvConf, 'utf8').catch(() => '')),
+      });
       const name = sandboxName(config);
       using _ = names.reserve('sandbox', name, () => visibleSandboxes(context).find(each => nameOf(each) === name));
       const { id } = await engine.createSandbox(planned);

@@ -2,6 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
+import { startCri } from '#cri/index.ts';
 import { startDockerApi } from '#docker/index.ts';
 import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
 import { applyMachine } from '#engine/machine.ts';
@@ -57,6 +58,7 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   stack.use(
     await startDockerApi({ socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') }),
   );
+  stack.use(await openCri({ config, machine, clock, log }));
   try {
     await whenState(paths.control('server'), { accept: ({ details }) => details?.api !== undefined, signal });
   } catch (error) {
@@ -66,7 +68,7 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   const node = await joinCluster({ config, machine, clock, log, stack });
   control.say({
     state: 'ready',
-    details: { docker: paths.dockerSocket, node: config.nodeName, ...node },
+    details: { docker: paths.dockerSocket, cri: paths.criSocket, node: config.nodeName, ...node },
   });
   log.info('the agent is ready', { node: config.nodeName, ...node });
   await untilAborted(signal);
@@ -125,7 +127,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       images: {
         async resolve(reference) {
           const record = await images.inspect(reference);
-          const lowerDirs = await images.ensureUnpacked(reference);
+          const lowerDirs = await images.ensureUnpacked(record.id);
           return { imageId: record.id, reference: record.repoTags[0] ?? record.id, config: record.config.config ?? {}, lowerDirs };
         },
       },
@@ -139,6 +141,24 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
     }),
   );
   return { kernel, bridge, networks, lentRecords, cni, images, imageChanges, imageUsers, engine };
+}
+
+/** The engine's CRI face; what serves it is loaded with its first connection. */
+function openCri({ config, machine, clock, log }: Omit<JoinParts, 'stack'>): Promise<AsyncDisposable> {
+  const { engine, images, cni } = machine;
+  return startCri({
+    socketPath: pathsOf(config).criSocket,
+    engine,
+    images,
+    version: VERSION,
+    scope: config.nodeAgent === 'own' ? 'all' : 'cri',
+    network: config.criNetwork,
+    networkStatus: async () => (config.criNetwork === 'cni' ? await cni.status() : { isReady: true, reason: '', message: '' }),
+    resolvConf: config.resolvConf,
+    dataDir: config.dataDir,
+    clock,
+    log: log.part('cri'),
+  });
 }
 
 interface JoinParts extends Parts {
