@@ -16,6 +16,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['namespaces', 'files'], /\/netns(\/|$)/, 'net/network-pool'],
   [['mounts'], /\/engine\/containers\//, 'engine/preparation'],
   [['mounts'], /\/engine\/sandboxes\//, 'engine/sandbox-life'],
+  [['mounts', 'files'], /\/cni(\/|$)/, 'net/cni'],
   [['mounts'], /\/engine$/, 'linux/memory-directory'],
   [['mounts', 'files'], /\/volumes(\/|$)/, 'node/volumes'],
   [['mounts', 'files'], /\/(images|layers)\//, 'images/layer-store'],

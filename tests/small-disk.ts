@@ -34,9 +34,15 @@ export class SmallDisk implements Disposable {
     execFileSync('mount', ['-o', 'loop,errors=remount-ro', this.#image, this.path]);
   }
 
-  /** Leaves not a byte. */
-  fill(): void {
+  /** Leaves not a byte, or as much as is to stay free. */
+  fill({ exceptMegabytes = 0 }: { exceptMegabytes?: number } = {}): void {
     const file = openSync(`${this.path}/${BALLAST}`, 'a');
+    const { bavail, bsize } = statfsSync(this.path);
+    if (exceptMegabytes > 0) {
+      for (let left = bavail * bsize - (exceptMegabytes << 20); left > 0; left -= 1 << 20) writeSync(file, Buffer.alloc(1 << 20));
+      closeSync(file);
+      return;
+    }
     for (let size = 1 << 20; size >= 1; size >>= 1)
       try {
         for (;;) writeSync(file, Buffer.alloc(size));

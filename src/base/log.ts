@@ -1,3 +1,5 @@
+import { writeSync } from 'node:fs';
+
 /** Structured lines on stderr: `{"time":…,"level":…,"part":…,"message":…,…}`. One logger a part, made by the composition root. */
 export type Level = 'debug' | 'info' | 'warn' | 'error';
 
@@ -18,7 +20,7 @@ export interface LogOptions {
 
 const RANK: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
-export function createLog({ part = '', level = 'info', write = line => void process.stderr.write(line) }: LogOptions = {}): Log {
+export function createLog({ part = '', level = 'info', write = writeToStderr }: LogOptions = {}): Log {
   const emit = (at: Level, message: string, fields: Record<string, unknown> = {}) => {
     if (RANK[at] < RANK[level]) return;
     write(`${JSON.stringify({ time: new Date().toISOString(), level: at, part, message, ...plain(fields) })}\n`);
@@ -30,6 +32,15 @@ export function createLog({ part = '', level = 'info', write = line => void proc
     error: (message, fields) => emit('error', message, fields),
     part: name => createLog({ part: part ? `${part}/${name}` : name, level, write }),
   };
+}
+
+/** A full disk under the log must not end who writes it, nor keep later lines from being written. */
+function writeToStderr(line: string): void {
+  try {
+    writeSync(2, line);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') process.stderr.write(line); // a pipe that is slow
+  }
 }
 
 /** A log that says nothing, for tests. */

@@ -108,6 +108,8 @@ export class ContainerRuns implements Disposable {
     await runtime.start(id);
     record.startedAtMs = this.#clock.now();
     for (const field of ['finishedAtMs', 'exitCode', 'reason', 'message'] as const) delete record[field];
+    record.phase = 'running';
+    this.#ledger.saveContainer(record);
     this.#follow(record);
     this.#tell('started', record);
   }
@@ -128,13 +130,13 @@ export class ContainerRuns implements Disposable {
   adopt(record: ContainerRecord): void {
     this.#preparation.adopt(record.id);
     record.startedAtMs ??= this.#clock.now();
+    record.phase = 'running';
+    this.#ledger.noteContainer(record);
     this.#follow(record);
   }
 
   /** From now on it runs, until its monitor ends. */
   #follow(record: ContainerRecord): void {
-    record.phase = 'running';
-    this.#ledger.saveContainer(record);
     const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
     const watcher = watchMonitor(this.#paths.bundle(record.id), () => this.#finish(record).then(resolve, reject));
     ended.catch(error => this.#log.error('a container that ended could not be cleaned away', { id: record.id, error }));
