@@ -85,6 +85,8 @@ class LocalImageStore implements ImageStore {
   readonly #isInUse: (imageId: Digest) => boolean;
   /** Immutable, so kept while a name points there. */
   readonly #documents = new Map<Digest, ImageDocuments>();
+  /** Resolves when those who were given an image's directories have noted that they use it. */
+  readonly #handedOut = new Map<Digest, Promise<void>>();
   /** Collections run one after another. */
   #collecting: Promise<unknown> = Promise.resolve();
   /** So do changes of names, which read names first. */
@@ -167,8 +169,7 @@ class LocalImageStore implements ImageStore {
     const damaged: VerifyReport['damaged'] = [];
     for (const entry of this.#index.list()) {
       const missing: Digest[] = [];
-      const blobs = await this.#blobsOf(entry).catch(() => [entry.manifest.digest]);
-      for (const digest of new Set([entry.target.digest, entry.manifest.digest, ...blobs]))
+      for (const digest of new Set([entry.target.digest, entry.manifest.digest, ...(await this.#blobsOf(entry))]))
         if (!(await this.content.has(digest))) missing.push(digest);
       if (missing.length > 0) damaged.push({ name: entry.name, missing });
     }
@@ -277,7 +278,7 @@ class LocalImageStore implements ImageStore {
       id,
       ...(byName ? { name: nameOf(reference) } : {}),
       entries: await this.#entriesOf(id),
-      isInUse: this.#isInUse(id),
+      isInUse: await this.#isUsed(id),
       force,
     });
     if (plan.keepAs !== undefined) await this.#index.set({ ...plan.keepAs, updatedAtMs: this.#clock.now() });
@@ -287,16 +288,39 @@ class LocalImageStore implements ImageStore {
   }
 
   async ensureUnpacked(reference: string): Promise<string[]> {
-    using lease = this.content.lease();
-    const { manifest } = (await this.#findAll(reference))[0]!;
-    await this.#unpack(manifest.digest, lease);
-    return this.#directories((await this.#read(manifest.digest)).config);
+    const { manifest, release } = await this.#inTurn(() => this.#handOut(reference));
+    try {
+      using lease = this.content.lease();
+      await this.#unpack(manifest.digest, lease);
+      return this.#directories((await this.#read(manifest.digest)).config);
+    } finally {
+      // Whoever asked notes its use as soon as it has the answer; a removal looks only after that.
+      setImmediate(release);
+    }
+  }
+
+  /** Begins a use of an image that nobody has noted yet; removals of it wait until it is released. */
+  async #handOut(reference: string): Promise<{ manifest: Descriptor; release: () => void }> {
+    const entry = (await this.#findAll(reference))[0]!;
+    const id = await this.#idOf(entry);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const others = this.#handedOut.get(id);
+    const all = others === undefined ? promise : Promise.all([others, promise]).then(() => {});
+    this.#handedOut.set(id, all);
+    void all.then(() => this.#handedOut.get(id) === all && this.#handedOut.delete(id));
+    return { manifest: entry.manifest, release: resolve };
+  }
+
+  /** Whether a container needs the image, those included that are just being made. */
+  async #isUsed(id: Digest): Promise<boolean> {
+    await this.#handedOut.get(id);
+    return this.#isInUse(id);
   }
 
   async #prune(untagged: boolean): Promise<{ deleted: Digest[]; freedBytes: number }> {
     const gone: Digest[] = [];
     for (const [id, entries] of untagged ? await this.#byId() : []) {
-      if (entries.some(({ name, pinned }) => pinned || isTag(name)) || this.#isInUse(id)) continue;
+      if (entries.some(({ name, pinned }) => pinned || isTag(name)) || (await this.#isUsed(id))) continue;
       for (const { name } of entries) await this.#index.delete(name);
       gone.push(id);
     }
@@ -339,7 +363,8 @@ class LocalImageStore implements ImageStore {
     const before = this.#index.get(name);
     if (before !== undefined && before.manifest.digest !== manifest.digest) {
       const others = (await this.#entriesOf(await this.#idOf(before))).filter(entry => entry.name !== name);
-      if (others.length === 0) await this.#index.set({ ...before, name: untaggedName(before.manifest.digest) });
+      const { pinned: _, ...image } = before;
+      if (others.length === 0) await this.#index.set({ ...image, name: untaggedName(image.manifest.digest) });
     }
     const { manifest: its, config } = await this.#read(manifest.digest);
     const needs = [its.config.digest, ...its.layers.map(layer => layer.digest), ...config.rootfs.diff_ids];
@@ -417,9 +442,11 @@ class LocalImageStore implements ImageStore {
     return [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids];
   }
 
-  async #blobsOf(entry: IndexEntry): Promise<Digest[]> {
-    const { manifest } = await this.#read(entry.manifest.digest);
-    return [manifest.config.digest, ...manifest.layers.map(layer => layer.digest)];
+  /** What a manifest names, whether it is here or not; nothing if the manifest itself is not. */
+  async #blobsOf({ manifest: { digest } }: IndexEntry): Promise<Digest[]> {
+    if (!(await this.content.has(digest))) return [];
+    const parsed = parseManifestOrIndex(await this.content.readDocument(digest, 'the manifest'), `manifest ${digest}`);
+    return parsed.kind === 'index' ? [] : [parsed.manifest.config, ...parsed.manifest.layers].map(blob => blob.digest);
   }
 
   #entryOf(name: string): IndexEntry {
