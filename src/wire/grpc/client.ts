@@ -76,28 +76,27 @@ export class GrpcClient<S> implements Disposable {
     const stream = await this.#open(`/${service}/${name}`, options);
     const ended = followStatus(stream, options);
     const sent = send(stream, requests, message => toFrame(schema.encode(request, message), maxMessageBytes));
+    // Each is asked for below, if the call comes so far.
+    for (const each of [ended, sent]) each.catch(() => {});
+    const streams = schema.services[service]?.[name]?.[2];
+    const isMany = streams === 'response' || streams === 'both';
     try {
       const reader = new FrameReader(maxMessageBytes);
-      let last: object | undefined;
+      let only: object | undefined;
       for await (const chunk of stream.iterator({ destroyOnReturn: false }))
-        for (const message of reader.push(chunk as Buffer)) {
-          if (last) yield last;
-          last = schema.decode<object>(response, message);
-          // Of many answers each is told at once, of one only with its status.
-          if (isStreaming(schema, service, name)) {
-            yield last;
-            last = undefined;
-          }
+        for (const bytes of reader.push(chunk as Buffer)) {
+          const message = schema.decode<object>(response, bytes);
+          if (isMany) yield message;
+          else only = message;
         }
       await ended;
-      if (last) yield last;
+      if (only) yield only; // one alone counts with its status
     } catch (error) {
-      await ended; // says it better
+      // What was to be sent, or the status, says better why a stream ended early.
+      if (stream.destroyed || stream.closed) await Promise.race([sent.then(() => ended), ended]);
       throw toUmiakError(error, name);
     } finally {
-      ended.catch(() => {});
       stream.close(stream.readableEnded ? constants.NGHTTP2_NO_ERROR : constants.NGHTTP2_CANCEL);
-      sent.catch(() => {});
     }
   }
 
@@ -121,7 +120,7 @@ export class GrpcClient<S> implements Disposable {
       socket.once('connect', resolve);
       socket.once('error', cause => reject(new UmiakError('ServiceUnavailable', `${socketPath}: ${messageOf(cause)}`, { cause })));
     });
-    const session = connect('http://localhost', { createConnection: () => socket, settings: { initialWindowSize: 1 << 20 } });
+    const session = connect('http://localhost', { createConnection: () => socket, settings: { initialWindowSize: 1 << 20 }, ...MEMORY });
     session.on('error', () => {}); // shows in each call
     session.unref();
     this.#session = session;
@@ -131,11 +130,6 @@ export class GrpcClient<S> implements Disposable {
   [Symbol.dispose](): void {
     this.#session?.destroy();
   }
-}
-
-function isStreaming(schema: ProtobufSchema, service: string, name: string): boolean {
-  const streams = schema.services[service]?.[name]?.[2];
-  return streams === 'response' || streams === 'both';
 }
 
 async function* one(request: object): AsyncGenerator<object> {
@@ -150,7 +144,8 @@ async function send(stream: ClientHttp2Stream, requests: AsyncIterable<object>, 
     }
     stream.end();
   } catch (error) {
-    stream.destroy(error instanceof Error ? error : new Error(messageOf(error)));
+    stream.close(constants.NGHTTP2_CANCEL);
+    throw error;
   }
 }
 
@@ -191,6 +186,8 @@ function followStatus(stream: ClientHttp2Stream, { signal, timeoutMs }: GrpcCall
 }
 
 const DEADLINE_SLACK_MS = 100;
+/** Of a session, in megabytes: several of the largest messages. */
+const MEMORY = { maxSessionMemory: 64 };
 
 function toUmiakError(error: unknown, name: string): UmiakError {
   return isUmiakError(error) ? error : new UmiakError('ServiceUnavailable', `${name}: ${messageOf(error)}`, { cause: error });

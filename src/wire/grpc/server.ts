@@ -27,6 +27,8 @@ export interface GrpcServerOptions {
   clock?: Clock;
 }
 
+/** Several of the largest messages at once. */
+const MAX_SESSION_MEGABYTES = 64;
 const SETTINGS: Settings = { maxConcurrentStreams: 1000, initialWindowSize: 1 << 20, maxHeaderListSize: 64 << 10 };
 
 /**
@@ -46,7 +48,7 @@ export class GrpcServer implements AsyncDisposable {
   /** Serves one connection until it ends. */
   accept(socket: Duplex): void {
     if (this.#closing.signal.aborted) return void socket.destroy();
-    const session = performServerHandshake(socket, { settings: SETTINGS });
+    const session = performServerHandshake(socket, { settings: SETTINGS, maxSessionMemory: MAX_SESSION_MEGABYTES });
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     // Whoever sends what is no HTTP/2 loses the connection.
