@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -434,6 +434,22 @@ export function runEngineSuite(runtime: string): void {
       assert.equal(await following, wanted);
       assert.equal(await text(engine.logs(container.id)), wanted);
       assert.equal(rotations, 3);
+    });
+
+    test('a log that somebody else renamed is opened anew; one that nobody did goes on', async () => {
+      const container = await start('echo before; read x; echo after', { stdin: true });
+      await said(container.id, 'before');
+      const { logPath = '' } = container;
+      await engine.reopenLog(container.id);
+      assert.match(readFileSync(logPath, 'utf8'), /before/);
+      renameSync(logPath, `${logPath}.20261123-100000`);
+      await engine.reopenLog(container.id);
+      const session = await engine.attach(container.id, { stdin: true });
+      session.stdin?.end('go\n');
+      await exited(engine, container.id);
+      session.close();
+      assert.match(readFileSync(logPath, 'utf8'), /^\S+ stdout F after\n$/);
+      assert.equal(await text(engine.logs(container.id)), 'before\nafter\n');
     });
 
     test('a killed monitor is MonitorLost, and nothing of the container stays', async () => {

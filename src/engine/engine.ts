@@ -257,8 +257,10 @@ export interface Engine extends AsyncDisposable {
   attach(id: string, options: { stdin?: boolean }): Promise<StreamSession>;
   /** The container's log as bytes ready to send; rotated files included. Ends when the container ends, if following. */
   logs(id: string, options?: LogOptions): Readable;
-  /** Renames the log away and makes the monitor write a new one. */
-  rotateLog(id: string): Promise<void>;
+  /** Renames the log away and makes the monitor write a new one; then compresses those before it. `signal` ends the latter. */
+  rotateLog(id: string, options?: { signal?: AbortSignal }): Promise<void>;
+  /** Makes the monitor write a new log where somebody else has renamed it away; resolves when it is there. @throws `Timeout` */
+  reopenLog(id: string): Promise<void>;
   stats(id: string): Promise<ContainerStats>;
   /** Where what the container writes over its image lies. */
   writableDirectory(id: string): string;

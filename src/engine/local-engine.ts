@@ -276,8 +276,12 @@ export class LocalEngine implements Engine {
     return this.#streams.logs(id, options);
   }
 
-  async rotateLog(id: string): Promise<void> {
-    this.#streams.rotateLog(id);
+  async rotateLog(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    await this.#streams.rotateLog(id, signal);
+  }
+
+  async reopenLog(id: string): Promise<void> {
+    await this.#streams.reopenLog(id);
   }
 
   // ——— runtimes ———

@@ -3,7 +3,8 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import type { LogOptions } from './engine.ts';
-import { listLogFiles } from './log-files.ts';
+import { openCompressed } from './log-compression.ts';
+import { isCompressed, listLogFiles } from './log-files.ts';
 import { parseLogLine, toMilliseconds, toUtc } from './log-line.ts';
 
 const BLOCK_BYTES = 64 << 10;
@@ -151,34 +152,43 @@ async function* rawBlocks({ logPath, start, end, changes, closed }: Range): Asyn
   }
 }
 
-/** Opens the file after the open one, or the first; whatever is renamed meanwhile, none is left out. */
-async function openNext(logPath: string, current: FileHandle | undefined): Promise<FileHandle | undefined> {
+/** Opens the file after the open one, or the first of those not older than `sinceMs`; whatever is renamed meanwhile, none is left out. */
+async function openNext(logPath: string, current: FileHandle | undefined, sinceMs?: number): Promise<FileHandle | undefined> {
   for (;;) {
-    const path = await findNext(logPath, current);
+    const path = await findNext(logPath, current, sinceMs);
     if (path === undefined) return undefined;
     const opened = await openIfThere(path);
     if (!opened) continue;
-    const again = await findNext(logPath, current);
+    const again = await findNext(logPath, current, sinceMs);
     if (again !== undefined && (await isSame(again, opened))) return opened;
     await opened.close();
   }
 }
 
-async function findNext(logPath: string, current: FileHandle | undefined): Promise<string | undefined> {
+async function findNext(logPath: string, current: FileHandle | undefined, sinceMs?: number): Promise<string | undefined> {
   const files = listLogFiles(logPath);
-  if (!current) return files[0];
-  for (const [i, file] of files.entries()) if (await isSame(file, current)) return files[i + 1];
-  return files[0]; // the open one was removed: it was the oldest
+  if (current) {
+    for (const [i, file] of files.entries()) if (await isSame(file, current)) return files[i + 1];
+    return files[0]; // the open one was removed: it was the oldest
+  }
+  if (sinceMs !== undefined)
+    for (const file of files) {
+      const { mtimeMs } = (await stat(file).catch(() => undefined)) ?? {};
+      if (mtimeMs !== undefined && mtimeMs >= sinceMs) return file;
+    }
+  return sinceMs === undefined ? files[0] : files.at(-1);
 }
 
+/** Whether a path is what was opened; one that was compressed since then, or opened so, is told by its time. */
 async function isSame(path: string, handle: FileHandle): Promise<boolean> {
   const [found, open] = [await stat(path).catch(() => undefined), await handle.stat()];
+  if (found && isCompressed(path)) return Math.abs(found.mtimeMs - open.mtimeMs) < 1;
   return found?.ino === open.ino && found.dev === open.dev;
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path);
+    return await (isCompressed(path) ? openCompressed(path) : open(path));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -198,14 +208,7 @@ async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogRea
       missing -= found;
     }
   }
-  let handle = await openNext(logPath, undefined);
-  while (handle && sinceMs !== undefined && (await handle.stat()).mtimeMs < sinceMs) {
-    const next = await openNext(logPath, handle);
-    if (!next) break;
-    await handle.close();
-    handle = next;
-  }
-  return { handle, offset: 0 };
+  return { handle: await openNext(logPath, undefined, sinceMs), offset: 0 };
 }
 
 /** Reads backwards in blocks to the place behind which there are `wanted` whole lines. Without that many: how many there are. */

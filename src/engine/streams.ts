@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
+import { KeyedLock } from '#base/keyed-lock.ts';
 import { readBelow } from '#linux/open-below.ts';
 import { resizeTerminalOf } from '#linux/pty.ts';
 import { SeqpacketSockets } from '#linux/seqpacket.ts';
@@ -13,8 +14,10 @@ import type { ExecOptions, ExecSession, LogOptions, StreamSession } from './engi
 import { collectExec, planExecProcess, startExec } from './exec.ts';
 import { refusedSession, refuseExec } from './exec-lookup.ts';
 import { type Ledger, notRunning } from './ledger.ts';
+import { compressRotated } from './log-compression.ts';
 import { renameLog } from './log-files.ts';
 import { readLog } from './log-reader.ts';
+import { hasOpen, untilFileIs } from './log-reopen.ts';
 import type { HostFacts } from './oci-spec.ts';
 import type { OciSpec } from './oci-types.ts';
 import type { EnginePaths } from './paths.ts';
@@ -42,6 +45,7 @@ export class ContainerStreams implements AsyncDisposable {
   readonly #host: HostFacts;
   readonly #clock: Clock;
   readonly #sockets = new SeqpacketSockets();
+  readonly #compressing = new KeyedLock();
 
   constructor({ paths, ledger, runs, runtimes, attachments, host, clock }: ContainerStreamsOptions) {
     this.#paths = paths;
@@ -119,10 +123,20 @@ export class ContainerStreams implements AsyncDisposable {
     return readLog({ ...options, logPath, ended: this.#runs.ended(id) });
   }
 
-  rotateLog(id: string): void {
+  async rotateLog(id: string, signal?: AbortSignal): Promise<void> {
     const { logPath } = this.#ledger.needRunning(id);
     renameLog(logPath, this.#clock.now());
     reopenLog(this.#paths.bundle(id));
+    await this.#compressing.run(logPath, () => compressRotated(logPath, signal));
+  }
+
+  async reopenLog(id: string): Promise<void> {
+    const { logPath, monitor } = this.#ledger.needRunning(id);
+    // Told to reopen what nobody renamed, it would begin that file anew.
+    if (monitor && hasOpen(monitor.pid, logPath)) return;
+    await untilFileIs(logPath, this.#clock, () => {
+      if (!reopenLog(this.#paths.bundle(id))) throw notRunning(id);
+    });
   }
 
   /** Detaches from everything. */

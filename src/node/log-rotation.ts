@@ -23,7 +23,7 @@ export class LogRotation implements AsyncDisposable {
   readonly #subscription: Disposable;
   #timer: Disposable | undefined;
   #looking: Promise<void> = Promise.resolve();
-  #isDisposed = false;
+  readonly #disposed = new AbortController();
 
   constructor(options: LogRotationOptions) {
     this.#options = options;
@@ -34,7 +34,7 @@ export class LogRotation implements AsyncDisposable {
   }
 
   #arm(): void {
-    if (this.#timer || this.#isDisposed || this.#running().length === 0) return;
+    if (this.#timer || this.#disposed.signal.aborted || this.#running().length === 0) return;
     this.#timer = this.#options.clock.after(LOOK_EVERY_MS, () => {
       this.#looking = this.#lookAtAll().finally(() => {
         this.#timer = undefined;
@@ -48,14 +48,14 @@ export class LogRotation implements AsyncDisposable {
   }
 
   async #lookAtAll(): Promise<void> {
-    for (const container of this.#running()) if (!this.#isDisposed) await this.#look(container);
+    for (const container of this.#running()) if (!this.#disposed.signal.aborted) await this.#look(container);
   }
 
   async #look({ id, logPath }: Container): Promise<void> {
     const { engine, log, maxBytes = MAX_BYTES } = this.#options;
     try {
       if (logPath === undefined || (statSync(logPath, { throwIfNoEntry: false })?.size ?? 0) <= maxBytes) return;
-      await engine.rotateLog(id);
+      await engine.rotateLog(id, { signal: this.#disposed.signal });
     } catch (error) {
       // It has ended meanwhile.
       if (isUmiakError(error, 'Conflict') || isUmiakError(error, 'NotFound')) return;
@@ -64,7 +64,7 @@ export class LogRotation implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isDisposed = true;
+    this.#disposed.abort();
     this.#subscription[Symbol.dispose]();
     this.#timer?.[Symbol.dispose]();
     await this.#looking;
