@@ -4,6 +4,7 @@ import { containerHandlers } from './container-handlers.ts';
 import type { CriContext, ImageHandlers, RuntimeHandlers } from './context.ts';
 import { eventHandlers } from './event-handlers.ts';
 import { imageHandlers } from './image-handlers.ts';
+import { logHandlers } from './log-handlers.ts';
 import { runtimeHandlers } from './runtime-handlers.ts';
 import { sandboxHandlers } from './sandbox-handlers.ts';
 import { criSchema, IMAGE_SERVICE, RUNTIME_SERVICE } from './schema.ts';
@@ -18,6 +19,7 @@ export function criMethods(context: CriContext): Map<string, GrpcMethod> {
     ...containerHandlers(context),
     ...streamingHandlers(context),
     ...eventHandlers(context),
+    ...logHandlers(context),
   };
   const images: ImageHandlers = imageHandlers(context);
   return new Map([
