@@ -18,8 +18,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
+import { makeNode, setFileTime, setTime, setXattr } from '#linux/file-attributes.ts';
 import { SyscallError } from '#linux/libc.ts';
-import { makeNode, setFileTime, setTime, setXattr } from './file-attributes.ts';
 import { toText } from './tar-format.ts';
 import type { TarEntry } from './tar-reader.ts';
 import { DiskGuard, type UnpackLimits } from './unpack-limits.ts';

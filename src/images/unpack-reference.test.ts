@@ -17,7 +17,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { seededRandom } from '#base/ids.ts';
-import { makeNode, setTime, setXattr } from './file-attributes.ts';
+import { makeNode, setTime, setXattr } from '#linux/file-attributes.ts';
 import { temporaryDirectory } from './fixtures.ts';
 import { unpackLayer } from './unpack.ts';
 

@@ -2,8 +2,8 @@ import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { messageOf, type Reason, UmiakError } from '#base/errors.ts';
+import { syncFileSystem } from '#linux/file-attributes.ts';
 import type { Digest } from './digest.ts';
-import { syncFileSystem } from './file-attributes.ts';
 import { type UnpackResult, unpackLayer } from './unpack.ts';
 import type { UnpackLimits } from './unpack-limits.ts';
 

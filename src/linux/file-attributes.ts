@@ -1,8 +1,12 @@
 import { futimesSync, lutimesSync } from 'node:fs';
-import { check, declare } from '#linux/libc.ts';
+import { check, declare, errno, SyscallError } from './libc.ts';
 
 const mknod = declare('int mknod(const uint8_t *path, unsigned int mode, unsigned long device)');
 const lsetxattr = declare('int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)');
+const llistxattr = declare('long llistxattr(const uint8_t *path, _Out_ uint8_t *list, size_t size)');
+const lgetxattr = declare('long lgetxattr(const uint8_t *path, const char *name, _Out_ uint8_t *value, size_t size)');
+const lremovexattr = declare('int lremovexattr(const uint8_t *path, const char *name)');
+const lseek = declare('long lseek(int fd, long offset, int whence)');
 const utimensat = declare('int utimensat(int directory, const uint8_t *path, const uint8_t *times, int flags)');
 const futimens = declare('int futimens(int fd, const uint8_t *times)');
 const syncfs = declare('int syncfs(int fd)');
@@ -18,6 +22,49 @@ export function makeNode(path: Buffer, type: keyof typeof nodeTypes, mode: numbe
 export function setXattr(path: Buffer, name: string, value: Buffer): void {
   check(lsetxattr(toCString(path), name, value.length === 0 ? Buffer.alloc(1) : value, value.length, 0), `lsetxattr ${name}`);
 }
+
+/** Names of a file's extended attributes, without following a symlink; none where the file system has no such thing. */
+export function listXattrs(path: Buffer): string[] {
+  const name = toCString(path);
+  for (;;) {
+    const size = Number(llistxattr(name, null, 0));
+    if (size === 0 || (size < 0 && errno() === EOPNOTSUPP)) return [];
+    const list = Buffer.alloc(check(size, 'llistxattr'));
+    const length = Number(llistxattr(name, list, list.length));
+    if (length >= 0) return list.toString('latin1', 0, length).split('\0').slice(0, -1);
+    if (errno() !== ERANGE) throw new SyscallError('llistxattr', errno());
+  }
+}
+
+/** One extended attribute, undefined where there is none, without following a symlink. */
+export function getXattr(path: Buffer, name: string): Buffer | undefined {
+  const value = Buffer.alloc(MAX_XATTR_BYTES);
+  const length = Number(lgetxattr(toCString(path), name, value, value.length));
+  if (length >= 0) return Buffer.from(value.subarray(0, length));
+  if (errno() === ENODATA || errno() === EOPNOTSUPP) return undefined;
+  throw new SyscallError(`lgetxattr ${name}`, errno());
+}
+
+export function removeXattr(path: Buffer, name: string): void {
+  check(lremovexattr(toCString(path), name), `lremovexattr ${name}`);
+}
+
+/** Where the next data (or hole) at or behind `offset` begins, lseek(2); undefined behind the last data. */
+export function seekTo(fd: number, what: 'data' | 'hole', offset: number): number | undefined {
+  const found = Number(lseek(fd, offset, what === 'data' ? SEEK_DATA : SEEK_HOLE));
+  if (found >= 0) return found;
+  if (errno() === ENXIO) return undefined;
+  throw new SyscallError('lseek', errno());
+}
+
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+const ENXIO = 6;
+const ERANGE = 34;
+const ENODATA = 61;
+const EOPNOTSUPP = 95;
+/** The kernel's limit. */
+const MAX_XATTR_BYTES = 65_536;
 
 /** When something was changed: seconds since the epoch, and of these the part below a second exactly where that is known. */
 interface FileTime {
