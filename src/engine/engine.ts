@@ -172,6 +172,8 @@ export interface Container {
   reason?: string;
   message?: string;
   logPath?: string;
+  /** Whom its first process is started as; inside its user namespace, if it has one. */
+  user?: { uid: number; gid: number; supplementalGroups: number[] };
 }
 
 /** What happened, in order, for each subscriber. A subscriber that attaches late lists first. */

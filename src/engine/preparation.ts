@@ -98,6 +98,7 @@ export class Preparation {
       passwd: readBelow(rootfs, '/etc/passwd'),
       group: readBelow(rootfs, '/etc/group'),
     });
+    record.user = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids };
     const users = usersOf(sandbox);
     if (users) checkMapped(user, users.mappings);
     const spec = planOciSpec({
