@@ -50,6 +50,8 @@ export interface ContainerRecord {
   runtime: string;
   /** Holds a shared PID namespace open; nobody's container. */
   isPause?: boolean;
+  /** As the image and the configuration say, when it was made. */
+  user?: NonNullable<Container['user']>;
   /** The last start. */
   bootId?: string;
   monitor?: ProcessIdentity;
@@ -80,6 +82,7 @@ export function toContainer(record: ContainerRecord): Container {
   const { id, owner, config, imageId, imageRef, phase, createdAtMs, logPath } = record;
   const state = phase === 'running' ? 'running' : phase === 'exited' ? 'exited' : 'created';
   const container: Container = { id, owner, config, imageId, imageRef, state, createdAtMs, logPath };
+  if (record.user) container.user = record.user;
   if (record.startedAtMs !== undefined) container.startedAtMs = record.startedAtMs;
   if (state === 'running' && record.init !== undefined) container.pid = record.init.pid;
   if (state !== 'exited') return container;

@@ -17,6 +17,7 @@ import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, P
 import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
 import {
   ClaimVolumes,
+  handlersOf,
   hostAddressOf,
   LocalContainerPlanner,
   LocalHooks,
@@ -27,6 +28,7 @@ import {
   NodeRegistration,
   ObjectSource,
   PodAgent,
+  readTraits,
   SandboxPlanner,
   startKubeletServer,
   untilAnswering,
@@ -249,7 +251,8 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
     return { dns: dnsAddress };
   }
 
-  const facts = { nodeName, hostAddress, allocatable: {} };
+  const traits = readTraits(config.swapBehavior);
+  const facts = { nodeName, hostAddress, allocatable: {}, traits };
   const objects = stack.use(new ObjectSource({ client, clock, log: log.part('node') }));
   const services = stack.use(new Informer({ client, kind: Service, clock, log }));
   const registration = stack.use(
@@ -260,6 +263,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
       dataDir: config.dataDir,
       annotations: { [LOCAL_PATH_DIRECTORY]: paths.storage },
       version: VERSION,
+      handlers: () => handlersOf(engine),
       images: async () =>
         (await images.list()).map(({ repoTags, repoDigests, sizeBytes }) => ({ names: [...repoTags, ...repoDigests], sizeBytes })),
       clock,
@@ -309,6 +313,9 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
       hooks: new LocalHooks({ engine, podDirectory: paths.volumes }),
       hostAddress,
       allocatable: registration.allocatable,
+      traits,
+      allowedUnsafeSysctls: config.allowedUnsafeSysctls,
+      pidsLimit: config.podPidsLimit || undefined,
       clock,
       log: log.part('node'),
     }),

@@ -24,6 +24,8 @@ export interface Config {
   runtime: string;
   /** Runtime handlers by name, the built-in ones too. */
   runtimes: RuntimeHandlers;
+  /** Processes and threads that a pod's container may have; 0: any number. */
+  podPidsLimit: number;
   clusterDomain: string;
   /** Hosts of registries that are spoken to without TLS, besides loopback. */
   insecureRegistries: string[];
@@ -38,6 +40,10 @@ export interface Config {
   auditPolicy: string;
   /** Who drives this machine: our node agent, or a foreign kubelet by `cri.sock`. */
   nodeAgent: 'own' | 'external';
+  /** Sysctls beyond the safe ones that pods may set, by name or with `*` at the end. */
+  allowedUnsafeSysctls: string[];
+  /** Whether pods may swap, as the kubelet's `memorySwap.swapBehavior`. */
+  swapBehavior: 'NoSwap' | 'LimitedSwap';
   /** Where a foreign kubelet's pods have their network from: our pool, or the machine's CNI configuration and plugins. */
   criNetwork: 'pod' | 'cni';
   cniConfDir: string;
@@ -121,6 +127,13 @@ export const settings: readonly Setting[] = [
     fallback: '',
     about: 'further handlers of RuntimeClasses, {"NAME": {"type": "crun|runc|runsc|oci", "path": …, "args": […]}}',
   },
+  {
+    key: 'podPidsLimit',
+    flag: '--pod-pids-limit',
+    variable: 'UMIAK_POD_PIDS_LIMIT',
+    fallback: '4096',
+    about: "processes and threads that each of a pod's containers may have; 0: any number",
+  },
   { key: 'logLevel', flag: '--log-level', variable: 'UMIAK_LOG_LEVEL', fallback: 'info', about: 'debug, info, warn or error' },
   {
     key: 'auditPolicy',
@@ -135,6 +148,20 @@ export const settings: readonly Setting[] = [
     variable: 'UMIAK_NODE_AGENT',
     fallback: 'own',
     about: 'who runs pods of the cluster here: own, or external (a kubelet over cri.sock)',
+  },
+  {
+    key: 'allowedUnsafeSysctls',
+    flag: '--allowed-unsafe-sysctls',
+    variable: 'UMIAK_ALLOWED_UNSAFE_SYSCTLS',
+    fallback: '',
+    about: 'sysctls beyond the safe ones that pods may set, by comma: net.core.somaxconn,kernel.msg*',
+  },
+  {
+    key: 'swapBehavior',
+    flag: '--swap-behavior',
+    variable: 'UMIAK_SWAP_BEHAVIOR',
+    fallback: 'NoSwap',
+    about: 'NoSwap, or LimitedSwap: burstable pods swap by their share of memory',
   },
   {
     key: 'criNetwork',
@@ -227,6 +254,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     nodeName: (value('nodeName') || hostname()).toLowerCase(),
     runtime: oneOf('runtime', value('runtime'), Object.keys(runtimes)),
     runtimes,
+    podPidsLimit: parseCount('podPidsLimit', value('podPidsLimit')),
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
     registryConfig: resolve(value('registryConfig') || join(value('dataDir'), 'certs.d')),
@@ -239,6 +267,8 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
     auditPolicy: value('auditPolicy') && resolve(value('auditPolicy')),
     nodeAgent: oneOf('nodeAgent', value('nodeAgent'), ['own', 'external']),
+    allowedUnsafeSysctls: value('allowedUnsafeSysctls').split(',').filter(Boolean),
+    swapBehavior: oneOf('swapBehavior', value('swapBehavior'), ['NoSwap', 'LimitedSwap']),
     criNetwork: oneOf('criNetwork', value('criNetwork'), ['pod', 'cni']),
     cniConfDir: resolve(value('cniConfDir')),
     cniBinDirs: value('cniBinDirs')
@@ -266,6 +296,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
     UMIAK_RUNTIMES: JSON.stringify(config.runtimes),
+    UMIAK_POD_PIDS_LIMIT: String(config.podPidsLimit),
     UMIAK_LOG_LEVEL: config.logLevel,
     UMIAK_AUDIT_POLICY: config.auditPolicy,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
@@ -275,6 +306,8 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_NO_PROXY: config.proxy.no ?? '',
     UMIAK_RESOLV_CONF: config.resolvConf,
     UMIAK_NODE_AGENT: config.nodeAgent,
+    UMIAK_ALLOWED_UNSAFE_SYSCTLS: config.allowedUnsafeSysctls.join(','),
+    UMIAK_SWAP_BEHAVIOR: config.swapBehavior,
     UMIAK_CRI_NETWORK: config.criNetwork,
     UMIAK_CNI_CONF_DIR: config.cniConfDir,
     UMIAK_CNI_BIN_DIRS: config.cniBinDirs.join(':'),
@@ -313,6 +346,11 @@ async function readConfigFile(path: string | undefined): Promise<Record<string, 
 function toText(value: unknown): string {
   if (Array.isArray(value)) return value.join(',');
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? '');
+}
+
+function parseCount(key: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw invalid(key, 'must be a whole number', text);
+  return Number(text);
 }
 
 function parseRuntimes(text: string): RuntimeHandlers {
@@ -402,6 +440,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     logs: join(dataDir, 'logs'),
     audit: join(dataDir, 'logs', 'audit.log'),
     dockerSocket: join(runDir, 'docker.sock'),
+    criSocket: join(runDir, 'cri.sock'),
     cniSocket: join(runDir, 'cni.sock'),
     cniCache: join(dataDir, 'cni', 'results'),
     cniLent: join(dataDir, 'cni', 'lent'),

@@ -3,9 +3,10 @@ import { type Client, EventRecorder, Informer, keyText, WorkQueue } from '#clien
 import type { Engine } from '#engine/engine.ts';
 import { Pod } from '#kinds/pod.ts';
 import { Allocations } from './allocations.ts';
+import type { NodeTraits } from './downward.ts';
 import { LogRotation } from './log-rotation.ts';
 import type { ContainerPlanner, ImagePuller, LifecycleHooks, Prober, VolumeKeeper } from './parts.ts';
-import { planAdmission } from './plan-admission.ts';
+import { planAdmission, planAdmissionNotes } from './plan-admission.ts';
 import { PodWorker, type PodWorkerParts } from './pod-worker.ts';
 import { runtimeOf } from './runtime-class.ts';
 import type { SandboxPlanner } from './sandbox-config.ts';
@@ -26,6 +27,14 @@ export interface PodAgentOptions {
   hostAddress: string;
   /** What the node has for pods, as its Node object says; pods that don't fit are turned away. */
   allocatable?: Readonly<Record<string, string>>;
+  /** Processes that each container may have; as many as it likes when absent. */
+  pidsLimit?: number | undefined;
+  /** Processes that each container may have. Default: any number. */
+  pidsLimit?: number | undefined;
+  /** What the kernel gives to containers. */
+  traits?: NodeTraits;
+  /** Sysctls beyond the safe ones that pods may set. */
+  allowedUnsafeSysctls?: readonly string[];
   clock: Clock;
   log: Log;
 }
@@ -60,7 +69,8 @@ export class PodAgent implements AsyncDisposable {
     const pods = () => this.#running();
     this.#storage = new StorageWatch({ engine, volumes, pods, evict: (pod, message) => this.#evict(pod, message), clock, log });
     const own = { events, statuses: this.#statuses, runtimeOf: (pod: Pod) => runtimeOf(pod, client, () => engine.runtimeHandlers()) };
-    this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, clock, log, ...own };
+    const { pidsLimit } = options;
+    this.#parts = { engine, volumes, planner, sandboxes, prober, images, hooks, hostAddress, pidsLimit, clock, log, ...own };
     this.#queue = new WorkQueue({
       clock,
       concurrency: 64,
@@ -182,8 +192,10 @@ export class PodAgent implements AsyncDisposable {
   /** A pod that was never here is taken if there is room for it; what was taken stays, whatever an agent that was started anew finds. */
   #admit(pod: Pod, worker: PodWorker): void {
     const others = this.#others(pod).map(other => this.#allocations.granted(other));
-    const rejection = planAdmission({ pod, others, allocatable: this.#options.allocatable ?? {} });
+    const { allocatable = {}, traits, allowedUnsafeSysctls } = this.#options;
+    const rejection = planAdmission({ pod, others, allocatable, traits, allowedUnsafeSysctls });
     if (rejection) worker.giveUp(pod, rejection);
+    else for (const { reason, message } of planAdmissionNotes(pod, traits)) this.#parts.events.warning(pod, reason, message);
   }
 
   /** Ends the pod in the background, once; a shorter grace asked for meanwhile starts a second, quicker end. */

@@ -6,8 +6,10 @@ import { after, describe, test } from 'node:test';
 import type { SecurityConfig } from '#engine/engine.ts';
 import { Pod } from '#kinds/pod.ts';
 import { made } from '#kinds/testing.ts';
-import { LocalContainerPlanner, planContainerConfig, planResources, planSecurity, terminationFile } from './container-planner.ts';
+import { LocalContainerPlanner, planContainerConfig, terminationFile } from './container-planner.ts';
 import type { ContainerSpec } from './parts.ts';
+import { planResources } from './plan-container-resources.ts';
+import { planSecurity } from './plan-security.ts';
 
 const facts = { nodeName: 'n', hostAddress: '192.0.2.1', allocatable: { cpu: '4', memory: '8Gi' } };
 const sandbox = {
@@ -99,10 +101,44 @@ describe('planResources', () => {
   for (const [what, resources, more, expected] of cases) test(what, () => assert.deepEqual(of(resources, more), expected));
 });
 
+describe('swap and huge pages', () => {
+  const traits = { cgroupVersion: 'v2' as const, hugepageSizes: ['2MB', '1GB'], hasAppArmor: false, hasSelinux: false };
+  const GiB = 2 ** 30;
+  const of = (resources: object, { qosClass = 'Burstable', ...more }: { qosClass?: string; swapBehavior?: 'NoSwap' } = {}) => {
+    const { pod, container } = podWith({ resources });
+    const swapping = { ...traits, swapBytes: 4 * GiB, swapBehavior: 'LimitedSwap' as const, ...more };
+    return planResources({ ...pod, status: { ...pod.status, qosClass } }, container, { ...facts, traits: swapping });
+  };
+
+  test('a burstable container swaps by its share of the node’s memory, where pods may swap', () => {
+    const resources = { requests: { memory: '1Gi' }, limits: { memory: '2Gi' } };
+    assert.equal(of(resources).memorySwapLimitBytes, 2 * GiB + GiB / 2);
+    assert.equal(of(resources, { swapBehavior: 'NoSwap' }).memorySwapLimitBytes, undefined);
+    assert.equal(of(resources, { qosClass: 'Guaranteed' }).memorySwapLimitBytes, undefined);
+    assert.equal(of({ requests: { memory: '1Gi' }, limits: { memory: '1Gi' } }).memorySwapLimitBytes, undefined);
+    assert.equal(of({ requests: { memory: '1Gi' } }).memorySwapLimitBytes, undefined);
+  });
+
+  test('huge pages are limited for each size of the node’s', () => {
+    const limits = { memory: '1Gi', 'hugepages-2Mi': '4Mi' };
+    assert.deepEqual(of({ limits, requests: limits }).hugepageLimits, [
+      { pageSize: '2MB', limitBytes: 4 << 20 },
+      { pageSize: '1GB', limitBytes: 0 },
+    ]);
+    assert.equal(of({ limits: { memory: '1Gi' } }).hugepageLimits, undefined);
+  });
+
+  test('all of a container goes when it has no memory left, where the kernel has that', () => {
+    assert.deepEqual(of({}).unified, { 'memory.oom.group': '1' });
+    const { pod, container } = podWith({});
+    assert.equal(planResources(pod, container, facts).unified, undefined);
+  });
+});
+
 describe('planSecurity', () => {
   const of = (own: object, shared: object = {}) => {
     const { pod, container } = podWith({ securityContext: own }, { securityContext: shared });
-    return planSecurity(pod, container, '/seccomp');
+    return planSecurity(pod, container, { seccompDirectory: '/seccomp', hasSelinux: true });
   };
   const cases: [string, object, object, Partial<SecurityConfig>][] = [
     [
@@ -118,6 +154,10 @@ describe('planSecurity', () => {
       { user: '5', runAsGroup: 6, runAsNonRoot: false },
     ],
     ['groups', {}, { supplementalGroups: [7, 8], fsGroup: 9 }, { supplementalGroups: [7, 8, 9] }],
+    ['no groups of the image', {}, { supplementalGroupsPolicy: 'Strict' }, { supplementalGroupsPolicy: 'Strict' }],
+    ['a loaded profile', { appArmorProfile: { type: 'Localhost', localhostProfile: 'x' } }, {}, { apparmor: 'localhost/x' }],
+    ['the default one', {}, { appArmorProfile: { type: 'RuntimeDefault' } }, { apparmor: 'runtime/default' }],
+    ['labels', { seLinuxOptions: { type: 't' } }, { seLinuxOptions: { level: 's0', type: 'u' } }, { selinux: { type: 't', level: 's0' } }],
     ['privileged', { privileged: true }, {}, { privileged: true, seccomp: 'unconfined' }],
     [
       'no escalation, read-only root',

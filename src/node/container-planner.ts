@@ -1,12 +1,14 @@
 import { mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { quantityMilliValue, quantityValue, UmiakError } from '#base/index.ts';
-import type { ContainerConfig, Mount, Resources, SecurityConfig } from '#engine/engine.ts';
+import { UmiakError } from '#base/index.ts';
+import type { ContainerConfig, Mount, Resources } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { Service } from '#kinds/service.ts';
 import type { NodeFacts } from './downward.ts';
 import { environmentReferences, expand, resolveEnvironment } from './environment.ts';
 import type { ContainerPlanner, ContainerSpec, PreparedVolume } from './parts.ts';
+import { planResources } from './plan-container-resources.ts';
+import { isRecursiveReadOnly, planSecurity } from './plan-security.ts';
 import type { ObjectSource } from './volumes/object-source.ts';
 import { SubPathPins } from './volumes/sub-path.ts';
 
@@ -97,7 +99,7 @@ export function planContainerConfig(
     ...(workingDir ? { workingDir } : {}),
     mounts,
     resources: planResources(pod, container, facts),
-    security: planSecurity(pod, container, seccompDirectory),
+    security: planSecurity(pod, container, { seccompDirectory, hasSelinux: facts.traits?.hasSelinux ?? false }),
     labels: {
       'io.kubernetes.container.name': name,
       'io.kubernetes.pod.name': pod.metadata.name,
@@ -108,34 +110,8 @@ export function planContainerConfig(
     stdin: stdin === true,
     stdinOnce: stdinOnce === true,
     tty: tty === true,
+    ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
   };
-}
-
-const MIN_SHARES = 2;
-const MAX_SHARES = 262_144;
-const PERIOD_US = 100_000;
-/** Of the class `system-node-critical`. */
-const NODE_CRITICAL_PRIORITY = 2_000_001_000;
-
-/** CPU and memory as the kubelet writes them into control groups. */
-export function planResources(pod: Pod, { resources = {} }: ContainerSpec, facts: NodeFacts): Resources {
-  const { requests = {}, limits = {} } = resources;
-  const requestMilli = quantityMilliValue(requests.cpu ?? limits.cpu ?? 0);
-  const limitMilli = quantityMilliValue(limits.cpu ?? 0);
-  const memory = quantityValue(limits.memory ?? 0);
-  return {
-    cpuShares: Math.min(Math.max(Math.floor((requestMilli * 1024) / 1000), MIN_SHARES), MAX_SHARES),
-    ...(limitMilli > 0 ? { cpuQuotaUs: Math.max((limitMilli * PERIOD_US) / 1000, 1000), cpuPeriodUs: PERIOD_US } : {}),
-    ...(memory > 0 ? { memoryLimitBytes: memory } : {}),
-    oomScoreAdj: oomScore(pod, quantityValue(requests.memory ?? limits.memory ?? 0), quantityValue(facts.allocatable.memory ?? 0)),
-  };
-}
-
-/** Guaranteed pods go last, best-effort ones first, burstable ones by how little they asked for. */
-function oomScore({ spec, status }: Pod, requestBytes: number, nodeBytes: number): number {
-  if (status?.qosClass === 'Guaranteed' || (spec.priority ?? 0) >= NODE_CRITICAL_PRIORITY) return -997;
-  if (status?.qosClass !== 'Burstable' || nodeBytes === 0) return 1000;
-  return Math.min(Math.max(1000 - Math.floor((1000 * requestBytes) / nodeBytes), 3), 999);
 }
 
 /** Says before anything is made that a container which must not be root would be; names of users are the engine's to look up. */
@@ -151,36 +127,6 @@ function checkNonRoot({ metadata, spec }: Pod, { name, securityContext: own = {}
     });
 }
 
-/**
- * The container's security context over the pod's. Without a profile the default one applies, as with the kubelet's `seccompDefault`
- * switched on: containers are confined unless they say otherwise.
- */
-export function planSecurity({ spec }: Pod, { securityContext: own = {} }: ContainerSpec, seccompDirectory: string): SecurityConfig {
-  const shared = spec.securityContext ?? {};
-  const user = own.runAsUser ?? shared.runAsUser;
-  const group = own.runAsGroup ?? shared.runAsGroup;
-  const profile = own.seccompProfile ?? shared.seccompProfile;
-  const groups = [...(shared.supplementalGroups ?? []), ...(shared.fsGroup === undefined ? [] : [shared.fsGroup])];
-  const { add, drop } = own.capabilities ?? {};
-  return {
-    ...(own.privileged ? { privileged: true } : {}),
-    capabilities: { ...(add ? { add } : {}), ...(drop ? { drop } : {}) },
-    noNewPrivileges: own.allowPrivilegeEscalation === false,
-    readOnlyRoot: own.readOnlyRootFilesystem === true,
-    seccomp:
-      own.privileged || profile?.type === 'Unconfined'
-        ? 'unconfined'
-        : profile?.type === 'Localhost'
-          ? join(seccompDirectory, join('/', profile.localhostProfile ?? ''))
-          : 'runtime/default',
-    ...(user === undefined ? {} : { user: String(user) }),
-    ...(group === undefined ? {} : { runAsGroup: group }),
-    supplementalGroups: groups,
-    runAsNonRoot: (own.runAsNonRoot ?? shared.runAsNonRoot) === true,
-    ...(own.procMount === 'Unmasked' ? { maskedPaths: [], readonlyPaths: [] } : {}),
-  };
-}
-
 const PROPAGATION = { None: 'private', HostToContainer: 'rslave', Bidirectional: 'rshared' } as const;
 
 async function planMounts(
@@ -194,12 +140,14 @@ async function planMounts(
     const volume = volumes.get(mount.name);
     if (!volume) throw new UmiakError('NotFound', `container ${container.name} mounts volume "${mount.name}", which the pod does not have`);
     const below = mount.subPathExpr ? expandSubPath(mount.subPathExpr, environment) : (mount.subPath ?? '');
+    const propagation = PROPAGATION[(mount.mountPropagation ?? 'None') as keyof typeof PROPAGATION] ?? 'private';
     mounts.push({
       source: below === '' ? volume.path : await pins.pin(index, volume.path, below),
       destination: mount.mountPath,
       readOnly: mount.readOnly === true || volume.readOnly === true,
       ...(volume.noExec ? { options: ['noexec', 'nosuid', 'nodev'] } : {}),
-      propagation: PROPAGATION[(mount.mountPropagation ?? 'None') as keyof typeof PROPAGATION] ?? 'private',
+      ...(isRecursiveReadOnly(mount) ? { recursiveReadOnly: true } : {}),
+      propagation,
     });
   }
   return mounts;

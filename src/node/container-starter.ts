@@ -35,6 +35,8 @@ export interface ContainerStarterParts {
   hooks: Pick<LifecycleHooks, 'postStart'>;
   events: Pick<EventRecorder, 'normal' | 'warning'>;
   hostAddress: string;
+  /** Processes that a container may have. */
+  pidsLimit?: number | undefined;
   retries: Retries;
   stopper: Pick<PodStopper, 'kill'>;
   volumes: Pick<PodVolumes, 'mounted'>;
@@ -121,6 +123,8 @@ export class ContainerStarter {
     };
     const target = this.#targetOf(pod, container);
     if (target) config.pidOf = target;
+    const { pidsLimit } = this.#parts;
+    if (pidsLimit) config.resources = { pidsLimit, ...config.resources };
     const created = await stage('create', engine.createContainer(config));
     events.normal(pod, 'Created', `Created container: ${container.name}`);
     const started = await stage('run', engine.startContainer(created.id));

@@ -10,6 +10,20 @@ export interface NodeFacts {
   podAddress?: string | undefined;
   /** What a container without a limit may use. */
   allocatable: Record<string, string>;
+  /** What the kernel has, for plans that depend on it. */
+  traits?: NodeTraits;
+}
+
+/** What this machine's kernel gives to containers. */
+export interface NodeTraits {
+  cgroupVersion: 'v1' | 'hybrid' | 'v2';
+  /** As control groups name them: `2MB`. */
+  hugepageSizes: readonly string[];
+  hasAppArmor: boolean;
+  hasSelinux: boolean;
+  swapBytes: number;
+  /** Whether pods may swap. */
+  swapBehavior: 'NoSwap' | 'LimitedSwap';
 }
 
 /** The value of a `fieldRef`. @throws `Invalid` for a path that the downward API does not have */

@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { arch, cpus, release, totalmem } from 'node:os';
+import { readResourceFacts } from '#engine/resource-checks.ts';
+import { readSecurityModules } from '#engine/security-modules.ts';
 import { readCgroupLayout } from '#linux/cgroup.ts';
+import type { NodeTraits } from './downward.ts';
 
 /** What this machine has for pods. */
 export interface MachineFacts {
@@ -27,6 +30,22 @@ export function readMachine(dataDir: string): MachineFacts {
     memoryBytes: Math.min(totalmem(), limits.memoryBytes),
     storageBytes: bsize * blocks,
     hugepages: readHugepages(),
+  };
+}
+
+/** Reads what the kernel gives to containers. */
+export function readTraits(swapBehavior: NodeTraits['swapBehavior'] = 'NoSwap'): NodeTraits {
+  const layout = readCgroupLayout();
+  const { hugepageSizes, countsSwap } = readResourceFacts(layout);
+  const { appArmorProfiles, hasSelinux } = readSecurityModules();
+  const swapKib = Number(/^SwapTotal: +(\d+) kB$/m.exec(read('/proc/meminfo'))?.[1] ?? 0);
+  return {
+    cgroupVersion: layout.version,
+    hugepageSizes: [...hugepageSizes],
+    hasAppArmor: appArmorProfiles !== undefined,
+    hasSelinux,
+    swapBytes: countsSwap ? swapKib * 1024 : 0,
+    swapBehavior,
   };
 }
 

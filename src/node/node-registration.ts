@@ -17,6 +17,8 @@ export interface NodeRegistrationOptions {
   version: string;
   /** The images that are here, for the scheduler. */
   images: () => Promise<{ names: string[]; sizeBytes: number }[]>;
+  /** The runtime handlers that pods can ask for, the node's own choice first, with what each can do. */
+  handlers?: () => Promise<RuntimeHandler[]>;
   /** Amounts that pods may have, where they are not all that the machine has. */
   allocatable?: Record<string, string>;
   /** What the machine has, and has left; read from it when absent. */
@@ -25,16 +27,21 @@ export interface NodeRegistrationOptions {
   log: Log;
 }
 
+type NodeStatus = NonNullable<Node['status']>;
+type RuntimeHandler = NonNullable<NodeStatus['runtimeHandlers']>[number];
+
 const LEASES = 'kube-node-lease';
 const LEASE_SECONDS = 40;
 const RENEW_MS = 10_000;
 const FIRST_RETRY_MS = 250;
 const STATUS_MS = 300_000;
+const HANDLERS_MS = 1000;
+/** Whatever runs containers here. */
+const FEATURES: NonNullable<NodeStatus['features']> = { supplementalGroupsPolicy: true };
 /** As the kubelet bounds them. */
 const MOST_IMAGES = 50;
 const MOST_IMAGE_NAMES = 5;
 
-type NodeStatus = NonNullable<Node['status']>;
 type Images = NonNullable<NodeStatus['images']>;
 
 /**
@@ -53,9 +60,11 @@ export class NodeRegistration implements AsyncDisposable {
   #isReady = false;
   #port: number | undefined;
   #images: Images | undefined;
+  #handlers: RuntimeHandler[] | undefined;
   #posting: Promise<void> = Promise.resolve();
   #posted: { text: string; atMs: number } | undefined;
   #timer: Disposable | undefined;
+  #learning: Disposable | undefined;
   #isClosed = false;
 
   constructor(options: NodeRegistrationOptions) {
@@ -72,6 +81,19 @@ export class NodeRegistration implements AsyncDisposable {
     const [status, lease] = await Promise.allSettled([this.#post(), this.#renewLease()]);
     if (status.status === 'rejected') throw status.reason;
     this.#beatAfter(lease.status === 'rejected' ? lease.reason : undefined, 0);
+    this.#learning = this.#options.clock.after(HANDLERS_MS, () => void this.#learnHandlers());
+  }
+
+  /** Programs are asked for this, which nobody waits for. */
+  async #learnHandlers(): Promise<void> {
+    const { handlers, log } = this.#options;
+    if (!handlers || this.#isClosed) return;
+    try {
+      this.#handlers = await handlers();
+      if (!this.#isClosed) await this.#post();
+    } catch (error) {
+      log.warn('what the runtime handlers can do is not known', { error: messageOf(error) });
+    }
   }
 
   /** Runtime, network and DNS have answered: pods may come. Resolves when the Node says so; before `start`, at once. */
@@ -143,6 +165,7 @@ export class NodeRegistration implements AsyncDisposable {
       daemonEndpoints: { kubeletEndpoint: { Port: this.#port ?? 0 } },
       nodeInfo: nodeInfo(version),
       images: this.#images,
+      ...(this.#handlers ? { runtimeHandlers: this.#handlers, features: FEATURES } : {}),
       conditions: planConditions({
         isReady: this.#isReady,
         pressures: this.#pressuresAt(nowMs),
@@ -202,6 +225,7 @@ export class NodeRegistration implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     this.#timer?.[Symbol.dispose]();
+    this.#learning?.[Symbol.dispose]();
   }
 }
 

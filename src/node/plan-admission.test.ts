@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { planAdmission } from './plan-admission.ts';
+import { planAdmission, planAdmissionNotes } from './plan-admission.ts';
 import { podOf } from './testing.ts';
 
 const container = (more: object) => ({ containers: [{ name: 'main', image: 'i', ...more }] });
 const asking = (requests: object) => podOf(container({ resources: { requests } }));
 const port = (hostPort: number, hostIP?: string, protocol = 'TCP') =>
   podOf(container({ ports: [{ containerPort: 80, hostPort, protocol, ...(hostIP ? { hostIP } : {}) }] }));
+
+const sysctl = (name: string) => podOf({ securityContext: { sysctls: [{ name, value: '1' }] } });
 
 const node = { cpu: '2', memory: '1Gi', pods: '3' };
 const cases: [string, Parameters<typeof planAdmission>[0], string | undefined][] = [
@@ -21,6 +23,23 @@ const cases: [string, Parameters<typeof planAdmission>[0], string | undefined][]
     { pod: podOf({ securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } }), others: [], allocatable: node },
     'AppArmor',
   ],
+  [
+    'a profile where profiles are applied',
+    {
+      pod: podOf({ securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } }),
+      others: [],
+      allocatable: node,
+      traits: { hasAppArmor: true },
+    },
+    undefined,
+  ],
+  ['a safe sysctl', { pod: sysctl('net.ipv4.tcp_syncookies'), others: [], allocatable: node }, undefined],
+  ['one that is not', { pod: sysctl('net.core.somaxconn'), others: [], allocatable: node }, 'SysctlForbidden'],
+  [
+    'one that is allowed here',
+    { pod: sysctl('net.core.somaxconn'), others: [], allocatable: node, allowedUnsafeSysctls: ['kernel.msg*', 'net.core.*'] },
+    undefined,
+  ],
   ['a port that is free', { pod: port(80), others: [port(81)], allocatable: node }, undefined],
   ['a port that is taken', { pod: port(80), others: [port(80)], allocatable: node }, 'NodePorts'],
   ['its other protocol', { pod: port(80), others: [port(80, undefined, 'UDP')], allocatable: node }, undefined],
@@ -33,4 +52,17 @@ for (const [name, picture, expected] of cases) test(name, () => assert.equal(pla
 test('it is said as the kubelet does', () => {
   const { message } = planAdmission({ pod: asking({ cpu: '3' }), others: [asking({ cpu: '100m' })], allocatable: node }) ?? {};
   assert.equal(message, "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 100, capacity: 2000");
+});
+
+test('sysctls and profiles are refused in its words, too; options of SELinux are only told of', () => {
+  const picture = { others: [], allocatable: node };
+  const { message } = planAdmission({ ...picture, pod: sysctl('kernel.msgmax') }) ?? {};
+  assert.equal(message, 'Pod was rejected: forbidden sysctl: "kernel.msgmax" not allowlisted');
+  const labelled = podOf({ securityContext: { seLinuxOptions: { level: 's0:c1' } } });
+  assert.deepEqual(
+    planAdmissionNotes(labelled, { hasSelinux: false }).map(({ reason }) => reason),
+    ['SELinuxUnavailable'],
+  );
+  assert.deepEqual(planAdmissionNotes(labelled, { hasSelinux: true }), []);
+  assert.deepEqual(planAdmissionNotes(podOf(), { hasSelinux: false }), []);
 });

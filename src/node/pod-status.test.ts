@@ -50,6 +50,27 @@ describe('containers', () => {
     assert.equal(first(status)?.lastState?.terminated?.exitCode, 1);
   });
 
+  test('who it runs as, how it is stopped, and what it mounts', () => {
+    const volumeMounts = [
+      { name: 'a', mountPath: '/a', readOnly: true, recursiveReadOnly: 'IfPossible' },
+      { name: 'b', mountPath: '/b', readOnly: true },
+      { name: 'c', mountPath: '/c' },
+    ];
+    const pod = podOf({
+      containers: [{ name: 'main', image: 'i', volumeMounts, lifecycle: { stopSignal: 'SIGUSR1' } }],
+      os: { name: 'linux' },
+      volumes: volumeMounts.map(({ name }) => ({ name, emptyDir: {} })),
+    });
+    const user = { uid: 5, gid: 6, supplementalGroups: [6, 7] };
+    const status = first(statusOf(pod, [instance('main', 'running', { user })]));
+    assert.deepEqual([status?.user, status?.stopSignal], [{ linux: user }, 'SIGUSR1']);
+    assert.deepEqual(status?.volumeMounts, [
+      { name: 'a', mountPath: '/a', readOnly: true, recursiveReadOnly: 'Enabled' },
+      { name: 'b', mountPath: '/b', readOnly: true, recursiveReadOnly: 'Disabled' },
+      { name: 'c', mountPath: '/c' },
+    ]);
+  });
+
   test('terminated, with its last words', () => {
     const gone = instance('main', 'exited', { exitCode: 137, reason: 'OOMKilled' });
     const status = statusOf(podOf({ restartPolicy: 'Never' }), [gone], { phase: 'Failed', terminationMessage: () => 'bye' });

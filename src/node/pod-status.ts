@@ -4,6 +4,7 @@ import type { Pod } from '#kinds/pod.ts';
 import type { ContainerSpec } from './parts.ts';
 import { changedSizes, ephemeralContainersOf, instancesOf, isSidecar, type PodPlan } from './plan-pod.ts';
 import type { PendingResize } from './plan-resize.ts';
+import { isRecursiveReadOnly } from './plan-security.ts';
 
 type Status = NonNullable<Pod['status']>;
 type ContainerStatus = NonNullable<Status['containerStatuses']>[number];
@@ -126,6 +127,19 @@ function containerStatus(picture: StatusPicture, container: ContainerSpec, init:
     started: running && picture.started(here.id),
     restartCount: here?.config.metadata.attempt ?? 0,
     ...sizes(picture, container, here, told),
+    ...(here?.user ? { user: { linux: here.user } } : {}),
+    ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
+    ...(container.volumeMounts?.length ? { volumeMounts: container.volumeMounts.map(mountStatus) } : {}),
+  };
+}
+
+/** A mount that is read-only with all below it says so; the others say that they are not, if they are read-only. */
+function mountStatus(mount: NonNullable<ContainerSpec['volumeMounts']>[number]): NonNullable<ContainerStatus['volumeMounts']>[number] {
+  const { name, mountPath, readOnly } = mount;
+  return {
+    name,
+    mountPath,
+    ...(readOnly ? { readOnly, recursiveReadOnly: isRecursiveReadOnly(mount) ? 'Enabled' : 'Disabled' } : {}),
   };
 }
 

@@ -29,6 +29,8 @@ export interface PodWorkerParts {
   events: EventRecorder;
   hooks: LifecycleHooks;
   hostAddress: string;
+  /** Processes that each container may have; undefined: any number. */
+  pidsLimit?: number | undefined;
   clock: Clock;
   log: Log;
 }

@@ -87,9 +87,16 @@ describe('a sandbox', () => {
     });
   });
 
-  test('what would be less isolated than it asks to be is refused', () => {
-    assert.throws(() => plan({ hostUsers: false }), { reason: 'Invalid', message: /hostUsers/ });
-    assert.equal(plan({ hostUsers: true }).network, 'pod');
+  test('users of its own, and limits for all of its containers, if it asks for them', () => {
+    assert.equal(plan({ hostUsers: false }).ownUsers, true);
+    assert.equal(plan({ hostUsers: true }).ownUsers, undefined);
+    assert.equal(plan().resources, undefined);
+    assert.deepEqual(plan({ resources: { requests: { cpu: '500m' }, limits: { cpu: '1', memory: '64Mi' } } }).resources, {
+      cpuShares: 512,
+      cpuQuotaUs: 100_000,
+      cpuPeriodUs: 100_000,
+      memoryLimitBytes: 67_108_864,
+    });
   });
 
   test('long names are cut to what a host name may be', () => {

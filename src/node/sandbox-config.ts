@@ -1,6 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import type { PublishedPort, SandboxConfig } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
+import { planPodResources } from './plan-container-resources.ts';
 import { isSidecar } from './plan-pod.ts';
 
 export interface SandboxPlannerOptions {
@@ -27,7 +28,6 @@ export class SandboxPlanner {
   plan(pod: Pod, attempt: number): SandboxConfig {
     const { metadata, spec } = pod;
     const namespace = metadata.namespace ?? 'default';
-    refuseWhatIsNotThere(pod);
     const fqdn = fqdnOf(pod, this.#options.clusterDomain);
     const sysctls = Object.fromEntries((spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name, value]));
     return {
@@ -38,9 +38,11 @@ export class SandboxPlanner {
       network: spec.hostNetwork ? 'host' : 'pod',
       pid: spec.hostPID ? 'host' : spec.shareProcessNamespace ? 'pod' : 'container',
       ipc: spec.hostIPC ? 'host' : 'pod',
+      ...(spec.hostUsers === false ? { ownUsers: true } : {}),
       dns: this.#dns(pod),
       hostAliases: (spec.hostAliases ?? []).map(({ ip, hostnames }) => ({ ip, hostnames: hostnames ?? [] })),
       cgroupParent: cgroupParentOf(pod),
+      ...(spec.resources ? { resources: planPodResources(pod) } : {}),
       sysctls,
       ...(spec.hostNetwork ? {} : { ports: publishedPorts(pod) }),
       labels: {
@@ -97,12 +99,6 @@ function checkHostname(fqdn: string): string {
     'Invalid',
     `failed to construct FQDN from pod hostname and cluster domain, FQDN ${fqdn} is too long (${MOST_HOSTNAME_CHARACTERS} characters is the max, ${fqdn.length} characters requested)`,
   );
-}
-
-/** @throws `Invalid` for what would be less isolated than it asks to be */
-function refuseWhatIsNotThere({ spec }: Pod): void {
-  if (spec.hostUsers === false)
-    throw new UmiakError('Invalid', 'spec.hostUsers: false: user namespaces for pods are not supported on this node yet');
 }
 
 /** `burstable/pod<uid>`, `besteffort/pod<uid>`, `pod<uid>`: the kubelet's tree by quality of service. */
