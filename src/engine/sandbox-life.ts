@@ -6,7 +6,7 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, mount, umountInThread } from '#linux/mount.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import type { ContainerLife } from './container-life.ts';
-import type { SandboxConfig } from './engine.ts';
+import type { Resources, SandboxConfig } from './engine.ts';
 import type { EventFeed } from './events.ts';
 import type { Ledger } from './ledger.ts';
 import type { MachineChecks } from './machine-checks.ts';
@@ -137,6 +137,20 @@ export class SandboxLife {
       });
     const attached = await this.#cni.attach({ id: record.id, netns: record.pins?.net ?? '', metadata, ports, dns, annotations });
     record.addresses = attached.addresses;
+  }
+
+  /** Changes what its control group may use; what is absent stays. @throws Invalid for a group that is not its own */
+  async updateResources(record: SandboxRecord, resources: Resources): Promise<void> {
+    await this.#locks.run(record.id, async () => {
+      const config = { ...record.config, resources: { ...record.config.resources, ...resources } };
+      this.#checks.sandbox(config);
+      const cgroup = this.#cgroups.parentOf(record);
+      cgroup.ensure(resources);
+      cgroup.update(resources);
+      record.config = config;
+      this.#ledger.saveSandbox(record);
+      await this.#ledger.settleSandbox(record);
+    });
   }
 
   async stop(record: SandboxRecord): Promise<void> {
