@@ -1,7 +1,11 @@
 import { Cgroup, type CgroupLayout } from '#linux/cgroup.ts';
+import { type CgroupUsage, sumUsage } from '#linux/cgroup-usage.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
 
-/** Where an instance's sandboxes and containers have their control groups: `/<instance>/<cgroupParent>/<container>`. */
+/**
+ * Where an instance's sandboxes and containers have their control groups: `/<instance>/<cgroupParent>/<container>`. An absolute parent belongs to whoever
+ * named it (a foreign kubelet): only the containers' own groups below it are ours.
+ */
 export class EngineCgroups {
   readonly #layout: CgroupLayout;
   readonly #instance: string;
@@ -20,10 +24,16 @@ export class EngineCgroups {
     return new Cgroup(this.#layout, this.parentPath(sandbox));
   }
 
-  /** `cgroupParent` below the instance's own group, which no `..` leaves. */
-  parentPath({ config }: SandboxRecord): string {
-    const parts = (config.cgroupParent ?? '').split('/').filter(part => part !== '' && part !== '..' && part !== '.');
-    return `/${[this.#instance, ...parts].join('/')}`;
+  /** What a sandbox's group uses; without one of its own, its running containers'. */
+  usageOf(sandbox: SandboxRecord, running: readonly ContainerRecord[]): CgroupUsage {
+    if (sandbox.config.cgroupParent !== undefined) return this.parentOf(sandbox).usage();
+    return sumUsage(running.map(record => this.of(record).usage()));
+  }
+
+  /** `cgroupParent` below the instance's own group, which no `..` leaves; an absolute one as it is. */
+  parentPath({ config: { cgroupParent = '' } }: SandboxRecord): string {
+    const parts = cgroupParent.split('/').filter(part => part !== '' && part !== '..' && part !== '.');
+    return `/${[...(cgroupParent.startsWith('/') ? [] : [this.#instance]), ...parts].join('/')}`;
   }
 
   /** Of a container without a record. */

@@ -1,4 +1,5 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
+import type { CgroupUsage } from '#linux/cgroup-usage.ts';
 import type { RuntimeFeatures } from './runtime-features.ts';
 
 /** Who made a sandbox or container and may act on it: our node agent, the docker face, or a foreign CRI client. */
@@ -219,12 +220,9 @@ export interface LogOptions {
   signal?: AbortSignal;
 }
 
-export interface ContainerStats {
+/** What a container's control group, or a sandbox's, uses. */
+export interface ContainerStats extends CgroupUsage {
   atMs: number;
-  cpuUsageNs: number;
-  memoryUsageBytes: number;
-  memoryWorkingSetBytes: number;
-  pids: number;
   fsUsedBytes?: number;
 }
 
@@ -264,6 +262,8 @@ export interface Engine extends AsyncDisposable {
   /** Makes the monitor write a new log where somebody else has renamed it away; resolves when it is there. @throws `Timeout` */
   reopenLog(id: string): Promise<void>;
   stats(id: string): Promise<ContainerStats>;
+  /** Of all of a sandbox's containers together, by its own control group, or theirs where it has none. */
+  sandboxStats(id: string): Promise<ContainerStats>;
   /** Where what the container writes over its image lies. */
   writableDirectory(id: string): string;
   /** Changes limits of a running container. */

@@ -39,6 +39,7 @@ import type { RuntimeFeatures } from './runtime-features.ts';
 import { BUILT_IN_HANDLERS, type RuntimeHandlers } from './runtime-handlers.ts';
 import { SandboxLife } from './sandbox-life.ts';
 import { ContainerStreams } from './streams.ts';
+import { Turns } from './turns.ts';
 
 export interface EngineOptions {
   dataDir: string;
@@ -144,6 +145,7 @@ export class LocalEngine implements Engine {
   readonly #defaultRuntime: string;
   readonly #clock: Clock;
   readonly #lock: Disposable;
+  readonly #turns = new Turns();
 
   constructor({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, runtimes, defaultRuntime, clock }: Parts) {
     this.#ledger = ledger;
@@ -240,7 +242,16 @@ export class LocalEngine implements Engine {
 
   async stats(id: string): Promise<ContainerStats> {
     const record = this.#ledger.needRunning(id);
+    await this.#turns.take();
     return { atMs: this.#clock.now(), ...this.#cgroups.of(record).usage() };
+  }
+
+  async sandboxStats(id: string): Promise<ContainerStats> {
+    const record = this.#ledger.sandbox(id);
+    if (!record) throw new UmiakError('NotFound', `there is no sandbox ${id}`, { details: { kind: 'sandbox', name: id } });
+    await this.#turns.take();
+    const running = this.#ledger.containersOf(id).filter(({ phase }) => phase === 'running');
+    return { atMs: this.#clock.now(), ...this.#cgroups.usageOf(record, running) };
   }
 
   /** The limits of a running container as the kernel holds them. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCgroupLayout, toWeight } from './cgroup.ts';
+import { parseCgroupLayout } from './cgroup.ts';
 
 const v1 =
   '1 0 0:1 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n2 0 0:2 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd';
@@ -15,13 +15,4 @@ test('layouts', () => {
   assert.deepEqual(parseCgroupLayout(v1), { version: 'v1', controllers });
   assert.deepEqual(parseCgroupLayout(`${v1}\n${unified}`), { version: 'hybrid', unified: '/sys/fs/cgroup/unified', controllers });
   assert.deepEqual(parseCgroupLayout(unified.replace('/unified', '')), { version: 'v2', unified: '/sys/fs/cgroup', controllers: {} });
-});
-
-test("shares as weights, by the runtimes' formula", () => {
-  for (const [shares, weight] of [
-    [2, 1],
-    [1024, 39],
-    [262144, 10000],
-  ] as const)
-    assert.equal(toWeight(shares), weight);
 });

@@ -1,4 +1,6 @@
-import { existsSync, readdirSync, readFileSync, rmdirSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, watch, writeFileSync } from 'node:fs';
+import { type CgroupLimits, planMemoryV1, planUpdateV1, planUpdateV2, toShares } from './cgroup-limits.ts';
+import { type CgroupUsage, CgroupUsageReader } from './cgroup-usage.ts';
 import { identify, type ProcessIdentity, signalProcess, waitForEnd } from './process.ts';
 
 const SIGKILL = 9;
@@ -53,23 +55,11 @@ export function readCgroupLayout(): CgroupLayout {
   return parseCgroupLayout(readFileSync('/proc/self/mountinfo', 'utf8'));
 }
 
-export interface CgroupLimits {
-  memoryLimitBytes?: number;
-  cpuQuotaUs?: number;
-  cpuPeriodUs?: number;
-  cpuShares?: number;
-  cpusetCpus?: string;
-  cpusetMems?: string;
-  pidsLimit?: number;
-}
+export type { CgroupLimits, CgroupLimits as CgroupUpdate } from './cgroup-limits.ts';
+export type { CgroupUsage } from './cgroup-usage.ts';
 
-export interface CgroupUsage {
-  cpuUsageNs: number;
-  memoryUsageBytes: number;
-  /** Usage without the inactive file cache, as the kubelet counts it. */
-  memoryWorkingSetBytes: number;
-  pids: number;
-}
+/** One of each layout: which files the kernel has is found out once. */
+const readers = new WeakMap<CgroupLayout, CgroupUsageReader>();
 
 /** One control group, by its path below every hierarchy's root: `/umiak/burstable/pod1/abc`. */
 export class Cgroup {
@@ -139,34 +129,57 @@ export class Cgroup {
 
   /** Changes limits; what is absent stays. @throws when the kernel refuses, for instance a memory limit below what is used */
   update(limits: CgroupLimits): void {
-    const memsw = this.layout.controllers.memory && `${this.layout.controllers.memory}${this.path}/memory.memsw.limit_in_bytes`;
-    const swap = () => memsw && limits.memoryLimitBytes !== undefined && tryWrite(memsw, String(limits.memoryLimitBytes));
-    swap(); // memory and memory with swap are equal here; the larger one must move first
-    for (const [controller, file, value] of this.layout.version === 'v2' ? planUpdateV2(limits, this.limits()) : planUpdateV1(limits)) {
-      const root = controller === 'unified' ? this.layout.unified : this.layout.controllers[controller];
-      writeFileSync(`${root}${this.path}/${file}`, value);
+    if (this.layout.version === 'v2') {
+      for (const [, file, value] of planUpdateV2(limits, this.limits())) this.#write('unified', file, value);
+      return;
     }
-    swap();
+    const hasSwap = this.#read('memory', 'memory.memsw.limit_in_bytes') !== '';
+    for (const [controller, file, value] of planMemoryV1(limits, this.limits()))
+      if (hasSwap || !file.includes('memsw')) this.#write(controller, file, value);
+    for (const [controller, file, value] of planUpdateV1(limits)) this.#write(controller, file, value);
   }
 
   usage(): CgroupUsage {
-    const isV2 = this.layout.version === 'v2';
-    const stat = this.#read(isV2 ? 'unified' : 'memory', 'memory.stat');
-    const memoryUsageBytes = Number(this.#read(isV2 ? 'unified' : 'memory', isV2 ? 'memory.current' : 'memory.usage_in_bytes'));
-    const inactiveFile = fieldOf(stat, isV2 ? 'inactive_file' : 'total_inactive_file');
-    return {
-      cpuUsageNs: isV2 ? fieldOf(this.#read('unified', 'cpu.stat'), 'usage_usec') * 1000 : Number(this.#read('cpuacct', 'cpuacct.usage')),
-      memoryUsageBytes,
-      memoryWorkingSetBytes: Math.max(0, memoryUsageBytes - inactiveFile),
-      pids: Number(this.#read(isV2 ? 'unified' : 'pids', 'pids.current')),
-    };
+    const reader = readers.get(this.layout) ?? new CgroupUsageReader(this.layout);
+    readers.set(this.layout, reader);
+    return reader.read(this.path);
+  }
+
+  /**
+   * Makes it, with what is above it, where it is not there yet: in v1 in the hierarchies that these limits need, or in all; in v2 its
+   * controllers can be used by what comes below it.
+   */
+  ensure(limits?: CgroupLimits): void {
+    const { unified, controllers, version } = this.layout;
+    if (version === 'v2') return void (unified !== undefined && ensureInTree(unified, this.path));
+    const needed = limits && [...planMemoryV1(limits, {}), ...planUpdateV1(limits)].map(([name]) => controllers[name]);
+    for (const root of new Set(needed ?? Object.values(controllers))) {
+      for (const path of root === undefined ? [] : pathsTo(this.path)) {
+        mkdirSync(`${root}${path}`, { recursive: true });
+        if (root === controllers.cpuset) inheritCpus(`${root}${path}`);
+      }
+    }
+  }
+
+  /** Halts everything in it and below it, or lets it go on; resolves when the kernel says so. */
+  async freeze(isFrozen: boolean): Promise<void> {
+    const tree = this.#unified('cgroup.freeze');
+    if (tree) {
+      writeFileSync(tree, isFrozen ? '1' : '0');
+      await this.#untilEvents(
+        () => fieldOf(this.#read('unified', 'cgroup.events') || `frozen ${Number(isFrozen)}`, 'frozen') === Number(isFrozen),
+      );
+    } else this.#write('freezer', 'freezer.state', isFrozen ? 'FROZEN' : 'THAWED');
   }
 
   #limitsV1(): CgroupLimits {
     const quota = numberOf(this.#read('cpu', 'cpu.cfs_quota_us'));
     const memory = numberOf(this.#read('memory', 'memory.limit_in_bytes'));
+    const swap = numberOf(this.#read('memory', 'memory.memsw.limit_in_bytes'));
+    const limited = (bytes: number | undefined) => (bytes !== undefined && bytes < Number.MAX_SAFE_INTEGER ? bytes : undefined);
     return compact({
-      memoryLimitBytes: memory !== undefined && memory < Number.MAX_SAFE_INTEGER ? memory : undefined,
+      memoryLimitBytes: limited(memory),
+      ...(limited(swap) === limited(memory) ? {} : { memorySwapLimitBytes: limited(swap) }),
       cpuQuotaUs: quota !== undefined && quota > 0 ? quota : undefined,
       cpuPeriodUs: numberOf(this.#read('cpu', 'cpu.cfs_period_us')),
       cpuShares: numberOf(this.#read('cpu', 'cpu.shares')),
@@ -179,8 +192,11 @@ export class Cgroup {
   #limitsV2(): CgroupLimits {
     const [quota = '', period = ''] = this.#read('unified', 'cpu.max').trim().split(' ');
     const weight = numberOf(this.#read('unified', 'cpu.weight'));
+    const memory = numberOf(this.#read('unified', 'memory.max'));
+    const swap = numberOf(this.#read('unified', 'memory.swap.max'));
     return compact({
-      memoryLimitBytes: numberOf(this.#read('unified', 'memory.max')),
+      memoryLimitBytes: memory,
+      ...(memory !== undefined && swap ? { memorySwapLimitBytes: memory + swap } : {}),
       cpuQuotaUs: numberOf(quota),
       cpuPeriodUs: numberOf(period),
       cpuShares: weight === undefined ? undefined : toShares(weight),
@@ -188,6 +204,11 @@ export class Cgroup {
       cpusetMems: this.#read('unified', 'cpuset.mems').trim() || undefined,
       pidsLimit: numberOf(this.#read('unified', 'pids.max')),
     });
+  }
+
+  #write(controller: string, file: string, value: string): void {
+    const root = controller === 'unified' ? this.layout.unified : this.layout.controllers[controller];
+    writeFileSync(`${root}${this.path}/${file}`, value);
   }
 
   #read(controller: string, file: string): string {
@@ -207,14 +228,17 @@ export class Cgroup {
 
   /** Resolves when the kernel says that no process is left in it. */
   async #emptied(): Promise<void> {
+    await this.#untilEvents(() => fieldOf(this.#read('unified', 'cgroup.events') || 'populated 0', 'populated') === 0);
+  }
+
+  /** Resolves when what `cgroup.events` says is so, or the group is gone. */
+  async #untilEvents(isSo: () => boolean): Promise<void> {
     const events = this.#unified('cgroup.events');
-    if (!events) return;
-    const isEmpty = () => fieldOf(this.#read('unified', 'cgroup.events') || 'populated 0', 'populated') === 0;
-    if (isEmpty()) return;
+    if (!events || isSo()) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const watcher = watch(events, () => isEmpty() && resolve());
+    const watcher = watch(events, () => isSo() && resolve());
     watcher.on('error', () => resolve());
-    if (isEmpty()) resolve();
+    if (isSo()) resolve();
     try {
       await promise;
     } finally {
@@ -223,43 +247,28 @@ export class Cgroup {
   }
 }
 
-type Write = [controller: string, file: string, value: string];
-
-function planUpdateV1({ memoryLimitBytes, cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, cpusetMems, pidsLimit }: CgroupLimits): Write[] {
-  const writes: [string, string, string | number | undefined][] = [
-    ['memory', 'memory.limit_in_bytes', memoryLimitBytes],
-    ['cpu', 'cpu.cfs_period_us', cpuPeriodUs],
-    ['cpu', 'cpu.cfs_quota_us', cpuQuotaUs],
-    ['cpu', 'cpu.shares', cpuShares],
-    ['cpuset', 'cpuset.cpus', cpusetCpus || undefined],
-    ['cpuset', 'cpuset.mems', cpusetMems || undefined],
-    ['pids', 'pids.max', pidsLimit],
-  ];
-  return writes.flatMap(([controller, file, value]): Write[] => (value === undefined ? [] : [[controller, file, String(value)]]));
+/** `/a`, `/a/b`, `/a/b/c`. */
+function pathsTo(path: string): string[] {
+  const parts = path.split('/').filter(Boolean);
+  return parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
 }
 
-function planUpdateV2(limits: CgroupLimits, now: CgroupLimits): Write[] {
-  const { memoryLimitBytes, cpuQuotaUs, cpuPeriodUs, cpuShares, cpusetCpus, cpusetMems, pidsLimit } = limits;
-  const quota = cpuQuotaUs ?? now.cpuQuotaUs;
-  const hasCpu = cpuQuotaUs !== undefined || cpuPeriodUs !== undefined;
-  const writes: [string, string | number | undefined][] = [
-    ['memory.max', memoryLimitBytes],
-    ['cpu.max', hasCpu ? `${quota !== undefined && quota > 0 ? quota : 'max'} ${cpuPeriodUs ?? now.cpuPeriodUs ?? 100_000}` : undefined],
-    ['cpu.weight', cpuShares === undefined ? undefined : toWeight(cpuShares)],
-    ['cpuset.cpus', cpusetCpus || undefined],
-    ['cpuset.mems', cpusetMems || undefined],
-    ['pids.max', pidsLimit],
-  ];
-  return writes.flatMap(([file, value]): Write[] => (value === undefined ? [] : [['unified', file, String(value)]]));
+/** Each level hands its controllers on before the next one is made: a group has those that its parent gives it. */
+function ensureInTree(root: string, path: string): void {
+  for (const above of ['', ...pathsTo(path)]) {
+    mkdirSync(`${root}${above}`, { recursive: true });
+    const controllers = readFileSync(`${root}${above}/cgroup.controllers`, 'utf8').trim().split(' ').filter(Boolean);
+    const given = new Set(readFileSync(`${root}${above}/cgroup.subtree_control`, 'utf8').trim().split(' '));
+    // One by one: a controller that can't be given (rdma and the like) keeps no other back.
+    for (const name of controllers) if (!given.has(name)) tryWrite(`${root}${above}/cgroup.subtree_control`, `+${name}`);
+  }
 }
 
-/** cgroup v2's weight (1…10000) for v1's shares (2…262144), by the formula of OCI's runtimes. */
-export function toWeight(shares: number): number {
-  return shares === 0 ? 0 : Math.floor(1 + ((Math.min(262144, Math.max(2, shares)) - 2) * 9999) / 262142);
-}
-
-function toShares(weight: number): number {
-  return Math.round(2 + ((weight - 1) * 262142) / 9999);
+/** A new group of v1's cpuset has neither processors nor memory until it is told. */
+function inheritCpus(directory: string): void {
+  for (const file of ['cpuset.cpus', 'cpuset.mems'])
+    if (readFileSync(`${directory}/${file}`, 'utf8').trim() === '')
+      writeFileSync(`${directory}/${file}`, readFileSync(`${directory}/../${file}`, 'utf8'));
 }
 
 function processesBelow(directory: string): number[] {

@@ -15,6 +15,7 @@ import { ManualClock, silentLog, systemClock, UmiakError } from '#base/index.ts'
 import type { Container, ExecOptions, LogOptions } from '#engine/engine.ts';
 import { endsWithInput } from '#engine/streaming/session.ts';
 import type { Pod } from '#kinds/pod.ts';
+import { noUsage } from '#linux/cgroup-usage.ts';
 import { CertificateAuthority, type CertificatePair, ClusterPki } from '#pki/index.ts';
 import { dialChannels } from '#wire/websocket-channels-client.ts';
 import { type KubeletServer, type KubeletServerOptions, startKubeletServer } from './kubelet-server.ts';
@@ -69,7 +70,7 @@ describe("the node's HTTPS API", () => {
       asked.logs.push([id, options]);
       return log();
     },
-    stats: async () => ({ atMs: clock.now(), cpuUsageNs: 1, memoryUsageBytes: 1, memoryWorkingSetBytes: 1, pids: 1 }),
+    stats: async () => ({ ...noUsage(), atMs: clock.now(), cpuUsageNs: 1, memoryUsageBytes: 1, memoryWorkingSetBytes: 1, pids: 1 }),
   };
   let pki: ClusterPki;
   let tls: CertificatePair;

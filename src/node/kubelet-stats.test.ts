@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Container, ContainerStats } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
+import { noUsage } from '#linux/cgroup-usage.ts';
 import { type Measure, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
 
 const AT = Date.parse('2026-11-23T12:00:00Z');
@@ -14,6 +15,7 @@ const container = (name: string): Container =>
     startedAtMs: AT - 1500,
   }) as Container;
 const stats = (cpuUsageNs: number, bytes: number): ContainerStats => ({
+  ...noUsage(),
   atMs: AT + 5,
   cpuUsageNs,
   memoryUsageBytes: bytes * 2,
