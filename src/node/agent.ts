@@ -29,8 +29,6 @@ export interface PodAgentOptions {
   allocatable?: Readonly<Record<string, string>>;
   /** Processes that each container may have; as many as it likes when absent. */
   pidsLimit?: number | undefined;
-  /** Processes that each container may have. Default: any number. */
-  pidsLimit?: number | undefined;
   /** What the kernel gives to containers. */
   traits?: NodeTraits;
   /** Sysctls beyond the safe ones that pods may set. */
