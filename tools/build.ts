@@ -32,6 +32,9 @@ export function flattenUrls(file: string, source: string): { source: string; sib
   return { source: flat, siblings };
 }
 
+/** Sources that only tests load. */
+const FOR_TESTS = /(\.test|-suite|\/testing|\/test-[^/]+)\.ts$/;
+
 function flatUrls(root: string): Plugin {
   return {
     name: 'flat-urls',
@@ -46,7 +49,7 @@ function flatUrls(root: string): Plugin {
 
 /** Builds `dist/` (or another directory) anew; the old one serves until the new one is whole. */
 export async function buildPackage(root: string, dist = join(root, 'dist')): Promise<void> {
-  const sources = globSync('src/**/*.ts', { cwd: root }).filter(file => !file.endsWith('.test.ts'));
+  const sources = globSync('src/**/*.ts', { cwd: root }).filter(file => !FOR_TESTS.test(file));
   const siblings = new Set(sources.flatMap(file => flattenUrls(file, readFileSync(join(root, file), 'utf8')).siblings));
   const workers = [...siblings].filter(file => file.endsWith('.ts'));
   const next = `${dist}.new`;
