@@ -1,10 +1,15 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { mountInThread } from '#linux/mount.ts';
+import { UmiakError } from '#base/errors.ts';
+import { mountWithOptions } from '#linux/file-system-context.ts';
+import { SyscallError } from '#linux/libc.ts';
+import { MS_BIND, MS_REMOUNT, mount, mountInThread } from '#linux/mount.ts';
 
 const O_PATH = 0o10000000;
 /** The kernel takes one page of options. */
 const MAX_OPTIONS_BYTES = 4000;
+/** `OVL_MAX_STACK` of the kernel. */
+const MAX_LAYERS = 500;
 
 export interface OverlayOptions {
   /** Top first. */
@@ -27,6 +32,14 @@ export function planOverlayOptions({ lowerDirs, writable }: Pick<OverlayOptions,
  * layers up to the kernel's 500, any characters in their paths.
  */
 export async function mountOverlay({ target, flags = 0, ...layers }: OverlayOptions): Promise<void> {
+  if (layers.lowerDirs.length > MAX_LAYERS)
+    throw new UmiakError(
+      'Invalid',
+      `an image of ${layers.lowerDirs.length} layers can't be mounted: overlayfs takes at most ${MAX_LAYERS}`,
+      {
+        hint: 'Build it with fewer layers, or squash it.',
+      },
+    );
   const options = planOverlayOptions(layers);
   if (options !== undefined) {
     await mountInThread('overlay', target, 'overlay', flags, options);
@@ -41,11 +54,28 @@ export async function mountOverlay({ target, flags = 0, ...layers }: OverlayOpti
   try {
     const { lowerDirs, writable } = layers;
     const above = writable ? `,upperdir=${short(writable.upper)},workdir=${short(writable.work)}` : '';
-    const data = `lowerdir=${lowerDirs.map(short).join(':')}${above}`;
-    await mountInThread('overlay', target, 'overlay', flags, data);
+    const lower = lowerDirs.map(short);
+    const data = `lowerdir=${lower.join(':')}${above}`;
+    if (data.length < MAX_OPTIONS_BYTES) await mountInThread('overlay', target, 'overlay', flags, data);
+    else mountMany(target, lower, writable && { upper: short(writable.upper), work: short(writable.work) }, flags);
   } finally {
     for (const fd of fds) closeSync(fd);
   }
+}
+
+/** More than about 230 layers; such images are so rare that the event loop may wait for them. */
+function mountMany(target: string, lower: readonly string[], writable: OverlayOptions['writable'], flags: number): void {
+  const above = writable ? [['upperdir', writable.upper] as const, ['workdir', writable.work] as const] : [];
+  try {
+    mountWithOptions('overlay', target, [...lower.map(path => ['lowerdir+', path] as const), ...above]);
+  } catch (cause) {
+    if (!(cause instanceof SyscallError && /lowerdir\+/.test(cause.message))) throw cause;
+    throw new UmiakError('Invalid', `an image of ${lower.length} layers can't be mounted by this kernel: that takes Linux 6.5`, {
+      cause,
+      hint: 'Build it with fewer layers (200 can be mounted everywhere), or squash it.',
+    });
+  }
+  if (flags !== 0) mount('none', target, null, MS_REMOUNT | MS_BIND | flags);
 }
 
 /** Makes the directories without which no runtime starts, where the image has none. Links in the image's place are left to the runtime. */

@@ -1,15 +1,14 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
-import { umountInThread } from '#linux/mount.ts';
 import { readBelow } from '#linux/open-below.ts';
 import { readDevices, readHostDevices } from './devices.ts';
 import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
 import { giveMountPoints, MappedMounts, type Users } from './mapped-mounts.ts';
 import { type HostFacts, planOciSpec } from './oci-spec.ts';
-import { ensureMountPoints, mountOverlay } from './overlay.ts';
+import { ensureMountPoints } from './overlay.ts';
+import { canOverlay, OverlaySnapshotter } from './overlay-snapshotter.ts';
 import type { EnginePaths } from './paths.ts';
 import type { ImageSource } from './ports.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
@@ -18,6 +17,7 @@ import { fitSpec } from './runtime-spec.ts';
 import { sandboxHostname } from './sandbox-files.ts';
 import { SeccompCache } from './seccomp-cache.ts';
 import { planSecurityModules, readSecurityModules } from './security-modules.ts';
+import { Snapshots, type Snapshotter, type SnapshotterKind } from './snapshotter.ts';
 import { planUser } from './user.ts';
 import { checkMapped } from './user-namespaces.ts';
 
@@ -27,6 +27,9 @@ export interface PreparationOptions {
   host: HostFacts;
   images: ImageSource;
   runtimes: OciRuntimes;
+  snapshotter?: SnapshotterKind | 'auto' | undefined;
+  /** Overlay turned out to be impossible here. */
+  onCopies?: ((why: unknown) => void) | undefined;
 }
 
 /** Makes what a runtime needs to create a container: the mounted root file system and the bundle. Kept until the next run has ended. */
@@ -38,17 +41,26 @@ export class Preparation {
   readonly #runtimes: OciRuntimes;
   readonly #seccomp = new SeccompCache();
   readonly #mapped: MappedMounts;
+  readonly #snapshots: Snapshots;
   readonly #mounted = new Set<string>();
   /** Those whose bundle is as their record wants it. */
   readonly #bundled = new Set<string>();
 
-  constructor({ paths, ledger, host, images, runtimes }: PreparationOptions) {
+  constructor({ paths, ledger, host, images, runtimes, snapshotter = 'auto', onCopies }: PreparationOptions) {
     this.#paths = paths;
     this.#ledger = ledger;
     this.#host = host;
     this.#images = images;
     this.#runtimes = runtimes;
     this.#mapped = new MappedMounts(paths.mapped);
+    let copies: Promise<Snapshotter> | undefined;
+    this.#snapshots = new Snapshots({
+      overlay: new OverlaySnapshotter({ mapped: this.#mapped }),
+      copy: () => (copies ??= import('./copy-snapshotter.ts').then(({ CopySnapshotter }) => new CopySnapshotter())),
+      wanted: snapshotter,
+      canOverlay,
+      ...(onCopies ? { onFallback: onCopies } : {}),
+    });
   }
 
   /** Twice is as good as once. @throws Invalid for what the configuration asks for and can't have, NotFound when the image is gone */
@@ -77,7 +89,7 @@ export class Preparation {
   async unmount(id: string): Promise<void> {
     this.#bundled.delete(id);
     await this.#mapped.drop(id);
-    if (this.#mounted.delete(id)) await umountInThread(this.#paths.rootfs(id));
+    if (this.#mounted.delete(id)) await this.#snapshots.unmount(this.#paths.container(id));
   }
 
   /** A mount that a former process made. */
@@ -129,13 +141,9 @@ export class Preparation {
     // Layers can be unpacked elsewhere after a restart.
     if (!record.lowerDirs.every(directory => existsSync(directory)))
       record.lowerDirs = (await this.#images.resolve(record.imageId)).lowerDirs;
-    const [target, upper, work] = [this.#paths.rootfs(id), this.#paths.writable(id), `${this.#paths.container(id)}/work`];
-    // What a reboot in the middle of a mount left in the work directory would make the next one fail.
-    await rm(work, { recursive: true, force: true });
-    await Promise.all([upper, work, target].map(directory => mkdir(directory, { recursive: true, mode: 0o755 })));
+    const target = this.#paths.rootfs(id);
     const users = usersOf(sandbox);
-    const layers = { lowerDirs: record.lowerDirs, writable: { upper, work }, target };
-    await (users ? this.#mapped.mountOverlay(id, users, layers) : mountOverlay(layers));
+    await this.#snapshots.mount({ id, lowerDirs: record.lowerDirs, directory: this.#paths.container(id), users });
     this.#mounted.add(id);
     await ensureMountPoints(target);
     if (users) await giveMountPoints(target, users);

@@ -1,0 +1,49 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { mount, umount, umountInThread } from '#linux/mount.ts';
+import type { MappedMounts } from './mapped-mounts.ts';
+import { mountOverlay, planOverlayOptions } from './overlay.ts';
+import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
+
+/** Lays a directory that is written to over the layers, which many containers share: one system call each. */
+export class OverlaySnapshotter implements Snapshotter {
+  readonly kind = 'overlay';
+  readonly #mapped: Pick<MappedMounts, 'mountOverlay'>;
+
+  constructor({ mapped }: { mapped: Pick<MappedMounts, 'mountOverlay'> }) {
+    this.#mapped = mapped;
+  }
+
+  async mount({ id, lowerDirs, directory, users }: Snapshot): Promise<void> {
+    const { merged: target, upper, work } = partsOf(directory);
+    // What a reboot in the middle of a mount left in the work directory would make the next one fail.
+    await rm(work, { recursive: true, force: true });
+    await Promise.all([upper, work, target].map(each => mkdir(each, { recursive: true, mode: 0o755 })));
+    const layers = { lowerDirs, writable: { upper, work }, target };
+    await (users ? this.#mapped.mountOverlay(id, users, layers) : mountOverlay(layers));
+  }
+
+  async unmount(directory: string): Promise<void> {
+    await umountInThread(partsOf(directory).merged);
+  }
+}
+
+/** Tries a small overlay in a directory of its own there. */
+export async function canOverlay(directory: string): Promise<boolean> {
+  const trial = `${directory}/trial`;
+  const [lower, upper, work, target] = ['lower', 'upper', 'work', 'merged'].map(name => `${trial}/${name}`) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  try {
+    for (const each of [lower, upper, work, target]) await mkdir(each, { recursive: true });
+    mount('overlay', target, 'overlay', 0, planOverlayOptions({ lowerDirs: [lower], writable: { upper, work } }) ?? null);
+    umount(target, { detach: true });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await rm(trial, { recursive: true, force: true });
+  }
+}
