@@ -279,6 +279,7 @@ async function prepareEmptyDir(
     mount('tmpfs', path, 'tmpfs', MS_NOSUID | MS_NODEV, options.join());
     return { path };
   }
+  if (medium?.startsWith('HugePages')) return await prepareHugepages(path, { medium, mode, fsGroup });
   if (await lstat(path).catch(() => undefined)) return { path };
   const fresh = `${path}..new`;
   await rm(fresh, { recursive: true, force: true });
@@ -286,6 +287,25 @@ async function prepareEmptyDir(
   if (fsGroup !== undefined) await chown(fresh, 0, fsGroup);
   await chmod(fresh, mode);
   await rename(fresh, path);
+  return { path };
+}
+
+/** `HugePages` is of the machine's own size, `HugePages-2Mi` of that one. @throws `Invalid` where there is none */
+async function prepareHugepages(
+  path: string,
+  { medium, mode, fsGroup }: { medium: string; mode: number; fsGroup: number | undefined },
+): Promise<PreparedVolume> {
+  const size = medium.slice('HugePages-'.length);
+  const options = [`mode=${mode.toString(8)}`];
+  if (size) options.push(`pagesize=${quantityValue(size)}`);
+  if (fsGroup !== undefined) options.push(`gid=${fsGroup}`);
+  await makeDirectory(path, 0o755);
+  if (readMountTable().some(({ target }) => target === path)) return { path };
+  try {
+    mount('nodev', path, 'hugetlbfs', MS_NOSUID | MS_NODEV, options.join());
+  } catch (cause) {
+    throw new UmiakError('Invalid', `medium ${medium}: this node has no huge pages${size ? ` of ${size}` : ''}`, { cause });
+  }
   return { path };
 }
 
