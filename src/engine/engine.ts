@@ -25,7 +25,7 @@ export interface SandboxConfig {
   dns?: { servers: string[]; searches: string[]; options: string[] };
   /** Extra lines of /etc/hosts. */
   hostAliases?: { ip: string; hostnames: string[] }[];
-  /** Path below the instance's cgroup, e.g. `burstable/pod<uid>`. */
+  /** Path below the instance's cgroup, e.g. `burstable/pod<uid>`; an absolute one is the caller's own, who makes, limits and removes it. */
   cgroupParent?: string;
   sysctls?: Record<string, string>;
   /** Ports of the machine that lead to the sandbox. The engine only remembers them; who owns the machine's rules acts on them. */

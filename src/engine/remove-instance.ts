@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
 import { signalProcess, waitForEnd } from '#linux/process.ts';
 import { EnginePaths } from './paths.ts';
+import { type ContainerRecord, readRecords } from './records.ts';
 import { unmountBelow } from './remains.ts';
 import { findMonitors } from './world.ts';
 
@@ -21,6 +22,13 @@ export async function removeInstance({ instance, dataDir, runDir }: { instance: 
     for (const monitor of monitors) await waitForEnd(monitor, DEATH_TIMEOUT_MS);
     await cgroup.kill();
     if (monitors.length === 0) break;
+  }
+  // Containers below somebody else's group.
+  for (const { cgroupPath } of readRecords<ContainerRecord>(paths.containers).records) {
+    if (cgroupPath.startsWith(`/${instance}/`)) continue;
+    const own = new Cgroup(readCgroupLayout(), cgroupPath);
+    await own.kill();
+    own.remove();
   }
   unmountBelow(`${dataDir}/engine`);
   cgroup.remove();
