@@ -242,16 +242,16 @@ export class LocalEngine implements Engine {
 
   async stats(id: string): Promise<ContainerStats> {
     const record = this.#ledger.needRunning(id);
-    await this.#turns.take();
-    return { atMs: this.#clock.now(), ...this.#cgroups.of(record).usage() };
+    return this.#turns.run(() => ({ atMs: this.#clock.now(), ...this.#cgroups.of(record).usage() }));
   }
 
   async sandboxStats(id: string): Promise<ContainerStats> {
     const record = this.#ledger.sandbox(id);
     if (!record) throw new UmiakError('NotFound', `there is no sandbox ${id}`, { details: { kind: 'sandbox', name: id } });
-    await this.#turns.take();
-    const running = this.#ledger.containersOf(id).filter(({ phase }) => phase === 'running');
-    return { atMs: this.#clock.now(), ...this.#cgroups.usageOf(record, running) };
+    return this.#turns.run(() => {
+      const running = this.#ledger.containersOf(id).filter(({ phase }) => phase === 'running');
+      return { atMs: this.#clock.now(), ...this.#cgroups.usageOf(record, running) };
+    });
   }
 
   /** The limits of a running container as the kernel holds them. */

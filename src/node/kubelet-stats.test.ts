@@ -77,9 +77,45 @@ test('the summary: containers, their sum, the node', () => {
   });
   const [web, idle] = summary.pods;
   assert.deepEqual(web?.podRef, { name: 'web', namespace: 'shop', uid: 'uid-web' });
-  assert.deepEqual(web?.memory, { time, usageBytes: 2048, workingSetBytes: 1024 });
+  const none = { rssBytes: 0, pageFaults: 0, majorPageFaults: 0 };
+  assert.deepEqual(web?.memory, { time, usageBytes: 2048, workingSetBytes: 1024, ...none });
   assert.equal(web?.containers.length, 2);
   assert.deepEqual(idle?.containers, []);
+});
+
+test('a single container tells what it has left, its swap and its pressure', () => {
+  const line = { avg10: 1, avg60: 2, avg300: 3, totalUs: 4 };
+  const pressure = { some: line, full: line };
+  const one: ContainerStats = {
+    ...stats(1, 10),
+    memory: { rssBytes: 5, pageFaults: 6, majorPageFaults: 7, limitBytes: 30, availableBytes: 20 },
+    swap: { usageBytes: 8, availableBytes: 9 },
+    pressure: { cpu: pressure, memory: pressure, io: pressure },
+  };
+  const measured: Measure = { ...MEASURE, pods: [{ pod: pod('web'), containers: [{ container: container('nginx'), stats: one }] }] };
+  const { pods } = toSummary('here', measured) as { pods: { memory: Record<string, unknown>; swap: object; io: object }[] };
+  const time = '2026-11-23T12:00:00.000Z';
+  const psi = { full: { total: 4000, avg10: 1, avg60: 2, avg300: 3 }, some: { total: 4000, avg10: 1, avg60: 2, avg300: 3 } };
+  assert.deepEqual(pods[0]?.memory, {
+    time,
+    usageBytes: 20,
+    workingSetBytes: 10,
+    rssBytes: 5,
+    pageFaults: 6,
+    majorPageFaults: 7,
+    availableBytes: 20,
+    psi,
+  });
+  assert.deepEqual(
+    [pods[0]?.swap, pods[0]?.io],
+    [
+      { time, swapUsageBytes: 8, swapAvailableBytes: 9 },
+      { time, psi },
+    ],
+  );
+  const text = renderMetrics(toResourceMetrics(measured));
+  assert.match(text, /^container_swap_usage_bytes\{[^}]+\} 8 /m);
+  assert.match(text, /^container_swap_limit_bytes\{[^}]+\} 17 /m);
 });
 
 test('a container that ends while it is measured is left out; one that runs and cannot be measured is an error', async () => {

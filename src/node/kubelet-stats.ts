@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Container, ContainerStats, Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
+import type { Pressure, PressureLine } from '#linux/cgroup-usage.ts';
 
 /** A running container and what it uses. */
 interface Measured {
@@ -82,15 +83,47 @@ export function toSummary(nodeName: string, { pods, node }: Measure): object {
   };
 }
 
+/** Available memory and swap are those of one container: the sum of several says nothing. */
 function usage(time: string, all: ContainerStats[]) {
+  const [only] = all.length === 1 ? all : [];
+  const swap = all.some(stats => stats.swap)
+    ? {
+        swap: {
+          time,
+          swapUsageBytes: sum(all, stats => stats.swap?.usageBytes ?? 0),
+          ...optional('swapAvailableBytes', only?.swap?.availableBytes),
+        },
+      }
+    : {};
   return {
-    cpu: { time, usageCoreNanoSeconds: sum(all, ({ cpuUsageNs }) => cpuUsageNs) },
+    cpu: {
+      time,
+      usageCoreNanoSeconds: sum(all, ({ cpuUsageNs }) => cpuUsageNs),
+      ...(only?.pressure ? { psi: toPsi(only.pressure.cpu) } : {}),
+    },
     memory: {
       time,
       usageBytes: sum(all, ({ memoryUsageBytes }) => memoryUsageBytes),
       workingSetBytes: sum(all, ({ memoryWorkingSetBytes }) => memoryWorkingSetBytes),
+      rssBytes: sum(all, ({ memory }) => memory.rssBytes),
+      pageFaults: sum(all, ({ memory }) => memory.pageFaults),
+      majorPageFaults: sum(all, ({ memory }) => memory.majorPageFaults),
+      ...optional('availableBytes', only?.memory.availableBytes),
+      ...(only?.pressure ? { psi: toPsi(only.pressure.memory) } : {}),
     },
+    ...swap,
+    ...(only?.pressure ? { io: { time, psi: toPsi(only.pressure.io) } } : {}),
   };
+}
+
+function optional<K extends string>(name: K, value: number | undefined): Partial<Record<K, number>> {
+  return value === undefined ? {} : ({ [name]: value } as Record<K, number>);
+}
+
+/** Of `stats/v1alpha1`; its totals are nanoseconds. */
+function toPsi({ some, full }: Pressure) {
+  const line = ({ avg10, avg60, avg300, totalUs }: PressureLine) => ({ total: totalUs * 1000, avg10, avg60, avg300 });
+  return { full: line(full), some: line(some) };
 }
 
 /** One metric with its samples, to be written in Prometheus' text format. */
@@ -122,6 +155,11 @@ export function toResourceMetrics({ pods, node, failures }: Measure): MetricFami
   const cpu = ({ cpuUsageNs }: ContainerStats) => cpuUsageNs / 1e9;
   const memory = ({ memoryWorkingSetBytes }: ContainerStats) => memoryWorkingSetBytes;
   const started = containers.map(({ labels, startedAtMs }) => ({ labels, value: startedAtMs / 1000 }));
+  const swapping = containers.flatMap(({ labels, stats: { atMs, swap } }) => (swap ? [{ labels, atMs, swap }] : []));
+  const swaps = swapping.map(({ labels, atMs, swap }) => ({ labels, atMs, value: swap.usageBytes }));
+  const swapLimits = swapping.flatMap(({ labels, atMs, swap: { availableBytes, usageBytes } }) =>
+    availableBytes === undefined ? [] : [{ labels, atMs, value: availableBytes + usageBytes }],
+  );
   const { atMs } = node;
   const nodeMemory = node.memoryTotalBytes - node.memoryAvailableBytes;
   const counter = (name: string, help: string, samples: MetricFamily['samples']): MetricFamily => ({
@@ -135,6 +173,8 @@ export function toResourceMetrics({ pods, node, failures }: Measure): MetricFami
     counter('container_cpu_usage_seconds_total', 'Cumulative cpu time consumed by the container in core-seconds', ofContainers(cpu)),
     gauge('container_memory_working_set_bytes', 'Current working set of the container in bytes', ofContainers(memory)),
     gauge('container_start_time_seconds', 'Start time of the container since unix epoch in seconds', started),
+    gauge('container_swap_limit_bytes', 'Current amount of the container swap limit in bytes', swapLimits),
+    gauge('container_swap_usage_bytes', 'Current amount of the container swap usage in bytes', swaps),
     counter('node_cpu_usage_seconds_total', 'Cumulative cpu time consumed by the node in core-seconds', [{ value: node.cpuSeconds, atMs }]),
     gauge('node_memory_working_set_bytes', 'Current working set of the node in bytes', [{ value: nodeMemory, atMs }]),
     counter('pod_cpu_usage_seconds_total', 'Cumulative cpu time consumed by the pod in core-seconds', ofPods(cpu)),
