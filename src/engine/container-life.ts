@@ -18,6 +18,7 @@ import { type ContainerRecord, type SandboxRecord, toContainer } from './records
 import { clearRun } from './remains.ts';
 import type { OciRuntimes } from './runtime.ts';
 import type { RuntimeType } from './runtime-handlers.ts';
+import { writableOf } from './snapshotter.ts';
 
 const SIGKILL = 9;
 
@@ -198,7 +199,7 @@ export class ContainerLife {
   }
 
   writableDirectory(id: string): string {
-    return this.#paths.writable(this.#ledger.need(id).id);
+    return writableOf(this.#paths.container(this.#ledger.need(id).id));
   }
 
   #logPath(id: string, { logPath }: ContainerConfig, { config: { logDirectory } }: SandboxRecord): string {

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
+import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
 import { connectInside } from '#linux/connect-inside.ts';
@@ -38,6 +39,7 @@ import { OciRuntimes } from './runtime.ts';
 import type { RuntimeFeatures } from './runtime-features.ts';
 import { BUILT_IN_HANDLERS, type RuntimeHandlers } from './runtime-handlers.ts';
 import { SandboxLife } from './sandbox-life.ts';
+import type { SnapshotterKind } from './snapshotter.ts';
 import { ContainerStreams } from './streams.ts';
 import { Turns } from './turns.ts';
 
@@ -54,6 +56,8 @@ export interface EngineOptions {
   runtime?: string;
   /** Runtime handlers; default crun, runc and runsc, where they are installed. */
   runtimes?: RuntimeHandlers;
+  /** How containers get their root file systems; default `auto`: by overlay, by copies where that can't be. */
+  snapshotter?: SnapshotterKind | 'auto';
   clock?: Clock;
   log: Log;
   /** For tests of a reboot. */
@@ -73,6 +77,7 @@ export async function openEngine({
   cni,
   runtime = 'crun',
   runtimes: handlers = BUILT_IN_HANDLERS,
+  snapshotter,
   clock = systemClock,
   log,
   bootId = readBootId(),
@@ -89,7 +94,15 @@ export async function openEngine({
   const events = new EventFeed();
   const runtimes = new OciRuntimes({ paths, handlers });
   const attachments = new AttachQueue();
-  const preparation = new Preparation({ paths, ledger, host, images, runtimes });
+  const preparation = new Preparation({
+    paths,
+    ledger,
+    host,
+    images,
+    runtimes,
+    snapshotter,
+    onCopies: why => log.warn('overlayfs does not work here: containers get copies of their images', { why: messageOf(why) }),
+  });
   const runs = new ContainerRuns({ paths, ledger, cgroups, events, preparation, runtimes, attachments, clock, bootId, log });
   const checks = new MachineChecks(layout);
   const containers = new ContainerLife({

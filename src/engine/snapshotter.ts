@@ -30,6 +30,12 @@ export function partsOf(directory: string): { merged: string; upper: string; wor
   return { merged: `${directory}/merged`, upper: `${directory}/upper`, work: `${directory}/work`, copied: `${directory}/copied` };
 }
 
+/** Where what the container wrote lies: of a copy that is all of it. */
+export function writableOf(directory: string): string {
+  const { merged, upper, copied } = partsOf(directory);
+  return existsSync(copied) ? merged : upper;
+}
+
 export interface SnapshotsOptions {
   overlay: Snapshotter;
   copy: () => Promise<Snapshotter>;

@@ -7,7 +7,7 @@ import { createLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { countResources, type Resources } from '#tests/resources.ts';
 import type { Container, ContainerConfig, Sandbox, SandboxConfig } from './engine.ts';
-import { type LocalEngine, openEngine } from './local-engine.ts';
+import { type EngineOptions, type LocalEngine, openEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
@@ -18,11 +18,13 @@ const WAIT_MS = 20_000;
 export class EngineBench implements AsyncDisposable {
   readonly directory: string;
   readonly #runtime: 'crun' | 'runc';
+  readonly #options: Partial<EngineOptions>;
   readonly #instance: string;
   readonly #kernel: KernelChangeJournal;
   #engine: LocalEngine | undefined;
 
-  constructor(name: string, runtime: 'crun' | 'runc') {
+  constructor(name: string, runtime: 'crun' | 'runc', options: Partial<EngineOptions> = {}) {
+    this.#options = options;
     this.#instance = `${name}-${runtime}-${process.pid}`;
     this.#runtime = runtime;
     this.directory = mkdtempSync(join(tmpdir(), `${this.#instance}-`));
@@ -47,6 +49,7 @@ export class EngineBench implements AsyncDisposable {
       images: new BusyboxImages(`${this.directory}/image`),
       networks: new LoopbackNetworks(`${this.directory}/netns`),
       log: createLog({ level: 'warn' }),
+      ...this.#options,
     });
   }
 

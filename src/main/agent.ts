@@ -137,6 +137,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       cni,
       runtime: config.runtime,
       runtimes: config.runtimes,
+      snapshotter: config.snapshotter,
       ...bootId,
       clock,
       log: log.part('engine'),

@@ -24,6 +24,8 @@ export interface Config {
   runtime: string;
   /** Runtime handlers by name, the built-in ones too. */
   runtimes: RuntimeHandlers;
+  /** How containers get their root file systems; `auto`: by overlayfs, by copies where that can't be. */
+  snapshotter: 'auto' | 'overlay' | 'copy';
   /** Processes and threads that a pod's container may have; 0: any number. */
   podPidsLimit: number;
   clusterDomain: string;
@@ -119,6 +121,13 @@ export const settings: readonly Setting[] = [
     variable: 'UMIAK_RUNTIME',
     fallback: 'crun',
     about: 'OCI runtime of pods that ask for none: crun, runc, runsc or one of --runtimes',
+  },
+  {
+    key: 'snapshotter',
+    flag: '--snapshotter',
+    variable: 'UMIAK_SNAPSHOTTER',
+    fallback: 'auto',
+    about: "containers' root file systems: overlay, copy, or auto: overlay, and copies where that can't be",
   },
   {
     key: 'runtimes',
@@ -254,6 +263,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     nodeName: (value('nodeName') || hostname()).toLowerCase(),
     runtime: oneOf('runtime', value('runtime'), Object.keys(runtimes)),
     runtimes,
+    snapshotter: oneOf('snapshotter', value('snapshotter'), ['auto', 'overlay', 'copy']),
     podPidsLimit: parseCount('podPidsLimit', value('podPidsLimit')),
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
@@ -296,6 +306,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
     UMIAK_RUNTIMES: JSON.stringify(config.runtimes),
+    UMIAK_SNAPSHOTTER: config.snapshotter,
     UMIAK_POD_PIDS_LIMIT: String(config.podPidsLimit),
     UMIAK_LOG_LEVEL: config.logLevel,
     UMIAK_AUDIT_POLICY: config.auditPolicy,

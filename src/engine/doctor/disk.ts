@@ -67,7 +67,11 @@ function planTrial(
   return [
     overlay === undefined
       ? ok('overlayfs', 'Layers of images can lie over each other here.')
-      : missing('overlayfs', `Containers get no file system here: ${overlay}.`, `modprobe overlay; where that does not help: ${ELSEWHERE}`),
+      : fallsBack(
+          'overlayfs',
+          `Each container gets a copy of its image${reflink ? ', of which it shares the blocks' : ''}: ${overlay}.`,
+          `modprobe overlay; where that does not help: ${ELSEWHERE}`,
+        ),
     trustedAttributes && userAttributes
       ? ok('attributes', 'Extended attributes are kept, file capabilities among them.')
       : fallsBack(
