@@ -8,6 +8,7 @@ import { logHandlers } from './log-handlers.ts';
 import { runtimeHandlers } from './runtime-handlers.ts';
 import { sandboxHandlers } from './sandbox-handlers.ts';
 import { criSchema, IMAGE_SERVICE, RUNTIME_SERVICE } from './schema.ts';
+import { diskHandlers, statsHandlers } from './stats-handlers.ts';
 import { streamingHandlers } from './streaming-handlers.ts';
 import type { ImageService, RuntimeService } from './types.gen.ts';
 
@@ -20,8 +21,9 @@ export function criMethods(context: CriContext): Map<string, GrpcMethod> {
     ...streamingHandlers(context),
     ...eventHandlers(context),
     ...logHandlers(context),
+    ...statsHandlers(context),
   };
-  const images: ImageHandlers = imageHandlers(context);
+  const images: ImageHandlers = { ...imageHandlers(context), ...diskHandlers(context) };
   return new Map([
     ...bindService<RuntimeService>(criSchema, RUNTIME_SERVICE, runtime),
     ...bindService<ImageService>(criSchema, IMAGE_SERVICE, images),

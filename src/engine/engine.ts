@@ -1,5 +1,6 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { CgroupUsage } from '#linux/cgroup-usage.ts';
+import type { LinkCounters } from '#linux/netlink.ts';
 import type { RuntimeFeatures } from './runtime-features.ts';
 
 /** Who made a sandbox or container and may act on it: our node agent, the docker face, or a foreign CRI client. */
@@ -264,6 +265,8 @@ export interface Engine extends AsyncDisposable {
   stats(id: string): Promise<ContainerStats>;
   /** Of all of a sandbox's containers together, by its own control group, or theirs where it has none. */
   sandboxStats(id: string): Promise<ContainerStats>;
+  /** What went over the links of a ready sandbox's own network, its loopback left out; nothing of one that shares the machine's. */
+  networkStats(sandboxId: string): Promise<LinkCounters[]>;
   /** Where what the container writes over its image lies. */
   writableDirectory(id: string): string;
   /** Changes limits of a running container. */

@@ -6,6 +6,8 @@ import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
 import { connectInside } from '#linux/connect-inside.ts';
+import { inNamespace } from '#linux/namespaces.ts';
+import { type LinkCounters, Netlink } from '#linux/netlink.ts';
 import { lockFileWhenFree } from '#linux/lock.ts';
 import { AttachQueue } from './attach-queue.ts';
 import { EngineCgroups } from './cgroups.ts';
@@ -270,6 +272,18 @@ export class LocalEngine implements Engine {
   /** The limits of a running container as the kernel holds them. */
   limits(id: string): CgroupLimits {
     return this.#cgroups.of(this.#ledger.needRunning(id)).limits();
+  async networkStats(sandboxId: string): Promise<LinkCounters[]> {
+    const record = this.#ledger.sandbox(sandboxId);
+    const path = record?.phase === 'ready' ? namespacesOf(record).network : undefined;
+    if (path === undefined) return [];
+    return this.#turns.run(() =>
+      inNamespace(path, 'net', () => {
+        using netlink = new Netlink();
+        return netlink.counters().filter(({ name }) => name !== 'lo');
+      }),
+    );
+  }
+
   }
 
   // ——— what goes in and out ———

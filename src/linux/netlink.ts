@@ -33,6 +33,7 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_STATS64 = 23;
 const IFLA_AF_SPEC = 26;
 const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
@@ -50,6 +51,19 @@ export interface Link {
   master: number;
   mtu: number;
   isUp: boolean;
+}
+
+/** What went over a link since it was made. */
+export interface LinkCounters {
+  name: string;
+  rxPackets: number;
+  txPackets: number;
+  rxBytes: number;
+  txBytes: number;
+  rxErrors: number;
+  txErrors: number;
+  rxDropped: number;
+  txDropped: number;
 }
 
 /** A request to rtnetlink with a name for error messages. */
@@ -107,6 +121,11 @@ export class Netlink {
   /** All links of this network namespace. */
   links(): Link[] {
     return this.dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) }).map(toLink);
+  }
+
+  /** The same links' counters. */
+  counters(): LinkCounters[] {
+    return this.dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) }).map(toCounters);
   }
 
   /** The link that the IPv4 default route leads to, or undefined without one. */
@@ -353,6 +372,15 @@ export function attributes(data: Buffer): Map<number, Buffer> {
     at += align(size);
   }
   return found;
+}
+
+/** `rtnl_link_stats64`. */
+function toCounters(payload: Buffer): LinkCounters {
+  const stats = attributes(payload.subarray(16)).get(IFLA_STATS64);
+  const [rxPackets, txPackets, rxBytes, txBytes, rxErrors, txErrors, rxDropped, txDropped] = Array.from({ length: 8 }, (_, i) =>
+    stats ? Number(stats.readBigUInt64LE(8 * i)) : 0,
+  ) as [number, number, number, number, number, number, number, number];
+  return { name: toLink(payload).name, rxPackets, txPackets, rxBytes, txBytes, rxErrors, txErrors, rxDropped, txDropped };
 }
 
 function toLink(payload: Buffer): Link {
