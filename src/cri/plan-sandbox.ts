@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { PublishedPort, SandboxConfig } from '#engine/engine.ts';
+import type { PublishedPort, Resources, SandboxConfig } from '#engine/engine.ts';
 import { planResources } from './plan-resources.ts';
 import { invalidField, requiredField } from './refuse.ts';
 import type { LinuxPodSandboxConfig, NamespaceOption, PodSandboxConfig, PortMapping, UserNamespace } from './types.gen.ts';
@@ -90,9 +90,18 @@ function planCgroup(
   name: string,
 ): Pick<SandboxConfig, 'cgroupParent' | 'resources'> {
   if (cgroupParent !== '') return { cgroupParent: cgroupParent.startsWith('/') ? cgroupParent : `/${cgroupParent}` };
-  const { oomScoreAdj: _, ...limits } = planResources(withOverhead(resources, overhead), 'config.linux.resources');
+  const limits = planSandboxResources(resources, overhead);
   const own = createHash('sha256').update(name).digest('hex').slice(0, 16);
-  return { cgroupParent: `cri/${own}`, ...(Object.keys(limits).length > 0 ? { resources: limits } : {}) };
+  return { cgroupParent: `cri/${own}`, ...(limits ? { resources: limits } : {}) };
+}
+
+/** Limits of a sandbox's own group; undefined when there are none. */
+export function planSandboxResources(
+  resources: LinuxPodSandboxConfig['resources'],
+  overhead: LinuxPodSandboxConfig['overhead'],
+): Resources | undefined {
+  const { oomScoreAdj: _, ...limits } = planResources(withOverhead(resources, overhead), 'linux.resources');
+  return Object.keys(limits).length > 0 ? limits : undefined;
 }
 
 /** What a runtime takes for itself comes on top of the containers' limits. */

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { UmiakError } from '#base/errors.ts';
 import type { Sandbox, SandboxConfig } from '#engine/engine.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
 import { matchesSandbox } from './filters.ts';
@@ -6,8 +7,8 @@ import { toContainerStatus, toNanoseconds, toPodSandbox, toPodSandboxStatus } fr
 import { imageNamesOf } from './image-names.ts';
 import { findSandbox, needSandbox, visibleContainers, visibleSandboxes } from './lookup.ts';
 import { NameReservations } from './names.ts';
-import { planSandbox, sandboxName } from './plan-sandbox.ts';
-import { requiredField } from './refuse.ts';
+import { planSandbox, planSandboxResources, sandboxName } from './plan-sandbox.ts';
+import { invalidField, requiredField } from './refuse.ts';
 import type { PodSandboxFilter } from './types.gen.ts';
 import { toInfo } from './verbose.ts';
 
@@ -27,6 +28,8 @@ export function sandboxHandlers(context: CriContext): RuntimeHandlers {
         network,
         hostDns: parseResolvConf(await readFile(context.resolvConf, 'utf8').catch(() => '')),
       });
+      if (runtimeHandler !== '' && !engine.runtimeHandlers().includes(runtimeHandler))
+        throw unknownHandler(runtimeHandler, engine.runtimeHandlers());
       const name = sandboxName(config);
       using _ = names.reserve('sandbox', name, () => visibleSandboxes(context).find(each => nameOf(each) === name));
       const { id } = await engine.createSandbox(planned);
@@ -44,6 +47,14 @@ export function sandboxHandlers(context: CriContext): RuntimeHandlers {
     async RemovePodSandbox({ podSandboxId = '' }) {
       const sandbox = findSandbox(context, podSandboxId);
       if (sandbox) await engine.removeSandbox(sandbox.id);
+      return {};
+    },
+
+    async UpdatePodSandboxResources({ podSandboxId, resources, overhead }) {
+      const { id, config } = needSandbox(context, podSandboxId);
+      // A parent that was named has its limits from whoever named it.
+      const limits = isOwnGroup(config) ? planSandboxResources(resources, overhead) : undefined;
+      if (limits) await engine.updateSandboxResources(id, limits);
       return {};
     },
 
@@ -73,6 +84,18 @@ export function sandboxHandlers(context: CriContext): RuntimeHandlers {
 
 function nameOf({ config: { metadata } }: Sandbox): string {
   return sandboxName({ metadata });
+}
+
+function unknownHandler(name: string, known: readonly string[]): UmiakError {
+  return invalidField(
+    'runtime_handler',
+    `no runtime for ${JSON.stringify(name)} is configured`,
+    `There are ${known.join(', ')}; see the setting \`runtimes\`.`,
+  );
+}
+
+function isOwnGroup({ cgroupParent = '' }: SandboxConfig): boolean {
+  return cgroupParent !== '' && !cgroupParent.startsWith('/');
 }
 
 /** The machine's own names and servers. */
