@@ -269,6 +269,8 @@ export interface Engine extends AsyncDisposable {
   networkStats(sandboxId: string): Promise<LinkCounters[]>;
   /** Where what the container writes over its image lies. */
   writableDirectory(id: string): string;
+  /** Changes the limits of a sandbox's own control group; what is absent stays. */
+  updateSandboxResources(id: string, resources: Resources): Promise<void>;
   /** Changes limits of a running container. */
   updateResources(id: string, resources: Resources): Promise<void>;
 

@@ -1,14 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
-import { messageOf } from '#base/errors.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
 import { connectInside } from '#linux/connect-inside.ts';
+import { lockFileWhenFree } from '#linux/lock.ts';
 import { inNamespace } from '#linux/namespaces.ts';
 import { type LinkCounters, Netlink } from '#linux/netlink.ts';
-import { lockFileWhenFree } from '#linux/lock.ts';
 import { AttachQueue } from './attach-queue.ts';
 import { EngineCgroups } from './cgroups.ts';
 import { ContainerLife } from './container-life.ts';
@@ -233,6 +232,10 @@ export class LocalEngine implements Engine {
     return this.#containers.writableDirectory(id);
   }
 
+  async updateSandboxResources(id: string, resources: Resources): Promise<void> {
+    await this.#sandboxes.updateResources(this.#ledger.readySandbox(id), resources);
+  }
+
   async updateResources(id: string, resources: Resources): Promise<void> {
     await this.#containers.updateResources(id, resources);
   }
@@ -269,9 +272,6 @@ export class LocalEngine implements Engine {
     });
   }
 
-  /** The limits of a running container as the kernel holds them. */
-  limits(id: string): CgroupLimits {
-    return this.#cgroups.of(this.#ledger.needRunning(id)).limits();
   async networkStats(sandboxId: string): Promise<LinkCounters[]> {
     const record = this.#ledger.sandbox(sandboxId);
     const path = record?.phase === 'ready' ? namespacesOf(record).network : undefined;
@@ -284,6 +284,9 @@ export class LocalEngine implements Engine {
     );
   }
 
+  /** The limits of a running container as the kernel holds them. */
+  limits(id: string): CgroupLimits {
+    return this.#cgroups.of(this.#ledger.needRunning(id)).limits();
   }
 
   // ——— what goes in and out ———
