@@ -5,8 +5,9 @@ import { removeInstance } from '#engine/remove-instance.ts';
 import { lockFileWhenFree } from '#linux/lock.ts';
 import { removeNetwork } from '#net/remove-network.ts';
 import { startMachine } from './agent.ts';
-import { type Config, pathsOf, type Role } from './config.ts';
-import { listenTo, whenState } from './control-socket.ts';
+import { type Config, pathsOf } from './config.ts';
+import { whenState } from './control-socket.ts';
+import { END_MS, endRole } from './end-role.ts';
 
 export interface DownOptions {
   /** Stop the containers too, and leave nothing of the instance but its data. */
@@ -16,7 +17,6 @@ export interface DownOptions {
   say?: (line: string) => void;
 }
 
-const END_MS = 20_000;
 const GRACE_MS = 10_000;
 
 /** Ends server and agent; containers go on unless they are to end too. Ending what does not run is no failure. */
@@ -41,40 +41,21 @@ async function endRoles(config: Config, say: (line: string) => void): Promise<Di
   // Without it nothing of the instance runs, and `down` leaves nothing behind.
   if (!existsSync(config.runDir)) return locks.move();
   for (const role of ['server', 'agent'] as const) {
-    await endRole(role, config, say);
+    const end = () => endRole({ role, config, say });
+    await end();
     const stop = new AbortController();
     // Who holds the lock still, or already, is ended as soon as it listens.
     const ending = whenState(pathsOf(config).control(role), {
       accept: () => true,
       signal: AbortSignal.any([stop.signal, AbortSignal.timeout(END_MS)]),
     })
-      .then(() => endRole(role, config, say))
+      .then(end)
       .catch(() => {});
     locks.use(await lockFileWhenFree(pathsOf(config).lock(role), `the ${role} of instance ${config.name}`, 2 * END_MS));
     stop.abort();
     await ending;
   }
   return locks.move();
-}
-
-async function endRole(role: Role, config: Config, say: (line: string) => void): Promise<void> {
-  let pid: number | undefined;
-  const known = Promise.withResolvers<void>();
-  const listening = await listenTo(pathsOf(config).control(role), state => {
-    pid = state.pid;
-    known.resolve();
-  });
-  if (!listening) return;
-  await Promise.race([known.promise, listening.ended]);
-  if (pid === undefined) return;
-  say(`stopping the ${role} …`);
-  process.kill(pid, 'SIGTERM');
-  const deadline = setTimeout(() => {
-    say(`the ${role} does not end; it is killed`);
-    if (pid !== undefined) process.kill(pid, 'SIGKILL');
-  }, END_MS);
-  await listening.ended;
-  clearTimeout(deadline);
 }
 
 /** Every container gets its stop signal and a grace; what is left afterwards `removeInstance` kills. */

@@ -4,18 +4,25 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { UmiakError } from '#base/index.ts';
 import { type Config, pathsOf, type Role } from './config.ts';
 import { type ProcessState, stateNow, whenState } from './control-socket.ts';
+import { endRole } from './end-role.ts';
 import { lastLines, startRole, startRoleHere } from './processes.ts';
+import { VERSION } from './version.ts';
 
 export interface UpResult {
   server: ProcessState;
   agent: ProcessState;
   /** Both were there already. */
   wasUp: boolean;
+  /** Those of another version, which this one took the place of. */
+  replaced: Role[];
 }
 
 const READY_TIMEOUT_MS = 90_000;
 
-/** Starts what of the instance does not run, and returns when the node is Ready. */
+/**
+ * Starts what of the instance does not run, and returns when the node is Ready. What runs in another version than ours is told to stop and
+ * started in ours; containers, the Services' rules and the data stay as they are.
+ */
 export async function up(config: Config, say: (line: string) => void = () => {}): Promise<UpResult> {
   if (process.getuid?.() !== 0)
     throw new UmiakError('Forbidden', 'umiak up needs root: it makes namespaces, mounts and firewall rules', {
@@ -24,15 +31,24 @@ export async function up(config: Config, say: (line: string) => void = () => {})
   mkdirSync(config.runDir, { recursive: true, mode: 0o755 });
   const roles = ['server', 'agent'] as const;
   const present = await Promise.all(roles.map(role => stateNow(pathsOf(config).control(role))));
+  const replaced = roles.filter((_role, index) => present[index] && present[index].version !== VERSION);
   const states = await Promise.all(
-    roles.map((role, index) => {
-      if (present[index]?.state === 'ready') return present[index];
-      if (!present[index]) say(`starting the ${role} …`);
-      return untilReady(role, config, present[index] ? undefined : startRole(role, config));
+    roles.map(async (role, index) => {
+      const found = present[index];
+      if (found && replaced.includes(role)) return await replace(role, found, config, say);
+      if (found?.state === 'ready') return found;
+      if (!found) say(`starting the ${role} …`);
+      return await untilReady(role, config, found ? undefined : startRole(role, config));
     }),
   );
   const [server, agent] = states as [ProcessState, ProcessState];
-  return { server, agent, wasUp: present.every(state => state?.state === 'ready') };
+  return { server, agent, wasUp: replaced.length === 0 && present.every(state => state?.state === 'ready'), replaced };
+}
+
+async function replace(role: Role, { version, pid }: ProcessState, config: Config, say: (line: string) => void): Promise<ProcessState> {
+  say(`replacing the ${role} of version ${version} by ${VERSION} …`);
+  await endRole({ role, config, isMeant: state => state.pid === pid, say });
+  return await untilReady(role, config, startRole(role, config));
 }
 
 /** Runs both roles until the signal, or until one of them ends, which ends the other. For containers, service managers and debugging. */
