@@ -8,7 +8,16 @@ export interface OciSpec {
   hostname?: string;
   mounts: OciMount[];
   annotations?: Record<string, string>;
+  /** By the runtime's moment: `createContainer`. */
+  hooks?: Record<string, OciHook[]>;
   linux: OciLinux;
+}
+
+export interface OciHook {
+  path: string;
+  args?: string[];
+  env?: string[];
+  timeout?: number;
 }
 
 export interface OciProcess {

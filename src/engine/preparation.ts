@@ -7,6 +7,7 @@ import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
 import { giveMountPoints, MappedMounts, type Users } from './mapped-mounts.ts';
 import { type HostFacts, planOciSpec } from './oci-spec.ts';
+import type { OciSpec } from './oci-types.ts';
 import { ensureMountPoints } from './overlay.ts';
 import { canOverlay, OverlaySnapshotter } from './overlay-snapshotter.ts';
 import type { EnginePaths } from './paths.ts';
@@ -66,7 +67,11 @@ export class Preparation {
   /** Twice is as good as once. @throws Invalid for what the configuration asks for and can't have, NotFound when the image is gone */
   async prepare(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     if (!this.#mounted.has(record.id)) await this.#mount(record, sandbox);
-    if (!this.#bundled.has(record.id)) this.#bundle(record, sandbox, await this.#runtimes.of(record));
+    if (!this.#bundled.has(record.id)) {
+      const { cdiDevices = [] } = record.config;
+      const edit = cdiDevices.length > 0 ? await planDeviceEdits(cdiDevices) : undefined;
+      this.#bundle(record, sandbox, await this.#runtimes.of(record), edit);
+    }
     this.#bundled.add(record.id);
   }
 
@@ -97,7 +102,7 @@ export class Preparation {
     this.#mounted.add(id);
   }
 
-  #bundle(record: ContainerRecord, sandbox: SandboxRecord, runtime: OciRuntime): void {
+  #bundle(record: ContainerRecord, sandbox: SandboxRecord, runtime: OciRuntime, edit: (spec: OciSpec) => OciSpec = spec => spec): void {
     const { id, config, imageConfig } = record;
     const rootfs = this.#paths.rootfs(id);
     const security = config.security ?? {};
@@ -132,7 +137,7 @@ export class Preparation {
     const profile = security.privileged ? 'unconfined' : security.seccomp;
     const bundle = this.#paths.bundle(id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
-    writeFileSync(`${bundle}/config.json`, JSON.stringify(this.#seccomp.apply(fitted, profile, runtime)), { mode: 0o600 });
+    writeFileSync(`${bundle}/config.json`, JSON.stringify(edit(this.#seccomp.apply(fitted, profile, runtime))), { mode: 0o600 });
     mkdirSync(dirname(record.logPath), { recursive: true });
   }
 
@@ -164,6 +169,13 @@ export class Preparation {
     const files = { hosts: ifThere('hosts'), hostname: ifThere('hostname'), resolvConf: ifThere('resolv.conf'), shm: ifThere('shm') };
     return Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined));
   }
+}
+
+/** Containers with devices by CDI are few: what knows of them is loaded for them. */
+async function planDeviceEdits(names: readonly string[]): Promise<(spec: OciSpec) => OciSpec> {
+  const [{ resolveCdiDevices }, { applyCdiEdits }] = await Promise.all([import('./cdi/devices.ts'), import('./cdi/apply.ts')]);
+  const edits = await resolveCdiDevices(names);
+  return spec => applyCdiEdits(spec, edits);
 }
 
 /** Of a sandbox with a user namespace. */

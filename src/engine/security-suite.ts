@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { readCgroupLayout } from '#linux/cgroup.ts';
 import { MS_BIND, MS_PRIVATE, mount, umount } from '#linux/mount.ts';
@@ -228,6 +228,39 @@ export function runSecuritySuite(runtime: 'crun' | 'runc'): void {
       const ended = await bench.engine.stopContainer(id, { graceMs: 10_000 });
       assert.deepEqual([ended.exitCode, ended.reason], [7, 'Error']);
       await assert.rejects(bench.create('true', { stopSignal: 'SIGNONSENSE' }), { reason: 'Invalid' });
+    });
+
+    test('a device by CDI brings its node, environment, mounts and hooks; one that nobody knows is named', async () => {
+      const file = `/var/run/cdi/umiak-test-${process.pid}-${runtime}.yaml`;
+      const kind = `umiak-test-${process.pid}.example.com/${runtime}`;
+      const made = `${bench.directory}/hooked`;
+      mkdirSync('/var/run/cdi', { recursive: true });
+      writeFileSync(
+        file,
+        `cdiVersion: 0.8.0
+kind: ${kind}
+containerEdits:
+  env: [FROM=${kind}]
+devices:
+- name: fuse
+  containerEdits:
+    deviceNodes: [{path: /dev/cdi, hostPath: /dev/fuse, permissions: rw}]
+    mounts: [{hostPath: /etc/hostname, containerPath: /cdi-name, options: [ro, bind]}]
+    hooks: [{hookName: createRuntime, path: /bin/touch, args: [touch, ${made}]}]
+    additionalGids: [4444]
+`,
+      );
+      try {
+        const script = 'echo $FROM; (: <> /dev/cdi) && echo open; cat /cdi-name; touch /cdi-name 2>/dev/null || echo ro; id -G';
+        const { output } = await bench.run(script, { cdiDevices: [`${kind}=fuse`] });
+        assert.equal(output, `${kind}\nopen\n${readFileSync('/etc/hostname', 'utf8').trimEnd()}\nro\n0 4444\n`);
+        rmSync(made);
+        const unknown = { reason: 'NotFound', message: `CDI device injection failed: unresolvable CDI devices ${kind}=none` } as const;
+        await assert.rejects(bench.create('true', { cdiDevices: [`${kind}=none`] }), unknown);
+      } finally {
+        rmSync(file);
+        if (readdirSync('/var/run/cdi').length === 0) rmSync('/var/run/cdi', { recursive: true });
+      }
     });
 
     test('devices are there with the permissions they are given', async () => {
