@@ -18,7 +18,12 @@ interface SmallImage {
   files?: FixtureEntry[];
 }
 
-const USERS = ['root:x:0:0:root:/root:/bin/sh', 'www-data:x:33:33:www-data:/var/www:/bin/sh', 'default-user:x:1000:1000::/home:/bin/sh'];
+const USERS = [
+  'root:x:0:0:root:/root:/bin/sh',
+  'nobody:x:65534:65534:nobody:/home:/bin/false',
+  'www-data:x:33:33:www-data:/var/www:/bin/sh',
+  'default-user:x:1000:1000::/home:/bin/sh',
+];
 const GROUPS = ['root:x:0:', 'www-data:x:33:', 'default-user:x:1000:', 'group-defined-in-image:x:50000:default-user'];
 const STAGING = 'k8s-staging-cri-tools';
 const mark = (name: string): SmallImage => ({ files: [{ name: 'etc/image', content: name }] });
@@ -75,13 +80,15 @@ export async function serveImages(registry: TestRegistry, programs: { nnp: strin
   return { digest };
 }
 
-/** Static busybox with all its applets. */
+/** Static busybox with all its applets, as links of the kind that the official image has: one may be masked without the others. */
 async function busyboxLayer(): Promise<Buffer> {
   const applets = (await run('/bin/busybox', ['--list'])).stdout.trim().split('\n');
   return buildTar([
     { name: 'bin/' },
     { name: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 },
-    ...applets.filter(name => name !== 'busybox').map(name => ({ name: `bin/${name}`, type: 'symlink' as const, linkName: 'busybox' })),
+    ...applets.filter(name => name !== 'busybox').map(name => ({ name: `bin/${name}`, type: 'link' as const, linkName: 'bin/busybox' })),
+    // Debian's busybox has no such applet.
+    { name: 'bin/ipcs', content: '#!/bin/sh\nexec cat /proc/sysvipc/shm\n', mode: 0o755 },
     { name: 'etc/' },
     { name: 'etc/passwd', content: `${USERS.join('\n')}\n` },
     { name: 'etc/group', content: `${GROUPS.join('\n')}\nusers:x:100:\n` },

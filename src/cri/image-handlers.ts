@@ -53,7 +53,11 @@ export function imageHandlers(context: CriContext): ImageHandlers {
     async RemoveImage({ image }) {
       const found = await find(image);
       // All of its names: whoever removes an image over CRI means the image.
-      if (found) await images.remove(found.id, { force: true });
+      // Several at once are one.
+      if (found)
+        await images.remove(found.id, { force: true }).catch(error => {
+          if (!isUmiakError(error, 'NotFound')) throw error;
+        });
       return {};
     },
   };
