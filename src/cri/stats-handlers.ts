@@ -49,18 +49,15 @@ export function statsHandlers(context: CriContext): RuntimeHandlers {
 }
 
 /** `ImageFsInfo`: what images and containers take of the disk. */
-export function diskHandlers({ dataDir, clock }: Pick<CriContext, 'dataDir' | 'clock'>): ImageHandlers {
+export function diskHandlers({ dataDir, clock, images }: Pick<CriContext, 'dataDir' | 'clock' | 'images'>): ImageHandlers {
   const disk = new DiskFigures({ clock });
-  const images = [join(dataDir, 'layers'), join(dataDir, 'content')];
   const containers = join(dataDir, 'engine/containers');
   return {
     async ImageFsInfo() {
-      const figures = await disk.of([...images, containers]);
-      const found = images.flatMap(directory => figures.get(directory) ?? []);
-      const ofContainers = figures.get(containers);
-      const sum = (value: (figure: (typeof found)[number]) => number) => found.reduce((total, figure) => total + value(figure), 0);
-      const atMs = found[0]?.atMs ?? clock.now();
-      const ofImages = { atMs, usedBytes: sum(({ usedBytes }) => usedBytes), inodesUsed: sum(({ inodesUsed }) => inodesUsed) };
+      const ofContainers = (await disk.of([containers])).get(containers);
+      const { bytes: usedBytes, inodes: inodesUsed } = await images.diskUsage();
+      const atMs = clock.now();
+      const ofImages = { atMs, usedBytes, inodesUsed };
       return {
         imageFilesystems: [toFilesystem(join(dataDir, 'layers'), ofImages)],
         containerFilesystems: [toFilesystem(containers, ofContainers ?? { atMs, usedBytes: 0, inodesUsed: 0 })],

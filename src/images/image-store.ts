@@ -6,12 +6,14 @@ import type { AssembleOptions } from './assemble.ts';
 import type { ContentStore } from './content-store.ts';
 import type { LockedPackage } from './debian-packages.ts';
 import type { Digest } from './digest.ts';
+import type { DiskUsage } from './layer-store.ts';
 import type { Descriptor, ImageConfig, Platform } from './oci.ts';
 import type { ProxySettings } from './proxy.ts';
 import type { PullOptions } from './pull.ts';
 import type { PushedImage, PushOptions } from './push.ts';
 import type { QuarantinedBlob } from './quarantine.ts';
 import type { RegistryHosts } from './registry-session.ts';
+import type { UnpackLimits } from './unpack-limits.ts';
 import type { UnpackWorkersOptions } from './unpack-workers.ts';
 
 export interface ImageStoreOptions {
@@ -31,6 +33,8 @@ export interface ImageStoreOptions {
   workers?: UnpackWorkersOptions;
   /** Called after each change of a name: an image came, went or is called otherwise. */
   onChange?: () => void;
+  /** What one layer may take when it is unpacked; by default all of the disk but what is kept free. */
+  unpackLimits?: UnpackLimits;
   /** For tests of a reboot. */
   bootId?: string;
 }
@@ -123,4 +127,6 @@ export interface ImageStore extends AsyncDisposable {
   ensureUnpacked(reference: string): Promise<string[]>;
   /** Removes content that no image needs, what is in quarantine, and images without a name that nobody uses or pinned unless `untagged` is false. */
   prune(options?: { untagged?: boolean }): Promise<{ deleted: Digest[]; freedBytes: number }>;
+  /** What blobs and layers take of the disk: noted when they came, not counted by walking through them. */
+  diskUsage(): Promise<DiskUsage>;
 }

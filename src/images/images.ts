@@ -25,7 +25,7 @@ import type {
   VerifyOptions,
   VerifyReport,
 } from './image-store.ts';
-import { LayerStore } from './layer-store.ts';
+import { type DiskUsage, LayerStore } from './layer-store.ts';
 import { readLayoutDirectory } from './layout-directory.ts';
 import {
   type Descriptor,
@@ -54,6 +54,7 @@ export async function openImages(options: ImageStoreOptions): Promise<ImageStore
       dir: join(options.dataDir, 'layers'),
       workers,
       log: options.log,
+      limits: options.unpackLimits,
       ...(options.bootId !== undefined ? { bootId: options.bootId } : {}),
     });
     return new LocalImageStore(options, workers, content, index, layers);
@@ -62,6 +63,8 @@ export async function openImages(options: ImageStoreOptions): Promise<ImageStore
     throw error;
   }
 }
+
+const BLOCK_BYTES = 4096;
 
 interface ImageDocuments {
   manifest: ImageManifest;
@@ -249,6 +252,16 @@ class LocalImageStore implements ImageStore {
 
   remove(reference: string, options: RemoveOptions = {}): Promise<RemoveResult> {
     return this.#inTurn(() => this.#remove(reference, options));
+  }
+
+  async diskUsage(): Promise<DiskUsage> {
+    const layers = await this.#layers.usage();
+    const blobs = await this.content.list();
+    const sizes = await Promise.all(blobs.map(digest => this.content.size(digest)));
+    return {
+      bytes: layers.bytes + sizes.reduce<number>((sum, size) => sum + Math.ceil((size ?? 0) / BLOCK_BYTES) * BLOCK_BYTES, 0),
+      inodes: layers.inodes + blobs.length,
+    };
   }
 
   prune({ untagged = true }: { untagged?: boolean } = {}): Promise<{ deleted: Digest[]; freedBytes: number }> {

@@ -1,21 +1,31 @@
 import { randomUUID } from 'node:crypto';
 import { renameSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
+import { diskUsage } from '#linux/disk-usage.ts';
 import { absent, syncDirectory } from './content-store.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { SingleFlight } from './single-flight.ts';
-import { durableMark } from './unpack-worker.ts';
+import type { UnpackLimits } from './unpack-limits.ts';
+import { durableMark, usageFile } from './unpack-worker.ts';
 import type { UnpackWorkers } from './unpack-workers.ts';
 
 export interface LayerStoreOptions {
   dir: string;
   workers: UnpackWorkers;
   log: Log;
+  /** What one layer may take. */
+  limits?: UnpackLimits | undefined;
   /** Of this boot; by default the kernel's. */
   bootId?: string;
+}
+
+/** Of the disk. */
+export interface DiskUsage {
+  bytes: number;
+  inodes: number;
 }
 
 /**
@@ -27,14 +37,17 @@ export class LayerStore {
   readonly #workers: UnpackWorkers;
   readonly #log: Log;
   readonly #bootId: string;
+  readonly #limits: UnpackLimits | undefined;
   readonly #unpacks = new SingleFlight<never>();
+  readonly #usages = new Map<string, DiskUsage>();
   readonly #syncs = new Set<Promise<void>>();
 
-  private constructor({ dir, workers, log }: LayerStoreOptions, bootId: string) {
+  private constructor({ dir, workers, log, limits }: LayerStoreOptions, bootId: string) {
     this.#dir = dir;
     this.#workers = workers;
     this.#log = log;
     this.#bootId = bootId;
+    this.#limits = limits;
   }
 
   /** Opens the store; removes what a killed process left half-unpacked and what a power failure may have torn. */
@@ -79,6 +92,28 @@ export class LayerStore {
     return removed;
   }
 
+  /** What all layers take of the disk, as it was counted when each was unpacked. */
+  async usage(): Promise<DiskUsage> {
+    const names = (await readdir(this.#dir)).filter(name => isDigest(`sha256:${name}`));
+    for (const name of this.#usages.keys()) if (!names.includes(name)) this.#usages.delete(name);
+    const total = { bytes: 0, inodes: 0 };
+    for (const name of names) {
+      const { bytes, inodes } = this.#usages.get(name) ?? (await this.#usageOf(name));
+      total.bytes += bytes;
+      total.inodes += inodes;
+    }
+    return total;
+  }
+
+  async #usageOf(name: string): Promise<DiskUsage> {
+    const dir = join(this.#dir, name);
+    const noted = await readFile(join(dir, usageFile), 'utf8').catch(absent);
+    const usage = parseUsage(noted) ?? (await measure(dir));
+    if (parseUsage(noted) === undefined) await writeFile(join(dir, usageFile), JSON.stringify(usage)).catch(absent);
+    this.#usages.set(name, usage);
+    return usage;
+  }
+
   /** Resolves when all layers unpacked so far are on the disk. */
   async settled(): Promise<void> {
     await Promise.all(this.#syncs);
@@ -89,7 +124,7 @@ export class LayerStore {
     const temporary = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
     try {
       await mkdir(join(temporary, `${BOOT}${this.#bootId}`), { recursive: true });
-      await this.#workers.run({ op: 'unpack', blobPath, dir: temporary, diffId });
+      await this.#workers.run({ op: 'unpack', blobPath, dir: temporary, diffId, limits: this.#limits });
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
       throw error;
@@ -117,6 +152,17 @@ export class LayerStore {
     if (marks.includes(`${BOOT}${this.#bootId}`)) return this.#settle(path);
     await rm(path, { recursive: true, force: true });
   }
+}
+
+/** What a note says; undefined when there is none, or a power failure tore it. */
+function parseUsage(text: string | undefined): DiskUsage | undefined {
+  const found = /^\{"bytes":(\d+),"inodes":(\d+)\}$/.exec(text ?? '');
+  return found ? { bytes: Number(found[1]), inodes: Number(found[2]) } : undefined;
+}
+
+async function measure(dir: string): Promise<DiskUsage> {
+  const [bytes, inodes] = await Promise.all([diskUsage([dir]), diskUsage([dir], 'inodes')]);
+  return { bytes: bytes.get(dir) ?? 0, inodes: inodes.get(dir) ?? 0 };
 }
 
 const EMPTY = 'empty';

@@ -29,6 +29,7 @@ const OPAQUE = '.wh..wh..opq';
 /** What aufs kept for itself; never part of an image's content. */
 const AUFS = '.wh..wh.';
 const MAX_LINKS = 40;
+const BLOCK_BYTES = 4096;
 
 /** A directory that this layer made: a real one, no link. */
 class Directory {
@@ -54,6 +55,9 @@ type Time = Pick<TarEntry, 'mtime' | 'mtimeNanos'>;
 export class LayerTree {
   sizeBytes = 0;
   entries = 0;
+  /** Of the disk, about: what replaces another counts for both. */
+  diskBytes = 0;
+  inodes = 1;
   readonly #root: string;
   readonly #guard: DiskGuard;
   readonly #top = new Directory();
@@ -111,6 +115,7 @@ export class LayerTree {
     if (entry.type !== 'symlink') chmodSync(target, entry.mode);
     setXattrs(target, entry);
     setTime(target, entry);
+    this.inodes += 1;
   }
 
   #makeDirectory(parent: Directory, base: string): Directory {
@@ -121,6 +126,8 @@ export class LayerTree {
     this.#clear(parent, base);
     mkdirSync(target, 0o755);
     if (wasWhiteout) setXattr(target, 'trusted.overlay.opaque', Buffer.from('y'));
+    this.inodes += 1;
+    this.diskBytes += BLOCK_BYTES;
     return new Directory(parent, base);
   }
 
@@ -146,6 +153,8 @@ export class LayerTree {
       closeSync(fd);
     }
     this.sizeBytes += entry.sizeBytes;
+    this.diskBytes += Math.ceil(entry.sizeBytes / BLOCK_BYTES) * BLOCK_BYTES;
+    this.inodes += 1;
   }
 
   #create(parent: Directory, base: string, target: Buffer): number {
@@ -186,6 +195,7 @@ export class LayerTree {
     if (present !== undefined) return;
     makeNode(target, 'char', 0);
     parent.whiteouts.add(base);
+    this.inodes += 1;
   }
 
   #clear(parent: Directory, base: string): void {

@@ -16,6 +16,9 @@ export type UnpackRequest =
 
 export type UnpackReply = { result: UnpackResult | undefined } | { error: { reason: Reason; message: string; hint?: string } };
 
+/** Lies beside a layer's `fs` and says what it takes of the disk. */
+export const usageFile = 'usage';
+
 /** Lies beside a layer's `fs` once the layer is known to be on the disk. */
 export const durableMark = 'durable';
 
@@ -30,7 +33,9 @@ async function answer(request: UnpackRequest): Promise<UnpackReply> {
 
 async function unpack({ blobPath, dir, diffId, limits }: UnpackRequest & { op: 'unpack' }): Promise<UnpackResult> {
   mkdirSync(join(dir, 'fs'), { mode: 0o755 });
-  return await unpackLayer(blobPath, join(dir, 'fs'), { expected: diffId, ...(limits ? { limits } : {}) });
+  const result = await unpackLayer(blobPath, join(dir, 'fs'), { expected: diffId, ...(limits ? { limits } : {}) });
+  writeFileSync(join(dir, usageFile), JSON.stringify({ bytes: result.diskBytes, inodes: result.inodes }));
+  return result;
 }
 
 function sync(dir: string): undefined {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ManualClock } from '#base/clock.ts';
@@ -51,4 +51,39 @@ test('one layer is unpacked once for all who ask at the same time, and a failed 
   assert.ok(existsSync(join(directories[0]!, 'f')));
   await layers.settled();
   assert.ok(readdirSync(join(directories[0]!, '..')).includes('durable'));
+});
+
+test('what layers take of the disk is noted when they come, and counted where the note is missing', async () => {
+  await using directory = await temporaryDirectory();
+  await using workers = new UnpackWorkers();
+  const dir = join(directory.path, 'layers');
+  const layers = await LayerStore.open({ dir, workers, log: silentLog });
+  const blob = join(directory.path, 'blob');
+  const archives = [buildTar([{ name: 'a/' }, { name: 'a/b', content: Buffer.alloc(5000) }]), buildTar([{ name: 'c', content: 'x' }])];
+  for (const archive of archives) {
+    writeFileSync(blob, archive);
+    await layers.ensure(digestOf(archive), blob);
+  }
+  await layers.settled();
+  assert.deepEqual(await layers.usage(), { bytes: 4096 + 8192 + 4096, inodes: 3 + 2 });
+  rmSync(join(layers.directory(digestOf(archives[0]!)), '../usage'));
+  const again = await LayerStore.open({ dir, workers, log: silentLog });
+  const counted = await again.usage();
+  assert.ok(counted.inodes >= 5 && counted.bytes >= 16_384, JSON.stringify(counted));
+  await again.collect(diffId => diffId === digestOf(archives[1]!));
+  assert.deepEqual(await again.usage(), { bytes: 4096, inodes: 2 });
+});
+
+test('a layer that takes more than is allowed is refused and leaves nothing', async () => {
+  await using directory = await temporaryDirectory();
+  await using workers = new UnpackWorkers();
+  const layers = await LayerStore.open({ dir: join(directory.path, 'layers'), workers, log: silentLog, limits: { bytes: 1000 } });
+  const archive = buildTar([
+    { name: 'small', content: 'x' },
+    { name: 'big', content: Buffer.alloc(1000) },
+  ]);
+  const blob = join(directory.path, 'blob');
+  writeFileSync(blob, archive);
+  await assert.rejects(layers.ensure(digestOf(archive), blob), /"big".*more than 1000 bytes/);
+  assert.deepEqual(readdirSync(join(directory.path, 'layers')), ['empty']);
 });

@@ -12,6 +12,9 @@ export interface UnpackResult {
   /** Bytes of all files' content. */
   sizeBytes: number;
   entries: number;
+  /** What it takes of the disk, about. */
+  diskBytes: number;
+  inodes: number;
 }
 
 export interface UnpackOptions {
@@ -41,5 +44,6 @@ export async function unpackLayer(blobPath: string, root: string, { expected, li
   const diffId: Digest = `sha256:${hash.digest('hex')}`;
   if (expected !== undefined && diffId !== expected)
     throw new UmiakError('Invalid', `the layer's content has the digest ${diffId}; the image's configuration announces ${expected}`);
-  return { diffId, sizeBytes: tree.sizeBytes, entries: tree.entries };
+  const { sizeBytes, entries, diskBytes, inodes } = tree;
+  return { diffId, sizeBytes, entries, diskBytes, inodes };
 }
