@@ -69,7 +69,7 @@ test('whatever is pulled, used, named, removed and pruned side by side, nothing 
       await pulled;
     },
   ];
-  const rounds = Number(process.env.SOAK_ROUNDS ?? 25);
+  const rounds = Number(process.env.SOAK_ROUNDS ?? (process.env.UMIAK_SOAK ? 2000 : 25));
   const worker = async () => {
     for (let round = 0; round < rounds; round++) await steps[Math.floor(random() * steps.length)]!(pick()).catch(passing);
   };

@@ -2,7 +2,7 @@ import { silentLog } from '#base/log.ts';
 import { buildImage, buildLayout, buildTar, inPieces } from './fixtures.ts';
 import { openImages } from './images.ts';
 
-/** The layer with which `crash.test.ts` compares what it finds. */
+/** The layer with which `crash.root.test.ts` compares what it finds. */
 export function crashLayer(i: number): Buffer {
   return buildTar([
     { name: `only-${i}`, content: `${i}`.repeat(20_000) },

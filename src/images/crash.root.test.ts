@@ -12,7 +12,7 @@ import { type ImageStore, openImages } from './images.ts';
 import { RegistryFixture } from './registry-fixture.ts';
 
 /** Moments of each test; many more in the soak. */
-const ROUNDS = Number(process.env.SOAK_ROUNDS ?? 20);
+const ROUNDS = Number(process.env.SOAK_ROUNDS ?? (process.env.UMIAK_SOAK ? 500 : 20));
 
 /** Runs the fixture until it has said `lines` lines, and a bit; returns all it said. */
 async function runAndKill(dataDir: string, start: number, lines: number, moreMs: number, ...host: string[]): Promise<string[]> {
@@ -30,7 +30,7 @@ async function runAndKill(dataDir: string, start: number, lines: number, moreMs:
   return said.split('\n').slice(0, -1);
 }
 
-test('kill -9 at any moment loses no image that was promised and leaves nothing half-made', { timeout: 120_000 }, async () => {
+test('kill -9 at any moment loses no image that was promised and leaves nothing half-made', { timeout: 3_600_000 }, async () => {
   const seed = Number(process.env.SEED ?? Date.now() % 1e9);
   const random = seededRandom(seed);
   await using directory = await temporaryDirectory();

@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Clock, systemClock } from '#base/clock.ts';
+import { isUmiakError, type Reason, UmiakError } from '#base/errors.ts';
+import { silentLog } from '#base/log.ts';
+import { buildImage, buildTar, temporaryDirectory } from './fixtures.ts';
+import { openImages } from './images.ts';
+import { RegistryClient } from './registry-client.ts';
+import { planPause } from './registry-errors.ts';
+import { RegistryFixture } from './registry-fixture.ts';
+import { Slots } from './slots.ts';
+
+let directory: AsyncDisposable & { path: string };
+let serial = 0;
+before(async () => {
+  directory = await temporaryDirectory();
+});
+after(() => directory[Symbol.asyncDispose]());
+
+const clock: Clock = { ...systemClock, after: (_, act) => systemClock.after(0, act) };
+const image = buildImage([buildTar([{ name: 'app', content: randomBytes(50_000) }])]);
+const layer = [...image.blobs.keys()].find(digest => digest !== image.configDigest)!;
+
+/** Pulls from a registry that answers paths with `text` by `act`, always; returns the failure and what is left on the disk. */
+async function pullFrom(text: string, act: (request: IncomingMessage, response: ServerResponse, registry: RegistryFixture) => unknown) {
+  await using registry = await RegistryFixture.start();
+  registry.auth = 'none';
+  registry.add('app', '1', image);
+  const fault: RegistryFixture['faults'][number] = (request, response) => {
+    if (!request.url?.includes(text)) return false;
+    registry.faults.push(fault);
+    act(request, response, registry);
+    return true;
+  };
+  registry.faults.push(fault);
+  const dataDir = join(directory.path, `data-${++serial}`);
+  await using images = await openImages({ dataDir, log: silentLog, clock });
+  const error = await images.pull(`${registry.host}/app:1`).then(
+    () => undefined,
+    thrown => thrown,
+  );
+  const left = [...(await readdir(join(dataDir, 'content/sha256'))), ...(await readdir(join(dataDir, 'content/ingest')))];
+  return { error, left, requests: registry.requests.length };
+}
+
+test('whatever a registry answers, a pull ends with its name and a reason, in bounded tries, and leaves nothing', async () => {
+  const redirect =
+    (to: (url: string, registry: RegistryFixture) => string) =>
+    (request: IncomingMessage, response: ServerResponse, registry: RegistryFixture) =>
+      response.writeHead(307, { location: to(request.url ?? '', registry) }).end();
+  const endless = (_: IncomingMessage, response: ServerResponse) => {
+    response.writeHead(200);
+    const more = (): void => void (response.destroyed || response.write(Buffer.alloc(1 << 20), () => setImmediate(more)));
+    more();
+  };
+  const table: [what: string, path: string, act: Parameters<typeof pullFrom>[1], reason: Reason, message: RegExp][] = [
+    ['a redirect to itself', '/blobs/', redirect(url => url), 'ServiceUnavailable', /redirects more than 5 times/],
+    ['a redirect nowhere', '/blobs/', redirect(() => 'http://:::'), 'ServiceUnavailable', /redirects to what is no address/],
+    [
+      'a redirect to a file',
+      '/manifests/',
+      redirect(() => 'file:///etc/passwd'),
+      'ServiceUnavailable',
+      /redirects to file:, which is not HTTP/,
+    ],
+    ['a manifest without end', '/manifests/', endless, 'RequestEntityTooLarge', /has more than 8388608 bytes/],
+    ['a layer without end', `/blobs/${layer}`, endless, 'Invalid', /more than the announced \d+ bytes arrived/],
+    [
+      'a page instead of a manifest',
+      '/manifests/',
+      (_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
+      'Invalid',
+      /is not JSON/,
+    ],
+    [
+      'a page instead of a layer',
+      `/blobs/${layer}`,
+      (_, response) => response.writeHead(200).end('<html>Log in</html>'),
+      'Invalid',
+      /19 of the announced \d+ bytes arrived/,
+    ],
+    ['nothing at all', `/blobs/${layer}`, (_, response) => response.destroy(), 'ServiceUnavailable', /can't be reached/],
+    ['no HTTP', '/manifests/', (_, response) => response.socket?.end('SSH-2.0-x\r\n'), 'ServiceUnavailable', /can't be reached/],
+    ['a refusal', '/manifests/', (_, response) => response.writeHead(418).end('x'), 'BadRequest', /answered 418/],
+    ['a bad gateway for ever', '/blobs/', (_, response) => response.writeHead(502).end(), 'ServiceUnavailable', /answered 502/],
+    ['too many requests for ever', '/manifests/', (_, response) => response.writeHead(429).end(), 'TooManyRequests', /answered 429/],
+    [
+      'a login without end',
+      '/manifests/',
+      (_, response) => response.writeHead(401, { 'www-authenticate': 'Bearer realm="http://127.0.0.1:1/"' }).end(),
+      'ServiceUnavailable',
+      /can't be reached/,
+    ],
+    [
+      'a token server that is none',
+      '/manifests/',
+      (_, response) => response.writeHead(401, { 'www-authenticate': 'Bearer realm="gopher://x"' }).end(),
+      'Unauthorized',
+      /token server with the address "gopher:/,
+    ],
+  ];
+  for (const [what, path, act, reason, message] of table) {
+    const { error, left, requests } = await pullFrom(path, act);
+    assert.ok(isUmiakError(error, reason), `${what}: ${error}`);
+    assert.match(error.message, message, what);
+    assert.deepEqual(left, [], what);
+    assert.ok(requests <= 60, `${what}: ${requests} requests`);
+  }
+});
+
+test('a registry that is silent is given up after its time limit, and heeds who leaves', async () => {
+  await using registry = await RegistryFixture.start();
+  registry.auth = 'none';
+  registry.add('app', '1', image);
+  registry.faults.push(
+    ...Array.from(
+      { length: 9 },
+      () =>
+        ({ url }: IncomingMessage) =>
+          url?.includes('/manifests/') ?? false,
+    ),
+  );
+  using client = new RegistryClient({ registry: registry.host, repository: 'app', clock, idleTimeoutMs: 50, attempts: 2 });
+  await assert.rejects(client.manifest('1'), error => isUmiakError(error, 'Timeout') && /has sent nothing for/.test(error.message));
+  using patient = new RegistryClient({ registry: registry.host, repository: 'app', clock });
+  const leaving = new AbortController();
+  const asked = patient.manifest('1', leaving.signal);
+  leaving.abort(new Error('I left'));
+  await assert.rejects(asked, /I left/);
+});
+
+test('places are given in order, and not to who left', async () => {
+  const slots = new Slots(1);
+  const order: string[] = [];
+  const first = await slots.take();
+  const leaving = new AbortController();
+  const left = slots.take(leaving.signal);
+  const last = slots.take().then(place => {
+    order.push('last');
+    place[Symbol.dispose]();
+  });
+  leaving.abort(new Error('I left'));
+  await assert.rejects(left, /I left/);
+  assert.deepEqual(order, []);
+  first[Symbol.dispose]();
+  first[Symbol.dispose]();
+  await last;
+  using _ = await slots.take();
+  await assert.rejects(slots.take(AbortSignal.timeout(1)), { name: 'TimeoutError' });
+});
+
+test('pauses grow, heed what the registry asks, and have an end', () => {
+  const broken = new Error('broken');
+  assert.deepEqual(
+    [1, 2, 3, 9].map(attempt => planPause(broken, attempt)),
+    [500, 1000, 2000, 30_000],
+  );
+  const busy = (retryAfterSeconds: number) => new UmiakError('TooManyRequests', 'busy', { details: { retryAfterSeconds } });
+  assert.deepEqual([planPause(busy(7), 1), planPause(busy(1), 5), planPause(busy(9999), 1)], [7000, 8000, 30_000]);
+});
+
+test('no more than so many transfers go on at a time, however many pulls there are', async () => {
+  await using registry = await RegistryFixture.start();
+  registry.auth = 'none';
+  const samples = Array.from({ length: 4 }, (_, i) =>
+    buildImage(Array.from({ length: 6 }, (_, at) => buildTar([{ name: `${i}-${at}`, content: randomBytes(2000) }]))),
+  );
+  for (const [i, sample] of samples.entries()) registry.add('app', String(i), sample);
+  let now = 0;
+  let most = 0;
+  const blobs = new Map<string, Buffer>(
+    samples.flatMap(sample => [...sample.blobs].map(([digest, bytes]) => [`/v2/app/blobs/${digest}`, bytes] as const)),
+  );
+  const slow: RegistryFixture['faults'][number] = ({ url = '' }, response) => {
+    const bytes = blobs.get(url);
+    if (bytes === undefined) return false;
+    registry.faults.push(slow);
+    most = Math.max(most, ++now);
+    response.once('close', () => now--);
+    setTimeout(() => response.end(bytes), 15);
+    return true;
+  };
+  registry.faults.push(slow);
+  await using images = await openImages({ dataDir: join(directory.path, `data-${++serial}`), log: silentLog });
+  await Promise.all(samples.map((_, i) => images.pull(`${registry.host}/app:${i}`, { unpack: false })));
+  assert.equal(most, 8);
+});
