@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
-import type { OciDevice } from './oci-types.ts';
+import type { OciDevice, OciResources } from './oci-types.ts';
 
 type AllowedDevice = OciDevice & { permissions: string };
 
@@ -34,6 +34,21 @@ export function readDevice(path: string, containerPath = path, permissions = 'rw
   const device = toDevice(path, containerPath, permissions, statSync(path, { throwIfNoEntry: false }));
   if (!device) throw new UmiakError('Invalid', `${path} is not a device of this machine`);
   return device;
+}
+
+/** A rule of control groups, `c 10:229 rw`. Pure. @throws Invalid */
+export function parseDeviceRule(rule: string): OciResources['devices'][number] {
+  const [, type, major = '*', minor = '*', access = ''] = /^([abc]) +(\d{1,4}|\*):(\d{1,7}|\*) +([rwm]{1,3})$/.exec(rule) ?? [];
+  if (type === undefined) throw new UmiakError('Invalid', `deviceRules: ${JSON.stringify(rule)} must have a form such as "c 10:229 rw"`);
+  const number = (text: string) => (text === '*' ? undefined : Number(text));
+  const [first, second] = [number(major), number(minor)];
+  return {
+    allow: true,
+    access,
+    type,
+    ...(first === undefined ? {} : { major: first }),
+    ...(second === undefined ? {} : { minor: second }),
+  };
 }
 
 function toDevice(path: string, containerPath: string, permissions: string, stat: ReturnType<typeof statSync>): AllowedDevice | undefined {

@@ -80,8 +80,13 @@ export interface Mount {
   /** Read-only with every mount below it; needs `readOnly` and private propagation. */
   recursiveReadOnly?: boolean;
   propagation?: 'private' | 'rslave' | 'rshared';
-  type?: 'bind' | 'tmpfs';
+  /** `overlay`: several `lowerDirs` as one, to be read; `source` only names it. */
+  type?: 'bind' | 'tmpfs' | 'overlay';
+  /** Top first. */
+  lowerDirs?: string[];
   options?: string[];
+  /** The image whose content it shows, which stays while the container is there. */
+  imageId?: string;
 }
 
 export interface Resources {
@@ -138,6 +143,8 @@ export interface ContainerConfig {
   workingDir?: string;
   mounts?: Mount[];
   devices?: { path: string; containerPath?: string; permissions?: string }[];
+  /** What may be done with devices by number, as `c 10:229 rw` or `b 8:* r`; nodes are the container's to make. */
+  deviceRules?: string[];
   /** Fully qualified CDI names, `vendor.com/class=name`. */
   cdiDevices?: string[];
   resources?: Resources;
@@ -153,6 +160,10 @@ export interface ContainerConfig {
   stopSignal?: string;
   /** A running container of the same sandbox whose PID namespace this one joins. */
   pidOf?: string;
+  /** A PID namespace of its own where the others of the sandbox share one. */
+  ownPid?: boolean;
+  /** What people called the image; `image` may be an id. */
+  imageName?: string;
 }
 
 export type ContainerState = 'created' | 'running' | 'exited';

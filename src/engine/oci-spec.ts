@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { planAmbient, planCapabilities } from './capabilities.ts';
+import { parseDeviceRule } from './devices.ts';
 import type { ContainerConfig, IdMapping, Mount, Resources, SandboxConfig } from './engine.ts';
 import type { OciDevice, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-types.ts';
 import type { ImageDefaults } from './ports.ts';
@@ -100,7 +101,10 @@ export function planOciSpec(input: SpecInput): OciSpec {
         ? { uidMappings: toOciMappings(sandbox.userNamespace.uids), gidMappings: toOciMappings(sandbox.userNamespace.gids) }
         : {}),
       cgroupsPath: input.cgroupsPath,
-      resources: { devices: planDeviceRules(input.devices, privileged), ...planResources(container.resources ?? {}) },
+      resources: {
+        devices: planDeviceRules(input.devices, container.deviceRules ?? [], privileged),
+        ...planResources(container.resources ?? {}),
+      },
       ...(input.devices.length > 0 ? { devices: input.devices.map(({ permissions, ...device }) => device) } : {}),
       ...(sandbox.sysctls && Object.keys(sandbox.sysctls).length > 0 ? { sysctl: sandbox.sysctls } : {}),
       ...(privileged ? {} : { maskedPaths: security.maskedPaths ?? MASKED_PATHS, readonlyPaths: security.readonlyPaths ?? READONLY_PATHS }),
@@ -217,6 +221,7 @@ function toOciMount({
   recursiveReadOnly,
   propagation = 'private',
   type = 'bind',
+  lowerDirs = [],
   options = [],
 }: Mount): OciMount {
   const target = posix.resolve('/', destination);
@@ -224,6 +229,8 @@ function toOciMount({
     throw new UmiakError('Invalid', `mount destination ${JSON.stringify(destination)} must be an absolute path below /`);
   const access = recursiveReadOnly ? 'rro' : readOnly ? 'ro' : 'rw';
   if (type === 'tmpfs') return { destination: target, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', access, ...options] };
+  if (type === 'overlay')
+    return { destination: target, type: 'overlay', source: 'overlay', options: ['ro', ...options, `lowerdir=${lowerDirs.join(':')}`] };
   if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
   const spread = propagation === 'private' ? 'rprivate' : propagation;
   return { destination: target, type: 'bind', source, options: ['rbind', spread, access, ...options] };
@@ -236,11 +243,12 @@ function planRootPropagation(mounts: readonly Mount[]): { rootfsPropagation?: st
   return {};
 }
 
-function planDeviceRules(devices: SpecInput['devices'], privileged: boolean): OciResources['devices'] {
+function planDeviceRules(devices: SpecInput['devices'], rules: readonly string[], privileged: boolean): OciResources['devices'] {
   if (privileged) return [{ allow: true, access: 'rwm' }];
   return [
     { allow: false, access: 'rwm' },
     ...devices.map(({ type, major, minor, permissions }) => ({ allow: true, access: permissions, type, major, minor })),
+    ...rules.map(parseDeviceRule),
   ];
 }
 

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { release } from 'node:os';
 import { compileSeccomp, type LinuxSeccomp } from '#linux/seccomp.ts';
 import type { OciSpec } from './oci-types.ts';
@@ -8,12 +9,12 @@ import { planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
 const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
 const MAX_FILTERS = 64;
 
-/** Filters by profile and capabilities, each compiled once. A profile's file is read again for each bundle. */
+/** Filters by profile and capabilities, each compiled once. A profile's file is read again when it has changed. */
 export class SeccompCache {
   readonly #compiled = new Map<string, string>();
   /** The same by the profile's object, which saves writing it out to look it up. */
   readonly #known = new WeakMap<LinuxSeccomp, string>();
-  #default: { key: string; seccomp: LinuxSeccomp }[] = [];
+  readonly #planned = new Map<string, LinuxSeccomp>();
 
   /** The specification with the filter that `profile` means, in the form that the runtime takes. @throws Invalid, ServiceUnavailable */
   apply(spec: OciSpec, profile: string | undefined, runtime: OciRuntime): OciSpec {
@@ -26,14 +27,14 @@ export class SeccompCache {
   }
 
   #plan(profile: string | undefined, capabilities: readonly string[]): LinuxSeccomp | undefined {
-    const isDefault = profile === undefined || profile === 'runtime/default';
-    const key = capabilities.join();
-    const known = isDefault && this.#default.find(entry => entry.key === key);
-    if (known) return known.seccomp;
+    const key = `${stateOf(profile)} ${capabilities.join()}`;
+    const known = this.#planned.get(key);
+    if (known) return known;
     const read = readSeccompProfile(profile);
     if (!read) return undefined;
     const seccomp = planSeccomp(read, { capabilities: new Set(capabilities), arch: process.arch, kernel: release() });
-    if (isDefault) this.#default = [...this.#default.slice(1 - MAX_FILTERS), { key, seccomp }];
+    if (this.#planned.size >= MAX_FILTERS) this.#planned.clear();
+    this.#planned.set(key, seccomp);
     return seccomp;
   }
 
@@ -52,4 +53,10 @@ export class SeccompCache {
     this.#compiled.set(key, compiled);
     return compiled;
   }
+}
+
+/** Tells one state of a profile's file from another; the default one stays as it was first read. */
+function stateOf(profile = 'runtime/default'): string {
+  const file = profile.startsWith('/') ? statSync(profile, { bigint: true, throwIfNoEntry: false }) : undefined;
+  return file ? `${profile} ${file.ino} ${file.size} ${file.mtimeNs} ${file.ctimeNs}` : profile;
 }

@@ -273,6 +273,10 @@ devices:
         'a directory is all that is in it',
       );
       await assert.rejects(bench.create('true', { devices: [{ path: '/dev/nothing' }] }), /\/dev\/nothing is not a device/);
+      const made = 'mknod /fuse c 10 229 && (: <> /fuse) 2>/dev/null && echo made || echo no';
+      assert.equal((await bench.run(made)).output, 'no\n');
+      assert.equal((await bench.run(made, { deviceRules: ['c 10:229 rwm'] })).output, 'made\n');
+      await assert.rejects(bench.create('true', { deviceRules: ['c 10:229 x'] }), /deviceRules: "c 10:229 x" must have a form/);
     });
   });
 }

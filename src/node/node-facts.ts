@@ -38,15 +38,18 @@ export function readTraits(swapBehavior: NodeTraits['swapBehavior'] = 'NoSwap'):
   const layout = readCgroupLayout();
   const { hugepageSizes, countsSwap } = readResourceFacts(layout);
   const { appArmorProfiles, hasSelinux } = readSecurityModules();
-  const swapKib = Number(/^SwapTotal: +(\d+) kB$/m.exec(read('/proc/meminfo'))?.[1] ?? 0);
   return {
     cgroupVersion: layout.version,
     hugepageSizes: [...hugepageSizes],
     hasAppArmor: appArmorProfiles !== undefined,
     hasSelinux,
-    swapBytes: countsSwap ? swapKib * 1024 : 0,
+    swapBytes: countsSwap ? readSwapBytes() : 0,
     swapBehavior,
   };
+}
+
+function readSwapBytes(): number {
+  return Number(/^SwapTotal: +(\d+) kB$/m.exec(read('/proc/meminfo'))?.[1] ?? 0) * 1024;
 }
 
 /** The limits of the outermost control group that can be seen: of a container around all of us, or none. */
@@ -106,6 +109,7 @@ function toBinary(bytes: number): string {
 
 /** `status.nodeInfo`. */
 export function nodeInfo(version: string) {
+  const swapBytes = readSwapBytes();
   return {
     architecture: goArch(),
     bootID: read('/proc/sys/kernel/random/boot_id'),
@@ -116,6 +120,7 @@ export function nodeInfo(version: string) {
     machineID: read('/etc/machine-id'),
     operatingSystem: 'linux',
     osImage: /^PRETTY_NAME="?([^"\n]*)/m.exec(read('/etc/os-release'))?.[1] ?? 'Linux',
+    ...(swapBytes > 0 ? { swap: { capacity: swapBytes } } : {}),
     systemUUID: read('/sys/class/dmi/id/product_uuid') || read('/etc/machine-id'),
   };
 }

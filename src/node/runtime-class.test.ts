@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Client } from '#client/index.ts';
-import { runtimeOf } from './runtime-class.ts';
+import { handlersOf, runtimeOf } from './runtime-class.ts';
 import { podOf } from './testing.ts';
 
 const having = (handlers: Record<string, string>) =>
@@ -20,4 +20,22 @@ test('a RuntimeClass names the program that runs the pod; one that is not here i
     message: /^no runtime for "kata" is configured: this node has crun, runc$/,
   });
   await assert.rejects(runtimeOf(podOf({ runtimeClassName: 'gone' }), client, handlers), { reason: 'NotFound' });
+});
+
+test('the Node says of each handler what it can do, of its own choice without a name, too', async () => {
+  const engine = {
+    runtimeHandlers: () => ['crun', 'runsc'],
+    runtimeFeatures: async (name = '') => ({
+      name,
+      type: 'crun' as const,
+      recursiveReadOnlyMounts: name === 'crun',
+      userNamespaces: name === 'crun',
+    }),
+  };
+  const [quick, other] = [true, false].map(each => ({ recursiveReadOnlyMounts: each, userNamespaces: each }));
+  assert.deepEqual(await handlersOf(engine), [
+    { name: '', features: quick },
+    { name: 'crun', features: quick },
+    { name: 'runsc', features: other },
+  ]);
 });
