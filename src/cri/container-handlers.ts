@@ -8,10 +8,10 @@ import { toContainerState, toContainerStatus, toCriContainer } from './forms.ts'
 import { imageNamesOf } from './image-names.ts';
 import { findContainer, needContainer, needSandbox, visibleContainers } from './lookup.ts';
 import { NameReservations } from './names.ts';
-import { containerName, planContainer } from './plan-container.ts';
+import { containerName, type MountedImages, planContainer } from './plan-container.ts';
 import { planResources } from './plan-resources.ts';
 import { requiredField } from './refuse.ts';
-import type { ContainerFilter } from './types.gen.ts';
+import type { ContainerFilter, Mount } from './types.gen.ts';
 import { toInfo } from './verbose.ts';
 
 /** Of a streamed list in one message. */
@@ -26,13 +26,14 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
     async CreateContainer({ podSandboxId, config }, { signal }) {
       if (!config) throw requiredField('config');
       const sandbox = needSandbox(context, podSandboxId);
-      const planned = planContainer(config, sandbox);
+      const planned = planContainer(config, sandbox, await mountedImages(context, config.mounts));
       const name = containerName(config, sandbox);
       using _ = names.reserve('container', name, () =>
         visibleContainers(context, { sandboxId: sandbox.id }).find(each => containerName(each.config, sandbox) === name),
       );
       // As every runtime does: volumes of host paths need not be there.
-      for (const { source } of planned.mounts ?? []) if (!existsSync(source)) mkdirSync(source, { recursive: true, mode: 0o755 });
+      for (const { source, type } of planned.mounts ?? [])
+        if (type !== 'overlay' && !existsSync(source)) mkdirSync(source, { recursive: true, mode: 0o755 });
       const { id } = await engine.createContainer(planned);
       if (signal.aborted) await engine.removeContainer(id); // nobody would know it
       signal.throwIfAborted();
@@ -93,6 +94,16 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
       return await execSync(context, id, { command: cmd, timeoutMs: timeout * 1000, signal });
     },
   };
+}
+
+/** The images that mounts name, unpacked. @throws NotFound for one that was not pulled */
+async function mountedImages({ images }: CriContext, mounts: Mount[] = []): Promise<MountedImages> {
+  const names = [...new Set(mounts.map(({ image }) => image?.image ?? '').filter(Boolean))];
+  const found = names.map(async name => {
+    const { id } = await images.inspect(name);
+    return [name, { imageId: id, lowerDirs: await images.ensureUnpacked(id) }] as const;
+  });
+  return new Map(await Promise.all(found));
 }
 
 function describe({ config, pid, owner, imageId, config: { sandboxId } }: Container): object {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { buildImage, buildTar } from '#images/fixtures.ts';
+import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import { RegistryFixture } from '#images/registry-fixture.ts';
 import { GrpcClient } from '#wire/grpc/client.ts';
 import { criSchema, RUNTIME_SERVICE } from './schema.ts';
@@ -216,6 +216,43 @@ describe('RuntimeService', () => {
     await call('UpdateContainerResources', { containerId: id, linux: { memoryLimitInBytes: 96 << 20 } });
     assert.equal(bench.engine.limits(id).memoryLimitBytes, 96 << 20);
     assert.equal((await statusOf(id)).resources?.linux?.cpuShares, 512);
+    await call('RemovePodSandbox', { podSandboxId });
+  });
+
+  it('shares, keeps and joins PID namespaces as it is told', async () => {
+    const podSandboxId = await bench.sandbox({ linux: {} });
+    const pids = async (id: string) => (await bench.sh(id, 'ps -o args')).split('\n').filter(line => line.startsWith('sleep')).length;
+    const start = (name: string, namespaceOptions: object) =>
+      bench.running(podSandboxId, {
+        metadata: { name },
+        command: ['sleep', '1000'],
+        linux: { securityContext: { runAsUser: { value: 0 }, namespaceOptions } },
+      });
+    const [one, two, apart] = [await start('one', {}), await start('two', {}), await start('apart', { pid: 'CONTAINER' })];
+    assert.deepEqual([await pids(one), await pids(two), await pids(apart)], [2, 2, 1]);
+    const looking = await start('looking', { pid: 'TARGET', targetId: apart });
+    assert.deepEqual([await pids(looking), await pids(apart)], [2, 2]);
+    await call('RemovePodSandbox', { podSandboxId });
+  });
+
+  it('shows images as mounts, of one layer and of several', async () => {
+    const layers = ['one', 'two'].map(name => buildTar([{ name: `${name}.txt`, content: Buffer.from(name) }]));
+    const load = async (name: string, of: Buffer[]) => {
+      const archive = join(bench.directory, `${name}.tar`);
+      writeFileSync(archive, buildLayout(buildImage(of), `docker.io/library/${name}:v1`));
+      await bench.images.load(archive);
+    };
+    await load('single', layers.slice(0, 1));
+    await load('double', layers);
+    const podSandboxId = await bench.sandbox();
+    const id = await bench.running(podSandboxId, {
+      mounts: ['single', 'double'].map(name => ({ containerPath: `/${name}`, image: { image: `${name}:v1` } })),
+    });
+    assert.equal(await bench.sh(id, 'cat /single/* /double/*; touch /double/x 2>/dev/null || echo ro'), 'oneonetworo\n');
+    const { mounts = [] } = await statusOf(id);
+    assert.match(mounts[1]?.image?.image ?? '', /^sha256:/);
+    await bench.imageService.call('RemoveImage', { image: { image: 'double:v1' } });
+    assert.equal(await bench.sh(id, 'cat /double/two.txt'), 'two', 'its content stays');
     await call('RemovePodSandbox', { podSandboxId });
   });
 

@@ -70,7 +70,7 @@ export function toCriContainer({ id, config, imageId, state, createdAtMs }: Cont
     id,
     podSandboxId: config.sandboxId,
     metadata: config.metadata,
-    image: { image: config.image },
+    image: { image: config.image, userSpecifiedImage: config.imageName },
     imageRef: imageId,
     state: toContainerState(state),
     createdAt: toNanoseconds(createdAtMs),
@@ -91,7 +91,7 @@ export function toContainerStatus(container: Container, image: ImageNames = {}):
     startedAt: toNanoseconds(container.startedAtMs),
     finishedAt: toNanoseconds(container.finishedAtMs),
     exitCode,
-    image: { image: image.tag ?? imageRef },
+    image: { image: image.tag ?? imageRef, userSpecifiedImage: config.imageName },
     imageRef: image.digest ?? imageId,
     imageId,
     reason,
@@ -102,6 +102,7 @@ export function toContainerStatus(container: Container, image: ImageNames = {}):
     logPath: config.logPath === undefined ? '' : logPath,
     resources: { linux: toLinuxResources(config.resources) },
     stopSignal: toSignal(config.stopSignal),
+    ...(container.user ? { user: { linux: container.user } } : {}),
   };
 }
 
@@ -111,9 +112,9 @@ const PROPAGATION = {
   rshared: 'PROPAGATION_BIDIRECTIONAL',
 } as const;
 
-function toMount({ source, destination, readOnly, recursiveReadOnly, propagation = 'private' }: Mount): CriMount {
+function toMount({ source, destination, readOnly, recursiveReadOnly, propagation = 'private', imageId }: Mount): CriMount {
   return {
-    hostPath: source,
+    ...(imageId === undefined ? { hostPath: source } : { image: { image: imageId } }),
     containerPath: destination,
     readonly: readOnly,
     recursiveReadOnly,

@@ -1,9 +1,16 @@
-import type { ContainerConfig, Mount, Sandbox } from '#engine/engine.ts';
+import type { ContainerConfig, IdMapping, Mount, Sandbox, UserNamespaceMappings } from '#engine/engine.ts';
 import { planResources } from './plan-resources.ts';
 import { planSecurity } from './plan-security.ts';
 import { invalidField, requiredField } from './refuse.ts';
 import { fromSignal } from './signals.ts';
-import type { ContainerConfig as CriContainerConfig, Mount as CriMount, Device, KeyValue, NamespaceOption } from './types.gen.ts';
+import type {
+  ContainerConfig as CriContainerConfig,
+  Mount as CriMount,
+  Device,
+  IDMapping,
+  KeyValue,
+  NamespaceOption,
+} from './types.gen.ts';
 
 const NAMESPACES = 'config.linux.security_context.namespace_options';
 const PROPAGATION = {
@@ -13,8 +20,14 @@ const PROPAGATION = {
 } as const;
 
 /** A container in the engine's words. Network and IPC are the sandbox's, whatever is said here. Pure. @throws `Invalid` that names the field */
-export function planContainer(config: CriContainerConfig, sandbox: Sandbox): ContainerConfig {
-  const { metadata: { name = '', attempt = 0 } = {}, image: { image = '' } = {}, linux = {}, windows, logPath = '' } = config;
+export function planContainer(config: CriContainerConfig, sandbox: Sandbox, images: MountedImages = new Map()): ContainerConfig {
+  const {
+    metadata: { name = '', attempt = 0 } = {},
+    image: { image = '', userSpecifiedImage = '' } = {},
+    linux = {},
+    windows,
+    logPath = '',
+  } = config;
   if (name === '') throw requiredField('config.metadata.name');
   if (image === '') throw requiredField('config.image.image');
   if (windows) throw invalidField('config.windows', 'this machine runs Linux');
@@ -24,11 +37,12 @@ export function planContainer(config: CriContainerConfig, sandbox: Sandbox): Con
     sandboxId: sandbox.id,
     metadata: { name, attempt },
     image,
+    ...(userSpecifiedImage === '' ? {} : { imageName: userSpecifiedImage }),
     ...(config.command?.length ? { command: config.command } : {}),
     ...(config.args?.length ? { args: config.args } : {}),
     env: (config.envs ?? []).map(planVariable),
     ...(config.workingDir ? { workingDir: config.workingDir } : {}),
-    mounts: (config.mounts ?? []).map(planMount),
+    mounts: (config.mounts ?? []).map(mount => planMount(mount, sandbox, images)),
     devices: (config.devices ?? []).map(planDevice),
     ...(cdiDevices.length > 0 ? { cdiDevices } : {}),
     resources: planResources(linux.resources, 'config.linux.resources'),
@@ -44,6 +58,9 @@ export function planContainer(config: CriContainerConfig, sandbox: Sandbox): Con
   };
 }
 
+/** Images that mounts name, unpacked, by the name they are asked for with. */
+export type MountedImages = ReadonlyMap<string, { imageId: string; lowerDirs: string[] }>;
+
 /** What no two containers of a sandbox may have in common. */
 export function containerName(
   { metadata: { name = '', attempt = 0 } = {} }: Pick<CriContainerConfig, 'metadata'>,
@@ -57,11 +74,12 @@ function planVariable({ key = '', value }: KeyValue): { name: string; value: str
   return { name: key, value: value ? Buffer.from(value).toString() : '' };
 }
 
-function planMount(mount: CriMount): Mount {
+function planMount(mount: CriMount, { config: { userNamespace } }: Sandbox, images: MountedImages): Mount {
   const { containerPath = '', hostPath = '', readonly = false, recursiveReadOnly = false, propagation = 'PROPAGATION_PRIVATE' } = mount;
   const field = `config.mounts[${containerPath}]`;
   if (containerPath === '') throw requiredField('config.mounts.container_path');
-  if (mount.image) throw invalidField(`${field}.image`, 'images as mounts are not supported over CRI yet');
+  if (mount.image?.image) return planImageMount(mount, field, images);
+  checkMappings(mount, userNamespace, field);
   if (hostPath === '') throw requiredField(`${field}.host_path`);
   if (!hostPath.startsWith('/')) throw invalidField(`${field}.host_path`, `${JSON.stringify(hostPath)} is not absolute`);
   if (recursiveReadOnly && !readonly) throw invalidField(`${field}.recursive_read_only`, 'needs readonly');
@@ -76,6 +94,29 @@ function planMount(mount: CriMount): Mount {
   };
 }
 
+/** An image's content, to be read, not to be run: one layer as it lies, several as one. */
+function planImageMount({ containerPath = '', image = {}, imageSubPath = '' }: CriMount, field: string, images: MountedImages): Mount {
+  if (imageSubPath !== '')
+    throw invalidField(`${field}.image_sub_path`, 'a part of an image can not be mounted over CRI yet; mount all of it');
+  const { imageId, lowerDirs } = images.get(image.image ?? '') ?? { imageId: '', lowerDirs: [] };
+  const shared = { destination: containerPath, readOnly: true, options: ['noexec', 'nosuid', 'nodev'], imageId };
+  const [only = ''] = lowerDirs;
+  return lowerDirs.length === 1 ? { ...shared, source: only } : { ...shared, source: imageId, type: 'overlay', lowerDirs };
+}
+
+/** All mounts of a sandbox with users of its own are shown with their ids: others than the sandbox's can't be had. */
+function checkMappings({ uidMappings = [], gidMappings = [] }: CriMount, own: UserNamespaceMappings | undefined, field: string): void {
+  const isSame = (given: IDMapping[], its: IdMapping[] = []) =>
+    given.length === 0 ||
+    (given.length === its.length &&
+      given.every(
+        ({ containerId = 0, hostId = 0, length = 0 }, i) =>
+          containerId === its[i]?.containerId && hostId === its[i]?.hostId && length === its[i]?.length,
+      ));
+  if (!isSame(uidMappings, own?.uids)) throw invalidField(`${field}.uidMappings`, "must be the sandbox's own, or none");
+  if (!isSame(gidMappings, own?.gids)) throw invalidField(`${field}.gidMappings`, "must be the sandbox's own, or none");
+}
+
 function planDevice({ hostPath = '', containerPath = '', permissions = '' }: Device): NonNullable<ContainerConfig['devices']>[number] {
   if (hostPath === '') throw requiredField('config.devices.host_path');
   return { path: hostPath, ...(containerPath ? { containerPath } : {}), ...(permissions ? { permissions } : {}) };
@@ -87,7 +128,7 @@ function planCdiDevices({ CDIDevices = [], annotations = {} }: CriContainerConfi
   return [...new Set([...CDIDevices.map(({ name = '' }) => name), ...annotated.flatMap(([, names]) => names.split(','))])];
 }
 
-function planPid(options: NamespaceOption | undefined, { config }: Sandbox): Pick<ContainerConfig, 'pidOf'> {
+function planPid(options: NamespaceOption | undefined, { config }: Sandbox): Pick<ContainerConfig, 'pidOf' | 'ownPid'> {
   if (!options) return {};
   const { pid = 'POD', targetId = '' } = options;
   if (pid === 'TARGET') {
@@ -96,6 +137,7 @@ function planPid(options: NamespaceOption | undefined, { config }: Sandbox): Pic
   }
   const wanted = pid === 'NODE' ? 'host' : pid === 'POD' ? 'pod' : 'container';
   const has = config.pid ?? 'container';
+  if (wanted === 'container' && has === 'pod') return { ownPid: true };
   if (wanted !== has)
     throw invalidField(
       `${NAMESPACES}.pid`,

@@ -13,6 +13,8 @@ export interface SourceFacts {
   sharingOf: (path: string) => { target: string; sharing: Sharing };
 }
 
+/** All of a mount's options go to the kernel in one page. */
+const MOST_LAYER_CHARACTERS = 4000;
 /** `size=1m`, `mode=1777`, `noexec`: no second option hides in one. */
 const TMPFS_OPTION = /^[a-z_]+(=[^,\0\n]*)?$/;
 
@@ -33,6 +35,14 @@ export function checkMounts(mounts: readonly Mount[], facts: SourceFacts = machi
     if (type === 'tmpfs') {
       const wrong = options.find(option => !TMPFS_OPTION.test(option));
       if (wrong !== undefined) throw refuse(`${JSON.stringify(wrong)} is no option of a tmpfs`);
+      continue;
+    }
+    if (type === 'overlay') {
+      const layers = mount.lowerDirs ?? [];
+      if (layers.length < 2) throw refuse('an overlay to be read needs two layers at least');
+      if (layers.some(layer => !layer.startsWith('/') || /[:,\\\n]/.test(layer)))
+        throw refuse('layers must be absolute paths without colons');
+      if (layers.join(':').length > MOST_LAYER_CHARACTERS) throw refuse(`${layers.length} layers are more than the kernel takes at once`);
       continue;
     }
     if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
