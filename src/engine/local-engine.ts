@@ -255,7 +255,8 @@ export class LocalEngine implements Engine {
 
   /** Whether a container, running or not, needs that image: then its layers must stay. */
   usesImage(imageId: string): boolean {
-    return this.#ledger.containers().some(record => record.imageId === imageId);
+    const shows = (record: ContainerRecord) => record.config.mounts?.some(mount => mount.imageId === imageId) ?? false;
+    return this.#ledger.containers().some(record => record.imageId === imageId || shows(record));
   }
 
   async stats(id: string): Promise<ContainerStats> {

@@ -155,8 +155,8 @@ export class Preparation {
   }
 
   /** The one of the container that is to be looked into, or the pod's shared one, if it has one. */
-  #pidNamespace({ id, pauseId }: SandboxRecord, { pidOf }: ContainerConfig): { pid?: string } {
-    const target = pidOf ?? pauseId;
+  #pidNamespace({ id, pauseId }: SandboxRecord, { pidOf, ownPid }: ContainerConfig): { pid?: string } {
+    const target = pidOf ?? (ownPid ? undefined : pauseId);
     const found = target === undefined ? undefined : this.#ledger.container(target);
     if (pidOf !== undefined && (found?.phase !== 'running' || found.config.sandboxId !== id))
       throw new UmiakError('Conflict', `pidOf: container ${pidOf} does not run in this sandbox`);
