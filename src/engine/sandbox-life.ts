@@ -62,10 +62,7 @@ export class SandboxLife {
   /** @throws Invalid for what contradicts itself or can't be had, before anything is made */
   async create(asked: SandboxConfig): Promise<SandboxRecord> {
     this.#checks.sandbox(asked);
-    const config = planSandboxUsers(
-      asked,
-      this.#ledger.sandboxes().map(record => record.config),
-    );
+    const config = planSandboxUsers(asked, () => this.#ledger.sandboxes().map(record => record.config));
     const record: SandboxRecord = {
       version: 1,
       id: newContainerId(),

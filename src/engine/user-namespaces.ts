@@ -26,7 +26,7 @@ export interface IdPool {
  * they are free again with it, and only then. Pure but for reading who else has ids.
  * @throws Invalid for namespaces that a user namespace can't be with, and for mappings that are none
  */
-export function planSandboxUsers(config: SandboxConfig, others: readonly SandboxConfig[], readPool = readIdPool): SandboxConfig {
+export function planSandboxUsers(config: SandboxConfig, others: () => readonly SandboxConfig[], readPool = readIdPool): SandboxConfig {
   if (!config.ownUsers && !config.userNamespace) return config;
   for (const kind of ['network', 'pid', 'ipc'] as const)
     if (config[kind] === 'host')
@@ -37,7 +37,7 @@ export function planSandboxUsers(config: SandboxConfig, others: readonly Sandbox
     checkMappings(config.userNamespace);
     return config;
   }
-  const used = others.flatMap(({ userNamespace }) => [...(userNamespace?.uids ?? []), ...(userNamespace?.gids ?? [])]);
+  const used = others().flatMap(({ userNamespace }) => [...(userNamespace?.uids ?? []), ...(userNamespace?.gids ?? [])]);
   const { range, taken } = readPool();
   const hostId = planBlock(range, [...taken, ...used.map(({ hostId: start, length }) => ({ start, length }))]);
   const mapping: IdMapping[] = [{ containerId: 0, hostId, length: IDS_PER_SANDBOX }];
