@@ -1,9 +1,21 @@
-import { closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { chown, lchown } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import { attachMount, openIdmapped } from '#linux/idmapped-mount.ts';
 import { SyscallError } from '#linux/libc.ts';
-import { MS_BIND, MS_REC, mount, umount, umountInThread } from '#linux/mount.ts';
+import { MS_BIND, MS_RDONLY, MS_REC, mount, umount, umountInThread } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
 import type { Mount, UserNamespaceMappings } from './engine.ts';
 import { mountOverlay, type OverlayOptions } from './overlay.ts';
@@ -92,7 +104,8 @@ export class MappedMounts {
   showVolumes(id: string, users: Users, mounts: readonly Mount[]): Mount[] {
     return this.#withNamespace(users, namespace =>
       mounts.map((mount, index) => {
-        if ((mount.type ?? 'bind') !== 'bind') return mount;
+        if (mount.type === 'overlay') return this.#showOverlay(id, `${VOLUME}${index}`, mount, namespace);
+        if (mount.type === 'tmpfs') return mount;
         try {
           return { ...mount, source: this.#show(id, `${VOLUME}${index}`, mount.source, namespace) };
         } catch (cause) {
@@ -107,14 +120,25 @@ export class MappedMounts {
     );
   }
 
+  /** An overlay has no other owners than its layers have. */
+  #showOverlay(id: string, name: string, { lowerDirs = [], type: _, ...rest }: Mount, namespace: number): Mount {
+    const layers = lowerDirs.map((source, index) => this.#show(id, `${name}-${LAYER}${index}`, source, namespace));
+    const target = `${this.#root}/${id}/${name}`;
+    mkdirSync(target, { mode: 0o711 });
+    mount('overlay', target, 'overlay', MS_RDONLY, `lowerdir=${layers.join(':')}`);
+    return { ...rest, source: target, readOnly: true };
+  }
+
   /** The runtime has what it needs. The root's directory stays, empty, since some start what they execute in there. */
   async settle(id: string): Promise<void> {
+    if (!existsSync(`${this.#root}/${id}`)) return;
     await this.#unmount(id);
     this.#removeFiles(id, ROOT);
   }
 
   /** Nobody needs anything any more. */
   async drop(id: string): Promise<void> {
+    if (!existsSync(`${this.#root}/${id}`)) return;
     await this.#unmount(id);
     this.#removeFiles(id);
   }
@@ -160,7 +184,7 @@ export class MappedMounts {
       if (statSync(path).isDirectory()) rmdirSync(path);
       else unlinkSync(path);
     }
-    if (except === undefined && list(this.#root).includes(id)) rmdirSync(directory);
+    if (except === undefined && existsSync(directory)) rmdirSync(directory);
   }
 }
 

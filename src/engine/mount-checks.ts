@@ -80,7 +80,7 @@ function machineFacts(): SourceFacts {
   return {
     resolve: source => {
       try {
-        return realpathSync(source);
+        return realpathSync.native(source);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;

@@ -3,6 +3,7 @@ import { chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, writeFileSync } 
 import { after, afterEach, before, describe, test } from 'node:test';
 import { mountsBelow } from '#linux/mount-table.ts';
 import { assertNoLeak, type Resources } from '#tests/resources.ts';
+import type { Mount } from './engine.ts';
 import { EngineBench } from './test-bench.ts';
 import { IDS_PER_SANDBOX } from './user-namespaces.ts';
 
@@ -72,6 +73,22 @@ export function runUserNamespaceSuite(runtime: 'crun' | 'runc'): void {
       assert.match(output, /^1000 1001 700\n1000 1001 600\n1000 1001 600\nx1000\n.*no\n$/s);
       assert.equal(lstatSync(`${volume}/made`).uid, 1000);
       rmSync(volume, { recursive: true });
+    });
+
+    test('the layers of an image are shown as one volume', async () => {
+      const layers = ['upper', 'lower'].map(name => `${bench.directory}/closed/${name}`);
+      for (const layer of layers) {
+        mkdirSync(layer);
+        writeFileSync(`${layer}/${layer.split('/').at(-1)}`, '', { mode: 0o600 });
+      }
+      const mounts: Mount[] = [{ type: 'overlay', source: 'image', destination: '/v', lowerDirs: layers }];
+      const { output } = await bench.run(
+        'cd /v; stat -c "%n %u" *; touch x 2>/dev/null || echo no',
+        { mounts },
+        await bench.sandbox({ ownUsers: true }),
+      );
+      assert.equal(output, 'lower 0\nupper 0\nno\n');
+      for (const layer of layers) rmSync(layer, { recursive: true });
     });
 
     test('a volume that can not be shown so is refused by its name', async () => {

@@ -12,12 +12,12 @@ const config: SandboxConfig = {
 const pool = () => ({ range: { start: IDS_PER_SANDBOX, length: 4 * IDS_PER_SANDBOX }, taken: [] });
 
 test('each sandbox gets a block of its own, and what is free again is given again', () => {
-  const one = planSandboxUsers(config, [], pool);
-  const two = planSandboxUsers(config, [one], pool);
+  const one = planSandboxUsers(config, () => [], pool);
+  const two = planSandboxUsers(config, () => [one], pool);
   assert.deepEqual([rootOf(one.userNamespace).uid, rootOf(two.userNamespace).gid], [65_536, 131_072]);
-  assert.deepEqual(planSandboxUsers(config, [two], pool).userNamespace, one.userNamespace);
+  assert.deepEqual(planSandboxUsers(config, () => [two], pool).userNamespace, one.userNamespace);
   const four = [one, two].concat([3, 4].map(n => ({ ...one, userNamespace: mapping(n * IDS_PER_SANDBOX) })));
-  assert.throws(() => planSandboxUsers(config, four, pool), /no ids are left for another user namespace/);
+  assert.throws(() => planSandboxUsers(config, () => four, pool), /no ids are left for another user namespace/);
 });
 
 function mapping(hostId: number) {
@@ -46,15 +46,22 @@ test('the range is the user kubelet’s, or all that nobody has', () => {
 
 test('a user namespace goes with no namespace of the machine, and maps root', () => {
   for (const kind of ['network', 'pid', 'ipc'] as const)
-    assert.throws(() => planSandboxUsers({ ...config, [kind]: 'host' }, [], pool), new RegExp(`machine's ${kind} namespace`));
+    assert.throws(() => planSandboxUsers({ ...config, [kind]: 'host' }, () => [], pool), new RegExp(`machine's ${kind} namespace`));
   const without = { uids: [{ containerId: 1, hostId: 5, length: 9 }], gids: [{ containerId: 0, hostId: 5, length: 9 }] };
-  assert.throws(() => planSandboxUsers({ ...config, userNamespace: without }, []), /userNamespace.uids must map id 0/);
+  assert.throws(() => planSandboxUsers({ ...config, userNamespace: without }, () => []), /userNamespace.uids must map id 0/);
   const broken = { uids: [{ containerId: 0, hostId: -1, length: 9 }], gids: [] };
-  assert.throws(() => planSandboxUsers({ ...config, userNamespace: broken }, []), /is no range of ids/);
+  assert.throws(() => planSandboxUsers({ ...config, userNamespace: broken }, () => []), /is no range of ids/);
   const given = { ...config, userNamespace: mapping(700_000) };
-  assert.equal(planSandboxUsers(given, []), given, 'who asks for ids gets them');
+  assert.equal(
+    planSandboxUsers(given, () => []),
+    given,
+    'who asks for ids gets them',
+  );
   const { ownUsers, ...plain } = config;
-  assert.equal(planSandboxUsers(plain, []), plain);
+  assert.equal(
+    planSandboxUsers(plain, () => []),
+    plain,
+  );
 });
 
 test('ids are the machine’s where they are mapped', () => {
