@@ -1,5 +1,6 @@
 import { parse, TomlError } from 'smol-toml';
 import { UmiakError } from '#base/errors.ts';
+import { parseGoDuration } from '#base/go-duration.ts';
 import { isObject, setOwn } from '#base/json-object.ts';
 import type { HttpHeaders } from './http-client.ts';
 
@@ -22,7 +23,6 @@ export interface HostPlan {
 }
 
 const HOST_KEYS = ['capabilities', 'ca', 'client', 'skip_verify', 'header', 'override_path', 'dial_timeout'];
-const UNITS_MS: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /**
  * The hosts of a registry in the order in which they are asked: its mirrors, last the server (containerd's `hosts.toml`).
@@ -147,13 +147,10 @@ function planHeaders(value: unknown, place: Place): HttpHeaders | undefined {
   return headers;
 }
 
-/** Go's form of a duration: `500ms`, `1m30s`. */
 function planTimeout(value: unknown, { prefix, refuse }: Place): number | undefined {
   if (value === undefined || value === '') return undefined;
-  const parts = typeof value === 'string' ? [...value.matchAll(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/gy)] : [];
-  const ms = parts.reduce((sum, [, amount, unit = '']) => sum + Number(amount) * (UNITS_MS[unit] ?? 0), 0);
-  const isWhole = typeof value === 'string' && parts.reduce((length, [part]) => length + part.length, 0) === value.length;
-  return isWhole && ms >= 1 && ms <= 3_600_000
+  const ms = typeof value === 'string' ? parseGoDuration(value) : undefined;
+  return ms !== undefined && ms >= 1 && ms <= 3_600_000
     ? ms
     : refuse(`${prefix}dial_timeout`, 'must be a duration from 1ms to 1h, as "500ms" or "5s"');
 }

@@ -5,7 +5,7 @@ import type { ImageRecord, PullOptions } from '#images/index.ts';
 import { Pod } from '#kinds/pod.ts';
 import { Secret } from '#kinds/secret.ts';
 import { made } from '#kinds/testing.ts';
-import { LocalImagePuller } from './image-puller.ts';
+import { LocalImagePuller, type LocalImagePullerOptions } from './image-puller.ts';
 import { ImageError } from './parts.ts';
 
 const record = { id: 'sha256:1', sizeBytes: 7, config: { config: { User: 'web' } } } as unknown as ImageRecord;
@@ -18,10 +18,12 @@ function setUp({
   isPresent = false,
   pull,
   secrets = {},
+  providers,
 }: {
   isPresent?: boolean;
   pull?: (options: PullOptions) => Promise<ImageRecord>;
   secrets?: Record<string, Secret>;
+  providers?: LocalImagePullerOptions['providers'];
 } = {}) {
   const clock = new ManualClock();
   const events: string[] = [];
@@ -43,6 +45,7 @@ function setUp({
     objects: { secret: async (_namespace, name) => secrets[name] },
     events: { normal: tell('Normal'), warning: tell('Warning') },
     clock,
+    ...(providers ? { providers } : {}),
   });
   return { puller, clock, events, pulls, here };
 }
@@ -146,6 +149,18 @@ describe('logins', () => {
     });
     await puller.ensure(pod('ann', 'bob'), container('Always'));
     assert.equal(pulls.length, 2);
+  });
+
+  test('of the machine’s providers come after those of the pod, and their failures are told', async () => {
+    const login = { username: 'machine', password: 'x' };
+    const providers = { loginsFor: async () => ({ logins: [login], failures: [new Error('helper failed')] }) };
+    const { puller, pulls, events } = setUp({ providers });
+    await puller.ensure(podNamed('p'), container('Always'));
+    assert.deepEqual(
+      pulls.map(({ auth }) => auth),
+      [login],
+    );
+    assert.ok(events.some(each => /FailedToRetrieveImagePullSecret Unable to retrieve credentials \(helper failed\)/.test(each)));
   });
 
   test('that are missing are told, and the pull tried without', async () => {

@@ -3,6 +3,7 @@ import type { EventRecorder } from '#client/index.ts';
 import { type ImageRecord, type ImageStore, parseReference, type RegistryAuth } from '#images/index.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { Secret } from '#kinds/secret.ts';
+import type { CredentialProviders } from './credential-providers.ts';
 import { ImageError, type ImagePuller, type PresentImage, type WantedImage } from './parts.ts';
 import { credentialsFor } from './pull-credentials.ts';
 import { Retries } from './retries.ts';
@@ -14,6 +15,8 @@ export interface LocalImagePullerOptions {
   objects?: Pick<ObjectSource, 'secret'>;
   events: Pick<EventRecorder, 'normal' | 'warning'>;
   clock: Clock;
+  /** The machine's own ways to a login; asked after imagePullSecrets, by those alone whose images match. */
+  providers?: Pick<CredentialProviders, 'loginsFor'>;
 }
 
 const FIRST_BACKOFF_MS = 10_000;
@@ -102,9 +105,15 @@ export class LocalImagePuller implements ImagePuller {
     }
   }
 
-  /** With each login that the pod's Secrets have for this image in turn; without any if there is none. */
+  /** With each login that the pod's Secrets and the machine's providers have for this image in turn; without any if there is none. */
   async #pullWithLogins(pod: Pod, image: string, signal: AbortSignal | undefined): Promise<ImageRecord> {
     const logins: (RegistryAuth | undefined)[] = credentialsFor(image, await this.#secrets(pod));
+    const { logins: provided, failures } = (await this.#options.providers?.loginsFor(image)) ?? { logins: [], failures: [] };
+    logins.push(...provided);
+    for (const failure of failures) {
+      const message = `Unable to retrieve credentials (${messageOf(failure)}); attempting to pull the image may not succeed.`;
+      this.#options.events.warning(pod, 'FailedToRetrieveImagePullSecret', message);
+    }
     const last = logins.pop();
     const pull = (auth: RegistryAuth | undefined) =>
       this.#options.images.pull(image, { ...(auth ? { auth } : {}), ...(signal ? { signal } : {}) });

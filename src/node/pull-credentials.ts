@@ -1,37 +1,37 @@
 import { isObject } from '#base/json-object.ts';
-import { parseReference, type RegistryAuth } from '#images/index.ts';
+import { type ImageReference, parseReference, type RegistryAuth } from '#images/index.ts';
 import type { Secret } from '#kinds/secret.ts';
-
-interface Entry {
-  host: string;
-  path: string;
-  auth: RegistryAuth;
-}
 
 /**
  * The logins that Secrets hold for an image (types `kubernetes.io/dockerconfigjson` and `kubernetes.io/dockercfg`), the one for the longest
  * matching path first, each once. What in a Secret can't be read as a login is none. Pure.
  */
 export function credentialsFor(image: string, secrets: readonly Secret[]): RegistryAuth[] {
-  const { registry, repository } = parseReference(image);
-  const matching = secrets
-    .flatMap(entriesOf)
-    .filter(({ host, path }) => isHost(host, registry) && (path === '' || repository === path || repository.startsWith(`${path}/`)))
-    .sort((a, b) => b.path.length - a.path.length);
-  return [...new Map(matching.map(({ auth }) => [JSON.stringify(auth), auth])).values()];
+  return loginsFor(parseReference(image), secrets.flatMap(entriesOf));
 }
 
-function entriesOf({ type, data = {} }: Secret): Entry[] {
+/** The same of places (`registry.example/team`) and their logins as docker's `auths` has them. Pure. */
+export function loginsFor(reference: ImageReference, auths: readonly (readonly [where: string, login: unknown])[]): RegistryAuth[] {
+  const matching = auths
+    .filter(([where]) => isForImage(where, reference))
+    .map(([where, login]) => ({ path: placeOf(where).path, auth: isObject(login) ? toAuth(login) : undefined }))
+    .sort((a, b) => b.path.length - a.path.length);
+  return [...new Map(matching.flatMap(({ auth }) => (auth ? [[JSON.stringify(auth), auth] as const] : []))).values()];
+}
+
+/** Whether a place, perhaps with `*` for a part of the host's name, holds an image. */
+export function isForImage(where: string, { registry, repository }: ImageReference): boolean {
+  const { host, path } = placeOf(where);
+  return isHost(host, registry) && (path === '' || repository === path || repository.startsWith(`${path}/`));
+}
+
+function entriesOf({ type, data = {} }: Secret): [where: string, login: unknown][] {
   const key =
     type === 'kubernetes.io/dockerconfigjson' ? '.dockerconfigjson' : type === 'kubernetes.io/dockercfg' ? '.dockercfg' : undefined;
   const text = key && data[key];
   if (!text) return [];
   const config = parseObject(Buffer.from(text, 'base64').toString());
-  const auths = key === '.dockercfg' ? config : isObject(config.auths) ? config.auths : {};
-  return Object.entries(auths).flatMap(([where, login]) => {
-    const auth = isObject(login) ? toAuth(login) : undefined;
-    return auth ? [{ ...placeOf(where), auth }] : [];
-  });
+  return Object.entries(key === '.dockercfg' ? config : isObject(config.auths) ? config.auths : {});
 }
 
 /** `https://index.docker.io/v1/`, `registry:5000/team`, `*.example.com`: the host and the path below it. */
