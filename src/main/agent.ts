@@ -272,6 +272,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
     }),
   );
   facts.allocatable = registration.allocatable;
+  const providers = await openCredentialProviders(config, clock);
   let agent: PodAgent | undefined;
   const touch = (uid: string) => agent?.touch(uid);
   const directories = stack.use(new LocalPathDirectories({ directory: paths.storage, nodeName, client, clock, log: log.part('volumes') }));
@@ -310,7 +311,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
         hostDns: parseResolvConf(resolvConf),
         podLogDirectory: paths.podLogs,
       }),
-      images: new LocalImagePuller({ images, objects, events, clock }),
+      images: new LocalImagePuller({ images, objects, events, clock, ...(providers ? { providers } : {}) }),
       hooks: new LocalHooks({ engine, podDirectory: paths.volumes }),
       hostAddress,
       allocatable: registration.allocatable,
@@ -364,4 +365,11 @@ function parseResolvConf(text: string): { servers: string[]; searches: string[];
   const words = (keyword: string) =>
     [...text.matchAll(new RegExp(`^\\s*${keyword}\\s+(.+)$`, 'gm'))].flatMap(match => (match[1] ?? '').trim().split(/\s+/));
   return { servers: words('nameserver'), searches: words('search'), options: words('options') };
+}
+
+/** The kubelet's plugins for registries' logins, where the configuration names any. */
+async function openCredentialProviders({ imageCredentialProviders }: Config, clock: Clock) {
+  if (imageCredentialProviders.config === '') return undefined;
+  const { CredentialProviders } = await import('#node/credential-providers.ts');
+  return await CredentialProviders.open({ ...imageCredentialProviders, clock });
 }

@@ -35,6 +35,8 @@ export interface Config {
   registryConfig: string;
   /** For requests to registries; what is not set here the environment of the agent says. */
   proxy: { http?: string; https?: string; no?: string };
+  /** The kubelet's credential provider plugins; empty: none. */
+  imageCredentialProviders: { config: string; binDir: string };
   /** Names the DNS servers that are asked for names outside the cluster, and what pods with `dnsPolicy: Default` see. */
   resolvConf: string;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -229,6 +231,20 @@ export const settings: readonly Setting[] = [
     about: 'hosts, addresses and networks without proxy, by comma (default: NO_PROXY)',
   },
   {
+    key: 'imageCredentialProviderConfig',
+    flag: '--image-credential-provider-config',
+    variable: 'UMIAK_IMAGE_CREDENTIAL_PROVIDER_CONFIG',
+    fallback: '',
+    about: "file with a CredentialProviderConfig: programs that know registries' logins, as the kubelet's",
+  },
+  {
+    key: 'imageCredentialProviderBinDir',
+    flag: '--image-credential-provider-bin-dir',
+    variable: 'UMIAK_IMAGE_CREDENTIAL_PROVIDER_BIN_DIR',
+    fallback: '/usr/libexec/kubernetes/kubelet-plugins/credential-provider/exec',
+    about: 'folder with these programs',
+  },
+  {
     key: 'resolvConf',
     flag: '--resolv-conf',
     variable: 'UMIAK_RESOLV_CONF',
@@ -273,6 +289,10 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
       ...(value('httpsProxy') ? { https: parseProxy('httpsProxy', value('httpsProxy')) } : {}),
       ...(value('noProxy') ? { no: value('noProxy') } : {}),
     },
+    imageCredentialProviders: {
+      config: value('imageCredentialProviderConfig') && resolve(value('imageCredentialProviderConfig')),
+      binDir: resolve(value('imageCredentialProviderBinDir')),
+    },
     resolvConf: resolve(value('resolvConf')),
     logLevel: oneOf('logLevel', value('logLevel'), ['debug', 'info', 'warn', 'error']),
     auditPolicy: value('auditPolicy') && resolve(value('auditPolicy')),
@@ -315,6 +335,8 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_HTTP_PROXY: config.proxy.http ?? '',
     UMIAK_HTTPS_PROXY: config.proxy.https ?? '',
     UMIAK_NO_PROXY: config.proxy.no ?? '',
+    UMIAK_IMAGE_CREDENTIAL_PROVIDER_CONFIG: config.imageCredentialProviders.config,
+    UMIAK_IMAGE_CREDENTIAL_PROVIDER_BIN_DIR: config.imageCredentialProviders.binDir,
     UMIAK_RESOLV_CONF: config.resolvConf,
     UMIAK_NODE_AGENT: config.nodeAgent,
     UMIAK_ALLOWED_UNSAFE_SYSCTLS: config.allowedUnsafeSysctls.join(','),
