@@ -4,7 +4,7 @@ import { ManualClock } from '#base/index.ts';
 import type { Engine, Resources } from '#engine/engine.ts';
 import { PodResizer } from './pod-resizer.ts';
 import { Retries } from './retries.ts';
-import { instance, podOf } from './testing.ts';
+import { instance, podOf, sandboxOf } from './testing.ts';
 
 test('a limit under what is used is not set, told once, and tried again', async () => {
   const clock = new ManualClock();
@@ -17,7 +17,7 @@ test('a limit under what is used is not set, told once, and tried again', async 
     container: () => main,
     stats: async () => ({ memoryUsageBytes }),
     updateResources: async (_id: string, resources: Resources) => void updates.push(resources),
-  } as unknown as Pick<Engine, 'container' | 'stats' | 'updateResources'>;
+  } as unknown as Engine;
   const note = (_: unknown, reason: string) => void events.push(reason);
   const resizer = new PodResizer({
     engine,
@@ -43,4 +43,25 @@ test('a limit under what is used is not set, told once, and tried again', async 
     [updates.map(each => each.memoryLimitBytes), events, resizer.error],
     [[80, 200], ['ResizeError', 'ResizeCompleted'], undefined],
   );
+});
+
+test('what a pod may have as a whole is brought into its own group, once', async () => {
+  const updates: [string, Resources][] = [];
+  const sandbox = sandboxOf();
+  const engine = {
+    updateSandboxResources: async (id: string, resources: Resources) => {
+      updates.push([id, resources]);
+      sandbox.config = { ...sandbox.config, resources };
+    },
+  } as unknown as Engine;
+  const events = { normal: () => {}, warning: () => {} };
+  const retries = new Retries({ clock: new ManualClock(), firstMs: 2_000, lastMs: 120_000 });
+  const resizer = new PodResizer({ engine, events, retries });
+  const pod = podOf({ resources: { limits: { memory: '64Mi' } } });
+  await resizer.resizePod(pod, sandbox);
+  assert.deepEqual(updates, [], 'a sandbox without limits was made for a pod without');
+  sandbox.config = { ...sandbox.config, resources: { memoryLimitBytes: 1, cpuShares: 2 } };
+  await resizer.resizePod(pod, sandbox);
+  await resizer.resizePod(pod, sandbox);
+  assert.deepEqual(updates, [['s0', { cpuShares: 2, memoryLimitBytes: 64 << 20 }]]);
 });

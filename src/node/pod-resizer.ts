@@ -1,13 +1,17 @@
 import { messageOf, UmiakError } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
-import type { Engine } from '#engine/engine.ts';
+import type { Engine, Resources, Sandbox } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
+import { planPodResources } from './plan-container-resources.ts';
 import type { PodAction } from './plan-pod.ts';
 import { resizeMessage } from './plan-resize.ts';
 import type { Retries } from './retries.ts';
 
+/** No container's name. */
+const POD = '';
+
 export interface PodResizerParts {
-  engine: Pick<Engine, 'container' | 'stats' | 'updateResources'>;
+  engine: Pick<Engine, 'container' | 'stats' | 'updateResources' | 'updateSandboxResources'>;
   events: Pick<EventRecorder, 'normal' | 'warning'>;
   retries: Retries;
 }
@@ -29,13 +33,19 @@ export class PodResizer {
 
   /** Returns when to try again, if it failed. */
   async resize(pod: Pod, { containerId, name, resources }: PodAction & { do: 'resize' }): Promise<number | undefined> {
-    const { engine, events, retries } = this.#parts;
+    return this.#attempt(pod, name, async () => {
+      await this.#checkUse(name, containerId, resources);
+      await this.#parts.engine.updateResources(containerId, resources);
+    });
+  }
+
+  async #attempt(pod: Pod, name: string, work: () => Promise<void>): Promise<number | undefined> {
+    const { events, retries } = this.#parts;
     const what = `resize/${name}`;
     const waitMs = retries.waitMs(what);
     if (waitMs !== undefined) return waitMs;
     try {
-      await this.#checkUse(name, containerId, resources);
-      await engine.updateResources(containerId, resources);
+      await work();
       this.#errors.delete(name);
       retries.succeeded(what);
       return undefined;
@@ -45,6 +55,15 @@ export class PodResizer {
       this.#errors.set(name, message);
       return retries.failed(what, error);
     }
+  }
+
+  /** Brings what the pod may have as a whole into its own control group, if that says something else. */
+  async resizePod(pod: Pod, sandbox: Sandbox | undefined): Promise<number | undefined> {
+    const has = sandbox?.state === 'ready' ? sandbox.config.resources : undefined;
+    if (!sandbox || !has || !pod.spec.resources) return undefined;
+    const wanted = planPodResources(pod);
+    if (Object.entries(wanted).every(([key, value]) => has[key as keyof Resources] === value)) return undefined;
+    return this.#attempt(pod, POD, () => this.#parts.engine.updateSandboxResources(sandbox.id, wanted));
   }
 
   /** @throws `Conflict` for a limit of memory under which the container would be killed at once */

@@ -97,6 +97,7 @@ export class PodWorker {
     this.#starter.tellBackOffs(pod, plan);
     this.#publish(pod, plan);
     const hasEnded = plan.phase === 'Succeeded' || plan.phase === 'Failed';
+    if (pod.spec.resources) times.push(await this.#resizer.resizePod(pod, this.#sandboxes()[0]));
     const mounted = hasEnded ? undefined : this.#volumes.keep(pod);
     times.push(...(await Promise.all(groupByContainer(plan.actions).map(actions => this.#actInOrder(pod, actions)))), await mounted);
     const after = planPod(this.#picture(pod));
