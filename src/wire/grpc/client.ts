@@ -122,7 +122,6 @@ export class GrpcClient<S> implements Disposable {
     });
     const session = connect('http://localhost', { createConnection: () => socket, settings: { initialWindowSize: 1 << 20 }, ...MEMORY });
     session.on('error', () => {}); // shows in each call
-    session.unref();
     this.#session = session;
     return session;
   }
