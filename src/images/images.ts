@@ -115,6 +115,7 @@ class LocalImageStore implements ImageStore {
       slots: this.#slots,
       platform,
       clock,
+      onLapse: () => void this.#collect().catch(() => {}),
       ...(options.proxy ? { proxy: options.proxy } : {}),
     });
   }

@@ -1,4 +1,4 @@
-import type { Clock } from '#base/clock.ts';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { Digest } from './digest.ts';
@@ -18,6 +18,7 @@ import type { ProxySettings } from './proxy.ts';
 import { type ImageReference, toCanonicalName } from './reference.ts';
 import type { RegistryAuth } from './registry-auth.ts';
 import type { RegistryEndpoints } from './registry-endpoints.ts';
+import { mayPass } from './registry-errors.ts';
 import { MirroredRegistry } from './registry-mirrors.ts';
 import { SingleFlight } from './single-flight.ts';
 import type { Slots } from './slots.ts';
@@ -48,6 +49,8 @@ export interface PullerOptions {
   proxy?: ProxySettings;
   /** Downloads of one pull side by side. */
   parallel?: number;
+  /** Called when what a failed pull had fetched is not kept any longer. */
+  onLapse?: () => void;
 }
 
 /** What was pulled: what the reference names, and the manifest in it that was chosen. */
@@ -64,6 +67,8 @@ export class Puller implements AsyncDisposable {
   readonly #pulls = new SingleFlight<PullEvent>();
   readonly #downloads = new SingleFlight<number>();
   readonly #closing = new AbortController();
+  /** What failed pulls had fetched. */
+  readonly #kept = new Set<Disposable>();
 
   constructor(options: PullerOptions) {
     this.#options = options;
@@ -77,7 +82,8 @@ export class Puller implements AsyncDisposable {
     const { auth, platform = this.#options.platform, unpack = true, signal, onProgress } = options;
     const key = JSON.stringify([toCanonicalName(reference), platform, auth ?? null, unpack]);
     return await this.#pulls.run(key, { signal, onEvent: onProgress }, async (abort, emit) => {
-      using lease = this.#content.lease();
+      using held = new DisposableStack();
+      const lease = held.use(this.#content.lease());
       const { registry, repository } = reference;
       const endpoints = await this.#options.endpoints.of(registry);
       using client = new MirroredRegistry({
@@ -97,13 +103,32 @@ export class Puller implements AsyncDisposable {
         emit,
         key: JSON.stringify([registry, repository, auth ?? null]),
       };
-      return await record(await this.#fetch(reference, way));
+      try {
+        return await record(await this.#fetch(reference, way));
+      } catch (error) {
+        // Whoever tries again soon finds what came.
+        if (mayPass(error) && !this.#closing.signal.aborted) this.#keep(held.move());
+        throw error;
+      }
     });
+  }
+
+  #keep(held: Disposable): void {
+    const kept = new DisposableStack();
+    kept.use(held);
+    kept.defer(() => this.#kept.delete(kept));
+    this.#kept.add(kept);
+    const lapse = () => {
+      kept.dispose();
+      this.#options.onLapse?.();
+    };
+    kept.use((this.#options.clock ?? systemClock).after(KEPT_MS, lapse));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new UmiakError('ServiceUnavailable', 'the image store is closing'));
     await this.#pulls.settled();
+    for (const kept of [...this.#kept]) kept[Symbol.dispose]();
   }
 
   async #fetch(reference: ImageReference, way: Way): Promise<PulledImage> {
@@ -205,6 +230,8 @@ export class Puller implements AsyncDisposable {
 }
 
 const PARALLEL = 4;
+/** So long the layers that a pull brought before its registry failed are kept; a kubelet waits five minutes at most before it tries again. */
+const KEPT_MS = 600_000;
 
 /** Such a layer lies at addresses that anybody may write into a manifest; they are not followed. */
 function toForeign(cause: UmiakError, { digest, mediaType }: Descriptor): UmiakError {
