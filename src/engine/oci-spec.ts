@@ -166,7 +166,7 @@ function planNamespaces({ namespaces, sandbox, host, container }: SpecInput): { 
   if (namespaces.user !== undefined) planned.push({ type: 'user', path: namespaces.user });
   if (sandbox.pid !== 'host') planned.push({ type: 'pid', ...(namespaces.pid !== undefined ? { path: namespaces.pid } : {}) });
   if (namespaces.network !== undefined) planned.push({ type: 'network', path: namespaces.network });
-  if (namespaces.ipc !== undefined) planned.push({ type: 'ipc', path: namespaces.ipc });
+  if (namespaces.ipc !== undefined && sandbox.ipc !== 'host') planned.push({ type: 'ipc', path: namespaces.ipc });
   if (namespaces.uts !== undefined) planned.push({ type: 'uts', path: namespaces.uts });
   if (host.cgroupVersion === 'v2' && !container.security?.privileged) planned.push({ type: 'cgroup' });
   return planned;
@@ -201,7 +201,7 @@ function planMounts({ sandbox, container, files }: SpecInput, privileged: boolea
   const bind = (source: string | undefined, destination: string, options: string[]) => {
     if (source !== undefined) mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] });
   };
-  bind(files.shm, '/dev/shm', ['rw', ...NO]);
+  bind(sandbox.ipc === 'host' ? '/dev/shm' : files.shm, '/dev/shm', ['rw', ...NO]);
   const fileAccess = container.security?.readOnlyRoot ? 'ro' : 'rw';
   bind(files.hosts, '/etc/hosts', [fileAccess]);
   bind(files.hostname, '/etc/hostname', [fileAccess]);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, watch, writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { readCgroupLayout } from '#linux/cgroup.ts';
 import { MS_BIND, MS_PRIVATE, mount, umount } from '#linux/mount.ts';
@@ -207,6 +207,32 @@ export function runSecuritySuite(runtime: 'crun' | 'runc'): void {
       assert.deepEqual([container.exitCode, container.reason], [5, 'OOMKilled']);
       const fine = await bench.run('tail /dev/zero; true', { resources });
       assert.deepEqual([fine.container.exitCode, fine.container.reason], [0, 'Completed']);
+    });
+
+    test('the machine’s IPC is seen by those who are to see it, with a network of their own too', async () => {
+      const file = `/dev/shm/umiak-${process.pid}-${runtime}`;
+      writeFileSync(file, 'shared');
+      try {
+        const script = `cat ${file} 2>/dev/null || echo none`;
+        const namespace = ({ pid }: Container) => readlinkSync(`/proc/${pid}/ns/ipc`);
+        const [host, own] = [await bench.sandbox({ ipc: 'host' }), await bench.sandbox()];
+        assert.equal((await bench.run(script, {}, host)).output, 'shared');
+        assert.equal((await bench.run(script, {}, own)).output, 'none\n');
+        assert.equal(namespace(await bench.start('sleep 1000', {}, host)), readlinkSync('/proc/self/ns/ipc'));
+        assert.notEqual(namespace(await bench.start('sleep 1000', {}, own)), readlinkSync('/proc/self/ns/ipc'));
+      } finally {
+        rmSync(file);
+      }
+    });
+
+    test('paths are masked and read-only as they are named', async () => {
+      const script = 'cat /etc/group; touch /tmp/x 2>/dev/null || echo no; ls /proc/irq > /dev/null && echo irq';
+      const security = { maskedPaths: ['/etc/group'], readonlyPaths: ['/tmp'] };
+      assert.equal((await bench.run(script, { security })).output, 'no\nirq\n');
+      assert.match(
+        (await bench.run('touch /proc/sysrq-trigger 2>&1; cat /proc/kcore | head -c 1 | od')).output,
+        /Read-only file system\n0000000\n$/,
+      );
     });
 
     test('sysctls are the sandbox’s own; the machine’s are refused', async () => {
