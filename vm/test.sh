@@ -4,7 +4,7 @@ export PATH=/usr/bin:/usr/sbin HOME=/root UMIAK_VM=1
 tests=$(sed 's/.*vm\.tests=\([^ ]*\).*/\1/; s/,/ /g' /proc/cmdline)
 cd /umiak || exit 1
 # shellcheck disable=SC2086 # a list of words is wanted
-node --disable-warning=ExperimentalWarning --test --test-reporter=spec --test-concurrency=1 $tests
+node --disable-warning=ExperimentalWarning --test --test-reporter=spec --test-concurrency=1 --test-timeout=90000 $tests
 echo "vm: exit $?"
 sync
 busybox poweroff -f

@@ -87,6 +87,12 @@ function toNodeLine({ metadata, status }: Node): Status['nodes'][number] {
   };
 }
 
+/** Only where something is missing: what falls back works. */
+function doctorLine(agent: ProcessReport | null, paint: ReturnType<typeof painter>): [string, string][] {
+  const { missing = 0 } = (agent?.details?.doctor ?? {}) as { missing?: number };
+  return missing > 0 ? [['machine', paint('red', `${missing} things are missing: see umiak doctor`)]] : [];
+}
+
 function describeStatus(status: Status, { stdout, env }: Streams): string {
   const paint = painter(stdout, env);
   const { instance, server, agent, nodes, pods, problem, addresses } = status;
@@ -98,6 +104,7 @@ function describeStatus(status: Status, { stdout, env }: Streams): string {
     ['instance', instance],
     ['server', process(server)],
     ['agent', process(agent)],
+    ...doctorLine(agent, paint),
     ...(problem ? [['problem', paint('red', problem)] as [string, string]] : []),
     ...nodes.map(({ name, isReady, address, why }): [string, string] => [
       'node',

@@ -173,7 +173,7 @@ describe('RuntimeService', () => {
     await assert.rejects(create({ mounts: [{ hostPath: 'relative', containerPath: '/x' }] }), /mounts\[\/x\]\.host_path/);
     await assert.rejects(create({ linux: { securityContext: { runAsGroup: { value: 1 } } } }), /run_as_group: needs run_as_user/);
     await assert.rejects(call('CreateContainer', { podSandboxId: 'nobody', config: containerConfig() }), { reason: 'NotFound' });
-    await assert.rejects(call('CheckpointContainer', {}), { reason: 'NotImplemented' });
+    await assert.rejects(call('CheckpointContainer', {}), { reason: 'NotFound' });
     await call('StopPodSandbox', { podSandboxId });
     await assert.rejects(create({}), { reason: 'Conflict', message: /not ready/ });
     await call('RemovePodSandbox', { podSandboxId });

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
-import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
+import { isUmiakError, messageOf } from '#base/errors.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
+import { needContainer } from './lookup.ts';
 import { invalidField } from './refuse.ts';
 import type { RuntimeCondition, RuntimeHandler } from './types.gen.ts';
 import { toInfo } from './verbose.ts';
@@ -40,11 +41,12 @@ export function runtimeHandlers(context: CriContext): RuntimeHandlers {
     },
 
     async RuntimeConfig() {
-      return { linux: { cgroupDriver: 'CGROUPFS' } };
+      return { linux: { cgroupDriver: engine.cgroupDriver === 'systemd' ? 'SYSTEMD' : 'CGROUPFS' } };
     },
 
-    async CheckpointContainer() {
-      throw new UmiakError('NotImplemented', 'containers can not be checkpointed here: that needs criu, which this machine does not have');
+    async CheckpointContainer({ containerId = '', location = '', timeout = 0 }) {
+      await engine.checkpoint(needContainer(context, containerId).id, { location, ...(timeout > 0 ? { timeoutMs: timeout * 1000 } : {}) });
+      return {};
     },
   };
 }

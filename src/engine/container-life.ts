@@ -113,7 +113,7 @@ export class ContainerLife {
       phase: 'creating',
       createdAtMs: this.#clock.now(),
       logPath: this.#logPath(id, what.config, sandbox),
-      cgroupPath: `${this.#cgroups.parentPath(sandbox)}/${id}`,
+      cgroupPath: this.#cgroups.containerPath(sandbox, id),
       runtime,
     };
     await this.#locks.run(id, () => this.#make(record, sandbox));

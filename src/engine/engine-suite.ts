@@ -18,6 +18,8 @@ import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 import { findMonitors } from './world.ts';
 
+/** In a machine that systemd has started. */
+const cgroupDriver = process.env.UMIAK_TEST_CGROUP_DRIVER === 'systemd' ? 'systemd' : 'cgroupfs';
 const isV2 = readCgroupLayout().version === 'v2';
 
 /** What every OCI runtime under the engine must do, with real containers. Needs root. */
@@ -34,7 +36,7 @@ export function runEngineSuite(runtime: string): void {
     let empty: Resources;
 
     const open = (options: { bootId?: string } = {}) =>
-      openEngine({ ...dirs, instance, runtime, images, networks, log: createLog({ level: 'warn' }), ...options });
+      openEngine({ ...dirs, instance, runtime, cgroupDriver, images, networks, log: createLog({ level: 'warn' }), ...options });
     const reopen = async (options: { bootId?: string } = {}) => {
       await engine[Symbol.asyncDispose]();
       engine = await open(options);

@@ -160,6 +160,8 @@ export interface ContainerConfig {
   stopSignal?: string;
   /** A running container of the same sandbox whose PID namespace this one joins. */
   pidOf?: string;
+  /** The most that it may write over its image; refused where the data directory's file system has no project quotas. */
+  writableLimitBytes?: number;
   /** A PID namespace of its own where the others of the sandbox share one. */
   ownPid?: boolean;
   /** What people called the image; `image` may be an id. */
@@ -284,6 +286,12 @@ export interface Engine extends AsyncDisposable {
   updateSandboxResources(id: string, resources: Resources): Promise<void>;
   /** Changes limits of a running container. */
   updateResources(id: string, resources: Resources): Promise<void>;
+
+  /**
+   * Writes a running container with its processes into an archive; it goes on running.
+   * @throws `NotImplemented` in words where the machine or the runtime can't
+   */
+  checkpoint(id: string, options: { location: string; timeoutMs?: number }): Promise<void>;
 
   /** Names of the runtime handlers that sandboxes can ask for, the machine's own choice first. */
   runtimeHandlers(): string[];

@@ -9,7 +9,7 @@ import { lockFileWhenFree } from '#linux/lock.ts';
 import { inNamespace } from '#linux/namespaces.ts';
 import { type LinkCounters, Netlink } from '#linux/netlink.ts';
 import { AttachQueue } from './attach-queue.ts';
-import { EngineCgroups } from './cgroups.ts';
+import { type CgroupDriver, EngineCgroups } from './cgroups.ts';
 import { ContainerLife } from './container-life.ts';
 import { ContainerRuns } from './container-runs.ts';
 import type {
@@ -57,6 +57,8 @@ export interface EngineOptions {
   runtime?: string;
   /** Runtime handlers; default crun, runc and runsc, where they are installed. */
   runtimes?: RuntimeHandlers;
+  /** Who makes control groups; default: we do. */
+  cgroupDriver?: CgroupDriver;
   /** How containers get their root file systems; default `auto`: by overlay, by copies where that can't be. */
   snapshotter?: SnapshotterKind | 'auto';
   clock?: Clock;
@@ -67,6 +69,7 @@ export interface EngineOptions {
 
 /** For a child that a killed engine was just starting to become the program it is to be. */
 const LOCK_TIMEOUT_MS = 10_000;
+const CHECKPOINT_TIMEOUT_MS = 10 * 60_000;
 
 /** Opens the engine, comparing what was recorded with what is there: what runs is adopted, what ended is known, what is half made is cleaned away. */
 export async function openEngine({
@@ -78,6 +81,7 @@ export async function openEngine({
   cni,
   runtime = 'crun',
   runtimes: handlers = BUILT_IN_HANDLERS,
+  cgroupDriver = 'cgroupfs',
   snapshotter,
   clock = systemClock,
   log,
@@ -91,9 +95,9 @@ export async function openEngine({
   const layout = readCgroupLayout();
   const host = readHostFacts(layout);
   const ledger = new Ledger(paths);
-  const cgroups = new EngineCgroups({ layout, instance });
+  const cgroups = new EngineCgroups({ layout, instance, driver: cgroupDriver });
   const events = new EventFeed();
-  const runtimes = new OciRuntimes({ paths, handlers });
+  const runtimes = new OciRuntimes({ paths, handlers, systemdCgroups: cgroupDriver === 'systemd' });
   const attachments = new AttachQueue();
   const preparation = new Preparation({
     paths,
@@ -129,11 +133,27 @@ export async function openEngine({
     lock[Symbol.dispose]();
     throw error;
   }
-  return new LocalEngine({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, runtimes, defaultRuntime: runtime, clock });
+  return new LocalEngine({
+    lock,
+    paths,
+    cgroupDriver,
+    ledger,
+    cgroups,
+    events,
+    runs,
+    containers,
+    sandboxes,
+    streams,
+    runtimes,
+    defaultRuntime: runtime,
+    clock,
+  });
 }
 
 interface Parts {
   lock: Disposable;
+  paths: EnginePaths;
+  cgroupDriver: CgroupDriver;
   ledger: Ledger;
   cgroups: EngineCgroups;
   events: EventFeed;
@@ -148,6 +168,9 @@ interface Parts {
 
 /** `Engine` over overlayfs, crun or runc, and conmon; made by `openEngine`. One door to parts that each do one thing. */
 export class LocalEngine implements Engine {
+  /** Who makes its control groups. */
+  readonly cgroupDriver: CgroupDriver;
+  readonly #paths: EnginePaths;
   readonly #ledger: Ledger;
   readonly #cgroups: EngineCgroups;
   readonly #events: EventFeed;
@@ -161,7 +184,23 @@ export class LocalEngine implements Engine {
   readonly #lock: Disposable;
   readonly #turns = new Turns();
 
-  constructor({ lock, ledger, cgroups, events, runs, containers, sandboxes, streams, runtimes, defaultRuntime, clock }: Parts) {
+  constructor({
+    lock,
+    paths,
+    cgroupDriver,
+    ledger,
+    cgroups,
+    events,
+    runs,
+    containers,
+    sandboxes,
+    streams,
+    runtimes,
+    defaultRuntime,
+    clock,
+  }: Parts) {
+    this.cgroupDriver = cgroupDriver;
+    this.#paths = paths;
     this.#ledger = ledger;
     this.#cgroups = cgroups;
     this.#events = events;
@@ -341,6 +380,12 @@ export class LocalEngine implements Engine {
   /** Resolves when the machine's own runtime is found and runs. @throws ServiceUnavailable */
   async runtimeReady(): Promise<void> {
     await this.#runtimes.of({ runtime: this.#defaultRuntime });
+  }
+
+  async checkpoint(id: string, { location, timeoutMs = CHECKPOINT_TIMEOUT_MS }: { location: string; timeoutMs?: number }): Promise<void> {
+    const record = this.#ledger.needRunning(id);
+    const { checkpoint } = await import('./checkpoint.ts');
+    await checkpoint({ record, runtime: await this.#runtimes.of(record), paths: this.#paths, location, timeoutMs });
   }
 
   subscribe(listener: (event: EngineEvent) => void): Disposable {

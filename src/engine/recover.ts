@@ -77,7 +77,7 @@ async function recoverSandboxes({ paths, ledger, cgroups, networks, cni }: Recov
     if (action === 'keep' && !isLost) continue;
     unmountBelow(paths.sandbox(record.id));
     if (action === 'discard') {
-      if (!ledger.sharesCgroupParent(record)) cgroups.parentOf(record).remove();
+      if (!ledger.sharesCgroupParent(record)) await cgroups.removeParent(record);
       await ledger.removeSandbox(record.id);
       continue;
     }

@@ -1,9 +1,11 @@
 import { rmSync } from 'node:fs';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
 import { signalProcess, waitForEnd } from '#linux/process.ts';
+import { instanceSlice } from './cgroups.ts';
 import { EnginePaths } from './paths.ts';
 import { type ContainerRecord, readRecords } from './records.ts';
 import { unmountBelow } from './remains.ts';
+import { stopSlice } from './systemd-slices.ts';
 import { findMonitors } from './world.ts';
 
 const SIGKILL = 9;
@@ -32,6 +34,12 @@ export async function removeInstance({ instance, dataDir, runDir }: { instance: 
   }
   unmountBelow(`${dataDir}/engine`);
   cgroup.remove();
+  const slice = new Cgroup(readCgroupLayout(), `/${instanceSlice(instance)}`);
+  if (slice.directories().length > 0) {
+    await slice.kill();
+    slice.remove();
+    await stopSlice(instanceSlice(instance));
+  }
   unmountBelow(`${runDir}/engine`);
   rmSync(`${runDir}/engine`, { recursive: true, force: true });
 }

@@ -88,11 +88,7 @@ export class SandboxLife {
   async #furnish(record: SandboxRecord): Promise<void> {
     const { config } = record;
     const directory = this.#paths.sandbox(record.id);
-    if (config.resources) {
-      const cgroup = this.#cgroups.parentOf(record);
-      cgroup.ensure(config.resources);
-      cgroup.update(config.resources);
-    }
+    if (config.resources) await this.#cgroups.limitParent(record, config.resources);
     await this.#giveNamespaces(record);
     if (config.network === 'cni') await this.#attach(record);
     await writeSandboxFiles(directory, config, addressesOf(record)[0]);
@@ -141,9 +137,7 @@ export class SandboxLife {
     await this.#locks.run(record.id, async () => {
       const config = { ...record.config, resources: { ...record.config.resources, ...resources } };
       this.#checks.sandbox(config);
-      const cgroup = this.#cgroups.parentOf(record);
-      cgroup.ensure(resources);
-      cgroup.update(resources);
+      await this.#cgroups.limitParent(record, resources);
       record.config = config;
       this.#ledger.saveSandbox(record);
       await this.#ledger.settleSandbox(record);
@@ -182,7 +176,7 @@ export class SandboxLife {
       await this.#containers.remove(container);
     }
     await this.#free(record);
-    if (!this.#ledger.sharesCgroupParent(record)) this.#cgroups.parentOf(record).remove();
+    if (!this.#ledger.sharesCgroupParent(record)) await this.#cgroups.removeParent(record);
     await this.#ledger.removeSandbox(record.id);
   }
 

@@ -4,6 +4,8 @@ import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
 import { startCri } from '#cri/index.ts';
 import { startDockerApi } from '#docker/index.ts';
+import type { Finding } from '#engine/doctor/index.ts';
+import { readBootId } from '#engine/host-facts.ts';
 import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
 import { applyMachine } from '#engine/machine.ts';
 import { openImages } from '#images/images.ts';
@@ -38,6 +40,7 @@ import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts
 import { whenState } from './control-socket.ts';
 import { openRole } from './role.ts';
 import { untilAborted } from './server.ts';
+import { countFindings, StartFindings } from './start-findings.ts';
 import { VERSION } from './version.ts';
 
 export interface AgentOptions {
@@ -67,12 +70,15 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
     if (signal.aborted) return;
     throw error;
   }
-  const node = await joinCluster({ config, machine, clock, log, stack });
-  control.say({
-    state: 'ready',
-    details: { docker: paths.dockerSocket, cri: paths.criSocket, node: config.nodeName, ...node },
-  });
+  const { problems, ...node } = await joinCluster({ config, machine, clock, log, stack });
+  const details = { docker: paths.dockerSocket, cri: paths.criSocket, node: config.nodeName, ...node };
+  control.say({ state: 'ready', details });
   log.info('the agent is ready', { node: config.nodeName, ...node });
+  const tell = (findings: readonly Finding[]) => {
+    control.say({ details: { ...details, doctor: countFindings(findings) } });
+    problems?.(findings.filter(({ state }) => state === 'missing').map(({ about, says }) => `${about}: ${says}`));
+  };
+  stack.use(new StartFindings({ config, bootId: process.env.UMIAK_BOOT_ID ?? readBootId(), tell, clock, log: log.part('doctor') }));
   await untilAborted(signal);
   control.say({ state: 'stopping' });
 }
@@ -137,6 +143,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       cni,
       runtime: config.runtime,
       runtimes: config.runtimes,
+      cgroupDriver: config.cgroupDriver,
       snapshotter: config.snapshotter,
       ...bootId,
       clock,
@@ -168,11 +175,19 @@ interface JoinParts extends Parts {
   machine: Awaited<ReturnType<typeof startMachine>>;
 }
 
+interface Joined {
+  /** Absent where a foreign kubelet runs the machine's pods. */
+  kubelet?: string;
+  dns: string;
+  /** Tells what the machine lacks, on the Node; absent where a foreign kubelet speaks for it. */
+  problems?: (found: readonly string[]) => void;
+}
+
 /**
  * What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. Where a foreign kubelet runs the
  * pods, it has the Node object and the HTTPS API too, and we have the network.
  */
-async function joinCluster({ config, machine, clock, log, stack }: JoinParts): Promise<{ kubelet?: string; dns: string }> {
+async function joinCluster({ config, machine, clock, log, stack }: JoinParts): Promise<Joined> {
   const { engine, images, imageChanges, imageUsers, bridge } = machine;
   const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
   const paths = pathsOf(config);
@@ -331,6 +346,7 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
       address: hostAddress,
       port: 0,
       tls: credentials.server,
+      checkpointDirectory: paths.checkpoints,
       authority: pki.authority.certificate,
       pods: agent,
       engine,
@@ -342,7 +358,16 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
   await hostPorts.start();
   await Promise.all([agent.start(), directories.start(), untilServing()]);
   await registration.markReady();
-  return { kubelet: joinAddress({ host: hostAddress, port: kubelet.port }), dns: dnsAddress };
+  const problems = (found: readonly string[]) => {
+    registration.problemsFound(found);
+    const node = {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: nodeName, uid: nodeName, resourceVersion: '', creationTimestamp: '' },
+    };
+    for (const problem of found) events.warning(node, 'MachineLacks', problem);
+  };
+  return { kubelet: joinAddress({ host: hostAddress, port: kubelet.port }), dns: dnsAddress, problems };
 }
 
 /** Asks the cluster's DNS server for the API's own Service. */

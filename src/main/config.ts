@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
+import type { CgroupDriver } from '#engine/cgroups.ts';
 import { type RuntimeHandlers, toRuntimeHandlers } from '#engine/runtime-handlers.ts';
 import { contains, gatewayOf, parseCidr, toAddress } from '#net/ipv4.ts';
 
@@ -24,6 +25,8 @@ export interface Config {
   runtime: string;
   /** Runtime handlers by name, the built-in ones too. */
   runtimes: RuntimeHandlers;
+  /** Who makes containers' control groups. */
+  cgroupDriver: CgroupDriver;
   /** How containers get their root file systems; `auto`: by overlayfs, by copies where that can't be. */
   snapshotter: 'auto' | 'overlay' | 'copy';
   /** Processes and threads that a pod's container may have; 0: any number. */
@@ -144,6 +147,13 @@ export const settings: readonly Setting[] = [
     variable: 'UMIAK_POD_PIDS_LIMIT',
     fallback: '4096',
     about: "processes and threads that each of a pod's containers may have; 0: any number",
+  },
+  {
+    key: 'cgroupDriver',
+    flag: '--cgroup-driver',
+    variable: 'UMIAK_CGROUP_DRIVER',
+    fallback: 'auto',
+    about: 'cgroupfs, systemd, or auto: systemd where it runs and control groups are v2',
   },
   { key: 'logLevel', flag: '--log-level', variable: 'UMIAK_LOG_LEVEL', fallback: 'info', about: 'debug, info, warn or error' },
   {
@@ -279,6 +289,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     nodeName: (value('nodeName') || hostname()).toLowerCase(),
     runtime: oneOf('runtime', value('runtime'), Object.keys(runtimes)),
     runtimes,
+    cgroupDriver: chooseDriver(oneOf('cgroupDriver', value('cgroupDriver'), ['auto', 'cgroupfs', 'systemd'])),
     snapshotter: oneOf('snapshotter', value('snapshotter'), ['auto', 'overlay', 'copy']),
     podPidsLimit: parseCount('podPidsLimit', value('podPidsLimit')),
     clusterDomain: 'cluster.local',
@@ -325,6 +336,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_LOAD_BALANCER_POOL: config.loadBalancerPool.join(','),
     UMIAK_NODE_NAME: config.nodeName,
     UMIAK_RUNTIME: config.runtime,
+    UMIAK_CGROUP_DRIVER: config.cgroupDriver,
     UMIAK_RUNTIMES: JSON.stringify(config.runtimes),
     UMIAK_SNAPSHOTTER: config.snapshotter,
     UMIAK_POD_PIDS_LIMIT: String(config.podPidsLimit),
@@ -384,6 +396,11 @@ function toText(value: unknown): string {
 function parseCount(key: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw invalid(key, 'must be a whole number', text);
   return Number(text);
+}
+
+function chooseDriver(asked: CgroupDriver | 'auto'): CgroupDriver {
+  if (asked !== 'auto') return asked;
+  return existsSync('/run/systemd/system') && existsSync('/sys/fs/cgroup/cgroup.controllers') ? 'systemd' : 'cgroupfs';
 }
 
 function parseRuntimes(text: string): RuntimeHandlers {
@@ -468,6 +485,7 @@ export function pathsOf({ dataDir, runDir }: Pick<Config, 'dataDir' | 'runDir'>)
     kubeconfig: join(dataDir, 'kubeconfig'),
     podLogs: join(dataDir, 'pods'),
     volumes: join(dataDir, 'volumes'),
+    checkpoints: join(dataDir, 'checkpoints'),
     storage: join(dataDir, 'storage'),
     manifests: join(dataDir, 'manifests'),
     logs: join(dataDir, 'logs'),

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import type { Finding } from '#engine/doctor/index.ts';
 import { type Ran, TestCluster } from '../../tests/cluster.ts';
+import { whenState } from './control-socket.ts';
 
 interface Report {
   isFit: boolean;
@@ -94,3 +95,14 @@ test('what a running instance itself holds is not in its way', async () => {
 function scratch(directory: string): string[] {
   return readdirSync(directory).filter(name => name.startsWith('.umiak-doctor-'));
 }
+
+test('an agent that has started knows the same a little later, and the Node of a fit machine says nothing of it', async () => {
+  await cluster.must('up');
+  const heard = ({ details }: { details?: Record<string, unknown> }) => details?.doctor !== undefined;
+  const { details = {} } = await whenState(`${cluster.runDir}/agent.sock`, { accept: heard, timeoutMs: 60_000 });
+  assert.match(JSON.stringify(details.doctor), /"missing":0/);
+  const types = await cluster.kubectl('get', 'nodes', '-o', 'jsonpath={.items[*].status.conditions[*].type}');
+  assert.match(types, /Ready/);
+  assert.doesNotMatch(types, /MachineProblem/);
+  assert.doesNotMatch((await cluster.umiak('status')).stdout, /umiak doctor/);
+});

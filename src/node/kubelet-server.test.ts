@@ -49,7 +49,11 @@ async function until(what: string, isTrue: () => boolean): Promise<void> {
 describe("the node's HTTPS API", () => {
   const directory = mkdtempSync(join(tmpdir(), `umiak-kubelet-${process.pid}-`));
   const clock = new ManualClock();
-  const asked: { logs: [string, LogOptions][]; exec: [string, ExecOptions][] } = { logs: [], exec: [] };
+  const asked: { logs: [string, LogOptions][]; exec: [string, ExecOptions][]; checkpoints: [id: string, location: string][] } = {
+    logs: [],
+    exec: [],
+    checkpoints: [],
+  };
   let log: () => Readable = () => Readable.from(['said\n']);
   let exec: (options: ExecOptions) => ReturnType<KubeletServerOptions['engine']['exec']>;
   let dialPod: (port: number) => Promise<Duplex> = () => Promise.reject(new UmiakError('ServiceUnavailable', 'nobody listens'));
@@ -70,6 +74,7 @@ describe("the node's HTTPS API", () => {
       asked.logs.push([id, options]);
       return log();
     },
+    checkpoint: async (id, { location }) => void asked.checkpoints.push([id, location]),
     stats: async () => ({ ...noUsage(), atMs: clock.now(), cpuUsageNs: 1, memoryUsageBytes: 1, memoryWorkingSetBytes: 1, pids: 1 }),
   };
   let pki: ClusterPki;
@@ -80,7 +85,7 @@ describe("the node's HTTPS API", () => {
     tls = (await pki.node('n1', ['127.0.0.1'])).server;
     const pods = { pods: () => [POD], pod: (namespace: string, name: string) => (`${namespace}/${name}` === 'shop/web' ? POD : undefined) };
     const options = { address: '127.0.0.1', port: 0, tls, authority: pki.authority.certificate, nodeName: 'n1', pods, engine };
-    server = await startKubeletServer({ ...options, clock, log: silentLog });
+    server = await startKubeletServer({ ...options, checkpointDirectory: join(directory, 'checkpoints'), clock, log: silentLog });
   });
   after(async () => {
     await server[Symbol.asyncDispose]();
@@ -183,6 +188,16 @@ describe("the node's HTTPS API", () => {
       assert.equal(answered, status, `${method} ${path}: ${said}`);
       assert.match(said, body, path);
     }
+  });
+
+  test('a checkpoint: the archive the engine is asked for is what is answered', async () => {
+    const [code, body] = await get('/checkpoint/shop/web/main', { method: 'POST' });
+    const [[id, location] = []] = asked.checkpoints;
+    assert.deepEqual([code, JSON.parse(body)], [200, { items: [location] }]);
+    assert.match(location ?? '', /\/checkpoints\/checkpoint-web_shop-main-\d{4}-\d\d-\d\dT\d{6}Z\.tar$/);
+    assert.equal(CONTAINERS.find(each => each.id === id)?.config.metadata.name, 'main');
+    assert.equal((await get('/checkpoint/shop/web/none', { method: 'POST' }))[0], 404);
+    assert.equal((await get('/checkpoint/shop/web/main'))[0], 404);
   });
 
   test('logs: what is asked of the engine', async () => {

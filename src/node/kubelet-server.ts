@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
@@ -28,7 +29,9 @@ export interface KubeletServerOptions {
   nodeName?: string;
   /** The pods of this node. */
   pods: { pods(): Pod[]; pod(namespace: string, name: string): Pod | undefined };
-  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'exec' | 'attach' | 'dial' | 'logs' | 'stats'>;
+  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'exec' | 'attach' | 'dial' | 'logs' | 'stats' | 'checkpoint'>;
+  /** Where checkpoints are written; none are when absent. */
+  checkpointDirectory?: string;
   clock?: Clock;
   log: Log;
 }
@@ -141,6 +144,7 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
   const { verb, path, pathname } = asked;
   const { pods, engine, clock = systemClock, nodeName = hostname() } = options;
   if (verb === 'exec' || verb === 'attach' || verb === 'portForward') throw new UmiakError('BadRequest', 'Upgrade request required');
+  if (verb === 'checkpoint' && request.method === 'POST') return sendJson(response, await checkpointOne(options, asked));
   if (request.method !== 'GET' && request.method !== 'HEAD')
     throw new UmiakError('MethodNotAllowed', `the node's API has no ${request.method} ${pathname}`);
   switch ([verb, ...(verb === 'containerLogs' ? [] : path)].join('/')) {
@@ -172,6 +176,23 @@ function sendText(response: ServerResponse, text: string): void {
 function sendJson(response: ServerResponse, value: object): void {
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify(value));
+}
+
+/** `POST /checkpoint/<namespace>/<pod>/<container>`: the archive's path, as the kubelet answers. @throws `NotImplemented` in words where criu is not */
+async function checkpointOne({ pods, engine, clock = systemClock, checkpointDirectory }: KubeletServerOptions, { path, query }: Asked) {
+  const pod = findPod(pods, path);
+  const [namespace, name, container = ''] = path;
+  const found = containersOf(engine, pod).find(({ state, config }) => state === 'running' && config.metadata.name === container);
+  if (!found)
+    throw new UmiakError('NotFound', `container ${container} does not run in pod ${name}`, {
+      details: { kind: 'containers', name: container },
+    });
+  if (!checkpointDirectory) throw new UmiakError('NotImplemented', 'this node keeps no checkpoints');
+  const time = new Date(clock.now()).toISOString().replaceAll(':', '').replace(/\.\d+/, '');
+  const location = join(checkpointDirectory, `checkpoint-${name}_${namespace}-${container}-${time}.tar`);
+  const seconds = Number(query.get('timeout') ?? 0);
+  await engine.checkpoint(found.id, { location, ...(seconds > 0 ? { timeoutMs: seconds * 1000 } : {}) });
+  return { items: [location] };
 }
 
 /** A log as it is written, as fast as the reader takes it, until it ends or the reader goes. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { toTime } from '#base/index.ts';
-import { type MachineLeft, planConditions, planPressures, readLeft } from './node-conditions.ts';
+import { type Condition, type MachineLeft, planConditions, planPressures, readLeft } from './node-conditions.ts';
 import { nodeInfo, readMachine, toCapacity } from './node-facts.ts';
 
 const GI = 1 << 30;
@@ -61,4 +61,16 @@ test('this very machine', () => {
   const { bootID, kernelVersion, architecture } = nodeInfo('1');
   assert.match(bootID, /^[0-9a-f-]{36}$/);
   assert.ok(kernelVersion && ['amd64', 'arm64'].includes(architecture));
+});
+
+test('a machine that lacks something says so, and says when it no longer does; a fit one is not spoken of', () => {
+  const plan = (problems: string[] | undefined, known: Condition[] = []) =>
+    planConditions({ isReady: true, pressures: new Set(), ...(problems ? { problems } : {}), before: known, nowMs: 0 }).filter(
+      ({ type }) => type === 'MachineProblem',
+    );
+  assert.deepEqual(plan([]), []);
+  const told = plan(['nftables: missing']);
+  assert.deepEqual([told[0]?.status, told[0]?.message], ['True', 'nftables: missing. `umiak doctor` says what to do']);
+  assert.deepEqual(plan(undefined, told), told);
+  assert.equal(plan([], told)[0]?.status, 'False');
 });

@@ -69,24 +69,37 @@ const PRESSURES: [Pressure, fine: [reason: string, message: string], pressed: [r
   ],
 ];
 
+/** Said only of a machine that lacks something, and of one that no longer does. */
+const MACHINE_PROBLEM = 'MachineProblem';
+
 export interface ConditionFacts {
   isReady: boolean;
   pressures: ReadonlySet<Pressure>;
+  /** What the machine lacks that pods need; absent: nobody has looked. */
+  problems?: readonly string[];
   /** As the API has them. */
   before: readonly Condition[];
   nowMs: number;
 }
 
 /** The conditions that the kubelet tells, in its words; a transition's time moves only when the status does. Pure. */
-export function planConditions({ isReady, pressures, before, nowMs }: ConditionFacts): Condition[] {
+export function planConditions({ isReady, pressures, problems, before, nowMs }: ConditionFacts): Condition[] {
   const now = toTime(nowMs);
   const say = (type: string, status: 'True' | 'False', [reason, message]: [string, string]): Condition => {
     const known = before.find(condition => condition.type === type);
     const lastTransitionTime = known?.status === status ? known.lastTransitionTime : now;
     return { type, status, reason, message, lastHeartbeatTime: now, lastTransitionTime };
   };
+  const hasTold = before.some(({ type }) => type === MACHINE_PROBLEM);
   return [
     ...PRESSURES.map(([type, fine, pressed]) => (pressures.has(type) ? say(type, 'True', pressed) : say(type, 'False', fine))),
+    ...(problems === undefined || (problems.length === 0 && !hasTold)
+      ? before.filter(({ type }) => type === MACHINE_PROBLEM && problems === undefined)
+      : [
+          problems.length > 0
+            ? say(MACHINE_PROBLEM, 'True', ['MachineLacks', `${problems.join('; ')}. \`umiak doctor\` says what to do`])
+            : say(MACHINE_PROBLEM, 'False', ['MachineFit', 'umiak doctor finds nothing missing']),
+        ]),
     isReady
       ? say('Ready', 'True', ['KubeletReady', 'umiak is posting ready status'])
       : say('Ready', 'False', ['KubeletNotReady', 'runtime, network or DNS have not answered yet']),

@@ -60,6 +60,7 @@ export class NodeRegistration implements AsyncDisposable {
   #isReady = false;
   #port: number | undefined;
   #images: Images | undefined;
+  #problems: readonly string[] | undefined;
   #handlers: RuntimeHandler[] | undefined;
   #posting: Promise<void> = Promise.resolve();
   #posted: { text: string; atMs: number } | undefined;
@@ -100,6 +101,11 @@ export class NodeRegistration implements AsyncDisposable {
   async markReady(): Promise<void> {
     this.#isReady = true;
     if (this.#port !== undefined) await this.#post();
+  }
+
+  /** What the machine lacks that pods need: told with the next heartbeat. */
+  problemsFound(problems: readonly string[]): void {
+    this.#problems = problems;
   }
 
   /** Images came or went: looked at by the next heartbeat. */
@@ -167,6 +173,7 @@ export class NodeRegistration implements AsyncDisposable {
       images: this.#images,
       ...(this.#handlers ? { runtimeHandlers: this.#handlers, features: FEATURES } : {}),
       conditions: planConditions({
+        ...(this.#problems ? { problems: this.#problems } : {}),
         isReady: this.#isReady,
         pressures: this.#pressuresAt(nowMs),
         before: this.#node?.status?.conditions ?? [],
