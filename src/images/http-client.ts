@@ -109,6 +109,10 @@ export class HttpClient implements Disposable {
   async #agentFor(isTls: boolean, proxy: string | undefined): Promise<PlainAgent> {
     const { insecure = false, ca, client = [] } = this.#options;
     const plain = { keepAlive: true, ...(proxy !== undefined ? { proxyEnv: { [isTls ? 'HTTPS_PROXY' : 'HTTP_PROXY']: proxy } } : {}) };
+    if (proxy !== undefined && !isHttpAddress(proxy))
+      throw new UmiakError('Invalid', `the proxy for ${isTls ? 'https' : 'http'} addresses is none that is known here`, {
+        hint: 'Set HTTPS_PROXY and HTTP_PROXY to http://HOST:PORT or https://HOST:PORT.',
+      });
     const isProxyTls = proxy?.startsWith('https:') ?? false;
     const own = isTls || isProxyTls ? await systemAuthorities() : [];
     // Node offers no other way to say whom a connection to a proxy shall trust.
@@ -121,6 +125,10 @@ export class HttpClient implements Disposable {
       ...(authorities.length > 0 || client.length > 0 ? { secureContext: trustOf(authorities, client) } : {}),
     });
   }
+}
+
+function isHttpAddress(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 /** The answer may come before all of the body went (a refusal); then sending ends, and that is no failure. */

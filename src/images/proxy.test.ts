@@ -126,6 +126,8 @@ test('a registry is reached through a proxy: plain, by CONNECT, with the proxyâ€
   const trusting = { 'r.example:5000': { ca: authority.certificate } };
   assert.equal(await pullThrough({ https: `127.0.0.1:${toSecure.port}` }, trusting), image.configDigest);
   assert.deepEqual([...new Set(toSecure.asked)], ['CONNECT r.example:5000 ']);
+  for (const https of ['socks5://me:pass@127.0.0.1:1', 'http://', 'a b'])
+    await assert.rejects(pullThrough({ https }, trusting), error => /proxy for https/.test(String(error)) && !/pass/.test(String(error)));
   await assert.rejects(pullThrough({ https: '127.0.0.1:1' }, trusting), /can't be reached.*ECONNREFUSED/);
 });
 
