@@ -4,6 +4,7 @@ import { UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import { parseSignal } from '#linux/process.ts';
+import type { ProjectUsage } from '#linux/quota.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import { type ContainerRuns, stopSignalOf } from './container-runs.ts';
 import type { ContainerConfig, Resources } from './engine.ts';
@@ -79,6 +80,7 @@ export class ContainerLife {
 
   async create(config: ContainerConfig): Promise<ContainerRecord> {
     this.#checks.container(config, this.#ledger.readySandbox(config.sandboxId).config);
+    this.#preparation.check(config);
     const image = await this.#images.resolve(config.image);
     const sandbox = this.#ledger.readySandbox(config.sandboxId); // it may have been stopped meanwhile
     return this.#create(sandbox, {
@@ -179,6 +181,7 @@ export class ContainerLife {
   async #discard(record: ContainerRecord): Promise<void> {
     await this.#preparation.unmount(record.id);
     clearRun(this.#paths, record.id, this.#cgroups.of(record));
+    this.#preparation.forget(record.id);
     await this.#ledger.removeContainer(record.id);
   }
 
@@ -196,6 +199,10 @@ export class ContainerLife {
       this.#ledger.saveContainer(record);
       await this.#ledger.settleContainer(record);
     });
+  }
+
+  writableUsage(id: string): ProjectUsage | undefined {
+    return this.#preparation.writableUsage(this.#ledger.need(id).id);
   }
 
   writableDirectory(id: string): string {

@@ -5,6 +5,7 @@ import { umountInThread } from '#linux/mount.ts';
 import type { CopyHandlers } from './copy-layers-worker.ts';
 import { shiftOwners } from './shift-owners.ts';
 import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
+import type { WritableQuotas } from './writable-quotas.ts';
 
 /**
  * Copies the layers for each container, for machines without overlayfs. A copy that was not finished is made anew; what an overlay had
@@ -12,20 +13,27 @@ import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
  */
 export class CopySnapshotter implements Snapshotter {
   readonly kind = 'copy';
+  readonly #quotas: WritableQuotas | undefined;
   /** One after another: each keeps the disk busy by itself. */
   #last: Promise<unknown> = Promise.resolve();
 
-  async mount({ lowerDirs, directory, users }: Snapshot): Promise<void> {
+  constructor({ quotas }: { quotas?: WritableQuotas | undefined } = {}) {
+    this.#quotas = quotas;
+  }
+
+  async mount({ lowerDirs, directory, users, limitBytes }: Snapshot): Promise<void> {
     const { merged, upper, work, copied } = partsOf(directory);
     if (existsSync(copied)) return;
     await rm(merged, { recursive: true, force: true });
     await mkdir(merged, { recursive: true, mode: 0o755 });
+    const isCounted = this.#quotas?.begin(merged) ?? false;
     const layers = existsSync(upper) ? [upper, ...lowerDirs] : [...lowerDirs];
     await this.#inTurn(async () => {
       await using worker = new WorkerCalls<CopyHandlers>(new URL('./copy-layers-worker.ts', import.meta.url), { name: 'copy-layers' });
       await worker.call('copyLayers', layers, merged);
     });
     if (users) await shiftOwners(merged, users.mappings);
+    if (isCounted && limitBytes !== undefined) this.#quotas?.limit(merged, limitBytes);
     await writeFile(copied, '', { flush: true });
     for (const part of [upper, work]) await rm(part, { recursive: true, force: true });
   }

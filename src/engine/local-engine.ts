@@ -8,6 +8,7 @@ import { connectInside } from '#linux/connect-inside.ts';
 import { lockFileWhenFree } from '#linux/lock.ts';
 import { inNamespace } from '#linux/namespaces.ts';
 import { type LinkCounters, Netlink } from '#linux/netlink.ts';
+import type { ProjectUsage } from '#linux/quota.ts';
 import { AttachQueue } from './attach-queue.ts';
 import { type CgroupDriver, EngineCgroups } from './cgroups.ts';
 import { ContainerLife } from './container-life.ts';
@@ -269,6 +270,11 @@ export class LocalEngine implements Engine {
 
   writableDirectory(id: string): string {
     return this.#containers.writableDirectory(id);
+  }
+
+  /** What the container wrote, told at once where the file system counts by project; undefined: its files must be counted. */
+  writableUsage(id: string): ProjectUsage | undefined {
+    return this.#containers.writableUsage(id);
   }
 
   async updateSandboxResources(id: string, resources: Resources): Promise<void> {

@@ -3,21 +3,25 @@ import { mount, umount, umountInThread } from '#linux/mount.ts';
 import type { MappedMounts } from './mapped-mounts.ts';
 import { mountOverlay, planOverlayOptions } from './overlay.ts';
 import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
+import type { WritableQuotas } from './writable-quotas.ts';
 
 /** Lays a directory that is written to over the layers, which many containers share: one system call each. */
 export class OverlaySnapshotter implements Snapshotter {
   readonly kind = 'overlay';
   readonly #mapped: Pick<MappedMounts, 'mountOverlay'>;
+  readonly #quotas: WritableQuotas | undefined;
 
-  constructor({ mapped }: { mapped: Pick<MappedMounts, 'mountOverlay'> }) {
+  constructor({ mapped, quotas }: { mapped: Pick<MappedMounts, 'mountOverlay'>; quotas?: WritableQuotas | undefined }) {
     this.#mapped = mapped;
+    this.#quotas = quotas;
   }
 
-  async mount({ id, lowerDirs, directory, users }: Snapshot): Promise<void> {
+  async mount({ id, lowerDirs, directory, users, limitBytes }: Snapshot): Promise<void> {
     const { merged: target, upper, work } = partsOf(directory);
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
     await rm(work, { recursive: true, force: true });
     await Promise.all([upper, work, target].map(each => mkdir(each, { recursive: true, mode: 0o755 })));
+    if (this.#quotas?.begin(upper, [work]) && limitBytes !== undefined) this.#quotas.limit(upper, limitBytes);
     const layers = { lowerDirs, writable: { upper, work }, target };
     await (users ? this.#mapped.mountOverlay(id, users, layers) : mountOverlay(layers));
   }

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { readBelow } from '#linux/open-below.ts';
+import type { ProjectUsage } from '#linux/quota.ts';
 import { readDevices, readHostDevices } from './devices.ts';
 import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
@@ -18,9 +19,10 @@ import { fitSpec } from './runtime-spec.ts';
 import { sandboxHostname } from './sandbox-files.ts';
 import { SeccompCache } from './seccomp-cache.ts';
 import { planSecurityModules, readSecurityModules } from './security-modules.ts';
-import { Snapshots, type Snapshotter, type SnapshotterKind } from './snapshotter.ts';
+import { Snapshots, type Snapshotter, type SnapshotterKind, writableOf } from './snapshotter.ts';
 import { planUser } from './user.ts';
 import { checkMapped } from './user-namespaces.ts';
+import { WritableQuotas } from './writable-quotas.ts';
 
 export interface PreparationOptions {
   paths: EnginePaths;
@@ -43,6 +45,7 @@ export class Preparation {
   readonly #seccomp = new SeccompCache();
   readonly #mapped: MappedMounts;
   readonly #snapshots: Snapshots;
+  readonly #quotas: WritableQuotas;
   readonly #mounted = new Set<string>();
   /** Those whose bundle is as their record wants it. */
   readonly #bundled = new Set<string>();
@@ -54,10 +57,12 @@ export class Preparation {
     this.#images = images;
     this.#runtimes = runtimes;
     this.#mapped = new MappedMounts(paths.mapped);
+    const quotas = new WritableQuotas({ directory: paths.containers });
+    this.#quotas = quotas;
     let copies: Promise<Snapshotter> | undefined;
     this.#snapshots = new Snapshots({
-      overlay: new OverlaySnapshotter({ mapped: this.#mapped }),
-      copy: () => (copies ??= import('./copy-snapshotter.ts').then(({ CopySnapshotter }) => new CopySnapshotter())),
+      overlay: new OverlaySnapshotter({ mapped: this.#mapped, quotas }),
+      copy: () => (copies ??= import('./copy-snapshotter.ts').then(({ CopySnapshotter }) => new CopySnapshotter({ quotas }))),
       wanted: snapshotter,
       canOverlay,
       ...(onCopies ? { onFallback: onCopies } : {}),
@@ -95,6 +100,21 @@ export class Preparation {
     this.#bundled.delete(id);
     await this.#mapped.drop(id);
     if (this.#mounted.delete(id)) await this.#snapshots.unmount(this.#paths.container(id));
+  }
+
+  /** @throws Invalid for what can't be had on this machine */
+  check({ writableLimitBytes }: ContainerConfig): void {
+    this.#quotas.check(writableLimitBytes);
+  }
+
+  /** What the container wrote, where the file system counts it; undefined: its files must be counted. */
+  writableUsage(id: string): ProjectUsage | undefined {
+    return this.#quotas.usage(writableOf(this.#paths.container(id)));
+  }
+
+  /** The container goes for good. */
+  forget(id: string): void {
+    this.#quotas.end(writableOf(this.#paths.container(id)));
   }
 
   /** A mount that a former process made. */
@@ -148,7 +168,13 @@ export class Preparation {
       record.lowerDirs = (await this.#images.resolve(record.imageId)).lowerDirs;
     const target = this.#paths.rootfs(id);
     const users = usersOf(sandbox);
-    await this.#snapshots.mount({ id, lowerDirs: record.lowerDirs, directory: this.#paths.container(id), users });
+    await this.#snapshots.mount({
+      id,
+      lowerDirs: record.lowerDirs,
+      directory: this.#paths.container(id),
+      users,
+      limitBytes: record.config.writableLimitBytes,
+    });
     this.#mounted.add(id);
     await ensureMountPoints(target);
     if (users) await giveMountPoints(target, users);

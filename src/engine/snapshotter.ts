@@ -14,6 +14,8 @@ export interface Snapshot {
   directory: string;
   /** Who sees it with ids of their own. */
   users?: Users | undefined;
+  /** The most that may be written; kept where the file system counts by project, else refused before. */
+  limitBytes?: number | undefined;
 }
 
 /** Makes root file systems. What was written to one stays until its directory is removed, whatever process or boot it is. */
