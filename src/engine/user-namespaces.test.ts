@@ -51,6 +51,11 @@ test('a user namespace goes with no namespace of the machine, and maps root', ()
   assert.throws(() => planSandboxUsers({ ...config, userNamespace: without }, () => []), /userNamespace.uids must map id 0/);
   const broken = { uids: [{ containerId: 0, hostId: -1, length: 9 }], gids: [] };
   assert.throws(() => planSandboxUsers({ ...config, userNamespace: broken }, () => []), /is no range of ids/);
+  const twice = { uids: [...mapping(70_000).uids, { containerId: 9, hostId: 1, length: 1 }], gids: mapping(70_000).gids };
+  assert.throws(
+    () => planSandboxUsers({ ...config, userNamespace: twice }, () => []),
+    /userNamespace.uids: ranges overlap at containerId 9/,
+  );
   const given = { ...config, userNamespace: mapping(700_000) };
   assert.equal(
     planSandboxUsers(given, () => []),

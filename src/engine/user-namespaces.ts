@@ -9,6 +9,8 @@ export const IDS_PER_SANDBOX = 65_536;
 const MOST_IDS = 2 ** 31;
 /** The user whose range the kubelet takes, too. */
 const RANGE_OWNER = 'kubelet';
+/** user_namespaces(7) */
+const MOST_RANGES = 340;
 
 export interface IdRange {
   start: number;
@@ -97,6 +99,13 @@ function checkMappings({ uids, gids }: UserNamespaceMappings): void {
     for (const { containerId, hostId, length } of mappings)
       if (![containerId, hostId, length].every(Number.isSafeInteger) || containerId < 0 || hostId < 0 || length < 1)
         throw invalid(`userNamespace.${name}: ${containerId} ${hostId} ${length} is no range of ids`);
+    if (mappings.length > MOST_RANGES)
+      throw invalid(`userNamespace.${name}: ${mappings.length} ranges are more than the kernel's ${MOST_RANGES}`);
+    for (const start of ['containerId', 'hostId'] as const) {
+      const ordered = [...mappings].sort((a, b) => a[start] - b[start]);
+      const clash = ordered.find((range, index) => index > 0 && range[start] < ordered[index - 1]![start] + ordered[index - 1]!.length);
+      if (clash) throw invalid(`userNamespace.${name}: ranges overlap at ${start} ${clash[start]}`);
+    }
     if (hostIdOf(mappings, 0) === undefined) throw invalid(`userNamespace.${name} must map id 0, which the runtime is inside`);
   }
 }
