@@ -162,8 +162,6 @@ export interface ContainerConfig {
   pidOf?: string;
   /** The most that it may write over its image; refused where the data directory's file system has no project quotas. */
   writableLimitBytes?: number;
-  /** The most that it may write over its image; refused where the data directory's file system has no project quotas. */
-  writableLimitBytes?: number;
   /** A PID namespace of its own where the others of the sandbox share one. */
   ownPid?: boolean;
   /** What people called the image; `image` may be an id. */
