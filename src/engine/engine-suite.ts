@@ -465,12 +465,15 @@ export function runEngineSuite(runtime: string): void {
     test('after a restart: what runs is known and works, what ended meanwhile has its exit code', async () => {
       const pod = await sandbox();
       const running = await start('echo up; trap "exit 8" TERM; while :; do sleep 0.05; done', { stdin: true }, pod);
-      const ending = await start('sleep 0.3; exit 11', {}, pod);
+      const gate = mkdtempSync(join(tmpdir(), `${instance}-gate-`));
+      const mounts = [{ source: gate, destination: '/gate' }];
+      const ending = await start('until [ -e /gate/open ]; do sleep 0.05; done; exit 11', { mounts }, pod);
       const lost = await start('exec sleep 1000', {}, pod);
       const created = await create('echo later', {}, pod);
       await said(running.id, 'up');
       await engine[Symbol.asyncDispose]();
       process.kill(readRecord<ContainerRecord>(`${dirs.dataDir}/engine/containers/${lost.id}`)!.monitor!.pid, 'SIGKILL');
+      writeFileSync(`${gate}/open`, ''); // nobody looks now
       await fileAppears(`${dirs.runDir}/engine/exits/${ending.id}`);
       engine = await open();
       assert.equal(engine.sandbox(pod.id)?.state, 'ready');
@@ -490,6 +493,8 @@ export function runEngineSuite(runtime: string): void {
       await engine.startContainer(created.id);
       await exited(engine, created.id);
       assert.equal((await engine.stopContainer(running.id, { graceMs: 10_000 })).exitCode, 8);
+      await engine.removeSandbox(pod.id);
+      rmSync(gate, { recursive: true });
     });
 
     test('after a reboot: sandboxes are notready, containers exited, nothing mounted', async () => {
