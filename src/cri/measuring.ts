@@ -71,6 +71,14 @@ export class Measuring {
   async #disksOf(containers: readonly Container[]): Promise<Map<string, DiskFigure>> {
     const { engine } = this.#context;
     const directoryOf = ({ id }: Container) => engine.writableDirectory(id);
-    return await this.#disk.of(containers.map(directoryOf), visibleContainers(this.#context).map(directoryOf));
+    const counted = new Map<string, DiskFigure>();
+    for (const container of containers) {
+      const usage = engine.writableUsage(container.id);
+      if (usage)
+        counted.set(directoryOf(container), { atMs: this.#context.clock.now(), usedBytes: usage.bytes, inodesUsed: usage.inodes });
+    }
+    const others = containers.map(directoryOf).filter(directory => !counted.has(directory));
+    const figures = await this.#disk.of(others, visibleContainers(this.#context).map(directoryOf));
+    return new Map([...figures, ...counted]);
   }
 }
