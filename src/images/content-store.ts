@@ -2,13 +2,16 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, type ReadStream, unlinkSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UmiakError } from '#base/errors.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf, hexOf, isDigest } from './digest.ts';
 import { absent, syncDirectory, writeAll } from './durable.ts';
 import { maxDocumentBytes } from './oci.ts';
 import { Quarantine } from './quarantine.ts';
 
 export { absent, syncDirectory } from './durable.ts';
+
+/** Bytes as they come; a function gives those from a byte on, for what can be gone on with. */
+export type WriteSource = AsyncIterable<Uint8Array> | ((start: number) => AsyncIterable<Uint8Array>);
 
 export interface WriteOptions {
   /** Keeps what is written from the garbage collection until released. */
@@ -39,6 +42,8 @@ export class ContentStore {
   /** What proved corrupt. */
   readonly quarantine: Quarantine;
   readonly #leases = new Set<Set<Digest>>();
+  /** Parts that are being written just now. */
+  readonly #growing = new Set<Digest>();
   /** Leases given back during a collection, which must not take what they held: its list of needs is older. */
   #lateLeases: Set<Digest>[] | undefined;
 
@@ -157,20 +162,47 @@ export class ContentStore {
     return await this.missing(digest, what);
   }
 
-  /** Takes in a stream; returns when the blob is durable under its digest. @throws Invalid when digest or size differ from what was expected. */
-  async write(source: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<{ digest: Digest; size: number }> {
-    const temporary = join(this.#ingest, randomUUID());
-    const file = await open(temporary, 'wx', 0o644);
+  /**
+   * Takes in a stream; returns when the blob is durable under its digest. Where the source can begin anywhere and fails in a way that may
+   * pass, what came is kept while it is leased, and the next write of the digest goes on from there.
+   * @throws Invalid when digest or size differ from what was expected
+   */
+  async write(source: WriteSource, options: WriteOptions): Promise<{ digest: Digest; size: number }> {
+    const digest = options.expected?.digest;
+    if (typeof source !== 'function') return await this.#take(source, join(this.#ingest, randomUUID()), options);
+    if (digest === undefined || this.#growing.has(digest)) return await this.#take(source(0), join(this.#ingest, randomUUID()), options);
+    this.#growing.add(digest);
     try {
-      const written = await receive(file, source, options).finally(() => file.close());
+      const part = this.#partOf(digest);
+      const start = (await stat(part).catch(absent))?.size ?? 0;
+      return await this.#take(source(start), part, options, start);
+    } finally {
+      this.#growing.delete(digest);
+    }
+  }
+
+  async #take(
+    source: AsyncIterable<Uint8Array>,
+    temporary: string,
+    options: WriteOptions,
+    start = 0,
+  ): Promise<{ digest: Digest; size: number }> {
+    const file = await open(temporary, 'a', 0o644);
+    try {
+      const before = start > 0 ? temporary : undefined;
+      const written = await receive(file, before, source, options).finally(() => file.close());
       options.lease.add(written.digest);
       await rename(temporary, this.path(written.digest));
       await syncDirectory(this.#blobs);
       return written;
     } catch (error) {
-      await rm(temporary, { force: true });
+      if (!temporary.endsWith(PART) || !isPassing(error)) await rm(temporary, { force: true });
       throw error;
     }
+  }
+
+  #partOf(digest: Digest): string {
+    return join(this.#ingest, hexOf(digest) + PART);
   }
 
   /** The same for content in memory. */
@@ -194,13 +226,33 @@ export class ContentStore {
       removed.push(digest);
       freedBytes += size;
     }
+    for (const name of await readdir(this.#ingest)) {
+      const digest = `sha256:${name.slice(0, -PART.length)}`;
+      if (name.endsWith(PART) && isDigest(digest) && !this.isLeased(digest) && !this.#growing.has(digest)) unlinkSync(this.#partOf(digest));
+    }
     return { removed, freedBytes };
   }
 }
 
-async function receive(file: FileHandle, source: AsyncIterable<Uint8Array>, { expected, what = 'content', signal, onBytes }: WriteOptions) {
+/** Of what came of a blob so far. */
+const PART = '.part';
+
+/** Whether the next try may go on where this one ended. */
+function isPassing(error: unknown): boolean {
+  return isUmiakError(error, 'ServiceUnavailable') || isUmiakError(error, 'Timeout') || isUmiakError(error, 'TooManyRequests');
+}
+
+/** `before` holds what came earlier and is in the file already. */
+async function receive(file: FileHandle, before: string | undefined, source: AsyncIterable<Uint8Array>, options: WriteOptions) {
+  const { expected, what = 'content', signal, onBytes } = options;
   const hash = createHash('sha256');
   let size = 0;
+  const here = before === undefined ? [] : (createReadStream(before, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>);
+  for await (const chunk of here) {
+    signal?.throwIfAborted();
+    size += chunk.byteLength;
+    hash.update(chunk);
+  }
   for await (const chunk of source) {
     signal?.throwIfAborted();
     size += chunk.byteLength;

@@ -109,7 +109,9 @@ test('whatever a registry answers, a pull ends with its name and a reason, in bo
     assert.ok(isUmiakError(error, reason), `${what}: ${error}`);
     assert.match(error.message, message, what);
     // What came before a failure that may pass is kept for a while, in case somebody tries again.
-    const mayBeLeft = mayPass(error) ? [image.manifest.digest, image.configDigest].map(hexOf) : [];
+    const mayBeLeft = mayPass(error)
+      ? [hexOf(image.manifest.digest), hexOf(image.configDigest), `${hexOf(layer)}.part`, `${hexOf(image.configDigest)}.part`]
+      : [];
     assert.deepEqual(
       left.filter(each => !mayBeLeft.includes(each)),
       [],
@@ -195,6 +197,41 @@ test('no more than so many transfers go on at a time, however many pulls there a
   await using images = await openImages({ dataDir: join(directory.path, `data-${++serial}`), log: silentLog });
   await Promise.all(samples.map((_, i) => images.pull(`${registry.host}/app:${i}`, { unpack: false })));
   assert.equal(most, 8);
+});
+
+test('the layer that a failed pull had begun is gone on with by the next one', async () => {
+  await using registry = await RegistryFixture.start();
+  registry.auth = 'none';
+  const bytes = randomBytes(900_000);
+  const sample = buildImage([buildTar([{ name: 'a', content: bytes }])]);
+  registry.add('app', '1', sample);
+  const digest = [...sample.blobs.keys()].find(each => each !== sample.configDigest)!;
+  const blob = sample.blobs.get(digest)!;
+  const ranges: (string | undefined)[] = [];
+  const cut: RegistryFixture['faults'][number] = ({ url, headers }, response) => {
+    if (!url?.includes(digest)) return false;
+    ranges.push(headers.range);
+    if (ranges.length > 1) return Boolean(response.writeHead(503).end());
+    response.writeHead(200, { 'content-length': blob.length });
+    response.write(blob.subarray(0, 500_000), () => setTimeout(() => response.destroy(), 20));
+    return true;
+  };
+  registry.faults.push(...Array.from({ length: 5 }, () => cut));
+  const dataDir = join(directory.path, `data-${++serial}`);
+  const name = `${registry.host}/app:1`;
+  const kept: Clock = { ...clock, after: (ms, act) => systemClock.after(ms < 60_000 ? 0 : ms, act) };
+  await using images = await openImages({ dataDir, log: silentLog, clock: kept });
+  await assert.rejects(images.pull(name), /503/);
+  assert.deepEqual(await readdir(join(dataDir, 'content/ingest')), [`${hexOf(digest)}.part`]);
+  registry.faults.length = 0;
+  const seen: number[] = [];
+  registry.faults.push(({ url, headers }) => {
+    if (url?.includes(digest)) seen.push(Number(/\d+/.exec(headers.range ?? '')?.[0]));
+    return false;
+  });
+  await images.pull(name);
+  assert.ok(seen[0]! > 0 && seen[0]! <= 500_000, `asked from byte ${seen[0]}`);
+  assert.deepEqual(await readdir(join(dataDir, 'content/ingest')), []);
 });
 
 test('what a pull brought before its registry failed is kept for the next try, for ten minutes', async () => {

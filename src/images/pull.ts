@@ -219,8 +219,8 @@ export class Puller implements AsyncDisposable {
       if ((await this.#content.size(digest)) === size) return;
       const what = `the blob ${digest}`;
       using _ = await this.#options.slots.take(abort);
-      const write = (body: AsyncIterable<Uint8Array>) =>
-        this.#content.write(body, { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes });
+      const write = (from: (start: number) => AsyncIterable<Uint8Array>) =>
+        this.#content.write(from, { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes });
       await client.blob(digest, write, abort).catch(error => {
         throw isForeignLayer(descriptor) && isUmiakError(error, 'NotFound') ? toForeign(error, descriptor) : error;
       });

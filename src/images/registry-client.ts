@@ -12,6 +12,9 @@ const PROGRESS_BYTES = 1024 * 1024;
 
 const ACCEPT = [mediaTypes.ociIndex, mediaTypes.ociManifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(', ');
 
+/** Takes in a blob: asks for its bytes from one on. */
+export type BlobReceiver<T> = (from: (start: number) => AsyncIterable<Uint8Array>) => Promise<T>;
+
 /** Reads one repository of one registry (OCI distribution spec 1.1, "Pull"). */
 export class RegistryClient implements Disposable {
   readonly #session: RegistrySession;
@@ -37,17 +40,21 @@ export class RegistryClient implements Disposable {
   }
 
   /**
-   * Hands a blob's stream to `receive`, which verifies the digest. A download that breaks off goes on where it was; if what came in pieces
-   * proves wrong, it is fetched once more, from its start.
+   * Hands a way to a blob's bytes from any of them on to `receive`, which verifies the digest. A download that breaks off goes on where it
+   * was; if what came in pieces proves wrong, it is fetched once more.
    */
-  async blob<T>(digest: Digest, receive: (body: AsyncIterable<Uint8Array>) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async blob<T>(digest: Digest, receive: BlobReceiver<T>, signal?: AbortSignal): Promise<T> {
     const progress = { breaks: 0 };
+    const from = (start: number) => {
+      if (start > 0) progress.breaks++;
+      return this.#download(digest, progress, start, signal);
+    };
     try {
-      return await receive(this.#download(digest, progress, signal));
+      return await receive(from);
     } catch (error) {
       signal?.throwIfAborted();
       if (progress.breaks === 0 || !isUmiakError(error, 'Invalid')) throw error;
-      return await receive(this.#download(digest, progress, signal));
+      return await receive(from);
     }
   }
 
@@ -55,9 +62,9 @@ export class RegistryClient implements Disposable {
     this.#session[Symbol.dispose]();
   }
 
-  async *#download(digest: Digest, progress: { breaks: number }, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#download(digest: Digest, progress: { breaks: number }, start: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const what = `the blob ${this.#session.name(`@${digest}`)}`;
-    let at = 0;
+    let at = start;
     for (let breaks = 0; ; ) {
       const from = at;
       const response = await this.#session.attempt(signal, () =>

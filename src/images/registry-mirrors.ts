@@ -2,7 +2,7 @@ import type { Clock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, isDigest } from './digest.ts';
 import type { RegistryAuth } from './registry-auth.ts';
-import { RegistryClient } from './registry-client.ts';
+import { type BlobReceiver, RegistryClient } from './registry-client.ts';
 import { mayPass } from './registry-errors.ts';
 import type { Capability } from './registry-hosts.ts';
 import type { RegistryHost } from './registry-session.ts';
@@ -43,8 +43,8 @@ export class MirroredRegistry implements Disposable {
     return await this.#ask(isDigest(reference) ? 'pull' : 'resolve', client => client.manifest(reference, signal), signal);
   }
 
-  /** Hands a blob's stream to `receive`, which verifies the digest; to each of its calls from the blob's start. */
-  async blob<T>(digest: Digest, receive: (body: AsyncIterable<Uint8Array>) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** Hands a way to a blob's bytes to `receive`, which verifies the digest; what one endpoint began another may end. */
+  async blob<T>(digest: Digest, receive: BlobReceiver<T>, signal?: AbortSignal): Promise<T> {
     return await this.#ask('pull', client => client.blob(digest, receive, signal), signal);
   }
 

@@ -7,7 +7,7 @@ import { isUmiakError } from '#base/errors.ts';
 import { ContentStore } from './content-store.ts';
 import { type Digest, digestOf } from './digest.ts';
 import { temporaryDirectory } from './fixtures.ts';
-import { RegistryClient } from './registry-client.ts';
+import { type BlobReceiver, RegistryClient } from './registry-client.ts';
 import { RegistryFixture } from './registry-fixture.ts';
 
 let directory: AsyncDisposable & { path: string };
@@ -35,8 +35,8 @@ async function download(registry: RegistryFixture, bytes: Buffer, faults: Regist
   using client = new RegistryClient({ registry: registry.host, repository: 'app', clock, idleTimeoutMs, random: () => 0.5 });
   using lease = content.lease();
   const seen: number[] = [];
-  const write = (body: AsyncIterable<Uint8Array>) =>
-    content.write(body, { lease, expected: { digest, size: bytes.length }, onBytes: total => void seen.push(total) });
+  const write: BlobReceiver<unknown> = from =>
+    content.write(from, { lease, expected: { digest, size: bytes.length }, onBytes: total => void seen.push(total) });
   const error: unknown = await client.blob(digest, write).then(
     () => undefined,
     thrown => thrown,
