@@ -74,8 +74,7 @@ export class Measuring {
     const counted = new Map<string, DiskFigure>();
     for (const container of containers) {
       const usage = engine.writableUsage(container.id);
-      if (usage)
-        counted.set(directoryOf(container), { atMs: this.#context.clock.now(), usedBytes: usage.bytes, inodesUsed: usage.inodes });
+      if (usage) counted.set(directoryOf(container), { atMs: this.#context.clock.now(), usedBytes: usage.bytes, inodesUsed: usage.inodes });
     }
     const others = containers.map(directoryOf).filter(directory => !counted.has(directory));
     const figures = await this.#disk.of(others, visibleContainers(this.#context).map(directoryOf));
