@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -50,6 +50,7 @@ test(`kill -9 of engine, conmon and crun at ${MOMENTS} random moments loses noth
   const random = seededRandom(SEED);
   const instance = `enginecrash-${process.pid}`;
   const directory = mkdtempSync(join(tmpdir(), `${instance}-`));
+  chmodSync(directory, 0o711); // users of a sandbox's own have a way in
   const scope = { instance, directories: [directory] };
   const dirs = { dataDir: `${directory}/data`, runDir: `${directory}/run` };
   const kernel = new KernelChangeJournal({ holder: instance });

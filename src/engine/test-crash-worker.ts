@@ -52,6 +52,7 @@ async function work(directory: string, instance: string, runtime: 'crun' | 'runc
         owner: 'node',
         metadata: { name: 'pod', namespace: 'crash', uid: 'u', attempt: 0 },
         network: 'pod',
+        ...(random() < 0.3 ? { ownUsers: true } : {}),
       });
       say({ did: 'sandbox', id: pod.id });
       const long = random() < 0.6;
@@ -59,6 +60,7 @@ async function work(directory: string, instance: string, runtime: 'crun' | 'runc
         sandboxId: pod.id,
         metadata: { name: 'main', attempt: 0 },
         image: 'busybox',
+        mounts: [{ source: `${directory}/image/etc/passwd`, destination: '/volume', readOnly: true }],
         command: ['sh', '-c', long ? 'exec sleep 1000' : 'exit 5'],
       });
       say({ did: 'created', id: container.id, sandbox: pod.id, long });
