@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { seededRandom } from '#base/ids.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import { RegistryFixture } from '#images/registry-fixture.ts';
 import { GrpcClient } from '#wire/grpc/client.ts';
+import { toFrame } from '#wire/grpc/frames.ts';
+import { rawCall } from '#wire/grpc/testing.ts';
 import { criSchema, RUNTIME_SERVICE } from './schema.ts';
 import { CriBench, containerConfig, sandboxConfig } from './testing.ts';
 import type { ContainerStatus, RuntimeService } from './types.gen.ts';
@@ -336,6 +339,26 @@ describe('RuntimeService', () => {
     await call('UpdateRuntimeConfig', { runtimeConfig: { networkConfig: { podCidr: '10.1.0.0/16' } } });
     const bad = call('UpdateRuntimeConfig', { runtimeConfig: { networkConfig: { podCidr: 'all' } } });
     await assert.rejects(bad, /pod_cidr: "all" is no network/);
+  });
+});
+
+describe('what cri.sock is sent', () => {
+  it('answers every method, whatever its request is', async t => {
+    const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+    t.diagnostic(`SEED=${seed}`);
+    const random = seededRandom(seed);
+    const before = (await call('ListPodSandbox', {})).items?.length ?? 0;
+    const paths = Object.entries(criSchema.services).flatMap(([service, methods]) =>
+      Object.keys(methods).map(name => `/${service}/${name}`),
+    );
+    for (const path of paths)
+      for (let round = 0; round < 4; round++) {
+        const hostile = Buffer.from(Array.from({ length: round * 10 }, () => Math.floor(random() * (round % 2 ? 32 : 256))));
+        const { headers } = await rawCall(bench.socketPath, { ':path': path, 'grpc-timeout': '300m' }, toFrame(hostile));
+        assert.match(String(headers['grpc-status']), /^\d+$/, `SEED=${seed}: ${path} ${hostile.toString('hex')}`);
+        assert.notEqual(headers['grpc-status'], '12', `${path} has no handler`);
+      }
+    assert.equal((await call('ListPodSandbox', {})).items?.length ?? 0, before);
   });
 });
 

@@ -47,10 +47,10 @@ export function toPodSandbox({ id, config, state, createdAtMs }: Sandbox): PodSa
 
 /** A sandbox as `PodSandboxStatus` tells it. */
 export function toPodSandboxStatus(sandbox: Sandbox): PodSandboxStatus {
-  const { config, address } = sandbox;
+  const { config, address, addresses = [] } = sandbox;
   return {
     ...toPodSandbox(sandbox),
-    network: { ip: address, additionalIps: [] },
+    network: { ip: address, additionalIps: addresses.filter(ip => ip !== address).map(ip => ({ ip })) },
     linux: { namespaces: { options: toNamespaceOptions(config) } },
   };
 }

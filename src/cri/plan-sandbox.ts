@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { PublishedPort, Resources, SandboxConfig } from '#engine/engine.ts';
 import { planResources } from './plan-resources.ts';
 import { invalidField, requiredField } from './refuse.ts';
-import type { LinuxPodSandboxConfig, NamespaceOption, PodSandboxConfig, PortMapping, UserNamespace } from './types.gen.ts';
+import type { DNSConfig, LinuxPodSandboxConfig, NamespaceOption, PodSandboxConfig, PortMapping, UserNamespace } from './types.gen.ts';
 
 export interface PlanSandboxOptions {
   runtimeHandler: string;
@@ -32,8 +32,7 @@ export function planSandbox(config: PodSandboxConfig, { runtimeHandler, network,
     pid: planPid(options),
     ipc: planIpc(options),
     ...planUserNamespace(options.usernsOptions),
-    dns: { servers: dnsConfig?.servers ?? [], searches: dnsConfig?.searches ?? [], options: dnsConfig?.options ?? [] },
-    ...(dnsConfig ? {} : { dns: hostDns }),
+    dns: planDns(dnsConfig) ?? hostDns,
     ...planCgroup(linux, sandboxName(config)),
     ...(linux.sysctls ? { sysctls: linux.sysctls } : {}),
     ...(onHost ? {} : { ports: (config.portMappings ?? []).flatMap(planPort) }),
@@ -49,6 +48,11 @@ export function sandboxName({
   metadata: { name = '', namespace = '', uid = '', attempt = 0 } = {},
 }: Pick<PodSandboxConfig, 'metadata'>): string {
   return [name, namespace, uid, attempt].join('_');
+}
+
+/** Nothing said, or nothing in it: as the machine's. */
+function planDns({ servers = [], searches = [], options = [] }: DNSConfig = {}): SandboxConfig['dns'] {
+  return servers.length + searches.length + options.length > 0 ? { servers, searches, options } : undefined;
 }
 
 function planNetwork({ network = 'POD' }: NamespaceOption, own: 'pod' | 'cni'): SandboxConfig['network'] {

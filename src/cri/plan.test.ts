@@ -35,6 +35,7 @@ describe('planSandbox', () => {
     ],
     ['no users of its own', options({ usernsOptions: { mode: 'NODE' } }), {}],
     ['its DNS', { dnsConfig: { servers: ['1.1.1.1'] } }, { dns: { servers: ['1.1.1.1'], searches: [], options: [] } }],
+    ["an empty DNS, which is the machine's", { dnsConfig: {} }, { dns: hostDns }],
     ['a parent group', { linux: { cgroupParent: '/kubepods/pod1', resources: { cpuShares: 5 } } }, { cgroupParent: '/kubepods/pod1' }],
     ['a parent group without its slash', { linux: { cgroupParent: 'boats' } }, { cgroupParent: '/boats' }],
     [

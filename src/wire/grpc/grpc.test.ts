@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
+import { connect as connectHttp2, constants } from 'node:http2';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { FrameReader, toFrame } from './frames.ts';
 import { type GrpcCall, GrpcServer } from './server.ts';
 import { bindService, type GrpcHandlers } from './service.ts';
 import { decodeGrpcMessage, encodeGrpcMessage, formatGrpcTimeout, parseGrpcTimeout } from './status.ts';
+import { rawCall } from './testing.ts';
 
 interface Text {
   text?: string | undefined;
@@ -191,28 +192,7 @@ describe('gRPC, client and server', () => {
   });
 });
 
-interface Answer {
-  headers: IncomingHttpHeaders;
-  data: Buffer;
-}
-
-/** A request as no client of ours would send it. */
-function raw(headers: Record<string, string>, body: Buffer): Promise<Answer> {
-  const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
-  stack.defer(() => session.destroy());
-  return new Promise((resolve, reject) => {
-    const stream = session.request({ ':method': 'POST', ':path': '/test.Echo/Say', 'content-type': 'application/grpc', ...headers });
-    const answer: Answer = { headers: {}, data: Buffer.alloc(0) };
-    stream.on('response', more => Object.assign(answer.headers, more));
-    stream.on('trailers', more => Object.assign(answer.headers, more));
-    stream.on('data', (chunk: Buffer) => {
-      answer.data = Buffer.concat([answer.data, chunk]);
-    });
-    stream.on('error', reject);
-    stream.on('close', () => resolve(answer));
-    stream.end(body);
-  });
-}
+const raw = (headers: Record<string, string>, body: Buffer) => rawCall(socketPath, { ':path': '/test.Echo/Say', ...headers }, body);
 
 describe('what a gRPC server is sent', () => {
   const frame = toFrame(schema.encode('Text', { text: 'hi' }));
@@ -310,7 +290,7 @@ describe('the parts of gRPC', () => {
       ['123456789S', undefined],
       [undefined, undefined],
     ];
-    for (const [text, ms] of cases) assert.equal(parseGrpcTimeout(text), ms, text);
+    for (const [text, ms] of cases) assert.equal(parseGrpcTimeout(text), ms, text ?? 'none');
     assert.deepEqual([formatGrpcTimeout(1.2), formatGrpcTimeout(1e12)], ['2m', '99999999S']);
   });
 });
