@@ -43,7 +43,7 @@ describe('security contexts: what a pod asks for is what its processes have', ()
     const script = [
       'cat /proc/self/uid_map',
       'id -u',
-      'stat -c "%n %u" /bin /etc/hosts /e /e/made /s/password /c/color /m /h 2>/dev/null',
+      'stat -c "%n %u" /bin /etc/hosts /e /e/made /s/password /c/color /m /h /i/bin/busybox 2>/dev/null',
       'cat /s/password; echo; cat /c/color; echo',
       'touch /e/made /m/made /h/made /root-made && stat -c "%n %u" /e/made /m/made /h/made /root-made',
       'mount -t tmpfs none /tmp && echo mounted',
@@ -55,6 +55,7 @@ describe('security contexts: what a pod asks for is what its processes have', ()
       { name: 's', secret: { secretName: 'hidden' } },
       { name: 'c', configMap: { name: 'settings' } },
       { name: 'h', hostPath: { path: shared } },
+      { name: 'i', image: { reference: 'busybox:test', pullPolicy: 'IfNotPresent' } },
     ];
     const volumeMounts = volumes.map(({ name }) => mounted(name, `/${name}`));
     const securityContext = { capabilities: { add: ['SYS_ADMIN'] }, seccompProfile: { type: 'Unconfined' } };
@@ -69,7 +70,7 @@ describe('security contexts: what a pod asks for is what its processes have', ()
     });
     assert.match(
       output,
-      /^ +0 +(\d+) +65536\n0\n\/bin 0\n\/etc\/hosts 0\n\/e 0\n\/s\/password 0\n\/c\/color 0\n\/m 0\n\/h 0\np4ss\ngreen\n/,
+      /^ +0 +(\d+) +65536\n0\n\/bin 0\n\/etc\/hosts 0\n\/e 0\n\/s\/password 0\n\/c\/color 0\n\/m 0\n\/h 0\n\/i\/bin\/busybox 0\np4ss\ngreen\n/,
     );
     assert.match(output, /\/e\/made 0\n\/m\/made 0\n\/h\/made 0\n\/root-made 0\nmounted\nno kcore\n$/);
     assert.equal(lstatSync(join(shared, 'made')).uid, 0, 'on the disk the owner is as it is inside');

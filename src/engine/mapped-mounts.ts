@@ -125,7 +125,13 @@ export class MappedMounts {
     const layers = lowerDirs.map((source, index) => this.#show(id, `${name}-${LAYER}${index}`, source, namespace));
     const target = `${this.#root}/${id}/${name}`;
     mkdirSync(target, { mode: 0o711 });
-    mount('overlay', target, 'overlay', MS_RDONLY, `lowerdir=${layers.join(':')}`);
+    // The kernel takes one page of options, which is not enough for many long paths.
+    const fds = layers.map(layer => openSync(layer, constants.O_DIRECTORY));
+    try {
+      mount('overlay', target, 'overlay', MS_RDONLY, `lowerdir=${fds.map(fd => `/proc/self/fd/${fd}`).join(':')}`);
+    } finally {
+      for (const fd of fds) closeSync(fd);
+    }
     return { ...rest, source: target, readOnly: true };
   }
 

@@ -6,7 +6,7 @@ import type { Pod } from '#kinds/pod.ts';
 import type { Service } from '#kinds/service.ts';
 import type { NodeFacts } from './downward.ts';
 import { environmentReferences, expand, resolveEnvironment } from './environment.ts';
-import type { ContainerPlanner, ContainerSpec, PreparedVolume } from './parts.ts';
+import type { ContainerPlanner, ContainerSpec } from './parts.ts';
 import { planResources } from './plan-container-resources.ts';
 import { isRecursiveReadOnly, planSecurity } from './plan-security.ts';
 import type { ObjectSource } from './volumes/object-source.ts';
@@ -36,7 +36,7 @@ export class LocalContainerPlanner implements ContainerPlanner {
   }
 
   async plan(request: Request): Promise<ContainerConfig> {
-    const { pod, container, sandbox, volumes } = request;
+    const { pod, container, sandbox } = request;
     const { objects, services, facts, podDirectory, onChange } = this.#options;
     const { uid, namespace = '' } = pod.metadata;
     const wanted = environmentReferences(container);
@@ -51,7 +51,7 @@ export class LocalContainerPlanner implements ContainerPlanner {
       facts: { ...facts, podAddress: sandbox.address ?? facts.hostAddress },
     });
     const pins = new SubPathPins(join(podDirectory, uid, '..subpaths', container.name));
-    const mounts = await planMounts(container, volumes, environment, pins);
+    const mounts = await planMounts(request, environment, pins);
     if (container.terminationMessagePath !== '')
       mounts.push(await terminationMount(terminationFile(podDirectory, uid, container.name, request.attempt), container));
     const seccompDirectory = this.#options.seccompDirectory ?? join(dirname(podDirectory), 'seccomp');
@@ -130,8 +130,7 @@ function checkNonRoot({ metadata, spec }: Pod, { name, securityContext: own = {}
 const PROPAGATION = { None: 'private', HostToContainer: 'rslave', Bidirectional: 'rshared' } as const;
 
 async function planMounts(
-  container: ContainerSpec,
-  volumes: Map<string, PreparedVolume>,
+  { container, volumes, sandbox }: Request,
   environment: ReadonlyMap<string, string>,
   pins: SubPathPins,
 ): Promise<Mount[]> {
@@ -147,6 +146,7 @@ async function planMounts(
       readOnly: mount.readOnly === true || volume.readOnly === true,
       ...(volume.noExec ? { options: ['noexec', 'nosuid', 'nodev'] } : {}),
       ...(isRecursiveReadOnly(mount) ? { recursiveReadOnly: true } : {}),
+      ...(sandbox.config.userNamespace && volume.lowerDirs && below === '' ? { type: 'overlay', lowerDirs: volume.lowerDirs } : {}),
       propagation,
     });
   }

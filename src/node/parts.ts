@@ -12,6 +12,8 @@ export interface PreparedVolume {
   readOnly?: boolean;
   /** Nothing in it is run. */
   noExec?: boolean;
+  /** What it shows as one, top first: for pods whose users have other ids, since what is shown as one can't be shown with other owners. */
+  lowerDirs?: string[];
 }
 
 /** Keeps the volumes of this node's pods: makes them, updates their contents when their sources change, removes them. */

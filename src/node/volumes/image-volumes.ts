@@ -41,17 +41,21 @@ export class ImageVolumes {
   async #mount(podUid: string, volume: string, imageId: string): Promise<PreparedVolume> {
     const directory = join(this.#options.directory, podUid);
     const path = join(directory, volume);
-    const prepared = { path, readOnly: true, noExec: true };
-    if (readMountTable().some(({ target }) => target === path)) return prepared;
-    this.#note(podUid, imageId);
     const empty = join(directory, IMAGES, EMPTY);
+    const prepare = async (id: string) => {
+      const lowerDirs = [...(await this.#options.images.ensureUnpacked(id)), empty];
+      return { path, readOnly: true, noExec: true, lowerDirs };
+    };
+    if (readMountTable().some(({ target }) => target === path))
+      return await prepare(await readFile(join(directory, IMAGES, volume), 'utf8'));
+    this.#note(podUid, imageId);
     await mkdir(empty, { recursive: true, mode: 0o755 });
     await writeFile(join(directory, IMAGES, volume), imageId);
-    const lowerDirs = await this.#options.images.ensureUnpacked(imageId);
+    const prepared = await prepare(imageId);
     if ((await mkdir(path, { recursive: true })) !== undefined) await chmod(path, 0o755);
     // Two layers at least, or the kernel asks for one to write to.
     const flags = MS_RDONLY | MS_NOEXEC | MS_NOSUID | MS_NODEV;
-    await mountOverlay({ lowerDirs: [...lowerDirs, empty], target: path, flags });
+    await mountOverlay({ lowerDirs: prepared.lowerDirs, target: path, flags });
     return prepared;
   }
 

@@ -290,7 +290,13 @@ describe('images', () => {
     const pod = podWith([{ name: 'v', image: { reference: 'a' } }]);
     assert.equal((await volumes.prepare(pod)).size, 0);
     const [one, same] = await Promise.all([volumes.mountImage('u', 'v', 'sha256:a'), volumes.mountImage('u', 'v', 'sha256:a')]);
-    assert.deepEqual([one, same], [{ path: join(directory, 'u', 'v'), readOnly: true, noExec: true }, one]);
+    const { lowerDirs = [], ...shown } = one;
+    assert.deepEqual([shown, same], [{ path: join(directory, 'u', 'v'), readOnly: true, noExec: true }, one]);
+    assert.deepEqual(
+      lowerDirs.flatMap(each => readdirSync(each)),
+      ['upper', 'lower'],
+      'its layers, for users of a pod’s own',
+    );
     assert.deepEqual(readdirSync(one.path).sort(), ['lower', 'upper']);
     assert.throws(() => writeFileSync(join(one.path, 'new'), ''), { code: 'EROFS' });
     assert.deepEqual(await volumes.mountImage('u', 'v', 'sha256:b'), one, 'the first stays');
