@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { messageOf } from '#base/errors.ts';
 import { buildGo } from '../tools/go-module.ts';
 import { cache, root } from './places.ts';
 
@@ -8,6 +9,7 @@ const PROGRAMS = {
   crictl: { path: 'sigs.k8s.io/cri-tools/cmd/crictl', isTest: false },
   critest: { path: 'sigs.k8s.io/cri-tools/cmd/critest', isTest: true },
   nnp: { path: './nnp', isTest: false },
+  sh: { path: './sh', isTest: false },
 } as const;
 
 export type Judge = keyof typeof PROGRAMS;
@@ -35,4 +37,13 @@ export async function buildJudges<T extends Judge>(...names: T[]): Promise<Recor
   }
   const found = Object.fromEntries(names.map(name => [name, join(directory, name)])) as Record<T, string>;
   return { ...found, version };
+}
+
+/** crictl, for tests: built if need be; without Go or its module proxy, why it is missing. */
+export async function haveCrictl(): Promise<{ have?: string; missing?: string }> {
+  try {
+    return { have: (await buildJudges('crictl')).crictl };
+  } catch (error) {
+    return { missing: `crictl could not be built (make critest does it, with Go and its module proxy): ${messageOf(error)}` };
+  }
 }

@@ -63,10 +63,10 @@ const ASSEMBLED: Readonly<Record<string, string>> = {
 };
 
 /** Makes the images and pushes them. Gives the digest of the one that a spec pulls by digest. */
-export async function serveImages(registry: TestRegistry, programs: { nnp: string }): Promise<{ digest: string }> {
+export async function serveImages(registry: TestRegistry, programs: { nnp: string; sh: string }): Promise<{ digest: string }> {
   const directory = join(cache, 'images');
   mkdirSync(directory, { recursive: true });
-  const base = await busyboxLayer();
+  const base = await busyboxLayer(programs);
   let digest = '';
   for (const [name, { cmd = ['sh'], user, files }] of Object.entries(smallImages(programs))) {
     const layers = [base, ...(files ? [buildTar(files)] : [])];
@@ -81,14 +81,18 @@ export async function serveImages(registry: TestRegistry, programs: { nnp: strin
 }
 
 /** Static busybox with all its applets, as links of the kind that the official image has: one may be masked without the others. */
-async function busyboxLayer(): Promise<Buffer> {
+async function busyboxLayer({ sh }: { sh: string }): Promise<Buffer> {
   const applets = (await run('/bin/busybox', ['--list'])).stdout.trim().split('\n');
   return buildTar([
     { name: 'bin/' },
     { name: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 },
-    ...applets.filter(name => name !== 'busybox').map(name => ({ name: `bin/${name}`, type: 'link' as const, linkName: 'bin/busybox' })),
-    // Debian's busybox has no such applet.
-    { name: 'bin/ipcs', content: '#!/bin/sh\nexec cat /proc/sysvipc/shm\n', mode: 0o755 },
+    ...applets
+      .filter(name => name !== 'busybox' && name !== 'sh')
+      .map(name => ({ name: `bin/${name}`, type: 'link' as const, linkName: 'bin/busybox' })),
+    { name: 'bin/sh', content: readFileSync(sh), mode: 0o755 },
+    // Debian's busybox has no such applets.
+    { name: 'bin/ipcs', content: '#!/bin/ash\nexec cat /proc/sysvipc/shm\n', mode: 0o755 },
+    { name: 'bin/pgrep', content: '#!/bin/ash\nexec pidof "$1"\n', mode: 0o755 },
     { name: 'etc/' },
     { name: 'etc/passwd', content: `${USERS.join('\n')}\n` },
     { name: 'etc/group', content: `${GROUPS.join('\n')}\nusers:x:100:\n` },

@@ -26,7 +26,7 @@ const PUBLISHED_DIGEST = '9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac27584
 const { FOCUS, SKIP, HANDLER, WEBSOCKET, RESULTS = 'results', LIMIT = '1800', KEEP } = process.env;
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-const judges = await buildJudges('crictl', 'critest', 'nnp');
+const judges = await buildJudges('crictl', 'critest', 'nnp', 'sh');
 const directory = join(cache, RESULTS);
 rmSync(directory, { recursive: true, force: true });
 mkdirSync(directory, { recursive: true });

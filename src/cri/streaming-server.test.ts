@@ -53,7 +53,9 @@ const get = (url: string) =>
 function dialSpdy(url: string, protocol: string): Promise<SpdyConnection> {
   return new Promise((resolve, reject) => {
     const headers = { Connection: 'Upgrade', Upgrade: 'SPDY/3.1', 'X-Stream-Protocol-Version': protocol };
-    const request = httpRequest(url, { method: 'POST', headers, agent: false });
+    // Half open: what is still to be read must not go with the server's end.
+    const createConnection = () => connect({ host: '127.0.0.1', port: Number(new URL(url).port), allowHalfOpen: true });
+    const request = httpRequest(url, { method: 'POST', headers, createConnection });
     request.on('upgrade', (_response: IncomingMessage, socket: Duplex, head: Buffer) => {
       stack.defer(() => void socket.destroy());
       resolve(new SpdyConnection({ socket, head, role: 'client' }));

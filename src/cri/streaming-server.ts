@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError } from '#base/index.ts';
@@ -6,6 +6,7 @@ import { codeOf } from '#base/reason-codes.ts';
 import type { Container, Engine } from '#engine/engine.ts';
 import type { WantedStreams } from '#engine/streaming/session.ts';
 import { serveForwardUpgrade, serveSessionUpgrade } from '#engine/streaming/upgrade.ts';
+import { createServer } from '#wire/http.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
 import { StreamingTokens } from './streaming-tokens.ts';
 

@@ -438,6 +438,13 @@ export function runEngineSuite(runtime: string): void {
       assert.equal(rotations, 3);
     });
 
+    test("a pod on the machine's IPC has it, with a network of its own", async () => {
+      const ipc = 'readlink /proc/self/ns/ipc';
+      const machine = `${readlinkSync('/proc/self/ns/ipc')}\n`;
+      assert.equal((await run(ipc, {}, await sandbox({ ipc: 'host' }))).output, machine);
+      assert.notEqual((await run(ipc)).output, machine);
+    });
+
     test('a log that somebody else renamed is opened anew; one that nobody did goes on', async () => {
       const container = await start('echo before; read x; echo after', { stdin: true });
       await said(container.id, 'before');

@@ -211,9 +211,15 @@ function usersOf(sandbox: SandboxRecord): Users | undefined {
   return path !== undefined && mappings ? { path, mappings } : undefined;
 }
 
-/** Where a sandbox's namespaces are pinned; absent ones are the host's. */
-export function namespacesOf({ network, pins }: SandboxRecord): { network?: string; ipc?: string; uts?: string; user?: string } {
-  if (network) return { network: network.path, ipc: network.ipc, uts: network.uts, ...(network.user ? { user: network.user } : {}) };
+/** Where a sandbox's namespaces are pinned; absent ones are the host's. A network of the pool comes with an IPC namespace, wanted or not. */
+export function namespacesOf({ config, network, pins }: SandboxRecord): { network?: string; ipc?: string; uts?: string; user?: string } {
+  if (network)
+    return {
+      network: network.path,
+      ...(config.ipc === 'host' ? {} : { ipc: network.ipc }),
+      uts: network.uts,
+      ...(network.user ? { user: network.user } : {}),
+    };
   return {
     ...(pins?.user !== undefined ? { user: pins.user } : {}),
     ...(pins?.net !== undefined ? { network: pins.net } : {}),

@@ -21,7 +21,7 @@ export async function acceptWebSocket<T>(
   socket: Duplex,
   head: Buffer,
   { protocols, maxMessageBytes, isLenient = false }: AcceptWebSocketOptions,
-  receive: (webSocket: WebSocket) => T,
+  receive: (webSocket: WebSocket, protocol: string | undefined) => T,
 ): Promise<T> {
   const offered = new Set(headers['sec-websocket-protocol']?.split(',').map(name => name.trim()));
   const protocol = protocols.find(name => offered.has(name));
@@ -32,17 +32,19 @@ export async function acceptWebSocket<T>(
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: maxMessageBytes,
-    handleProtocols: () => protocol ?? false,
   });
+  // Said here, since the library refuses names with a slash in them (`SPDY/3.1+portforward.k8s.io`).
+  server.on('headers', lines => protocol && lines.push(`Sec-WebSocket-Protocol: ${protocol}`));
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   const gone = () => reject(new UmiakError('BadRequest', 'the client left during the WebSocket handshake'));
   socket.once('close', gone);
   server.on('wsClientError', error => reject(new UmiakError('BadRequest', `unable to upgrade: ${error.message}`)));
   // All that the handshake looks at.
-  const request = { headers, method: 'GET', url: '/' } as IncomingMessage;
+  const { 'sec-websocket-protocol': _offered, ...others } = headers;
+  const request = { headers: others, method: 'GET', url: '/' } as IncomingMessage;
   server.handleUpgrade(request, socket, head, webSocket => {
     socket.off('close', gone);
-    resolve(receive(webSocket));
+    resolve(receive(webSocket, protocol));
   });
   return await promise;
 }

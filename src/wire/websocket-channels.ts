@@ -77,8 +77,8 @@ export async function acceptChannels(
   const { protocols = CHANNEL_PROTOCOLS, clock = systemClock, pingMs } = options;
   if (request.headers.upgrade?.toLowerCase() !== 'websocket')
     throw new UmiakError('BadRequest', 'unable to upgrade: this server speaks WebSocket, not SPDY', { hint: 'Use kubectl 1.30 or newer.' });
-  return await acceptWebSocket(request.headers, socket, head, { protocols, maxMessageBytes: MAX_MESSAGE_BYTES }, webSocket => {
-    const protocol = webSocket.protocol as ChannelProtocol;
+  return await acceptWebSocket(request.headers, socket, head, { protocols, maxMessageBytes: MAX_MESSAGE_BYTES }, (webSocket, chosen) => {
+    const protocol = chosen as ChannelProtocol;
     const sizes = new Latest<TerminalSize>();
     const mux: ChannelMux = new ChannelMux(webSocket, {
       clock,

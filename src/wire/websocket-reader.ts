@@ -12,8 +12,8 @@ export async function sendInWebSocket(headers: IncomingHttpHeaders, socket: Dupl
   const closed = new Promise<void>(resolve => (socket.closed ? resolve() : socket.once('close', () => resolve())));
   socket.once('close', () => body.destroy());
   const options = { protocols: READER_PROTOCOLS, maxMessageBytes: 1 << 10, isLenient: true };
-  await acceptWebSocket(headers, socket, head, options, webSocket => {
-    const isText = webSocket.protocol === 'base64.binary.k8s.io';
+  await acceptWebSocket(headers, socket, head, options, (webSocket, protocol) => {
+    const isText = protocol === 'base64.binary.k8s.io';
     const stream = createWebSocketStream(webSocket, isText ? { encoding: 'utf8', decodeStrings: false } : {});
     stream.resume();
     stream.on('error', () => {});

@@ -152,7 +152,7 @@ export class SpdyConnection {
   }
 
   #end(): void {
-    for (const stream of [...this.#streams.values()]) stream.resetByPeer();
+    for (const stream of [...this.#streams.values()]) stream.endWithConnection();
     this.#packer[Symbol.dispose]();
     this.#unpacker[Symbol.dispose]();
   }
@@ -199,6 +199,14 @@ export class SpdyStream extends Duplex {
     this.#isReset = true;
     this.endReading();
     this.destroy();
+  }
+
+  /** The connection is over. What the peer had said to the end before may still be read. */
+  endWithConnection(): void {
+    if (this.#hasEnded && this.readableLength > 0) {
+      this.#isReset = true;
+      this.once('end', () => this.destroy());
+    } else this.resetByPeer();
   }
 
   override _read(): void {
