@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { absent } from './content-store.ts';
@@ -8,6 +8,8 @@ const BUNDLES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/pki/tls/certs/ca-bu
 const MAX_BYTES = 8 << 20;
 const MAX_FILES = 1024;
 
+/** Those that Node brings along. */
+let built: Set<string> | undefined;
 const read = new Map<string, { version: string; found: string[] }>();
 
 /**
@@ -22,8 +24,14 @@ export async function systemAuthorities(env: NodeJS.ProcessEnv = process.env): P
   return [...new Set(found)];
 }
 
+/** Without the links by which OpenSSL finds a certificate's file in the same directory. */
 async function filesIn(directory: string): Promise<string[]> {
-  return ((await readdir(directory).catch(absent)) ?? []).map(name => join(directory, name));
+  const entries = (await readdir(directory, { withFileTypes: true }).catch(absent)) ?? [];
+  const paths = entries.map(async entry => {
+    const path = join(directory, entry.name);
+    return entry.isSymbolicLink() && !(await readlink(path)).includes('/') ? [] : [path];
+  });
+  return (await Promise.all(paths)).flat();
 }
 
 async function authoritiesIn(path: string): Promise<string[]> {
@@ -32,9 +40,10 @@ async function authoritiesIn(path: string): Promise<string[]> {
   const version = `${its.mtimeMs} ${its.size} ${its.ino}`;
   const known = read.get(path);
   if (known?.version === version) return known.found;
-  const built = new Set(rootCertificates.map(compact));
+  built ??= new Set(rootCertificates.map(compact));
+  const theirs = built;
   const pems = (await readFile(path, 'latin1')).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  const found = pems.filter(pem => !built.has(compact(pem)));
+  const found = pems.filter(pem => !theirs.has(compact(pem)));
   if (read.size >= MAX_FILES) read.clear();
   read.set(path, { version, found });
   return found;
