@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { criSchema, RUNTIME_SERVICE } from '#cri/schema.ts';
+import type { RuntimeService } from '#cri/types.gen.ts';
+import { GrpcClient } from '#wire/grpc/client.ts';
 import { buildPackage } from '../tools/build.ts';
 import { TestCluster, until } from './cluster.ts';
 
@@ -74,6 +77,13 @@ describe('the published bundle does what the sources do', () => {
     assert.match(await cluster.kubectl('explain', 'pod.spec.containers'), /FIELDS/);
     assert.match(await cluster.kubectl('get', 'pod', 'one', '-o', 'yaml'), /name: one/);
     await until('figures', async () => (await cluster.tryKubectl('top', 'pod', 'one')).code === 0);
+    using cri = new GrpcClient<RuntimeService>({
+      schema: criSchema,
+      service: RUNTIME_SERVICE,
+      socketPath: join(cluster.runDir, 'cri.sock'),
+    });
+    const { containers = [] } = await cri.call('ListContainers', { filter: { labelSelector: { 'io.kubernetes.pod.name': 'one' } } });
+    assert.equal(containers[0]?.metadata?.name, 'main');
     await cluster.must('store', 'rotate-keys');
     await cluster.must('down', '--containers');
   });
