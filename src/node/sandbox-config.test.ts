@@ -81,6 +81,8 @@ describe('a sandbox', () => {
     assert.deepEqual([hostname, fqdn], ['a', 'a.sub.default.svc.cluster.local']);
     assert.equal(plan({ hostname: 'a', subdomain: 'sub', setHostnameAsFQDN: true }).hostname, 'a.sub.default.svc.cluster.local');
     assert.equal(plan({ setHostnameAsFQDN: true }).hostname, 'p');
+    const overridden = plan({ hostname: 'a', subdomain: 'sub', hostnameOverride: 'any.name' });
+    assert.deepEqual([overridden.hostname, overridden.fqdn], ['any.name', undefined]);
     assert.throws(() => plan({ hostname: 'a'.repeat(63), subdomain: 'sub', setHostnameAsFQDN: true }), {
       reason: 'Invalid',
       message: /64 characters is the max/,

@@ -33,7 +33,7 @@ export class SandboxPlanner {
     return {
       owner: 'node',
       metadata: { name: metadata.name, namespace, uid: metadata.uid, attempt },
-      hostname: spec.setHostnameAsFQDN && fqdn ? checkHostname(fqdn) : hostnameOf(pod),
+      hostname: spec.hostnameOverride ?? (spec.setHostnameAsFQDN && fqdn ? checkHostname(fqdn) : hostnameOf(pod)),
       ...(fqdn ? { fqdn } : {}),
       network: spec.hostNetwork ? 'host' : 'pod',
       pid: spec.hostPID ? 'host' : spec.shareProcessNamespace ? 'pod' : 'container',
@@ -86,10 +86,12 @@ export function hostnameOf({ metadata, spec }: Pod): string {
   return (spec.hostname || metadata.name).slice(0, 63).replace(/[-.]+$/, '');
 }
 
-/** `HOSTNAME.SUBDOMAIN.NAMESPACE.svc.DOMAIN` of a pod that names its subdomain. */
+/** `HOSTNAME.SUBDOMAIN.NAMESPACE.svc.DOMAIN` of a pod that names its subdomain, and does not override its host name. */
 function fqdnOf(pod: Pod, clusterDomain: string): string | undefined {
-  const { subdomain } = pod.spec;
-  return subdomain ? `${hostnameOf(pod)}.${subdomain}.${pod.metadata.namespace ?? 'default'}.svc.${clusterDomain}` : undefined;
+  const { subdomain, hostnameOverride } = pod.spec;
+  return subdomain && hostnameOverride === undefined
+    ? `${hostnameOf(pod)}.${subdomain}.${pod.metadata.namespace ?? 'default'}.svc.${clusterDomain}`
+    : undefined;
 }
 
 /** @throws `Invalid` for one that the kernel does not take */
