@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime fmt clean gvisor vm-test
+.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime kubelet fmt clean gvisor vm-test
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 27
@@ -48,6 +48,9 @@ gvisor: setup ## build runsc, for `runtimes` and the tests of it; needs Go
 vm-test: setup ## run the engine's tests on control groups v2: Debian's kernel under QEMU (TESTS=… SYSTEMD=1); needs QEMU
 	@command -v qemu-system-x86_64 >/dev/null || apt-get install -y --no-install-recommends qemu-system-x86
 	@$(NODE) vm/run.ts $(if $(SYSTEMD),--systemd) $(TESTS)
+
+kubelet: setup ## run a real kubelet over cri.sock against our API, our own node agent off; needs Go once
+	@UMIAK_KUBELET=$$($(NODE) kubelet-judge/build.ts) $(NODE) tools/test.ts kubelet-judge
 
 fmt: setup ## format and mend what Biome can mend
 	@.bin/biome check --write

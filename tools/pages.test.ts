@@ -31,6 +31,7 @@ test('make help lists every target', () => {
     'bench',
     'conformance',
     'critest',
+    'kubelet',
     'controller-runtime',
     'fmt',
     'clean',

@@ -176,7 +176,7 @@ if (import.meta.main) {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { unit: { type: 'boolean' }, soak: { type: 'boolean' } } });
   if (values.soak) process.env.UMIAK_SOAK = '1';
   const root = join(import.meta.dirname, '..');
-  const files = globSync(['{src,tests,tools,bench,examples,conformance,critest}/**/*.test.ts'], { cwd: root });
+  const files = globSync(['{src,tests,tools,bench,examples,conformance,critest,kubelet-judge}/**/*.test.ts'], { cwd: root });
   const phases = planPhases(files, { unitOnly: values.unit ?? false, soak: values.soak ?? false, parts: positionals });
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
