@@ -317,7 +317,7 @@ function clearStaleDirectories({ name, directory }: TestCluster): void {
     const path = join(tmpdir(), entry);
     if (!entry.startsWith(`${name}-`) || path === directory) continue;
     unmountBelow(path);
-    rmSync(path, { recursive: true, force: true });
+    rmSync(path, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

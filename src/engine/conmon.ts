@@ -1,7 +1,7 @@
-import { closeSync, constants, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Clock } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
 import { identify, type ProcessIdentity, pipe, reap, spawnProcess } from '#linux/process.ts';
 import { watchCreation } from './creation-watch.ts';
 
@@ -48,7 +48,8 @@ export async function createUnderMonitor(options: MonitorOptions): Promise<Monit
     });
   } catch (error) {
     closeSync(report);
-    throw new UmiakError('InternalError', 'conmon could not be started', { cause: error, hint: 'Install the package conmon.' });
+    const hint = existsSync(CONMON) ? {} : { hint: 'Install the package conmon.' };
+    throw new UmiakError('InternalError', `the monitor can not be started: ${messageOf(error)}`, { cause: error, ...hint });
   } finally {
     closeSync(nothing);
     closeSync(report_);

@@ -3,11 +3,12 @@ import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
+import { requireAnswering } from '#linux/answering.ts';
 import { parseSignal } from '#linux/process.ts';
 import type { ProjectUsage } from '#linux/quota.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import { type ContainerRuns, stopSignalOf } from './container-runs.ts';
-import type { ContainerConfig, Resources } from './engine.ts';
+import type { ContainerConfig, Mount, Resources } from './engine.ts';
 import type { EventFeed } from './events.ts';
 import { type Ledger, notRunning } from './ledger.ts';
 import type { MachineChecks } from './machine-checks.ts';
@@ -79,7 +80,9 @@ export class ContainerLife {
   }
 
   async create(config: ContainerConfig): Promise<ContainerRecord> {
-    this.#checks.container(config, this.#ledger.readySandbox(config.sandboxId).config);
+    const { config: sandboxConfig } = this.#ledger.readySandbox(config.sandboxId);
+    await requireAnswering(this.#foreignSources(config));
+    this.#checks.container(config, sandboxConfig);
     this.#preparation.check(config);
     const image = await this.#images.resolve(config.image);
     const sandbox = this.#ledger.readySandbox(config.sandboxId); // it may have been stopped meanwhile
@@ -90,6 +93,12 @@ export class ContainerLife {
       imageConfig: image.config,
       lowerDirs: image.lowerDirs,
     });
+  }
+
+  /** What is to be mounted from elsewhere on the machine. */
+  #foreignSources({ mounts = [] }: ContainerConfig): string[] {
+    const isBind = ({ type = 'bind', source }: Mount) => type === 'bind' && source.startsWith('/');
+    return mounts.filter(isBind).flatMap(({ source }) => (source.startsWith(`${this.#paths.dataDir}/`) ? [] : [source]));
   }
 
   /** Makes and starts what holds a shared PID namespace of the sandbox open; its id. */

@@ -7,6 +7,7 @@ const RUNTIME_PREFIX = 'runtime-';
 
 /** Where everything of one instance's engine lies. What must outlive a reboot is below `dataDir`, the rest below `runDir`. */
 export class EnginePaths {
+  readonly dataDir: string;
   readonly sandboxes: string;
   readonly containers: string;
   readonly bundles: string;
@@ -21,6 +22,7 @@ export class EnginePaths {
   readonly #runDir: string;
 
   constructor({ dataDir, runDir }: { dataDir: string; runDir: string }) {
+    this.dataDir = dataDir;
     this.sandboxes = `${dataDir}/engine/sandboxes`;
     this.containers = `${dataDir}/engine/containers`;
     this.bundles = `${runDir}/engine/bundles`;

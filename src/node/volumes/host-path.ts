@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { chmod, mkdir, stat, writeFile } from 'node:fs/promises';
 import { UmiakError } from '#base/index.ts';
+import { requireAnswering } from '#linux/answering.ts';
 import type { PreparedVolume } from '../parts.ts';
 import type { Volume } from './payloads.ts';
 
@@ -12,8 +13,12 @@ const HOST_PATH_TYPES: Record<string, { name: string; is: (stats: Stats) => bool
   BlockDevice: { name: 'block device', is: stats => stats.isBlockDevice() },
 };
 
-/** A file or directory of the machine, made where its type lets us. @throws `NotFound` when it is not what the type says */
+/**
+ * A file or directory of the machine, made where its type lets us.
+ * @throws `NotFound` when it is not what the type says, `Timeout` when its file system does not answer
+ */
 export async function prepareHostPath({ path, type = '' }: NonNullable<Volume['hostPath']>): Promise<PreparedVolume> {
+  await requireAnswering([path]);
   const there = await stat(path).catch(() => undefined);
   if (!there && (type === 'DirectoryOrCreate' || type === '')) await makeDirectory(path, 0o755);
   if (!there && type === 'FileOrCreate') await writeFile(path, '', { flag: 'a', mode: 0o644 });
