@@ -33,6 +33,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['kernelChanges'], /./, 'linux/kernel-changes: its holder'],
   [['sockets'], /docker\.sock/, 'docker'],
   [['sockets'], /cri\.sock/, 'cri'],
+  [['sockets'], /cni\.sock/, 'net/cni'],
   [['sockets'], /(server|agent)\.sock/, 'main/control-socket'],
   [['sockets'], /\/attach/, 'engine/conmon'],
   [['sockets'], /./, 'whoever listens'],
@@ -46,7 +47,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['files'], /\/pki(\/|$)/, 'pki'],
   [['files'], /\/(server|kubeconfig|encryption[^/]*)(\/|$)/, 'main/server'],
   [['files'], /\/(manifests|certs\.d)(\/|$)/, 'the administrator'],
-  [['files'], /\/(docker|cri|server|agent)\.sock(\.new)?$/, 'who listens on it'],
+  [['files'], /\/(docker|cri|cni|server|agent)\.sock(\.new)?$/, 'who listens on it'],
 ];
 
 /** Undefined in words: nobody owns it. */

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { createLog, UmiakError } from '#base/index.ts';
 import { addClientCommands } from './client-commands.ts';
 import { type Config, pathsOf, readConfig, settings } from './config.ts';
+import type { ProcessState } from './control-socket.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -72,7 +73,7 @@ function createProgram(): Command {
       const result = await up(await config(), say);
       if (output === 'json') print(`${JSON.stringify(result)}\n`);
       else if (result.wasUp) print('umiak is up already\n');
-      else print(`umiak is up: node ${result.agent.details?.node} is Ready after ${((performance.now() - began) / 1000).toFixed(2)} s\n`);
+      else print(`umiak is up: ${describeNode(result.agent)} after ${((performance.now() - began) / 1000).toFixed(2)} s\n`);
     });
   program
     .command('down')
@@ -95,8 +96,20 @@ function createProgram(): Command {
       const id = await rotateEncryptionKeys(pathsOf(await config()).encryptionKeys);
       print(`the new key is ${id}; \`umiak down\` and \`umiak up\` put it to use, containers go on meanwhile\n`);
     });
+  program
+    .command('cni')
+    .description('our network as a CNI plugin: CNI_* variables and a configuration in, a result out (bin/umiak-cni calls it)')
+    .action(async () => {
+      const plugin = await import('./cni-plugin.ts');
+      process.exitCode = await plugin.run();
+    });
   addClientCommands(program, config);
   return program;
+}
+
+/** Our own node agent says Ready when it is; a foreign kubelet is another's to start. */
+function describeNode({ details }: ProcessState): string {
+  return details?.kubelet ? `node ${details.node} is Ready` : `node ${details?.node} awaits its kubelet on cri.sock`;
 }
 
 /** Progress, for people: on stderr, and only where somebody looks. */
