@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { criSchema, RUNTIME_SERVICE } from '#cri/schema.ts';
@@ -77,6 +78,19 @@ describe('cri.sock of an agent', () => {
     await until('an answer by the port of the machine', () => ask('127.0.0.1', hostPort), 20_000);
     await client.call('RemovePodSandbox', { podSandboxId });
     assert.deepEqual((await client.call('ListPodSandbox', { filter: { id: podSandboxId } })).items ?? [], []);
+  });
+
+  it("reaches nothing of the node's by the uid that a client chooses", async () => {
+    const keepsake = join(cluster.dataDir, 'keepsake');
+    mkdirSync(keepsake);
+    const metadata = { name: 'climber', namespace: 'default', uid: '../keepsake', attempt: 0 };
+    const { podSandboxId } = await run(sandboxConfig({ metadata, linux: { securityContext: asKubelet } }), ['true']);
+    await client.call('RemovePodSandbox', { podSandboxId });
+    // A pod of the node's own, made and removed after it: what came before has been looked at.
+    await cluster.kubectl('run', 'after', '--image=busybox:test', '--restart=Never', '--command', '--', 'true');
+    await cluster.kubectl('delete', 'pod', 'after', '--now');
+    assert.ok(existsSync(keepsake));
+    rmdirSync(keepsake);
   });
 
   it('runs below the group that a kubelet names, and leaves that to it', async () => {

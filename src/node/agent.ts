@@ -95,9 +95,12 @@ export class PodAgent implements AsyncDisposable {
       }),
     );
     this.#subscriptions.use(
-      engine.subscribe(event =>
-        this.touch(this.#uidOfSandbox(event.type === 'container' ? event.container.config.sandboxId : event.sandbox.id)),
-      ),
+      engine.subscribe(event => {
+        const { owner } = event.type === 'container' ? event.container : event.sandbox.config;
+        // Others choose the uids of their pods as they like: they name nothing of ours.
+        if (owner === 'node')
+          this.touch(this.#uidOfSandbox(event.type === 'container' ? event.container.config.sandboxId : event.sandbox.id));
+      }),
     );
     await this.#pods.start();
     const known = new Set(this.#pods.list().map(({ metadata }) => metadata.uid));

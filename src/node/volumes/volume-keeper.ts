@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, type Log, messageOf, quantityValue, UmiakError } from '#base/index.ts';
@@ -260,6 +261,7 @@ export class LocalVolumes implements VolumeKeeper {
 
 /** Takes away a pod's volumes: what is mounted in them is unmounted first, nothing is removed through a mount. */
 async function removeVolumes(directory: string): Promise<void> {
+  if (!existsSync(directory)) return; // the mount table is long where many pods run
   for (const target of mountsBelow(directory).reverse()) umount(target, { detach: true });
   await rm(directory, { recursive: true, force: true });
 }
