@@ -73,7 +73,8 @@ export class MappedMounts {
       );
       await mountOverlay({ ...options, lowerDirs });
     } catch (error) {
-      if (!isNotIdmappable(error)) throw error;
+      // The file system has no idmapped mounts, or overlay, before Linux 5.19, takes none.
+      if (!(error instanceof SyscallError && error.errno === EINVAL)) throw error;
       await mountOverlay(options);
       await shiftOwners(options.target, users.mappings);
     } finally {

@@ -71,6 +71,7 @@ export class Preparation {
 
   /** Twice is as good as once. @throws Invalid for what the configuration asks for and can't have, NotFound when the image is gone */
   async prepare(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
+    if (sandbox.config.userNamespace) await this.#checkUsers(record);
     if (!this.#mounted.has(record.id)) await this.#mount(record, sandbox);
     if (!this.#bundled.has(record.id)) {
       const { cdiDevices = [] } = record.config;
@@ -78,6 +79,15 @@ export class Preparation {
       this.#bundle(record, sandbox, await this.#runtimes.of(record), edit);
     }
     this.#bundled.add(record.id);
+  }
+
+  /** @throws Invalid for a runtime that would give the container other users than it is to have */
+  async #checkUsers({ runtime }: ContainerRecord): Promise<void> {
+    const type = this.#runtimes.typeOf(runtime);
+    if (type === 'crun' || type === 'runc' || (await this.#runtimes.features(runtime)).userNamespaces) return;
+    throw new UmiakError('Invalid', `runtime handler ${runtime} has no user namespaces`, {
+      hint: 'Set hostUsers: true, or choose a RuntimeClass with handler crun or runc.',
+    });
   }
 
   /** The runtime has made the container: it has what it needs of this. */

@@ -44,7 +44,8 @@ export function planFeatures({ name, type, version, document, kernel }: FeatureF
     type,
     ...(version === '' ? {} : { version }),
     recursiveReadOnlyMounts: hasSetattr && (isKnown || (document?.mountOptions?.includes('rro') ?? false)),
-    userNamespaces: hasSetattr && (isKnown || (document?.linux?.mountExtensions?.idmap?.enabled ?? false)),
+    // These two join ours by its path; their mounts have the right owners already.
+    userNamespaces: hasSetattr && (type === 'crun' || type === 'runc' || (document?.linux?.mountExtensions?.idmap?.enabled ?? false)),
     ...(document ? { document } : {}),
   };
 }
