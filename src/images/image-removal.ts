@@ -46,9 +46,14 @@ export function planRemoval({ reference, id, name, entries, isInUse, force }: Re
       details: { kind: 'image', name: reference },
       hint: untagged.length === 0 ? 'Remove the container first.' : 'Remove the container first, or use force to take the name away only.',
     });
-  const { target, manifest } = entries[0]!;
+  const { target, manifest, id: itsId, needs } = entries[0]!;
   const kept = untaggedName(manifest.digest);
-  return { names: names.filter(each => each !== kept), untagged, keepAs: { name: kept, target, manifest }, isGone: false };
+  return {
+    names: names.filter(each => each !== kept),
+    untagged,
+    keepAs: { name: kept, target, manifest, ...(itsId && needs ? { id: itsId, needs } : {}) },
+    isGone: false,
+  };
 
   function planName(named: string): string[] {
     const repository = repositoryOf(named);

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
-import type { Log } from '#base/log.ts';
 import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
 import { type ImageToArchive, writeArchive } from './archive-writer.ts';
 import type { AssembleOptions } from './assemble.ts';
 import { ContentStore, type Lease } from './content-store.ts';
 import { decompressed } from './decompress.ts';
-import { type Digest, hexOf, isDigest } from './digest.ts';
+import type { Digest } from './digest.ts';
 import { toDiskError } from './durable.ts';
+import { HandedOut } from './handed-out.ts';
 import { ImageIndex, type IndexEntry } from './image-index.ts';
 import { planRemoval, type RemovalPlan, untaggedName } from './image-removal.ts';
 import type {
@@ -27,18 +27,11 @@ import type {
 } from './image-store.ts';
 import { type DiskUsage, LayerStore } from './layer-store.ts';
 import { readLayoutDirectory } from './layout-directory.ts';
-import {
-  type Descriptor,
-  hostPlatform,
-  type ImageConfig,
-  type ImageManifest,
-  type Platform,
-  parseImageConfig,
-  parseManifestOrIndex,
-} from './oci.ts';
+import { isTag, NamedImages, nameOf } from './named-images.ts';
+import { type Descriptor, hostPlatform, type ImageConfig, type Platform } from './oci.ts';
 import { Puller, type PullOptions } from './pull.ts';
 import type { PushedImage, PushOptions } from './push.ts';
-import { type ImageReference, parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
+import { parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
 import { RegistryEndpoints } from './registry-endpoints.ts';
 import { Slots } from './slots.ts';
 import { readTar } from './tar-reader.ts';
@@ -66,11 +59,6 @@ export async function openImages(options: ImageStoreOptions): Promise<ImageStore
 
 const BLOCK_BYTES = 4096;
 
-interface ImageDocuments {
-  manifest: ImageManifest;
-  config: ImageConfig;
-}
-
 class LocalImageStore implements ImageStore {
   readonly content: ContentStore;
   readonly #index: ImageIndex;
@@ -81,15 +69,12 @@ class LocalImageStore implements ImageStore {
   /** Transfers of all pulls and pushes together. */
   readonly #slots = new Slots(MOST_TRANSFERS);
   readonly #options: ImageStoreOptions;
-  readonly #log: Log;
   readonly #packageCache: string;
   readonly #clock: Clock;
   readonly #platform: Platform;
   readonly #isInUse: (imageId: Digest) => boolean;
-  /** Immutable, so kept while a name points there. */
-  readonly #documents = new Map<Digest, ImageDocuments>();
-  /** Resolves when those who were given an image's directories have noted that they use it. */
-  readonly #handedOut = new Map<Digest, Promise<void>>();
+  readonly #named: NamedImages;
+  readonly #handedOut = new HandedOut();
   /** Collections run one after another. */
   #collecting: Promise<unknown> = Promise.resolve();
   /** So do changes of names, which read names first. */
@@ -99,6 +84,7 @@ class LocalImageStore implements ImageStore {
     const { hosts = {}, clock = systemClock, platform = hostPlatform(), isInUse = () => false } = options;
     this.content = content;
     this.#index = index;
+    this.#named = new NamedImages(index, content);
     this.#layers = layers;
     this.#workers = workers;
     this.#packageCache = join(options.dataDir, 'packages');
@@ -106,7 +92,6 @@ class LocalImageStore implements ImageStore {
     this.#platform = platform;
     this.#isInUse = isInUse;
     this.#options = options;
-    this.#log = options.log;
     this.#endpoints = new RegistryEndpoints(hosts, options.registryConfig ?? join(options.dataDir, 'certs.d'));
     this.#puller = new Puller({
       content,
@@ -138,13 +123,13 @@ class LocalImageStore implements ImageStore {
 
   async push(name: string, options: PushOptions = {}): Promise<PushedImage[]> {
     const parsed = parseReference(name);
-    const entries = options.allTags ? this.#tagsOf(parsed) : [this.#entryOf(name)];
+    const entries = options.allTags ? this.#named.tagsOf(parsed) : [this.#named.entryOf(name)];
     const { Pusher } = await import('./push.ts');
     const pusher = new Pusher({
       content: this.content,
       endpoints: this.#endpoints,
       slots: this.#slots,
-      repositoriesWith: (registry, digest) => this.#repositoriesWith(registry, digest),
+      repositoriesWith: (registry, digest) => this.#named.repositoriesWith(registry, digest),
       ...(this.#options.proxy ? { proxy: this.#options.proxy } : {}),
     });
     const pushed: PushedImage[] = [];
@@ -154,30 +139,16 @@ class LocalImageStore implements ImageStore {
 
   pin(reference: string, isPinned = true): Promise<void> {
     return this.#inTurn(async () => {
-      for (const { pinned: _, ...entry } of await this.#findAll(reference))
+      for (const { pinned: _, ...entry } of await this.#named.findAll(reference))
         await this.#index.set({ ...entry, ...(isPinned ? { pinned: true } : {}) });
     });
   }
 
-  async verify({ signal, onProgress }: VerifyOptions = {}): Promise<VerifyReport> {
-    const digests = await this.content.list();
-    const corrupt: Digest[] = [];
-    let sizeBytes = 0;
-    for (const [i, digest] of digests.entries()) {
-      sizeBytes += (await this.content.size(digest)) ?? 0;
-      if ((await this.content.verify(digest, signal)) === 'corrupt') corrupt.push(digest);
-      onProgress?.(i + 1, digests.length);
-    }
-    for (const digest of corrupt) this.#log.warn('a blob was altered on disk and is in quarantine now', { digest });
-    this.#documents.clear();
-    const damaged: VerifyReport['damaged'] = [];
-    for (const entry of this.#index.list()) {
-      const missing: Digest[] = [];
-      for (const digest of new Set([entry.target.digest, entry.manifest.digest, ...(await this.#blobsOf(entry))]))
-        if (!(await this.content.has(digest))) missing.push(digest);
-      if (missing.length > 0) damaged.push({ name: entry.name, missing });
-    }
-    return { checked: digests.length, sizeBytes, corrupt, damaged, quarantine: await this.content.quarantine.list() };
+  async verify(options: VerifyOptions = {}): Promise<VerifyReport> {
+    const { verifyContent } = await import('./verify.ts');
+    const report = await verifyContent({ content: this.content, index: this.#index, named: this.#named, log: this.#options.log }, options);
+    this.#named.forget();
+    return report;
   }
 
   async load(source: LoadSource, options: LoadOptions = {}): Promise<ImageRecord[]> {
@@ -225,8 +196,8 @@ class LocalImageStore implements ImageStore {
     const lease = this.content.lease();
     const images = new Map<Digest, ImageToArchive>();
     for (const reference of references) {
-      const { name, manifest: descriptor } = (await this.#findAll(reference))[0]!;
-      const { manifest } = await this.#read(descriptor.digest);
+      const { name, manifest: descriptor } = (await this.#named.findAll(reference))[0]!;
+      const { manifest } = await this.#named.read(descriptor.digest);
       for (const blob of [descriptor, manifest.config, ...manifest.layers]) lease.add(blob.digest);
       const image = images.get(descriptor.digest) ?? { descriptor, manifest, names: [] };
       if (isTag(name) && name === nameOf(reference) && !image.names.includes(name)) image.names.push(name);
@@ -238,13 +209,13 @@ class LocalImageStore implements ImageStore {
   }
 
   async list(): Promise<ImageRecord[]> {
-    const records = await Promise.all([...(await this.#byId()).values()].map(entries => this.#toRecord(entries).catch(damaged)));
+    const records = await Promise.all([...(await this.#named.byId()).values()].map(entries => this.#toRecord(entries).catch(damaged)));
     return records.filter(record => record !== undefined);
   }
 
   async inspect(reference: string): Promise<ImageRecord> {
-    const entry = (await this.#findAll(reference))[0]!;
-    return await this.#toRecord(await this.#entriesOf(await this.#idOf(entry)));
+    const entry = (await this.#named.findAll(reference))[0]!;
+    return await this.#toRecord(await this.#named.entriesOf(await this.#named.idOf(entry)));
   }
 
   tag(reference: string, newName: string): Promise<void> {
@@ -273,13 +244,13 @@ class LocalImageStore implements ImageStore {
     const parsed = parseReference(newName);
     if (parsed.digest !== undefined)
       throw new UmiakError('Invalid', `${newName}: an image is tagged with a name and a tag, not with a digest`);
-    const { target, manifest } = (await this.#findAll(reference))[0]!;
+    const { target, manifest } = (await this.#named.findAll(reference))[0]!;
     await this.#name(toCanonicalName(parsed), target, manifest);
   }
 
   async #remove(reference: string, { force = false }: RemoveOptions): Promise<RemoveResult> {
-    const found = await this.#findAll(reference);
-    const id = await this.#idOf(found[0]!);
+    const found = await this.#named.findAll(reference);
+    const id = await this.#named.idOf(found[0]!);
     const byName = this.#index.get(nameOf(reference)) !== undefined;
     const pinned = found.find(entry => entry.pinned);
     if (pinned !== undefined && !force)
@@ -291,7 +262,7 @@ class LocalImageStore implements ImageStore {
       reference,
       id,
       ...(byName ? { name: nameOf(reference) } : {}),
-      entries: await this.#entriesOf(id),
+      entries: await this.#named.entriesOf(id),
       isInUse: await this.#isUsed(id),
       force,
     });
@@ -302,38 +273,30 @@ class LocalImageStore implements ImageStore {
   }
 
   async ensureUnpacked(reference: string): Promise<string[]> {
-    const { manifest, release } = await this.#inTurn(() => this.#handOut(reference));
+    // In turn with removals, so that they see it begin.
+    const { manifest, release } = await this.#inTurn(async () => {
+      const entry = (await this.#named.findAll(reference))[0]!;
+      return { manifest: entry.manifest, release: this.#handedOut.begin(await this.#named.idOf(entry)) };
+    });
     try {
       using lease = this.content.lease();
       await this.#unpack(manifest.digest, lease);
-      return this.#directories((await this.#read(manifest.digest)).config);
+      return this.#directories((await this.#named.read(manifest.digest)).config);
     } finally {
       // Whoever asked notes its use as soon as it has the answer; a removal looks only after that.
       setImmediate(release);
     }
   }
 
-  /** Begins a use of an image that nobody has noted yet; removals of it wait until it is released. */
-  async #handOut(reference: string): Promise<{ manifest: Descriptor; release: () => void }> {
-    const entry = (await this.#findAll(reference))[0]!;
-    const id = await this.#idOf(entry);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const others = this.#handedOut.get(id);
-    const all = others === undefined ? promise : Promise.all([others, promise]).then(() => {});
-    this.#handedOut.set(id, all);
-    void all.then(() => this.#handedOut.get(id) === all && this.#handedOut.delete(id));
-    return { manifest: entry.manifest, release: resolve };
-  }
-
   /** Whether a container needs the image, those included that are just being made. */
   async #isUsed(id: Digest): Promise<boolean> {
-    await this.#handedOut.get(id);
+    await this.#handedOut.settled(id);
     return this.#isInUse(id);
   }
 
   async #prune(untagged: boolean): Promise<{ deleted: Digest[]; freedBytes: number }> {
     const gone: Digest[] = [];
-    for (const [id, entries] of untagged ? await this.#byId() : []) {
+    for (const [id, entries] of untagged ? await this.#named.byId() : []) {
       if (entries.some(({ name, pinned }) => pinned || isTag(name)) || (await this.#isUsed(id))) continue;
       for (const { name } of entries) await this.#index.delete(name);
       gone.push(id);
@@ -361,9 +324,9 @@ class LocalImageStore implements ImageStore {
     for (const { names, target, manifest } of images) {
       if (unpack) await this.#unpack(manifest.digest, lease);
       for (const name of names) await this.#nameInTurn(name, target, manifest);
-      const id = (await this.#read(manifest.digest)).manifest.config.digest;
-      if ((await this.#entriesOf(id)).length === 0) await this.#nameInTurn(untaggedName(manifest.digest), target, manifest);
-      records.push(await this.#toRecord(await this.#entriesOf(id)));
+      const id = (await this.#named.read(manifest.digest)).manifest.config.digest;
+      if ((await this.#named.entriesOf(id)).length === 0) await this.#nameInTurn(untaggedName(manifest.digest), target, manifest);
+      records.push(await this.#toRecord(await this.#named.entriesOf(id)));
     }
     return records;
   }
@@ -376,11 +339,11 @@ class LocalImageStore implements ImageStore {
   async #name(name: string, target: Descriptor, manifest: Descriptor): Promise<void> {
     const before = this.#index.get(name);
     if (before !== undefined && before.manifest.digest !== manifest.digest) {
-      const others = (await this.#entriesOf(await this.#idOf(before))).filter(entry => entry.name !== name);
+      const others = (await this.#named.entriesOf(await this.#named.idOf(before))).filter(entry => entry.name !== name);
       const { pinned: _, ...image } = before;
       if (others.length === 0) await this.#index.set({ ...image, name: untaggedName(image.manifest.digest) });
     }
-    const { manifest: its, config } = await this.#read(manifest.digest);
+    const { manifest: its, config } = await this.#named.read(manifest.digest);
     const needs = [its.config.digest, ...its.layers.map(layer => layer.digest), ...config.rootfs.diff_ids];
     await this.#index.set({
       name,
@@ -395,7 +358,7 @@ class LocalImageStore implements ImageStore {
   }
 
   async #unpack(manifestDigest: Digest, lease: Lease): Promise<void> {
-    const { manifest, config } = await this.#read(manifestDigest);
+    const { manifest, config } = await this.#named.read(manifestDigest);
     for (const digest of [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids])
       lease.add(digest);
     await Promise.all(config.rootfs.diff_ids.map((diffId, i) => this.#unpackLayer(diffId, manifest.layers[i]!.digest)));
@@ -420,7 +383,7 @@ class LocalImageStore implements ImageStore {
 
   async #toRecord(entries: IndexEntry[]): Promise<ImageRecord> {
     const newest = entries.reduce((a, b) => (b.updatedAtMs > a.updatedAtMs ? b : a));
-    const { manifest, config } = await this.#read(newest.manifest.digest);
+    const { manifest, config } = await this.#named.read(newest.manifest.digest);
     const names = entries.map(({ name }) => name).sort();
     return {
       id: manifest.config.digest,
@@ -437,109 +400,17 @@ class LocalImageStore implements ImageStore {
     };
   }
 
-  async #read(manifestDigest: Digest): Promise<ImageDocuments> {
-    const known = this.#documents.get(manifestDigest);
-    if (known) return known;
-    const parsed = parseManifestOrIndex(await this.content.readDocument(manifestDigest, 'the manifest'), `manifest ${manifestDigest}`);
-    if (parsed.kind !== 'manifest') throw new UmiakError('Invalid', `manifest ${manifestDigest} is an index, not an image`);
-    const { digest } = parsed.manifest.config;
-    const config = parseImageConfig(await this.content.readDocument(digest, 'the image configuration'), `configuration ${digest}`);
-    const documents = { manifest: parsed.manifest, config };
-    this.#documents.set(manifestDigest, documents);
-    return documents;
-  }
-
-  /** What an image is made of besides its documents: blobs and layers. */
-  async #needsOf(entry: IndexEntry): Promise<Digest[]> {
-    if (entry.needs !== undefined) return entry.needs;
-    const { manifest, config } = await this.#read(entry.manifest.digest);
-    return [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids];
-  }
-
-  /** What a manifest names, whether it is here or not; nothing if the manifest itself is not. */
-  async #blobsOf({ manifest: { digest } }: IndexEntry): Promise<Digest[]> {
-    if (!(await this.content.has(digest))) return [];
-    const parsed = parseManifestOrIndex(await this.content.readDocument(digest, 'the manifest'), `manifest ${digest}`);
-    return parsed.kind === 'index' ? [] : [parsed.manifest.config, ...parsed.manifest.layers].map(blob => blob.digest);
-  }
-
-  #entryOf(name: string): IndexEntry {
-    const entry = this.#index.get(nameOf(name));
-    if (entry !== undefined) return entry;
-    throw new UmiakError('NotFound', `no image is named ${name} here`, {
-      details: { kind: 'image', name },
-      hint: 'Give the image the name by which the registry shall know it: umiak image tag IMAGE NAME.',
-    });
-  }
-
-  #tagsOf(reference: ImageReference): IndexEntry[] {
-    const repository = toRepositoryName(reference);
-    const found = this.#index.list().filter(({ name }) => isTag(name) && toRepositoryName(parseReference(name)) === repository);
-    if (found.length > 0) return found;
-    throw new UmiakError('NotFound', `no image here has a tag of ${repository}`, { details: { kind: 'image', name: repository } });
-  }
-
-  /** Repositories of a registry that have the blob, as far as names tell: what came from there is there. */
-  #repositoriesWith(registry: string, digest: Digest): string[] {
-    const found = this.#index.list().filter(({ name, needs }) => !name.startsWith('<none>') && needs?.includes(digest));
-    const references = found.map(({ name }) => parseReference(name)).filter(each => each.registry === registry);
-    return [...new Set(references.map(({ repository }) => repository))];
-  }
-
-  async #idOf(entry: IndexEntry): Promise<Digest> {
-    return entry.id ?? (await this.#read(entry.manifest.digest)).manifest.config.digest;
-  }
-
-  async #byId(): Promise<Map<Digest, IndexEntry[]>> {
-    const byId = new Map<Digest, IndexEntry[]>();
-    for (const entry of this.#index.list()) {
-      const id = await this.#idOf(entry);
-      byId.set(id, [...(byId.get(id) ?? []), entry]);
-    }
-    return byId;
-  }
-
-  async #entriesOf(id: Digest): Promise<IndexEntry[]> {
-    const entries: IndexEntry[] = [];
-    for (const entry of this.#index.list()) if ((await this.#idOf(entry)) === id) entries.push(entry);
-    return entries;
-  }
-
-  /** The entry of a name, or all entries of an id or the beginning of one. */
-  async #findAll(reference: string): Promise<IndexEntry[]> {
-    const named = this.#index.get(nameOf(reference));
-    if (named !== undefined) return [named];
-    const hex = reference.startsWith('sha256:') ? reference.slice(7) : reference;
-    if (/^[0-9a-f]{4,64}$/.test(hex)) {
-      const fitting = new Map<Digest, IndexEntry[]>();
-      for (const entry of this.#index.list()) {
-        const id = await this.#idOf(entry);
-        const isIt = [id, entry.manifest.digest, entry.target.digest].some(digest => hexOf(digest).startsWith(hex));
-        if (isIt) fitting.set(id, [...(fitting.get(id) ?? []), entry]);
-      }
-      if (fitting.size > 1)
-        throw new UmiakError('Conflict', `${reference} is the beginning of ${fitting.size} image ids`, {
-          hint: 'Give more of its digits.',
-        });
-      for (const entries of fitting.values()) return entries;
-    }
-    throw new UmiakError('NotFound', `no such image: ${reference}`, {
-      details: { kind: 'image', name: reference },
-      hint: `Pull it: umiak image pull ${reference}`,
-    });
-  }
-
   /** Removes blobs and layers that no name needs. Names of images in use stay (`remove`), so the index alone decides. */
   #collect(): Promise<{ deleted: Digest[]; freedBytes: number }> {
     const collected = this.#collecting.then(async () => {
       using _ = this.content.beginCollection();
       const needed = new Set<Digest>();
       for (const entry of this.#index.list())
-        for (const digest of [entry.target.digest, entry.manifest.digest, ...(await this.#needsOf(entry))]) needed.add(digest);
+        for (const digest of [entry.target.digest, entry.manifest.digest, ...(await this.#named.needsOf(entry))]) needed.add(digest);
       const isNeeded = (digest: Digest) => needed.has(digest) || this.content.isLeased(digest);
       const layers = await this.#layers.collect(isNeeded);
       const { removed, freedBytes } = await this.content.collect(isNeeded);
-      for (const digest of removed) this.#documents.delete(digest);
+      for (const digest of removed) this.#named.forget(digest);
       return { deleted: layers, freedBytes };
     });
     this.#collecting = collected.catch(() => {});
@@ -561,20 +432,6 @@ async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry
   return readTar(
     decompressed(typeof source === 'string' ? createReadStream(source, { highWaterMark: 256 * 1024 }) : source, 'the archive'),
   );
-}
-
-function isTag(name: string): boolean {
-  return !name.includes('@');
-}
-
-/** The canonical form of what may be a name; what is none stays as it is and is not found. */
-function nameOf(reference: string): string {
-  if (reference.startsWith('<none>@') || isDigest(reference)) return reference;
-  try {
-    return toCanonicalName(parseReference(reference));
-  } catch {
-    return reference;
-  }
 }
 
 export type {

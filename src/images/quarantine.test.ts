@@ -63,6 +63,10 @@ for (const digest of [image.manifest.digest, image.configDigest])
     assert.equal((await images.pull(name)).id, image.configDigest);
     assert.equal((await images.list()).length, 1);
     await images.remove(name, { force: true });
+    await rot(images, digest);
+    await images.verify();
+    await images.prune();
+    assert.ok((await readdir(join(directory.path, at, 'layers'))).length > 1, 'nor does it go when it had no name any more');
   });
 
 test('a layer that the disk altered is met when it is unpacked, and fetched again by the same pull', async () => {
