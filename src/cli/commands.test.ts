@@ -37,8 +37,13 @@ test('colour is for terminals that want it', () => {
 
 test('env prints lines for a shell, whatever is in the paths', () => {
   const { streams, out } = captureStreams();
-  printEnvironment(streams, 'text', { kubeconfig: "/a b/it's", dockerSocket: '/run/x/docker.sock' });
-  assert.equal(out(), "export KUBECONFIG='/a b/it'\\''s'\nexport DOCKER_HOST=unix:///run/x/docker.sock\n");
+  printEnvironment(streams, 'text', { kubeconfig: "/a b/it's", dockerSocket: '/run/x/docker.sock', criSocket: '/run/x/cri.sock' });
+  const lines = [
+    "export KUBECONFIG='/a b/it'\\''s'",
+    'export DOCKER_HOST=unix:///run/x/docker.sock',
+    'export CONTAINER_RUNTIME_ENDPOINT=unix:///run/x/cri.sock',
+  ];
+  assert.equal(out(), `${lines.join('\n')}\n`);
   assert.equal(shellQuoted('$(id)'), "'$(id)'");
 });
 

@@ -3,11 +3,12 @@ import { type OutputForm, printJson, type Streams } from './terminal.ts';
 export interface EnvironmentPlaces {
   kubeconfig: string;
   dockerSocket: string;
+  criSocket: string;
 }
 
-/** `umiak env`: lines for `eval "$(umiak env)"`, so that kubectl and docker find this instance. */
-export function printEnvironment(streams: Streams, form: OutputForm, { kubeconfig, dockerSocket }: EnvironmentPlaces): void {
-  const variables = { KUBECONFIG: kubeconfig, DOCKER_HOST: `unix://${dockerSocket}` };
+/** `umiak env`: lines for `eval "$(umiak env)"`, so that kubectl, docker and crictl find this instance. */
+export function printEnvironment(streams: Streams, form: OutputForm, { kubeconfig, dockerSocket, criSocket }: EnvironmentPlaces): void {
+  const variables = { KUBECONFIG: kubeconfig, DOCKER_HOST: `unix://${dockerSocket}`, CONTAINER_RUNTIME_ENDPOINT: `unix://${criSocket}` };
   if (form === 'json') {
     printJson(streams, variables);
     return;

@@ -40,7 +40,7 @@ function addStatus(program: Command, config: ReadConfig): void {
       process.exitCode = code;
     });
   withOutput(program.command('env'))
-    .description('lines that set KUBECONFIG and DOCKER_HOST for this instance')
+    .description('lines that set KUBECONFIG, DOCKER_HOST and CONTAINER_RUNTIME_ENDPOINT (crictl) for this instance')
     .addHelpText('after', '\nExample:\n  eval "$(umiak env)" && kubectl get pods -A && docker images')
     .action(async (options: Output, command: Command) => {
       const { printEnvironment } = await import('#cli/env.ts');
