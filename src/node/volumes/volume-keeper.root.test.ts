@@ -144,6 +144,19 @@ describe('emptyDir', () => {
     await volumes.release('u');
     assert.deepEqual([mounted().length, existsSync(join(directory, 'u'))], [0, false]);
   });
+
+  const hasHugepages = existsSync('/sys/kernel/mm/hugepages/hugepages-2048kB');
+  test('of huge pages; of a size that the node does not have it is refused', { skip: !hasHugepages }, async () => {
+    const of = (medium: string) => podWith([{ name: 'h', emptyDir: { medium } }], { securityContext: { fsGroup: 1234 } });
+    const path = await pathOf(of('HugePages-2Mi'), 'h');
+    const here = mounted().find(({ target }) => target === path);
+    assert.deepEqual([here?.type, here?.options.includes('pagesize=2M')], ['hugetlbfs', true]);
+    assert.deepEqual([statSync(path).gid, bits(path)], [1234, 0o2777]);
+    await volumes.release('u');
+    await assert.rejects(keeper().prepare(of('HugePages-16Mi')), /"h" : medium HugePages-16Mi: this node has no huge pages of 16Mi/);
+    await volumes.release('u');
+    assert.equal(mounted().length, 0);
+  });
 });
 
 test('what the API fills lies in memory, in one mount for all pods, and goes with its pod', async () => {

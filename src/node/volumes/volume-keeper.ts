@@ -298,7 +298,7 @@ async function prepareHugepages(
   { medium, mode, fsGroup }: { medium: string; mode: number; fsGroup: number | undefined },
 ): Promise<PreparedVolume> {
   const size = medium.slice('HugePages-'.length);
-  const options = [`mode=${mode.toString(8)}`];
+  const options: string[] = [];
   if (size) options.push(`pagesize=${quantityValue(size)}`);
   if (fsGroup !== undefined) options.push(`gid=${fsGroup}`);
   await makeDirectory(path, 0o755);
@@ -308,6 +308,7 @@ async function prepareHugepages(
   } catch (cause) {
     throw new UmiakError('Invalid', `medium ${medium}: this node has no huge pages${size ? ` of ${size}` : ''}`, { cause });
   }
+  await chmod(path, mode); // the option leaves out the bit by which files inherit the group
   return { path };
 }
 
