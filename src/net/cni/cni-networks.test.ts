@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { ManualClock } from '#base/clock.ts';
 import { type PluginCallSeen, TestPlugins } from './test-plugins.ts';
 
 const BRIDGE = { type: 'bridge', bridge: 'br7', ipam: { type: 'host-local' } };
@@ -142,7 +143,8 @@ test('GC names the attachments that stand', async () => {
 
 test('readiness says what is missing: a configuration, a program, or what a plugin says of itself', async () => {
   using machine = new TestPlugins();
-  const cni = machine.open();
+  const clock = new ManualClock();
+  const cni = machine.open({ clock });
   const said = async () => (await cni.status()).message;
   assert.deepEqual(await cni.status(), {
     isReady: false,
@@ -157,7 +159,12 @@ test('readiness says what is missing: a configuration, a program, or what a plug
     machine.plugin(type, `[ $CNI_COMMAND = STATUS ] && { echo '{"code":50,"msg":"not yet"}'; exit 1; }`);
   assert.match(await said(), /CNI plugin bridge of network boats failed to STATUS: not yet \(code 50\)/);
   for (const type of ['bridge', 'portmap']) machine.plugin(type);
-  assert.equal((await cni.status()).isReady, true);
+  machine.calls();
+  for (let times = 0; times < 3; times++) assert.equal((await cni.status()).isReady, true);
+  assert.deepEqual(words(machine.calls()), ['STATUS bridge', 'STATUS portmap'], 'a yes is believed for a while');
+  clock.advance(15_000);
+  await cni.status();
+  assert.equal(machine.calls().length, 2);
 });
 
 test('host ports and bandwidth that no plugin can do are refused by name', async () => {

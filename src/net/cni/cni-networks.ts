@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { isPinned } from '#linux/namespaces.ts';
@@ -18,6 +19,7 @@ export interface CniNetworksOptions {
   cacheDir: string;
   /** For each call of a plugin. */
   timeoutMs?: number;
+  clock?: Clock;
   log: Log;
 }
 
@@ -32,6 +34,8 @@ const TIMEOUT_MS = 60_000;
 /** A start waits no longer for a plugin that hangs. */
 const ADOPTION_TIMEOUT_MS = 10_000;
 const DEATH_TIMEOUT_MS = 10_000;
+/** Kubelets ask every few seconds, and each question is a process a plugin. */
+const READINESS_HOLDS_MS = 15_000;
 const SIGKILL = 9;
 
 /**
@@ -47,6 +51,8 @@ export class CniNetworks {
   /** Of sandboxes that are gone, whose plugins refused to let go. */
   #left: CachedAttachment[] = [];
   #triedWith = '';
+  /** Until when plugins that said they are ready are believed. */
+  #readyUntilMs = 0;
 
   constructor(options: CniNetworksOptions) {
     this.#options = options;
@@ -83,6 +89,7 @@ export class CniNetworks {
       cached.result = await this.#chain.add(list, attachment);
       await this.#cache.write(cached);
     } catch (error) {
+      this.#readyUntilMs = 0;
       this.#left.push(cached);
       await this.#detachLeft();
       throw error;
@@ -106,10 +113,15 @@ export class CniNetworks {
     await this.#chain.check(cached.list, cached.attachment, cached.result);
   }
 
-  /** Whether a sandbox could be attached now, asking the plugins where their version can say. */
+  /** Whether a sandbox could be attached now, asking the plugins where their version can say, unless they have just said yes. */
   async status(): Promise<CniStatus> {
+    const { clock = systemClock } = this.#options;
     try {
-      await this.#chain.status((await this.#network()).list);
+      const { list } = await this.#network();
+      if (clock.monotonic() >= this.#readyUntilMs) {
+        await this.#chain.status(list);
+        this.#readyUntilMs = clock.monotonic() + READINESS_HOLDS_MS;
+      }
       return { isReady: true, reason: '', message: '' };
     } catch (error) {
       return { isReady: false, reason: 'NetworkPluginNotReady', message: messageOf(error) };
@@ -123,6 +135,7 @@ export class CniNetworks {
     const seen = JSON.stringify(network ?? refused);
     if (seen !== this.#triedWith) {
       this.#triedWith = seen;
+      this.#readyUntilMs = 0;
       if (this.#left.length > 0) await this.#detachLeft();
     }
     if (network) return network;

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { CniNetworks } from './cni-networks.ts';
 
@@ -58,9 +59,9 @@ export class TestPlugins implements Disposable {
   }
 
   /** A runtime over all this, as a new process would open it. */
-  open({ timeoutMs = 10_000 }: { timeoutMs?: number } = {}): CniNetworks {
+  open({ timeoutMs = 10_000, clock = systemClock }: { timeoutMs?: number; clock?: Clock } = {}): CniNetworks {
     const { confDir, binDir, cacheDir } = this;
-    return new CniNetworks({ confDir, binDirs: [binDir], cacheDir, timeoutMs, log: silentLog });
+    return new CniNetworks({ confDir, binDirs: [binDir], cacheDir, timeoutMs, clock, log: silentLog });
   }
 
   /** Calls so far, in order, and forgets them. */
