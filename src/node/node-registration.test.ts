@@ -7,7 +7,7 @@ import type { Client } from '#client/index.ts';
 import { Lease } from '#kinds/lease.ts';
 import { Node } from '#kinds/node.ts';
 import type { MachineLeft } from './node-conditions.ts';
-import { NodeRegistration } from './node-registration.ts';
+import { NodeRegistration, type NodeRegistrationOptions } from './node-registration.ts';
 
 interface Named {
   resource: { kind: string };
@@ -91,7 +91,7 @@ describe('the registration of a node', () => {
   let left: MachineLeft;
   let images: { names: string[]; sizeBytes: number }[];
   let registration: NodeRegistration;
-  const make = (more: { allocatable?: Record<string, string> } = {}) =>
+  const make = (more: Partial<NodeRegistrationOptions> = {}) =>
     new NodeRegistration({
       client: script.client,
       nodeName: 'n1',
@@ -119,6 +119,17 @@ describe('the registration of a node', () => {
       await sleep(0);
     }
   };
+
+  test('what runtime handlers can do is said when they have told it, and nobody waits for that', async () => {
+    await registration[Symbol.asyncDispose]();
+    const handler = { name: '', features: { userNamespaces: true, recursiveReadOnlyMounts: true } };
+    registration = make({ handlers: async () => [handler] });
+    await registration.start({ kubeletPort: 4711 });
+    assert.equal(script.node?.status?.runtimeHandlers, undefined);
+    await pass(1000);
+    assert.deepEqual(script.node?.status?.runtimeHandlers, [handler]);
+    assert.deepEqual(script.node?.status?.features, { supplementalGroupsPolicy: true });
+  });
 
   test('a new node: made, described, not ready before this agent says so', async () => {
     await registration.start({ kubeletPort: 4711 });
