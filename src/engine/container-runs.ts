@@ -165,7 +165,8 @@ export class ContainerRuns implements Disposable {
   recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): boolean {
     const wasOomKilled = exitCode !== 0 && this.#cgroups.of(record).oomKills() > 0;
     record.phase = 'exited';
-    record.finishedAtMs = atMs ?? this.#clock.now();
+    // The machine's time may have been set back since it began.
+    record.finishedAtMs = Math.max(atMs ?? this.#clock.now(), record.startedAtMs ?? 0);
     record.exitCode = exitCode;
     record.reason = reason ?? (wasOomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error');
     if (message !== undefined) record.message = message;

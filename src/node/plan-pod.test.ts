@@ -130,7 +130,7 @@ describe('back-off', () => {
   ];
   for (const [count, ranMs, expected] of delays)
     test(`after ${count} restarts in a row and a run of ${ranMs} ms: ${expected} ms`, () => {
-      assert.equal(restartDueAt({ containers: after(count, ranMs) }, 'main') - NOW_MS, expected);
+      assert.equal(restartDueAt({ containers: after(count, ranMs), nowMs: NOW_MS }, 'main') - NOW_MS, expected);
       assert.equal(nextBackoffCount(after(count, ranMs), 'main'), ranMs >= 600_000 ? 1 : count + 1);
     });
 
@@ -138,6 +138,10 @@ describe('back-off', () => {
     const at = (nowMs: number) => told(pictureOf(podOf(), after(1), { nowMs }));
     assert.deepEqual(at(NOW_MS + 9_999), ['Running', 'main waits 10000', 'again in 1']);
     assert.deepEqual(at(NOW_MS + 10_000), ['Running', 'start main/2 in s0']);
+  });
+
+  test('does not last until a time is reached again that was set back', () => {
+    assert.deepEqual(told(pictureOf(podOf(), after(5), { nowMs: NOW_MS - 86_400_000 })), ['Running', 'start main/6 in s0']);
   });
 
   test('the shortest one says when to look again', () => {

@@ -178,9 +178,10 @@ function hasSucceeded(container: Container | undefined): boolean {
 }
 
 /** 10 s doubling to 5 min after the last exit; forgotten once an instance ran for 10 minutes. The first restart comes at once. */
-export function restartDueAt({ containers }: Pick<PodPicture, 'containers'>, name: string): number {
+export function restartDueAt({ containers, nowMs }: Pick<PodPicture, 'containers' | 'nowMs'>, name: string): number {
   const last = instancesOf(containers, name)[0];
-  if (!last?.finishedAtMs) return 0;
+  // An end that is still to come: the machine's time was set back, nobody knows by how much.
+  if (!last?.finishedAtMs || last.finishedAtMs > nowMs) return 0;
   const count = restartsInARow(last);
   if (count === 0) return last.finishedAtMs;
   return last.finishedAtMs + Math.min(FIRST_BACKOFF_MS * 2 ** (count - 1), LAST_BACKOFF_MS);
