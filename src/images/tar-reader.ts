@@ -19,6 +19,8 @@ export interface ReadTarOptions {
 /** Of all extended headers before one entry. */
 const MAX_EXTENDED_HEADER_BYTES = 1024 * 1024;
 const MAX_EXTENDED_HEADERS = 64;
+/** Behind the end marker; a few blocks are usual. */
+const MAX_TRAILING_BYTES = 64 * 1024 * 1024;
 
 /**
  * Reads a tar archive entry by entry, holding one chunk of the source. Knows the oldest form, ustar, pax (global and extended headers, attributes
@@ -225,7 +227,11 @@ class ByteSource {
   }
 
   async drain(): Promise<void> {
-    while ((await this.some(Number.MAX_SAFE_INTEGER)) !== undefined);
+    let left = MAX_TRAILING_BYTES;
+    for (let piece = await this.some(left); piece !== undefined; piece = await this.some(Number.MAX_SAFE_INTEGER)) {
+      left -= piece.length;
+      if (left < 0) throw damaged(`more than ${MAX_TRAILING_BYTES} bytes after its end`);
+    }
   }
 
   async close(): Promise<void> {

@@ -98,6 +98,11 @@ test('bombs, endless headers, wrong sizes and malformed attributes are refused w
       buildTar([{ name: 'short', content: 'x'.repeat(3000) }]).subarray(0, 1024),
       /at "short".*within an entry/,
     ],
+    [
+      'more after the end than before',
+      gzipSync(Buffer.concat([file({ name: 'x' }), Buffer.alloc(65 << 20)]), { level: 1 }),
+      /after "x".*bytes after its end/,
+    ],
     ['an endless name', Buffer.concat([pax(record('path', 'd/'.repeat(5000))), file({ name: 'x' })]), /too long: 10000 bytes/],
     ['a deep path', file({ name: 'd/'.repeat(2040) }), /name is too long/],
     ['an attribute that does not fit', file({ name: 'fat', xattrs: new Map([['user.a', Buffer.alloc(70_000)]]) }), /"fat".*can't be set/],
