@@ -222,8 +222,11 @@ class LocalImageStore implements ImageStore {
     return this.#inTurn(() => this.#tag(reference, newName));
   }
 
-  remove(reference: string, options: RemoveOptions = {}): Promise<RemoveResult> {
-    return this.#inTurn(() => this.#remove(reference, options));
+  async remove(reference: string, options: RemoveOptions = {}): Promise<RemoveResult> {
+    const { id, untagged, isGone } = await this.#inTurn(() => this.#removeNames(reference, options));
+    // Not in turn: a start of a container must not wait until gigabytes are gone.
+    const { deleted, freedBytes } = await this.#collect();
+    return { untagged, deleted: isGone ? [id, ...deleted.filter(digest => digest !== id)] : [], freedBytes };
   }
 
   async diskUsage(): Promise<DiskUsage> {
@@ -236,8 +239,11 @@ class LocalImageStore implements ImageStore {
     };
   }
 
-  prune({ untagged = true }: { untagged?: boolean } = {}): Promise<{ deleted: Digest[]; freedBytes: number }> {
-    return this.#inTurn(() => this.#prune(untagged));
+  async prune({ untagged = true }: { untagged?: boolean } = {}): Promise<{ deleted: Digest[]; freedBytes: number }> {
+    const gone = untagged ? await this.#inTurn(() => this.#removeUntagged()) : [];
+    const { deleted, freedBytes } = await this.#collect();
+    const quarantinedBytes = await this.content.quarantine.clear();
+    return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes: freedBytes + quarantinedBytes };
   }
 
   async #tag(reference: string, newName: string): Promise<void> {
@@ -248,7 +254,7 @@ class LocalImageStore implements ImageStore {
     await this.#name(toCanonicalName(parsed), target, manifest);
   }
 
-  async #remove(reference: string, { force = false }: RemoveOptions): Promise<RemoveResult> {
+  async #removeNames(reference: string, { force = false }: RemoveOptions): Promise<RemovalPlan & { id: Digest }> {
     const found = await this.#named.findAll(reference);
     const id = await this.#named.idOf(found[0]!);
     const byName = this.#index.get(nameOf(reference)) !== undefined;
@@ -268,8 +274,7 @@ class LocalImageStore implements ImageStore {
     });
     if (plan.keepAs !== undefined) await this.#index.set({ ...plan.keepAs, updatedAtMs: this.#clock.now() });
     for (const name of plan.names) await this.#index.delete(name);
-    const { deleted, freedBytes } = await this.#collect();
-    return { untagged: plan.untagged, deleted: plan.isGone ? [id, ...deleted.filter(digest => digest !== id)] : [], freedBytes };
+    return { ...plan, id };
   }
 
   async ensureUnpacked(reference: string): Promise<string[]> {
@@ -294,16 +299,15 @@ class LocalImageStore implements ImageStore {
     return this.#isInUse(id);
   }
 
-  async #prune(untagged: boolean): Promise<{ deleted: Digest[]; freedBytes: number }> {
+  /** Takes away the images that have no tag, no pin and no use. */
+  async #removeUntagged(): Promise<Digest[]> {
     const gone: Digest[] = [];
-    for (const [id, entries] of untagged ? await this.#named.byId() : []) {
+    for (const [id, entries] of await this.#named.byId()) {
       if (entries.some(({ name, pinned }) => pinned || isTag(name)) || (await this.#isUsed(id))) continue;
       for (const { name } of entries) await this.#index.delete(name);
       gone.push(id);
     }
-    const { deleted, freedBytes } = await this.#collect();
-    const quarantinedBytes = await this.content.quarantine.clear();
-    return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes: freedBytes + quarantinedBytes };
+    return gone;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
