@@ -8,14 +8,12 @@ import { toContainerState, toContainerStatus, toCriContainer } from './forms.ts'
 import { imageNamesOf } from './image-names.ts';
 import { findContainer, needContainer, needSandbox, visibleContainers } from './lookup.ts';
 import { NameReservations } from './names.ts';
+import { inPieces } from './pieces.ts';
 import { containerName, type MountedImages, planContainer } from './plan-container.ts';
 import { planResources } from './plan-resources.ts';
 import { requiredField } from './refuse.ts';
 import type { ContainerFilter, Mount } from './types.gen.ts';
 import { toInfo } from './verbose.ts';
-
-/** Of a streamed list in one message. */
-const ITEMS_A_MESSAGE = 100;
 
 /** Containers: create, start, stop, remove, change, show, look into. */
 export function containerHandlers(context: CriContext): RuntimeHandlers {
@@ -67,9 +65,7 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
     },
 
     async *StreamContainers({ filter }) {
-      const found = list(filter);
-      for (let at = 0; at < found.length; at += ITEMS_A_MESSAGE)
-        yield { containers: found.slice(at, at + ITEMS_A_MESSAGE).map(toCriContainer) };
+      for (const piece of inPieces(list(filter))) yield { containers: piece.map(toCriContainer) };
     },
 
     async ContainerStatus({ containerId, verbose = false }) {

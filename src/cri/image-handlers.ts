@@ -2,13 +2,11 @@ import { isUmiakError } from '#base/errors.ts';
 import type { ImageRecord } from '#images/image-store.ts';
 import type { CriContext, ImageHandlers } from './context.ts';
 import { toImage } from './image-forms.ts';
+import { inPieces } from './pieces.ts';
 import { planAuth } from './plan-auth.ts';
 import { requiredField } from './refuse.ts';
 import type { ImageFilter, ImageSpec } from './types.gen.ts';
 import { toInfo } from './verbose.ts';
-
-/** Of a streamed list in one message. */
-const ITEMS_A_MESSAGE = 100;
 
 /** `ImageService` but for what disks say. */
 export function imageHandlers(context: CriContext): ImageHandlers {
@@ -32,8 +30,7 @@ export function imageHandlers(context: CriContext): ImageHandlers {
     },
 
     async *StreamImages({ filter }) {
-      const found = await list(filter);
-      for (let at = 0; at < found.length; at += ITEMS_A_MESSAGE) yield { images: found.slice(at, at + ITEMS_A_MESSAGE).map(toImage) };
+      for (const piece of inPieces(await list(filter))) yield { images: piece.map(toImage) };
     },
 
     async ImageStatus({ image, verbose = false }) {

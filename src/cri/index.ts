@@ -6,6 +6,8 @@
  * - `services.ts`                      which handler serves which method; what has none answers UNIMPLEMENTED
  * - `…-handlers.ts`                    the methods, thin
  * - `plan-….ts`                        CRI's configurations in the engine's words, pure; what can't be honoured is refused by its field's name
+ * - `streaming-….ts`                  the server that exec, attach and port-forward are sent to
+ * - `event-….ts`, `stats-….ts`, `measuring.ts`, `metrics.ts`  what happens, and what is used
  * - `forms.ts`, `image-forms.ts`       the engine's records in CRI's words
  * - `lookup.ts`, `filters.ts`          ids by their beginning, owners, states, labels
  * - `types.gen.ts`, `protobuf.gen.json`  made by `tools/generate-grpc.ts`

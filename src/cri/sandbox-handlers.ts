@@ -1,19 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import type { UmiakError } from '#base/errors.ts';
 import type { Sandbox, SandboxConfig } from '#engine/engine.ts';
+import { parseResolvConf } from '#net/resolv-conf.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
 import { matchesSandbox } from './filters.ts';
 import { toContainerStatus, toNanoseconds, toPodSandbox, toPodSandboxStatus } from './forms.ts';
 import { imageNamesOf } from './image-names.ts';
 import { findSandbox, needSandbox, visibleContainers, visibleSandboxes } from './lookup.ts';
 import { NameReservations } from './names.ts';
+import { inPieces } from './pieces.ts';
 import { planSandbox, planSandboxResources, sandboxName } from './plan-sandbox.ts';
 import { invalidField, requiredField } from './refuse.ts';
 import type { PodSandboxFilter } from './types.gen.ts';
 import { toInfo } from './verbose.ts';
-
-/** Of a streamed list in one message. */
-const ITEMS_A_MESSAGE = 100;
 
 /** Sandboxes: run, stop, remove, show. */
 export function sandboxHandlers(context: CriContext): RuntimeHandlers {
@@ -75,9 +74,7 @@ export function sandboxHandlers(context: CriContext): RuntimeHandlers {
     },
 
     async *StreamPodSandboxes({ filter }) {
-      const found = list(filter);
-      for (let at = 0; at < found.length; at += ITEMS_A_MESSAGE)
-        yield { podSandboxes: found.slice(at, at + ITEMS_A_MESSAGE).map(toPodSandbox) };
+      for (const piece of inPieces(list(filter))) yield { podSandboxes: piece.map(toPodSandbox) };
     },
   };
 }
@@ -96,11 +93,4 @@ function unknownHandler(name: string, known: readonly string[]): UmiakError {
 
 function isOwnGroup({ cgroupParent = '' }: SandboxConfig): boolean {
   return cgroupParent !== '' && !cgroupParent.startsWith('/');
-}
-
-/** The machine's own names and servers. */
-function parseResolvConf(text: string): NonNullable<SandboxConfig['dns']> {
-  const words = (keyword: string) =>
-    [...text.matchAll(new RegExp(`^\\s*${keyword}\\s+(.+)$`, 'gm'))].flatMap(match => (match[1] ?? '').trim().split(/\s+/));
-  return { servers: words('nameserver'), searches: words('search'), options: words('options') };
 }

@@ -12,7 +12,10 @@ import { diskHandlers, statsHandlers } from './stats-handlers.ts';
 import { streamingHandlers } from './streaming-handlers.ts';
 import type { ImageService, RuntimeService } from './types.gen.ts';
 
-/** Every method of CRI by its path; each part gives the handlers of its methods and may put what it opens into the context's stack. Methods that nobody has a handler for answer UNIMPLEMENTED. */
+/**
+ * Every method of CRI by its path; each part gives the handlers of its methods and may put what it opens into the context's stack. Methods
+ * that nobody has a handler for answer UNIMPLEMENTED.
+ */
 export function criMethods(context: CriContext): Map<string, GrpcMethod> {
   const runtime: RuntimeHandlers = {
     ...runtimeHandlers(context),

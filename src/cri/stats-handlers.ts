@@ -6,11 +6,9 @@ import { hasLabels } from './filters.ts';
 import { needContainer, needSandbox, visibleContainers, visibleSandboxes } from './lookup.ts';
 import { Measuring } from './measuring.ts';
 import { METRIC_DESCRIPTORS, toSandboxMetrics } from './metrics.ts';
+import { inPieces } from './pieces.ts';
 import { toContainerStats, toFilesystem, toSandboxStats } from './stats-forms.ts';
 import type { ContainerStatsFilter, PodSandboxStatsFilter } from './types.gen.ts';
-
-/** Of a streamed list in one message. */
-const ITEMS_A_MESSAGE = 50;
 
 /** Statistics and metrics of what runs, measured when they are asked for. */
 export function statsHandlers(context: CriContext): RuntimeHandlers {
@@ -76,8 +74,4 @@ function matchesContainer({ id, config }: Container, filter: ContainerStatsFilte
 
 function matchesSandbox({ id, config }: Sandbox, filter: PodSandboxStatsFilter = {}): boolean {
   return id.startsWith(filter.id ?? '') && hasLabels(config.labels, filter.labelSelector);
-}
-
-function* inPieces<T>(all: readonly T[]): Generator<T[]> {
-  for (let at = 0; at < all.length; at += ITEMS_A_MESSAGE) yield all.slice(at, at + ITEMS_A_MESSAGE);
 }

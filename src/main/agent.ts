@@ -15,7 +15,16 @@ import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
 import { CniNetworks, LentRecords, PluginServer } from '#net/cni/index.ts';
-import { DnsServer, ensureBridge, NetworkPool, NftTransactions, nameserversOf, PortReservations, RuleTable } from '#net/index.ts';
+import {
+  DnsServer,
+  ensureBridge,
+  NetworkPool,
+  NftTransactions,
+  nameserversOf,
+  PortReservations,
+  parseResolvConf,
+  RuleTable,
+} from '#net/index.ts';
 import { ClusterNetwork, HostPorts, reverseOf } from '#network/index.ts';
 import {
   ClaimVolumes,
@@ -384,12 +393,6 @@ function reverseZoneOf(cidr: string): string {
     .split('.')
     .slice(4 - Math.floor(Number(length) / 8))
     .join('.');
-}
-
-function parseResolvConf(text: string): { servers: string[]; searches: string[]; options: string[] } {
-  const words = (keyword: string) =>
-    [...text.matchAll(new RegExp(`^\\s*${keyword}\\s+(.+)$`, 'gm'))].flatMap(match => (match[1] ?? '').trim().split(/\s+/));
-  return { servers: words('nameserver'), searches: words('search'), options: words('options') };
 }
 
 /** The kubelet's plugins for registries' logins, where the configuration names any. */

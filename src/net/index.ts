@@ -18,5 +18,6 @@ export * from './nft-rules.ts';
 export * from './nft-transactions.ts';
 export * from './port-reservations.ts';
 export * from './remove-network.ts';
+export { parseResolvConf } from './resolv-conf.ts';
 export * from './rule-table.ts';
 export * from './rules.ts';
