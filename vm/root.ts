@@ -39,9 +39,8 @@ export function buildRoot({ modules, release }: Kernel): string {
     writeFileSync(join(directory, 'etc/machine-id'), `${'0'.repeat(31)}1\n`);
     mkdirSync(join(directory, 'etc/systemd/system'), { recursive: true });
     cpSync(join(import.meta.dirname, 'test.service'), join(directory, 'etc/systemd/system/test.service'));
-    symlinkSync('test.service', join(directory, 'etc/systemd/system/default.target'));
     cpSync(modules, join(directory, 'usr/lib/modules', release), { recursive: true });
-    cpSync(join(repo, 'node_modules'), join(directory, 'node_modules'), { recursive: true, filter: isNeeded });
+    cpSync(realpathSync(join(repo, 'node_modules')), join(directory, 'node_modules'), { recursive: true, filter: isNeeded });
     return makeImage(directory, image, 900);
   });
 }
@@ -65,8 +64,7 @@ function filesOf(name: string): string[] {
   try {
     return execFileSync('dpkg', ['-L', name], { encoding: 'utf8', stdio: 'pipe' })
       .split('\n')
-      .filter(file => file.startsWith('/') && !file.startsWith('/usr/share/') && existsSync(file) && !statSync(file).isDirectory())
-      .concat('/usr/share/dbus-1/system.conf');
+      .filter(file => /^\/(?!usr\/share\/(?!dbus-1\/))/.test(file) && existsSync(file) && !statSync(file).isDirectory());
   } catch {
     return []; // not installed here
   }

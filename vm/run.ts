@@ -31,7 +31,14 @@ async function runInside(tests: readonly string[], hasSystemd: boolean): Promise
     `vm.tests=${tests.join(',')}`,
     'systemd.unified_cgroup_hierarchy=1',
   ];
-  if (hasSystemd) command.push('vm.systemd', 'systemd.show_status=0', 'systemd.log_level=warning');
+  if (hasSystemd)
+    command.push(
+      'vm.systemd',
+      'systemd.unit=test.service',
+      'systemd.mask=systemd-logind.service',
+      'systemd.show_status=0',
+      'systemd.log_level=warning',
+    );
   const disk = (file: string, id: string) => [
     ...['-drive', `id=${id},file=${file},format=raw,if=none,snapshot=on`],
     ...['-device', `virtio-blk-pci,drive=${id}`],

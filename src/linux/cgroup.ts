@@ -146,8 +146,8 @@ export class Cgroup {
   }
 
   /**
-   * Makes it, with what is above it, where it is not there yet: in v1 in the hierarchies that these limits need, or in all; in v2 its
-   * controllers can be used by what comes below it.
+   * Makes it, with what is above it, where it is not there yet: in v1 in the hierarchies that these limits need, or in all; in v2 with
+   * all controllers.
    */
   ensure(limits?: CgroupLimits): void {
     const { unified, controllers, version } = this.layout;
@@ -253,10 +253,14 @@ function pathsTo(path: string): string[] {
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join('/')}`);
 }
 
-/** Each level hands its controllers on before the next one is made: a group has those that its parent gives it. */
+/**
+ * Each level above hands its controllers on before the next one is made: a group has those that its parent gives it, and one that gives away
+ * may have no processes of its own.
+ */
 function ensureInTree(root: string, path: string): void {
   for (const above of ['', ...pathsTo(path)]) {
     mkdirSync(`${root}${above}`, { recursive: true });
+    if (above === path) return;
     const controllers = readFileSync(`${root}${above}/cgroup.controllers`, 'utf8').trim().split(' ').filter(Boolean);
     const given = new Set(readFileSync(`${root}${above}/cgroup.subtree_control`, 'utf8').trim().split(' '));
     // One by one: a controller that can't be given (rdma and the like) keeps no other back.

@@ -153,7 +153,7 @@ export const settings: readonly Setting[] = [
     flag: '--cgroup-driver',
     variable: 'UMIAK_CGROUP_DRIVER',
     fallback: 'auto',
-    about: 'cgroupfs, systemd, or auto: systemd where it runs and control groups are v2',
+    about: 'who makes control groups: cgroupfs (auto) or systemd',
   },
   { key: 'logLevel', flag: '--log-level', variable: 'UMIAK_LOG_LEVEL', fallback: 'info', about: 'debug, info, warn or error' },
   {
@@ -398,9 +398,9 @@ function parseCount(key: string, text: string): number {
   return Number(text);
 }
 
+/** The one that is tested on whole machines, unless systemd is asked for. */
 function chooseDriver(asked: CgroupDriver | 'auto'): CgroupDriver {
-  if (asked !== 'auto') return asked;
-  return existsSync('/run/systemd/system') && existsSync('/sys/fs/cgroup/cgroup.controllers') ? 'systemd' : 'cgroupfs';
+  return asked === 'systemd' ? 'systemd' : 'cgroupfs';
 }
 
 function parseRuntimes(text: string): RuntimeHandlers {
