@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdir, stat } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import type { Container } from '#engine/engine.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
@@ -30,8 +30,7 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
         visibleContainers(context, { sandboxId: sandbox.id }).find(each => containerName(each.config, sandbox) === name),
       );
       // As every runtime does: volumes of host paths need not be there.
-      for (const { source, type } of planned.mounts ?? [])
-        if (type !== 'overlay' && !existsSync(source)) mkdirSync(source, { recursive: true, mode: 0o755 });
+      for (const { source, type } of planned.mounts ?? []) if (type !== 'overlay') await makeMissing(source);
       const { id } = await engine.createContainer(planned);
       if (signal.aborted) await engine.removeContainer(id); // nobody would know it
       signal.throwIfAborted();
@@ -90,6 +89,16 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
       return await execSync(context, id, { command: cmd, timeoutMs: timeout * 1000, signal });
     },
   };
+}
+
+/** As every runtime does: host paths need not be there. One that hangs holds up this call alone. */
+async function makeMissing(path: string): Promise<void> {
+  try {
+    await stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  }
 }
 
 /** The images that mounts name, unpacked. @throws NotFound for one that was not pulled */
