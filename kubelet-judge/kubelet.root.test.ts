@@ -22,6 +22,16 @@ metadata: { name: ${name}, labels: { app: ${name} } }
 spec: { terminationGracePeriodSeconds: 1, ${more} containers: [ { name: main, image: 'busybox:test', ${container} } ] }
 `;
 const SERVER = `mkdir /www; echo "I am $(hostname)" >/www/index.html; exec httpd -f -p 8000 -h /www`;
+/** The kubelet's `/stats/summary`. */
+interface Summary {
+  pods: {
+    podRef: { name: string };
+    cpu?: { usageCoreNanoSeconds?: number };
+    network?: { rxBytes?: number };
+    containers: { memory?: { workingSetBytes?: number } }[];
+  }[];
+}
+
 const DEPLOYMENT = `
 apiVersion: apps/v1
 kind: Deployment
@@ -117,6 +127,46 @@ describe('a real kubelet', { skip: program ? false : 'an optional target: make k
     } finally {
       forward.kill('SIGKILL');
     }
+  });
+
+  test("limits in groups of the kubelet, out of memory, users of a pod's own, host ports, volumes", async () => {
+    const limits = (memory: string) => `resources: { limits: { cpu: 200m, memory: ${memory} } }`;
+    const hostPort = 21_000 + (process.pid % 1_000);
+    await cluster.apply(
+      [
+        pod('limited', `command: [ sleep, '1000' ], ${limits('32Mi')}`),
+        pod('hungry', `command: [ tail, /dev/zero ], ${limits('16Mi')}`, 'restartPolicy: Never,'),
+        pod('mapped', `command: [ sh, -c, 'cat /proc/self/uid_map; exec sleep 1000' ]`, 'hostUsers: false,'),
+        pod(
+          'published',
+          `command: [ sh, -c, 'cp /data/index.html /; exec httpd -f -p 80' ], ports: [ { containerPort: 80, hostPort: ${hostPort} } ],
+           volumeMounts: [ { name: data, mountPath: /data } ]`,
+          `volumes: [ { name: data, emptyDir: { medium: Memory } } ],
+           initContainers: [ { name: first, image: 'busybox:test', command: [ sh, -c, 'echo from a volume >/data/index.html' ],
+                               volumeMounts: [ { name: data, mountPath: /data } ] } ],`,
+        ),
+      ].join('---'),
+    );
+    await waitFor('condition=Ready', 'pod/limited', 'pod/mapped', 'pod/published');
+    await waitFor('jsonpath={.status.containerStatuses[0].state.terminated.reason}=OOMKilled', 'pod/hungry');
+    assert.match(await cluster.kubectl('logs', 'mapped'), /^ +0 +[1-9]\d+ +65536$/m);
+    const memory = await cluster.kubectl('exec', 'limited', '--', 'cat', '/proc/self/cgroup');
+    assert.match(memory, /kubepods\/pod[^/]+\/[0-9a-f]{64}/);
+    const address = await field('published', '.status.hostIP');
+    await until('the host port to answer', async () => {
+      const answer = await fetch(`http://${address}:${hostPort}/`).catch(() => undefined);
+      return (await answer?.text()) === 'from a volume\n';
+    });
+    await cluster.kubectl('delete', 'pod/limited', 'pod/hungry', 'pod/mapped', 'pod/published', '--timeout=60s');
+  });
+
+  test('statistics of pods by way of the kubelet, from CRI', async () => {
+    const node = await cluster.jsonPath('nodes', '{.items[0].metadata.name}');
+    await until('the summary to have the pod', async () => {
+      const { pods } = JSON.parse(await cluster.kubectl('get', '--raw', `/api/v1/nodes/${node}/proxy/stats/summary`)) as Summary;
+      const found = pods.find(({ podRef }) => podRef.name === 'simple');
+      return found?.containers[0]?.memory?.workingSetBytes && found.network?.rxBytes !== undefined && found.cpu?.usageCoreNanoSeconds;
+    });
   });
 
   test('a Deployment of ten behind a Service answers by its name', async () => {

@@ -117,6 +117,8 @@ export class Kubelet implements AsyncDisposable {
       cgroupRoot: `/${this.#cgroup}`,
       cgroupsPerQOS: true,
       enforceNodeAllocatable: ['pods'],
+      // Without a pause container cAdvisor finds no network of a pod.
+      featureGates: { PodAndContainerStatsFromCRI: true },
       failSwapOn: false,
       failCgroupV1: false,
       podLogsDir: join(directory, 'pod-logs'),

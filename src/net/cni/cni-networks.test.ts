@@ -167,6 +167,15 @@ test('readiness says what is missing: a configuration, a program, or what a plug
   assert.equal(machine.calls().length, 2);
 });
 
+test('a plugin that does not speak the version of the configuration is named before a sandbox needs it', async () => {
+  using machine = plugins();
+  machine.plugin('portmap', `[ $CNI_COMMAND = VERSION ] && { echo '{"supportedVersions":["0.4.0","1.0.0"]}'; exit 0; }`);
+  const cni = machine.open();
+  assert.match((await cni.status()).message, /CNI plugin .*portmap speaks 0.4.0, 1.0.0, not 1.1.0 of network boats/);
+  machine.network('10-boats.conflist', { ...NET, cniVersion: '1.0.0' });
+  assert.equal((await cni.status()).isReady, true);
+});
+
 test('host ports and bandwidth that no plugin can do are refused by name', async () => {
   using machine = plugins();
   machine.network('10-boats.conflist', { ...NET, plugins: [BRIDGE] });

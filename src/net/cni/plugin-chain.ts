@@ -1,8 +1,9 @@
+import { statSync } from 'node:fs';
 import { type Reason, UmiakError } from '#base/errors.ts';
 import { CNI_ERRORS, type CniCommand, type CniError, type CniResult, type NetworkConfigList, type PluginConfig } from './cni-types.ts';
 import { type Attachment, hasCommand, planEnvironment, planRequest, type ValidAttachment } from './plan-request.ts';
 import { findPlugin, runPlugin } from './plugin-process.ts';
-import { parseError, parseResult } from './result.ts';
+import { parseError, parseResult, parseVersions } from './result.ts';
 import { isAtLeast } from './versions.ts';
 
 export interface PluginChainOptions {
@@ -21,6 +22,8 @@ interface Extras {
 /** Calls a network's plugins one after the other, each with what the one before it answered (spec, section 3 and 4). */
 export class PluginChain {
   readonly #options: PluginChainOptions;
+  /** Versions by program, with its time and size. */
+  readonly #spoken = new Map<string, string[]>();
 
   constructor(options: PluginChainOptions) {
     this.#options = options;
@@ -56,11 +59,29 @@ export class PluginChain {
     if (errors.length > 0) throw new UmiakError('InternalError', errors.map(({ message }) => message).join('; '), { cause: errors[0] });
   }
 
-  /** @throws UmiakError when a plugin can't do ADD now */
+  /** @throws UmiakError when a plugin can't do ADD now, or not in the list's version */
   async status(list: NetworkConfigList): Promise<void> {
-    for (const plugin of list.plugins)
+    for (const plugin of list.plugins) {
+      await this.#checkVersion(list, plugin);
       if (hasCommand(list, 'STATUS')) await this.#call('STATUS', list, plugin, {});
-      else await findPlugin(plugin.type, this.#options.binDirs);
+    }
+  }
+
+  /** Asks each program once which versions it speaks, and anew when it was replaced. */
+  async #checkVersion(list: NetworkConfigList, plugin: PluginConfig): Promise<void> {
+    const file = await findPlugin(plugin.type, this.#options.binDirs);
+    const { mtimeMs, size } = statSync(file);
+    const key = `${file} ${mtimeMs} ${size}`;
+    const spoken = this.#spoken.get(key) ?? parseVersions(await this.#call('VERSION', list, plugin, {}));
+    this.#spoken.set(key, spoken);
+    if (spoken.includes(list.cniVersion)) return;
+    throw new UmiakError(
+      'Invalid',
+      `CNI plugin ${file} speaks ${spoken.join(', ') || 'no version'}, not ${list.cniVersion} of network ${list.name}`,
+      {
+        hint: "Lower the configuration's cniVersion, or install a newer plugin.",
+      },
+    );
   }
 
   async #call(command: CniCommand, list: NetworkConfigList, plugin: PluginConfig, { attachment, ...extras }: Extras): Promise<string> {

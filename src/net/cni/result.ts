@@ -32,6 +32,13 @@ export function parseError(text: string): CniError | undefined {
   return { code, msg: typeof msg === 'string' ? msg : '', ...(typeof details === 'string' && details !== '' ? { details } : {}) };
 }
 
+/** What a plugin answers to VERSION. */
+export function parseVersions(text: string): string[] {
+  const answer = parse(text);
+  const { supportedVersions } = isObject(answer) ? answer : {};
+  return Array.isArray(supportedVersions) ? supportedVersions.filter(version => typeof version === 'string') : [];
+}
+
 /** A result as another version writes it. Pure. */
 export function toVersion(result: CniResult, cniVersion: string): CniResult {
   if (result.cniVersion === cniVersion) return result;

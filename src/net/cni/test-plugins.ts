@@ -19,6 +19,11 @@ export interface PluginCallSeen {
 /** For tests: a plugin of that name writes down each call and then does what its script says; by default it adds `10.9.0.7`. */
 const SCRIPT = `#!/bin/sh
 here=\${0%/*}; type=\${0##*/}; call=$here/../calls/$(date +%s%N)-$type-$CNI_COMMAND
+if [ "$CNI_COMMAND" = VERSION ]; then
+  . "$here/$type.do"
+  echo '{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}'
+  exit
+fi
 cat >"$call.config"
 printf '%s\\n' "$type" "$CNI_COMMAND" "$CNI_CONTAINERID" "$CNI_NETNS" "$CNI_IFNAME" "$CNI_ARGS" >"$call.call"
 held=$here/../held-$type-$CNI_CONTAINERID
@@ -26,7 +31,7 @@ case $CNI_COMMAND in
   ADD) : >"$held" ;;
   DEL) rm -f "$held" ;;
 esac
-[ -e "$here/$type.do" ] && . "$here/$type.do"
+. "$here/$type.do"
 [ "$CNI_COMMAND" = ADD ] || exit 0
 echo '{"cniVersion":"VERSION","interfaces":[{"name":"eth0","sandbox":"/there"}],"ips":[{"address":"10.9.0.7/24","interface":0}],"dns":{}}' | sed "s/VERSION/$(sed -n 's/.*"cniVersion":"\\([0-9.]*\\)".*/\\1/p' "$call.config")/"
 `;
