@@ -95,7 +95,7 @@ function publishedManifest(root: string): Record<string, unknown> {
     description,
     license,
     type: 'module',
-    bin: { umiak: 'umiak.js' },
+    bin: { umiak: 'umiak.js', 'umiak-cni': 'umiak.js' },
     engines,
     dependencies: Object.fromEntries(kept),
   };
