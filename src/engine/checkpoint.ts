@@ -76,22 +76,32 @@ export function toNotes(record: ContainerRecord, spec: string): Record<'spec.dum
   };
 }
 
-/** @throws NotImplemented with what criu says */
-async function checkCriu(): Promise<void> {
+/** Why criu does not work here: it is `absent`, or what its check says; undefined where it works. */
+export async function criuProblem(): Promise<'absent' | { says: string } | undefined> {
   const criu = CRIU.find(existsSync);
-  if (criu === undefined)
-    throw new UmiakError('NotImplemented', 'containers can not be checkpointed: criu is not installed', {
-      hint: 'Install the package criu.',
-    });
+  if (criu === undefined) return 'absent';
   try {
     await run(criu, ['check'], { timeout: CHECK_TIMEOUT_MS, killSignal: 'SIGKILL', maxBuffer: MAX_BYTES });
+    return undefined;
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-    const why = lines(`${stdout}\n${stderr}`).find(line => /error|fail/i.test(line)) ?? 'it did not end';
-    throw new UmiakError('NotImplemented', `containers can not be checkpointed on this kernel: criu check: ${why.trim()}`, {
-      cause: error,
-    });
+    return {
+      says:
+        lines(`${stdout}\n${stderr}`)
+          .find(line => /error|fail/i.test(line))
+          ?.trim() ?? 'it did not end',
+    };
   }
+}
+
+/** @throws NotImplemented with what criu says */
+async function checkCriu(): Promise<void> {
+  const problem = await criuProblem();
+  if (problem === undefined) return;
+  const why = problem === 'absent' ? 'criu is not installed' : `on this kernel: criu check: ${problem.says}`;
+  throw new UmiakError('NotImplemented', `containers can not be checkpointed${problem === 'absent' ? ':' : ''} ${why}`, {
+    hint: problem === 'absent' ? 'Install the package criu.' : 'See `umiak doctor`.',
+  });
 }
 
 async function act(program: string, args: readonly string[], timeoutMs: number): Promise<void> {

@@ -176,6 +176,8 @@ test('programs: the configured runtime and conmon are needed', () => {
   assert.match(crun?.remedy ?? '', /--runtime runc/);
   const kata = { ...runtimes, kata: { type: 'oci', path: '/opt/kata' } } as const;
   assert.deepEqual(troubles(planPrograms({ runtime: 'crun', runtimes: kata, versions, hasLibseccomp: true })), ['kata: fallsBack']);
+  const criu = { says: 'Error: no parent' };
+  assert.deepEqual(troubles(planPrograms({ runtime: 'crun', runtimes, versions, criu, hasLibseccomp: true })), ['criu: fallsBack']);
 });
 
 describe('limits', () => {

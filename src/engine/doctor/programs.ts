@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import koffi from 'koffi';
+import { criuProblem } from '../checkpoint.ts';
 import type { RuntimeHandlers } from '../runtime-handlers.ts';
 import { type Finding, findingsOf } from './finding.ts';
 
@@ -11,6 +12,8 @@ export interface ProgramFacts {
   runtimes: RuntimeHandlers;
   /** What each program says of its version, by handler or name; those that are not there left out. */
   versions: Partial<Record<string, string>>;
+  /** Why containers can't be checkpointed; absent where they can. */
+  criu?: 'absent' | { says: string } | undefined;
   /** `libseccomp.so.2` can be loaded. */
   hasLibseccomp: boolean;
 }
@@ -23,7 +26,7 @@ const TIMEOUT_MS = 10_000;
 const { ok, fallsBack, missing } = findingsOf('programs');
 
 /** Judges the programs that the engine starts, and the library beside them. Pure. */
-export function planPrograms({ runtime, runtimes, versions, hasLibseccomp }: ProgramFacts): Finding[] {
+export function planPrograms({ runtime, runtimes, versions, criu, hasLibseccomp }: ProgramFacts): Finding[] {
   return [
     ...Object.keys(runtimes).map(name => planRuntime(name, { runtime, runtimes, versions })),
     versions.conmon === undefined
@@ -32,14 +35,26 @@ export function planPrograms({ runtime, runtimes, versions, hasLibseccomp }: Pro
     versions.nft === undefined
       ? ok('nft', 'Not here, and not needed: its library does the work.')
       : ok('nft', `${versions.nft}; its library does the work.`),
+    planCriu(criu),
     hasLibseccomp || runtimes[runtime]?.type !== 'crun'
       ? ok('libseccomp', hasLibseccomp ? 'Filters are compiled once a profile.' : `Not here; ${runtime} compiles filters itself.`)
       : missing('libseccomp', 'Filters are compiled by it before crun starts a container.', 'Install the package libseccomp2.'),
   ];
 }
 
+/** A convenience: nothing else needs it. */
+function planCriu(criu: ProgramFacts['criu']): Finding {
+  if (criu === undefined) return ok('criu', 'Containers can be checkpointed.');
+  if (criu === 'absent') return ok('criu', 'Not here, and needed for checkpoints alone.');
+  return fallsBack(
+    'criu',
+    `Its check fails, and checkpoints are refused: ${criu.says}`,
+    'Boot a kernel that criu knows, or do without checkpoints.',
+  );
+}
+
 /** One runtime handler: the one that is taken by itself must be there, one that was configured should be. */
-function planRuntime(name: string, { runtime, runtimes, versions }: Omit<ProgramFacts, 'hasLibseccomp'>): Finding {
+function planRuntime(name: string, { runtime, runtimes, versions }: Pick<ProgramFacts, 'runtime' | 'runtimes' | 'versions'>): Finding {
   const { type, path } = runtimes[name]!;
   const version = versions[name];
   if (version !== undefined) return ok(name, path === undefined ? `${version}.` : `${version}, at ${path}.`);
@@ -60,7 +75,7 @@ export async function readPrograms({ runtime, runtimes }: Pick<ProgramFacts, 'ru
   ];
   const found = await Promise.all(programs.map(async ({ name, path }) => [name, await versionOf(path)] as const));
   const versions = Object.fromEntries(found.filter(([, version]) => version !== undefined));
-  return { runtime, runtimes, versions, hasLibseccomp: canLoad('libseccomp.so.2') };
+  return { runtime, runtimes, versions, criu: await criuProblem(), hasLibseccomp: canLoad('libseccomp.so.2') };
 }
 
 function findProgram(name: string): string | undefined {
