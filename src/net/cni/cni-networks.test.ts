@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ManualClock } from '#base/clock.ts';
@@ -86,6 +86,18 @@ test('a plugin that takes too long or says too much is killed with all that it s
   machine.plugin('portmap', '[ $CNI_COMMAND = ADD ] && yes');
   await assert.rejects(machine.open().attach(sandbox('c2')), { message: /wrote more than an answer can be/ });
   assert.deepEqual(machine.held(), []);
+});
+
+test('a daemon that a plugin leaves behind holds nobody up', async () => {
+  using machine = plugins();
+  machine.plugin('portmap', '[ $CNI_COMMAND = ADD ] && { setsid sleep 30 </dev/null >/dev/null 2>&1 & echo $! >"$here/pid"; }');
+  const began = performance.now();
+  assert.deepEqual((await machine.open().attach(sandbox('c1'))).addresses, ['10.9.0.7']);
+  assert.ok(performance.now() - began < 20_000);
+  process.kill(Number(readFileSync(join(machine.binDir, 'pid'), 'utf8')), 'SIGKILL');
+  machine.plugin('portmap', '[ $CNI_COMMAND = ADD ] && { setsid sleep 30 & echo $! >"$here/pid"; }');
+  await assert.rejects(machine.open({ timeoutMs: 500 }).attach(sandbox('c2')), { reason: 'Timeout' });
+  process.kill(Number(readFileSync(join(machine.binDir, 'pid'), 'utf8')), 'SIGKILL');
 });
 
 test('what a killed process attached is kept if its sandbox lives, else undone by the configuration of then', async () => {
