@@ -46,7 +46,10 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['files'], /\/storage(\/|$)/, 'node/volumes: local paths'],
   [['files'], /\/pki(\/|$)/, 'pki'],
   [['files'], /\/(server|kubeconfig|encryption[^/]*)(\/|$)/, 'main/server'],
-  [['files'], /\/(manifests|certs\.d)(\/|$)/, 'the administrator'],
+  [['files'], /\/\.umiak-doctor-[^/]*(\/|$)/, 'engine/doctor: the next one removes what a killed one left'],
+  [['files'], /\/packages(\/|$)/, 'images/debian-packages'],
+  [['files'], /\/examples(\/|$)/, 'examples'],
+  [['files'], /\/(manifests|certs\.d|seccomp|cdi)(\/|$)/, 'the administrator'],
   [['files'], /\/(docker|cri|cni|server|agent)\.sock(\.new)?$/, 'who listens on it'],
 ];
 

@@ -8,9 +8,10 @@
  * - A finding that is not `ok` says what happens instead, and what to do.
  * - Not here: what the agent does about it. It finds out by itself today.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkerCalls } from '#base/worker-calls.ts';
+import { identify } from '#linux/process.ts';
 import { bridgeName } from '#net/names.ts';
 import { renderTable } from '#net/nft-rules.ts';
 import { NftTransactions } from '#net/nft-transactions.ts';
@@ -81,11 +82,16 @@ export async function examine(options: ExamineOptions): Promise<Finding[]> {
   ];
 }
 
+/** Begins the names of directories in which the disk is tried; the process's number follows. */
+const TRIAL = '.umiak-doctor-';
+
 async function tryDisk(dataDir: string): Promise<DiskTrial> {
   const nothing = { trustedAttributes: false, userAttributes: false, reflink: false, projectQuota: false };
   let directory: string;
   try {
-    directory = await mkdtemp(join(nearestExisting(dataDir), '.umiak-doctor-'));
+    const place = nearestExisting(dataDir);
+    await clearTrials(place);
+    directory = await mkdtemp(join(place, `${TRIAL}${process.pid}-`));
   } catch (error) {
     return { problem: (error as NodeJS.ErrnoException).code ?? 'no directory could be made', ...nothing };
   }
@@ -94,6 +100,14 @@ async function tryDisk(dataDir: string): Promise<DiskTrial> {
     return await scratch.call('tryDisk', directory);
   } finally {
     await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** What a doctor left that was killed. */
+async function clearTrials(place: string): Promise<void> {
+  for (const name of await readdir(place)) {
+    const pid = Number(name.startsWith(TRIAL) && name.slice(TRIAL.length).split('-')[0]);
+    if (pid > 0 && !identify(pid)) await rm(join(place, name), { recursive: true, force: true });
   }
 }
 
