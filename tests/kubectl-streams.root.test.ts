@@ -119,6 +119,12 @@ describe('kubectl looks into what runs', () => {
         assert.equal(await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'hello\n');
       }));
 
+  test('port-forward goes by SPDY inside a WebSocket, as newer kubectl does first', () =>
+    running(['port-forward', '-v=4', 'deployment/web', ':8080'], /([\s\S]*)127\.0\.0\.1:\d+ -> 8080\n/, async ([, said]) => {
+      assert.match(said ?? '', /negotiated protocol: portforward\.k8s\.io/);
+      assert.doesNotMatch(said ?? '', /fallback/);
+    }));
+
   test('proxy: the API, a Service, a watch; what is not allowed is refused', () =>
     running(['proxy', '--port=0', '--reject-paths=^/api/v1/.*/secrets'], /127\.0\.0\.1:(\d+)\n/, async ([, port]) => {
       const get = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
