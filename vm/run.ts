@@ -1,7 +1,7 @@
 /**
  * Runs test files of the repo as root in a virtual machine: Debian's stock kernel under QEMU, without hardware help, where control groups are v2.
  *
- *   node vm/run.ts [--systemd] [test file …]
+ *   node vm/run.ts [--systemd] [--only PATTERN] [test file …]
  *
  * `--systemd` boots systemd, which then owns the tree of control groups; otherwise a few lines of shell are the first process. The exit code is
  * the tests'. Kernel and root file system are made once, below `.cache/vm`; the sources are taken as they are now. Everything is some fifteen
@@ -18,7 +18,7 @@ const DEFAULT_TESTS = ['src/engine/engine.crun.root.test.ts', 'src/linux/cgroup.
 const TIMEOUT_MS = 15 * 60_000;
 const MEMORY_MB = 1536;
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { systemd: { type: 'boolean' } } });
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { systemd: { type: 'boolean' }, only: { type: 'string' } } });
 process.exitCode = await runInside(positionals.length > 0 ? positionals : DEFAULT_TESTS, values.systemd ?? false);
 
 async function runInside(tests: readonly string[], hasSystemd: boolean): Promise<number> {
@@ -31,6 +31,7 @@ async function runInside(tests: readonly string[], hasSystemd: boolean): Promise
     `vm.tests=${tests.join(',')}`,
     'systemd.unified_cgroup_hierarchy=1',
   ];
+  if (values.only !== undefined) command.push(`vm.only=${values.only.replaceAll(' ', '.')}`);
   if (hasSystemd)
     command.push(
       'vm.systemd',

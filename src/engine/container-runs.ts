@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
@@ -163,7 +163,9 @@ export class ContainerRuns implements Disposable {
 
   /** Its control group must still be there: it knows of a lack of memory. False when the disk did not take it. */
   recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): boolean {
-    const wasOomKilled = exitCode !== 0 && this.#cgroups.of(record).oomKills() > 0;
+    // Where systemd makes groups, it takes one away with its last process; the monitor's note stays.
+    const lackedMemory = () => this.#cgroups.of(record).oomKills() > 0 || existsSync(`${this.#paths.bundle(record.id)}/oom`);
+    const wasOomKilled = exitCode !== 0 && lackedMemory();
     record.phase = 'exited';
     // The machine's time may have been set back since it began.
     record.finishedAtMs = Math.max(atMs ?? this.#clock.now(), record.startedAtMs ?? 0);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -230,6 +231,7 @@ export function runEngineSuite(runtime: string): void {
       const asHeld = { ...resources, ...(isV2 ? { cpuShares: 500 } : {}) }; // a weight, which is coarser
       assert.deepEqual(limits(), asHeld);
       await engine.updateResources(container.id, { memoryLimitBytes: 128 << 20, pidsLimit: 60 });
+      if (cgroupDriver === 'systemd') execFileSync('systemctl', ['daemon-reload']); // takes nothing back
       assert.deepEqual(limits(), { ...asHeld, memoryLimitBytes: 128 << 20, pidsLimit: 60 });
       for await (const line of engine.logs(container.id, { follow: true })) if (String(line).includes('busy')) break;
       const { memoryUsageBytes, cpuUsageNs, pids } = await engine.stats(container.id);

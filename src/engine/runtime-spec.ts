@@ -1,13 +1,22 @@
 import type { OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
 
+const SUBGROUP = 'run.oci.systemd.subgroup';
+
 /** The specification as a runtime needs it. Pure. */
-export function fitSpec(spec: OciSpec, { hasHostProcesses }: Pick<OciRuntime, 'hasHostProcesses'>, hostname: string): OciSpec {
+export function fitSpec(
+  spec: OciSpec,
+  { type, hasHostProcesses }: Pick<OciRuntime, 'type' | 'hasHostProcesses'>,
+  hostname: string,
+): OciSpec {
+  const { cgroupsPath } = spec.linux;
   return {
     ...spec,
     // A kernel of its own in each container does not see the name in the pod's UTS namespace.
     ...(hasHostProcesses ? {} : { hostname }),
-    linux: { ...spec.linux, cgroupsPath: toCgroupsPath(spec.linux.cgroupsPath) },
+    // crun would make another group below the scope: limits and usage are looked for in the scope.
+    ...(type === 'crun' && cgroupsPath.endsWith('.scope') ? { annotations: { ...spec.annotations, [SUBGROUP]: '' } } : {}),
+    linux: { ...spec.linux, cgroupsPath: toCgroupsPath(cgroupsPath) },
   };
 }
 
