@@ -6,6 +6,7 @@ import { PersistentVolume } from '#kinds/persistent-volume.ts';
 import { PersistentVolumeClaim } from '#kinds/persistent-volume-claim.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { ephemeralClaimName, isClaimBound, isReachableFrom } from '#kinds/volume-binding.ts';
+import { requireAnswering } from '#linux/answering.ts';
 import type { PreparedVolume } from '../parts.ts';
 import { giveToGroup } from './fs-group.ts';
 import { prepareHostPath } from './host-path.ts';
@@ -46,6 +47,7 @@ export class ClaimVolumes {
       });
     }
     const { path } = spec.local;
+    await requireAnswering([path]);
     if (!(await this.#options.directories.make(persistent)) && !(await stat(path).catch(() => undefined)))
       throw new UmiakError('NotFound', `path "${path}" does not exist`, { hint: 'A local volume must be there before it is used.' });
     const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {};
