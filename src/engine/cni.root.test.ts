@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { silentLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
@@ -12,8 +11,8 @@ import { CniNetworks } from '#net/cni/index.ts';
 import { TestPlugins } from '#net/cni/test-plugins.ts';
 import { NetworkPool } from '#net/network-pool.ts';
 import { pinDirectory, removePins } from '#net/pins.ts';
-import { enterTestNetwork, makeTestBridge, POD_CIDR, run } from '#net/test-network.ts';
-import type { SandboxConfig } from './engine.ts';
+import { enterTestNetwork, fetchText, makeTestBridge, POD_CIDR, run, startEcho } from '#net/test-network.ts';
+import type { Sandbox, SandboxConfig } from './engine.ts';
 import { type LocalEngine, openEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
 import { removeInstance } from './remove-instance.ts';
@@ -21,6 +20,7 @@ import { BusyboxImages } from './testing.ts';
 
 /** Debian's containernetworking-plugins, where they are installed. */
 const REAL_PLUGINS = '/usr/lib/cni';
+const hasIptables = existsSync('/usr/sbin/iptables');
 const hasRealPlugins = ['bridge', 'host-local', 'portmap'].every(name => existsSync(join(REAL_PLUGINS, name)));
 
 enterTestNetwork();
@@ -75,36 +75,23 @@ test('real plugins: pods of a bridge with addresses, a published port, and nothi
     name: 'test',
     plugins: [
       { type: 'bridge', bridge: name, isGateway: true, ipam: { type: 'host-local', ...ranges } },
-      ...(existsSync('/usr/sbin/iptables') ? [{ type: 'portmap', capabilities: { portMappings: true } }] : []),
+      ...(hasIptables ? [{ type: 'portmap', capabilities: { portMappings: true } }] : []),
     ],
   });
   await using opened = await open(machine, { binDir: REAL_PLUGINS });
   const { engine } = opened;
-  const pods = await Promise.all([engine.createSandbox(CONFIG), engine.createSandbox(CONFIG)]);
+  const ports = hasIptables ? { ports: [{ protocol: 'tcp' as const, containerPort: 7000, hostPort: 17_000 }] } : {};
+  const pods = await Promise.all([engine.createSandbox(CONFIG), engine.createSandbox({ ...CONFIG, ...ports })]);
   const [one, two] = pods;
   assert.deepEqual(pods.map(({ address }) => address).sort(), ['10.77.0.2', '10.77.0.3']);
-  assert.match(one?.addresses?.[1] ?? '', /^fd77::/);
-  const container = await engine.createContainer({
-    sandboxId: one!.id,
-    metadata: { name: 'main', attempt: 0 },
-    image: 'busybox',
-    command: ['sh', '-c', `cat /etc/hosts; nc -w 5 ${two!.address} 7000`],
-  });
-  const server = await engine.createContainer({
-    sandboxId: two!.id,
-    metadata: { name: 'main', attempt: 0 },
-    image: 'busybox',
-    command: ['sh', '-c', 'echo hello | nc -l -p 7000'],
-  });
-  await engine.startContainer(server.id);
-  const ended = Promise.withResolvers<void>();
-  using _ = engine.subscribe(event => {
-    if (event.type === 'container' && event.action === 'exited' && event.container.id === container.id) ended.resolve();
-  });
-  await (await engine.dial(two!.id, 7000).catch(() => undefined))?.destroy();
-  await engine.startContainer(container.id);
-  await ended.promise;
-  assert.match(await text(engine.logs(container.id)), new RegExp(`${one!.address}\\tweb`));
+  assert.match(one.addresses?.[1] ?? '', /^fd77::/);
+  assert.match(readFileSync(`${dirs.dataDir}/engine/sandboxes/${one.id}/hosts`, 'utf8'), new RegExp(`${one.address}\\tweb`));
+  const netns = ({ id }: Sandbox) => join(pinDirectory(dirs.runDir), `${id.slice(0, 16)}.net`);
+  {
+    using _ = await startEcho({ path: netns(two), port: 7000, text: 'hello' });
+    assert.equal(fetchText(`${two.address}:7000`, netns(one)), `hello ${one.address}`);
+    if (hasIptables) assert.match(fetchText('10.77.0.1:17000'), /^hello /);
+  }
   for (const { id } of pods) await engine.removeSandbox(id);
   assert.equal(run(['ip', '-o', 'link', 'show', 'master', name]), '', 'no link of a pod is left');
   const leases = readdirSync(`${directory}/host-local/test`).filter(name => /^(10\.|fd)/.test(name));
