@@ -247,15 +247,24 @@ describe('a real kubelet whose pods have their network from CNI', { skip: progra
     await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=60s', 'nodes', '--all');
   });
 
-  test('pods have addresses from our own plugin, reach each other and names, and give all back', async () => {
-    await cluster.apply(`${pod('server', `command: [ sh, -c, '${SERVER}' ]`)}---${pod('client', `command: [ sleep, '1000' ]`)}`);
-    await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=60s', 'pod/server', 'pod/client');
-    await cluster.kubectl('expose', 'pod', 'server', '--port=80', '--target-port=8000');
-    await until('the Service to answer by its name', async () => {
+  const lent = () => readdirSync(join(cluster.dataDir, 'cni/lent')).length;
+  const answers = () =>
+    until('the Service to answer by its name', async () => {
       const { stdout } = await cluster.tryKubectl('exec', 'client', '--', 'timeout', '2', 'wget', '-qO-', 'http://server');
       return stdout === 'I am server\n';
     });
-    const lent = () => readdirSync(join(cluster.dataDir, 'cni/lent')).length;
+
+  test('pods have addresses from our own plugin, reach each other and names', async () => {
+    await cluster.apply(`${pod('server', `command: [ sh, -c, '${SERVER}' ]`)}---${pod('client', `command: [ sleep, '1000' ]`)}`);
+    await cluster.kubectl('wait', '--for=condition=Ready', '--timeout=60s', 'pod/server', 'pod/client');
+    await cluster.kubectl('expose', 'pod', 'server', '--port=80', '--target-port=8000');
+    await answers();
+    assert.equal(lent(), 2);
+  });
+
+  test('the agent killed with -9: their network stays, and goes with them', async () => {
+    process.kill(cluster.pid('agent'), 'SIGKILL');
+    await answers();
     assert.equal(lent(), 2);
     await cluster.kubectl('delete', 'pod', '--all', '--timeout=60s');
     await until('the links to be taken back', () => lent() === 0 && readdirSync(join(cluster.dataDir, 'cni/results')).length === 0);
