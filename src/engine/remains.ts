@@ -1,4 +1,5 @@
 import { readdirSync, rmSync } from 'node:fs';
+import { UmiakError } from '#base/errors.ts';
 import type { Cgroup } from '#linux/cgroup.ts';
 import { umount } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
@@ -11,18 +12,24 @@ const SIGKILL = 9;
 const OURS = /^(\S*\/)?conmon |^\S+ (.* )?--root=\S*\/engine\//;
 const DEATH_TIMEOUT_MS = 10_000;
 
+/** What is still there then waits in the kernel, for a disk or a mount that doesn't answer. */
+const PATIENCE_MS = 60_000;
+
 /**
  * Kills what belongs to a container that must not run: its monitor, a runtime in the middle of creating it, its processes.
- * Repeats until nothing is left, since a runtime may have forked meanwhile.
+ * Repeats until nothing is left, since a runtime may have forked meanwhile. @throws Timeout when something can't be killed
  */
 export async function killRemains(id: string, cgroup: Cgroup): Promise<void> {
-  for (;;) {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; ) {
     const processes = findProcesses(id).filter(({ pid }) => OURS.test(`${readCommandLine(pid).join(' ')} `));
     for (const process of processes) signalProcess(process, SIGKILL);
     for (const process of processes) await waitForEnd(process, DEATH_TIMEOUT_MS);
     await cgroup.kill();
     if (processes.length === 0) return;
   }
+  throw new UmiakError('Timeout', `container ${id} can not be ended: its processes do not die`, {
+    hint: 'See what they wait for (cat /proc/PID/stack); a mount that hangs can be unmounted (umount -l).',
+  });
 }
 
 /**
