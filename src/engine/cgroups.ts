@@ -3,7 +3,7 @@ import { Cgroup, type CgroupLayout } from '#linux/cgroup.ts';
 import { type CgroupUsage, sumUsage } from '#linux/cgroup-usage.ts';
 import type { Resources } from './engine.ts';
 import type { ContainerRecord, SandboxRecord } from './records.ts';
-import { limitSlice, stopSlice } from './systemd-slices.ts';
+import { limitScope, limitSlice, stopSlice } from './systemd-slices.ts';
 
 /** Who makes control groups: we and the runtimes by hand, or systemd, asked by them. */
 export type CgroupDriver = 'cgroupfs' | 'systemd';
@@ -16,16 +16,28 @@ export type CgroupDriver = 'cgroupfs' | 'systemd';
 export class EngineCgroups {
   readonly #layout: CgroupLayout;
   readonly #instance: string;
-  readonly #isSystemd: boolean;
+  /** systemd makes them. */
+  readonly isSystemd: boolean;
 
   constructor({ layout, instance, driver = 'cgroupfs' }: { layout: CgroupLayout; instance: string; driver?: CgroupDriver }) {
     this.#layout = layout;
     this.#instance = driver === 'systemd' ? escapeUnit(instance) : instance;
-    this.#isSystemd = driver === 'systemd';
+    this.isSystemd = driver === 'systemd';
   }
 
   of({ cgroupPath }: Pick<ContainerRecord, 'cgroupPath'>): Cgroup {
     return new Cgroup(this.#layout, cgroupPath);
+  }
+
+  /** How many processes the kernel killed for lack of memory below the group above a container's, groups that are gone too. */
+  oomKillsAbove({ cgroupPath }: Pick<ContainerRecord, 'cgroupPath'>): number {
+    return new Cgroup(this.#layout, cgroupPath.slice(0, cgroupPath.lastIndexOf('/'))).oomKills();
+  }
+
+  /** Changes what a running container may use. */
+  async limit({ cgroupPath }: Pick<ContainerRecord, 'cgroupPath'>, resources: Resources): Promise<void> {
+    new Cgroup(this.#layout, cgroupPath).update(resources);
+    if (cgroupPath.endsWith('.scope')) await limitScope(sliceOf(cgroupPath), resources);
   }
 
   /** The group that all containers of a sandbox are in. */
@@ -36,7 +48,7 @@ export class EngineCgroups {
   /** Makes a sandbox's own group, where it is not there yet, and limits it. */
   async limitParent(sandbox: SandboxRecord, resources: Resources): Promise<void> {
     const parent = this.parentOf(sandbox);
-    if (this.#isSystemd) return limitSlice(sliceOf(parent.path), resources);
+    if (this.isSystemd) return limitSlice(sliceOf(parent.path), resources);
     parent.ensure(resources);
     parent.update(resources);
   }
@@ -46,7 +58,7 @@ export class EngineCgroups {
     if (/^\/|\.slice$/.test(sandbox.config.cgroupParent ?? '')) return;
     const parent = this.parentOf(sandbox);
     parent.remove();
-    if (this.#isSystemd && sandbox.config.cgroupParent !== undefined) await stopSlice(sliceOf(parent.path));
+    if (this.isSystemd && sandbox.config.cgroupParent !== undefined) await stopSlice(sliceOf(parent.path));
   }
 
   /** What a sandbox's group uses; without one of its own, its running containers'. */
@@ -62,17 +74,17 @@ export class EngineCgroups {
   parentPath({ config: { cgroupParent = '' } }: SandboxRecord): string {
     const parts = cgroupParent.split('/').filter(part => part !== '' && part !== '..' && part !== '.');
     const last = parts.at(-1) ?? '';
-    if (this.#isSystemd && last.endsWith('.slice')) return expandSlice(last);
+    if (this.isSystemd && last.endsWith('.slice')) return expandSlice(last);
     const isAbsolute = cgroupParent.startsWith('/');
-    if (isAbsolute ? this.#isSystemd : last.endsWith('.slice'))
+    if (isAbsolute ? this.isSystemd : last.endsWith('.slice'))
       throw new UmiakError(
         'Invalid',
-        `the control group ${cgroupParent} is not one of the driver ${this.#isSystemd ? 'systemd' : 'cgroupfs'}`,
+        `the control group ${cgroupParent} is not one of the driver ${this.isSystemd ? 'systemd' : 'cgroupfs'}`,
         {
           hint: 'Set `cgroupDriver` of umiak and of who names the group to the same.',
         },
       );
-    if (this.#isSystemd) return expandSlice(`${[this.#instance, ...parts].map(escapeUnit).join('-')}.slice`);
+    if (this.isSystemd) return expandSlice(`${[this.#instance, ...parts].map(escapeUnit).join('-')}.slice`);
     return `/${[...(isAbsolute ? [] : [this.#instance]), ...parts].join('/')}`;
   }
 
@@ -83,11 +95,11 @@ export class EngineCgroups {
 
   /** Of a container without a record. */
   ofTraces(id: string): Cgroup {
-    return new Cgroup(this.#layout, `/${this.#instance}${this.#isSystemd ? '.slice' : ''}/${this.#leaf(id)}`);
+    return new Cgroup(this.#layout, `/${this.#instance}${this.isSystemd ? '.slice' : ''}/${this.#leaf(id)}`);
   }
 
   #leaf(id: string): string {
-    return this.#isSystemd ? `${this.#instance}-${id}.scope` : id;
+    return this.isSystemd ? `${this.#instance}-${id}.scope` : id;
   }
 }
 

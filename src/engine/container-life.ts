@@ -202,7 +202,7 @@ export class ContainerLife {
       this.#checks.resources(all);
       const { memorySwapLimitBytes } = all;
       const change = resources.memoryLimitBytes && memorySwapLimitBytes ? { ...resources, memorySwapLimitBytes } : resources;
-      if (record.phase === 'running') this.#cgroups.of(record).update(change);
+      if (record.phase === 'running') await this.#cgroups.limit(record, change);
       record.config = { ...record.config, resources: all };
       this.#preparation.expire(id);
       this.#ledger.saveContainer(record);

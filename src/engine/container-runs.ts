@@ -59,6 +59,8 @@ export class ContainerRuns implements Disposable {
   readonly #bootId: string;
   readonly #log: Log;
   readonly #runs = new Map<string, Run>();
+  /** Kills that the group above a scope had counted when its run began. */
+  readonly #oomsAbove = new Map<string, number>();
 
   constructor({ paths, ledger, cgroups, events, preparation, runtimes, attachments, clock, bootId, log }: ContainerRunsOptions) {
     this.#paths = paths;
@@ -102,6 +104,7 @@ export class ContainerRuns implements Disposable {
       clock: this.#clock,
     });
     await this.#preparation.settle(id);
+    if (this.#cgroups.isSystemd) this.#oomsAbove.set(id, this.#cgroups.oomKillsAbove(record));
     record.monitor = monitor;
     record.init = identify(pid) ?? { pid, startTime: -1 };
     this.#attachments.open(id);
@@ -158,14 +161,13 @@ export class ContainerRuns implements Disposable {
     clearRun(this.#paths, id, cgroup, isRecorded);
     await this.#preparation.unmount(id);
     this.#runs.delete(id);
+    this.#oomsAbove.delete(id);
     this.#tell('exited', record);
   }
 
   /** Its control group must still be there: it knows of a lack of memory. False when the disk did not take it. */
   recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): boolean {
-    // Where systemd makes groups, it takes one away with its last process; the monitor's note stays.
-    const lackedMemory = () => this.#cgroups.of(record).oomKills() > 0 || existsSync(`${this.#paths.bundle(record.id)}/oom`);
-    const wasOomKilled = exitCode !== 0 && lackedMemory();
+    const wasOomKilled = exitCode !== 0 && this.#lackedMemory(record);
     record.phase = 'exited';
     // The machine's time may have been set back since it began.
     record.finishedAtMs = Math.max(atMs ?? this.#clock.now(), record.startedAtMs ?? 0);
@@ -173,6 +175,13 @@ export class ContainerRuns implements Disposable {
     record.reason = reason ?? (wasOomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error');
     if (message !== undefined) record.message = message;
     return this.#ledger.noteContainer(record);
+  }
+
+  /** Where systemd makes groups, it takes one away with its last process: the monitor's note stays, and what the group above counted. */
+  #lackedMemory(record: ContainerRecord): boolean {
+    if (this.#cgroups.of(record).oomKills() > 0 || existsSync(`${this.#paths.bundle(record.id)}/oom`)) return true;
+    const before = this.#oomsAbove.get(record.id);
+    return before !== undefined && this.#cgroups.oomKillsAbove(record) > before;
   }
 
   /** Signal, grace, force; resolves when the run that there was, if any, has ended. */

@@ -11,13 +11,19 @@ const ENDLESS = '18446744073709551615';
 /** Makes a slice, if it is not there, and limits it for as long as the machine is up. @throws InternalError in systemd's words */
 export async function limitSlice(slice: string, resources: Resources): Promise<void> {
   const properties = planSliceProperties(resources);
-  const said = properties.flatMap(([name, type, value]) => [name, type, value]);
+  const said = properties.flat();
   try {
     await busctl('SetUnitProperties', 'sba(sv)', slice, 'true', String(properties.length), ...said);
   } catch {
     const made = ['DefaultDependencies', 'b', 'false', ...said];
     await busctl('StartTransientUnit', 'ssa(sv)a(sa(sv))', slice, 'replace', String(properties.length + 1), ...made, '0');
   }
+}
+
+/** Tells systemd what a scope that runs is limited to now. */
+export async function limitScope(scope: string, resources: Resources): Promise<void> {
+  const properties = planProperties(resources);
+  if (properties.length > 0) await busctl('SetUnitProperties', 'sba(sv)', scope, 'true', String(properties.length), ...properties.flat());
 }
 
 /** Lets systemd forget a slice in which nothing is left. */
@@ -29,6 +35,14 @@ type Property = [name: string, type: string, value: string];
 
 /** Limits as systemd calls them. @throws Invalid for what it has no name for. Pure. */
 export function planSliceProperties({ unified = {}, hugepageLimits = [], ...resources }: Resources): Property[] {
+  const [nameless] = [...Object.keys(unified), ...hugepageLimits.map(({ pageSize }) => `hugetlb.${pageSize}`)];
+  if (nameless !== undefined)
+    throw new UmiakError('Invalid', `systemd has no property for a slice's ${nameless}`, { hint: 'Use the cgroup driver cgroupfs.' });
+  return planProperties(resources);
+}
+
+/** The limits that systemd has a name for. Pure. */
+export function planProperties(resources: Resources): Property[] {
   const {
     memoryLimitBytes: memory,
     memorySwapLimitBytes: swap,
@@ -36,9 +50,6 @@ export function planSliceProperties({ unified = {}, hugepageLimits = [], ...reso
     cpuQuotaUs: quota,
     cpuPeriodUs: period = 100_000,
   } = resources;
-  const [nameless] = [...Object.keys(unified), ...hugepageLimits.map(({ pageSize }) => `hugetlb.${pageSize}`)];
-  if (nameless !== undefined)
-    throw new UmiakError('Invalid', `systemd has no property for a slice's ${nameless}`, { hint: 'Use the cgroup driver cgroupfs.' });
   const bytes = (value: number) => (value < 0 ? ENDLESS : String(value));
   const properties: (Property | undefined)[] = [
     memory === undefined ? undefined : ['MemoryMax', 't', bytes(memory)],
