@@ -51,15 +51,15 @@ describe('what comes out of sandboxes and containers over CRI', () => {
 
   it('GetContainerEvents: each of several readers gets all, in order, with statuses', async () => {
     const gone = new AbortController();
-    const read = async (wanted: number) => {
+    const read = async () => {
       const events: ContainerEventResponse[] = [];
       for await (const event of bench.runtime.stream('GetContainerEvents', {}, { signal: gone.signal })) {
         events.push(event);
-        if (events.length === wanted) break;
+        if (event.containerEventType === 'CONTAINER_DELETED_EVENT') break;
       }
       return events;
     };
-    const readers = [read(6), read(6)];
+    const readers = [read(), read()];
     // A reader is there when its request has come: the next call on the same connection comes after it.
     await call('Version', {});
     const pod = await bench.sandbox({ metadata: { name: 'told', namespace: 'n', uid: 'u2', attempt: 0 } });
@@ -68,7 +68,9 @@ describe('what comes out of sandboxes and containers over CRI', () => {
     await call('RemoveContainer', { containerId: id });
     const told = await Promise.all(readers);
     gone.abort();
-    for (const events of told) {
+    for (const all of told) {
+      // Another test's container may end meanwhile.
+      const events = all.filter(({ podSandboxStatus }) => podSandboxStatus?.id === pod);
       assert.deepEqual(
         events.map(({ containerId, containerEventType = 'CONTAINER_CREATED_EVENT' }) => [containerId, containerEventType.split('_')[1]]),
         [
@@ -80,7 +82,6 @@ describe('what comes out of sandboxes and containers over CRI', () => {
           [id, 'DELETED'],
         ],
       );
-      assert.ok(events.every(({ podSandboxStatus }) => podSandboxStatus?.id === pod));
       assert.deepEqual([events[4]?.containersStatuses?.[0]?.state, events[5]?.containersStatuses?.length ?? 0], ['CONTAINER_EXITED', 0]);
     }
   });
