@@ -180,20 +180,16 @@ export class Puller implements AsyncDisposable {
     const signal = AbortSignal.any([way.signal, failed.signal]);
     const unpacks: Promise<void>[] = [];
     const next = manifest.layers.entries();
+    const stop = (error: unknown) => failed.abort(error);
     const download = async () => {
       for (const [i, layer] of next) {
         await this.#blob(layer, { ...way, signal });
-        if (way.unpack) unpacks.push(this.#unpack(layer, diffIds[i]!, way));
+        if (way.unpack) unpacks.push(this.#unpack(layer, diffIds[i]!, { ...way, signal }).catch(stop));
       }
     };
-    const stop = (error: unknown) => {
-      failed.abort(error);
-      throw error;
-    };
-    const outcome = await Promise.allSettled(Array.from({ length: this.#options.parallel ?? PARALLEL }, () => download().catch(stop)));
-    const unpacked = await Promise.allSettled(unpacks);
-    if (failed.signal.aborted) throw failed.signal.reason;
-    for (const result of [...outcome, ...unpacked]) if (result.status === 'rejected') throw result.reason;
+    await Promise.all(Array.from({ length: this.#options.parallel ?? PARALLEL }, () => download().catch(stop)));
+    await Promise.all(unpacks);
+    failed.signal.throwIfAborted();
   }
 
   /** A blob that was here before and proves corrupt is fetched again, once. */
