@@ -46,7 +46,11 @@ export class Ledger {
 
   /** Whether others are in the group of its containers: everything without a parent of its own, and the next sandbox of the same pod. */
   sharesCgroupParent({ id, config: { cgroupParent } }: SandboxRecord): boolean {
-    return cgroupParent === undefined || cgroupParent.startsWith('/') || this.sandboxes().some(other => other.id !== id && other.config.cgroupParent === cgroupParent);
+    return (
+      cgroupParent === undefined ||
+      cgroupParent.startsWith('/') ||
+      this.sandboxes().some(other => other.id !== id && other.config.cgroupParent === cgroupParent)
+    );
   }
 
   /** @throws when the disk refuses: then nothing that the record speaks of may be begun */
