@@ -9,7 +9,7 @@
  * that runs by the digest of ours. WEBSOCKET=1 makes the specs of streams use WebSocket in place of SPDY.
  * Ends with 1 when a spec failed; results are in `.cache/critest/$RESULTS`.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, createWriteStream, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -71,8 +71,18 @@ async function runCritest(program: string, args: string[]): Promise<void> {
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     for (const line of text.split('\n')) if (/^(•|S \[|\[FAILED\])/.test(line)) console.log(line.slice(0, 200));
   });
+  const before = sharedSegments();
   await once(child, 'exit');
   log.end();
+  // The suite makes shared memory on the machine to look for it in containers, and leaves it there.
+  for (const id of sharedSegments().filter(each => !before.includes(each))) execFileSync('ipcrm', ['-m', id]);
+}
+
+/** Ids of the machine's segments of a mebibyte that nobody is attached to. */
+function sharedSegments(): string[] {
+  const rows = readFileSync('/proc/sysvipc/shm', 'utf8').trim().split('\n').slice(1);
+  const columns = rows.map(row => row.trim().split(/\s+/));
+  return columns.flatMap(([, id = '', , size, , , attached]) => (size === '1048576' && attached === '0' ? [id] : []));
 }
 
 function mirrorEverything(dataDir: string, host: string): void {
