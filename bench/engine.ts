@@ -6,31 +6,14 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { silentLog } from '#base/log.ts';
 import { applyMachine, type LocalEngine, openEngine, removeInstance } from '#engine/index.ts';
-import type { SandboxNetwork } from '#engine/ports.ts';
-import { BusyboxImages, LoopbackNetworks } from '#engine/testing.ts';
+import { BusyboxImages } from '#engine/testing.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { PooledNetworks } from './subject/pooled-networks.ts';
 
 const run = promisify(execFile);
 const RUNS = 60;
 const AT_ONCE = 50;
 const WIDTH = 8;
-
-/** Namespaces made ahead, as the network pool does. */
-class PooledNetworks extends LoopbackNetworks {
-  readonly #ready: SandboxNetwork[] = [];
-
-  async fill(count: number): Promise<void> {
-    while (this.#ready.length < count) this.#ready.push(await super.take({}));
-  }
-
-  override async take(options: { hostname?: string }): Promise<SandboxNetwork> {
-    return this.#ready.pop() ?? super.take(options);
-  }
-
-  async drain(): Promise<void> {
-    for (const network of this.#ready.splice(0)) await this.release(network);
-  }
-}
 
 const runtime = process.argv.includes('runc') ? 'runc' : 'crun';
 const instance = `enginebench-${process.pid}`;

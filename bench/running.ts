@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '#base/log.ts';
 import { applyMachine, type LocalEngine, openEngine, removeInstance } from '#engine/index.ts';
-import { BusyboxImages, LoopbackNetworks } from '#engine/testing.ts';
+import { BusyboxImages } from '#engine/testing.ts';
 import { findProcesses } from '#engine/world.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { PooledNetworks } from './subject/pooled-networks.ts';
 import { quantile, report } from './table.ts';
 
 const RUNNING = 250;
@@ -21,7 +22,7 @@ const instance = `runbench${process.pid}`;
 const directory = mkdtempSync(join(tmpdir(), `${instance}-`));
 const dirs = { dataDir: `${directory}/data`, runDir: `${directory}/run` };
 const kernel = new KernelChangeJournal({ holder: instance });
-const networks = new LoopbackNetworks(`${directory}/netns`);
+const networks = new PooledNetworks(`${directory}/netns`);
 const images = new BusyboxImages(`${directory}/image`);
 const open = () => openEngine({ ...dirs, instance, images, networks, log: silentLog });
 
@@ -71,6 +72,7 @@ try {
   });
 } finally {
   await engine[Symbol.asyncDispose]();
+  await networks.drain();
   await removeInstance({ instance, ...dirs });
   for (const id of [...networks.inUse]) await networks.unpinNamespaces(id);
   await kernel.undoAll();
@@ -81,6 +83,7 @@ try {
 async function cycles(count: number): Promise<number[]> {
   const times: number[] = [];
   for (let i = 0; i < count; i++) {
+    await networks.fill(1);
     const began = performance.now();
     const id = await start(engine);
     times.push(performance.now() - began);
@@ -91,6 +94,7 @@ async function cycles(count: number): Promise<number[]> {
 
 /** How many a second. */
 async function startMany(count: number): Promise<number> {
+  await networks.fill(count);
   const began = performance.now();
   let started = 0;
   const worker = async () => {
