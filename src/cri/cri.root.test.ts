@@ -177,6 +177,9 @@ describe('RuntimeService', () => {
     await assert.rejects(create({ linux: { securityContext: { runAsGroup: { value: 1 } } } }), /run_as_group: needs run_as_user/);
     await assert.rejects(call('CreateContainer', { podSandboxId: 'nobody', config: containerConfig() }), { reason: 'NotFound' });
     await assert.rejects(call('CheckpointContainer', {}), { reason: 'NotFound' });
+    const containerId = await bench.running(podSandboxId, {});
+    const checkpoint = call('CheckpointContainer', { containerId, location: 'here.tar' });
+    await assert.rejects(checkpoint, { reason: 'BadRequest', message: /location "here.tar" must be an absolute path/ });
     await call('StopPodSandbox', { podSandboxId });
     await assert.rejects(create({}), { reason: 'Conflict', message: /not ready/ });
     await call('RemovePodSandbox', { podSandboxId });
@@ -322,7 +325,7 @@ describe('RuntimeService', () => {
   it('tells of itself', async () => {
     const { runtimeName, runtimeApiVersion } = await call('Version', {});
     assert.deepEqual([runtimeName, runtimeApiVersion], ['umiak', 'v1']);
-    const { status, runtimeHandlers = [], info } = await call('Status', { verbose: true });
+    const { status, runtimeHandlers = [], features, info } = await call('Status', { verbose: true });
     assert.deepEqual(
       status?.conditions?.map(({ type, status: isTrue }) => [type, isTrue]),
       [
@@ -334,6 +337,8 @@ describe('RuntimeService', () => {
       runtimeHandlers.slice(0, 2).map(({ name = '' }) => name),
       ['', 'crun'],
     );
+    assert.deepEqual(runtimeHandlers[1]?.features, { recursiveReadOnlyMounts: true, userNamespaces: true });
+    assert.equal(features?.supplementalGroupsPolicy, true);
     assert.equal(JSON.parse(info?.info ?? '{}').scope, 'all');
     assert.equal((await call('RuntimeConfig', {})).linux?.cgroupDriver, 'CGROUPFS');
     await call('UpdateRuntimeConfig', { runtimeConfig: { networkConfig: { podCidr: '10.1.0.0/16' } } });
@@ -381,7 +386,10 @@ describe('ImageService', () => {
     assert.deepEqual([shown?.id, shown?.repoTags, shown?.username, shown?.repoDigests?.length], [imageRef, [image.image], 'web', 1]);
     const { images = [] } = await bench.imageService.call('ListImages', {});
     assert.ok(images.some(({ id }) => id === imageRef) && images.length >= 2);
-    assert.equal((await bench.imageService.call('ListImages', { filter: { image } })).images?.length, 1);
+    const [found, ...others] = (await bench.imageService.call('ListImages', { filter: { image } })).images ?? [];
+    assert.deepEqual([found?.pinned ?? false, others], [false, []]);
+    await bench.images.pin(image.image);
+    assert.equal((await bench.imageService.call('ImageStatus', { image })).image?.pinned, true);
     for (let i = 0; i < 2; i++) await bench.imageService.call('RemoveImage', { image: { image: imageRef } });
     assert.deepEqual(await bench.imageService.call('ImageStatus', { image }), {});
   });
