@@ -12,6 +12,7 @@ const turn = () => new Promise(resolve => setImmediate(resolve));
 class TestMemory implements ProcessMemory {
   readonly done: string[] = [];
   readonly #youngMb: number[];
+  residentMb = 100;
   listener = () => {};
 
   constructor(...youngMb: number[]) {
@@ -25,6 +26,10 @@ class TestMemory implements ProcessMemory {
 
   youngBytes(): number {
     return this.#youngMb[0]! * MB;
+  }
+
+  residentBytes(): number {
+    return this.residentMb * MB;
   }
 
   collectYoung(): void {
@@ -100,6 +105,23 @@ test('a space that does not become small is collected a few times, and left alon
   assert.deepEqual(memory.done, ['collect', 'collect', 'collect', 'trim']);
   await pass(clock, 100 * REST_MS);
   assert.deepEqual(memory.done, ['collect', 'collect', 'collect', 'trim', 'collect']);
+});
+
+test('what other threads have left behind is given back too', async () => {
+  const clock = new ManualClock();
+  const memory = new TestMemory(1);
+  await using _ = new MemoryReturn({ clock, memory });
+  memory.residentMb = 103;
+  memory.listener();
+  await pass(clock, 10 * REST_MS);
+  assert.deepEqual(memory.done, [], 'a little is no burst');
+  memory.residentMb = 120;
+  memory.listener();
+  await pass(clock, REST_MS + POOLED_MS);
+  assert.deepEqual(memory.done, ['trim', 'collect']);
+  memory.listener();
+  await pass(clock, 10 * REST_MS);
+  assert.deepEqual(memory.done, ['trim', 'collect'], 'what it has now is what it needs');
 });
 
 test("node's own: the space that young objects grew under load shrinks", { timeout: 60_000 }, async () => {

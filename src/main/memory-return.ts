@@ -11,6 +11,8 @@ export interface ProcessMemory {
   onCollection(listener: () => void): Disposable;
   /** Bytes that the space of young objects takes, used or not. */
   youngBytes(): number;
+  /** Bytes of the process that are in memory, all threads' together. */
+  residentBytes(): number;
   /** Collects young objects: a few milliseconds, however large the heap is. */
   collectYoung(): void;
   /** Gives free pages of the C library's heaps back. */
@@ -27,6 +29,8 @@ export interface MemoryReturnOptions {
 export const REST_MS = 3_000;
 /** What young objects may keep for themselves; where they have less, little has happened. */
 const YOUNG_BYTES = 4 << 20;
+/** Threads that have ended, and whatever else, may leave this behind. */
+const GROWN_BYTES = 4 << 20;
 /** V8 makes their space small in a collection that little was allocated before: the first may still look back on the load. */
 const COLLECTIONS = 3;
 export const BETWEEN_MS = 1_000;
@@ -35,7 +39,8 @@ export const POOLED_MS = 9_000;
 
 /**
  * Gives back what a burst of work leaves behind, once the process rests: V8 keeps the space of young objects as large as the load made it
- * (60 MB) until it collects again, which without work it never does, and the C library keeps freed pages. Costs nothing under load; all
+ * (60 MB) until it collects again, which without work it never does, it keeps what threads had that have ended, and the C library keeps
+ * freed pages. Costs nothing under load; all
  * it does at rest takes a few milliseconds, whatever the heap's size, and where nothing happens nothing runs.
  */
 export class MemoryReturn implements AsyncDisposable {
@@ -46,6 +51,8 @@ export class MemoryReturn implements AsyncDisposable {
   /** Collections of our own that we have not heard of yet. */
   #ours = 0;
   #lastAtMs = 0;
+  /** What it had in memory when it last had given back. */
+  #restedBytes: number;
   /** There was a burst that not everything has been given back of. */
   #isUntidy = false;
   #timer: Disposable | undefined;
@@ -54,6 +61,7 @@ export class MemoryReturn implements AsyncDisposable {
   constructor({ clock, memory = processMemory }: MemoryReturnOptions) {
     this.#clock = clock;
     this.#memory = memory;
+    this.#restedBytes = memory.residentBytes();
     this.#observed = memory.onCollection(() => this.#onCollection());
   }
 
@@ -73,8 +81,12 @@ export class MemoryReturn implements AsyncDisposable {
   }
 
   async #giveBack(): Promise<void> {
-    this.#isUntidy ||= this.#memory.youngBytes() > YOUNG_BYTES;
-    if (!this.#isUntidy) return;
+    const residentBytes = this.#memory.residentBytes();
+    this.#isUntidy ||= this.#memory.youngBytes() > YOUNG_BYTES || residentBytes > this.#restedBytes + GROWN_BYTES;
+    if (!this.#isUntidy) {
+      this.#restedBytes = Math.min(this.#restedBytes, residentBytes);
+      return;
+    }
     const restedAtMs = this.#lastAtMs;
     const stillRests = async (ms: number) => {
       await pause(this.#clock, ms, this.#abort.signal);
@@ -87,6 +99,7 @@ export class MemoryReturn implements AsyncDisposable {
     await this.#memory.trim();
     if (!(await stillRests(POOLED_MS))) return;
     this.#collectYoung();
+    this.#restedBytes = this.#memory.residentBytes();
     this.#isUntidy = false;
   }
 
@@ -112,6 +125,7 @@ const processMemory: ProcessMemory = {
     return { [Symbol.dispose]: () => observer.disconnect() };
   },
   youngBytes: () => getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.space_size ?? 0,
+  residentBytes: () => process.memoryUsage.rss(),
   collectYoung() {
     collect ??= openCollector();
     collect({ type: 'minor' });
