@@ -177,7 +177,7 @@ describe('RuntimeService', () => {
     await assert.rejects(create({ linux: { securityContext: { runAsGroup: { value: 1 } } } }), /run_as_group: needs run_as_user/);
     await assert.rejects(call('CreateContainer', { podSandboxId: 'nobody', config: containerConfig() }), { reason: 'NotFound' });
     await assert.rejects(call('CheckpointContainer', {}), { reason: 'NotFound' });
-    const containerId = await bench.running(podSandboxId, {});
+    const containerId = await bench.running(podSandboxId, { metadata: { name: 'kept', attempt: 0 } });
     const checkpoint = call('CheckpointContainer', { containerId, location: 'here.tar' });
     await assert.rejects(checkpoint, { reason: 'BadRequest', message: /location "here.tar" must be an absolute path/ });
     await call('StopPodSandbox', { podSandboxId });
