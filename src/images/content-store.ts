@@ -2,10 +2,11 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, type ReadStream, unlinkSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isUmiakError, UmiakError } from '#base/errors.ts';
+import { UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf, hexOf, isDigest } from './digest.ts';
 import { absent, syncDirectory, writeAll } from './durable.ts';
 import { maxDocumentBytes } from './oci.ts';
+import { mayGoOn, PartialBlobs } from './partial-blobs.ts';
 import { Quarantine } from './quarantine.ts';
 
 export { absent, syncDirectory } from './durable.ts';
@@ -42,23 +43,23 @@ export class ContentStore {
   /** What proved corrupt. */
   readonly quarantine: Quarantine;
   readonly #leases = new Set<Set<Digest>>();
-  /** Parts that are being written just now. */
-  readonly #growing = new Set<Digest>();
+  readonly #parts: PartialBlobs;
   /** Leases given back during a collection, which must not take what they held: its list of needs is older. */
   #lateLeases: Set<Digest>[] | undefined;
 
   private constructor(dir: string) {
     this.#blobs = join(dir, 'sha256');
     this.#ingest = join(dir, 'ingest');
+    this.#parts = new PartialBlobs(this.#ingest, digest => this.isLeased(digest));
     this.quarantine = new Quarantine(join(dir, 'quarantine'));
   }
 
-  /** Opens or makes the store; what a killed process left half-written is removed. */
+  /** Opens or makes the store; what a killed process left half-written and cannot be gone on with is removed. */
   static async open(dir: string): Promise<ContentStore> {
     const store = new ContentStore(dir);
-    await rm(store.#ingest, { recursive: true, force: true });
     await mkdir(store.#blobs, { recursive: true });
-    await mkdir(store.#ingest, { recursive: true });
+    await store.#parts.open();
+    await store.#parts.collect();
     return store;
   }
 
@@ -163,21 +164,24 @@ export class ContentStore {
   }
 
   /**
-   * Takes in a stream; returns when the blob is durable under its digest. Where the source can begin anywhere and fails in a way that may
-   * pass, what came is kept while it is leased, and the next write of the digest goes on from there.
+   * Takes in a stream; returns when the blob is durable under its digest. Where the source can begin anywhere and breaks off, what came is
+   * kept, and the next write of the digest goes on from there, also one of a later process.
    * @throws Invalid when digest or size differ from what was expected
    */
   async write(source: WriteSource, options: WriteOptions): Promise<{ digest: Digest; size: number }> {
     const digest = options.expected?.digest;
-    if (typeof source !== 'function') return await this.#take(source, join(this.#ingest, randomUUID()), options);
-    if (digest === undefined || this.#growing.has(digest)) return await this.#take(source(0), join(this.#ingest, randomUUID()), options);
-    this.#growing.add(digest);
+    using part = typeof source === 'function' && digest !== undefined ? this.#parts.grow(digest) : undefined;
+    if (typeof source !== 'function' || part === undefined) {
+      const whole = typeof source === 'function' ? source(0) : source;
+      return await this.#take(whole, join(this.#ingest, randomUUID()), options);
+    }
+    const start = (await stat(part.path).catch(absent))?.size ?? 0;
     try {
-      const part = this.#partOf(digest);
-      const start = (await stat(part).catch(absent))?.size ?? 0;
-      return await this.#take(source(start), part, options, start);
-    } finally {
-      this.#growing.delete(digest);
+      return await this.#take(source(start), part.path, options, start);
+    } catch (error) {
+      const size = (await stat(part.path).catch(absent))?.size ?? 0;
+      if (size === 0 || !mayGoOn(error)) await rm(part.path, { force: true });
+      throw error;
     }
   }
 
@@ -185,24 +189,20 @@ export class ContentStore {
     source: AsyncIterable<Uint8Array>,
     temporary: string,
     options: WriteOptions,
-    start = 0,
+    start?: number,
   ): Promise<{ digest: Digest; size: number }> {
-    const file = await open(temporary, 'a', 0o644);
     try {
-      const before = start > 0 ? temporary : undefined;
+      const file = await open(temporary, 'a', 0o644);
+      const before = start ? temporary : undefined;
       const written = await receive(file, before, source, options).finally(() => file.close());
       options.lease.add(written.digest);
       await rename(temporary, this.path(written.digest));
       await syncDirectory(this.#blobs);
       return written;
     } catch (error) {
-      if (!temporary.endsWith(PART) || !isPassing(error)) await rm(temporary, { force: true });
+      if (start === undefined) await rm(temporary, { force: true });
       throw error;
     }
-  }
-
-  #partOf(digest: Digest): string {
-    return join(this.#ingest, hexOf(digest) + PART);
   }
 
   /** The same for content in memory. */
@@ -213,8 +213,11 @@ export class ContentStore {
     return await this.write(once(bytes), { lease, expected: { digest, size: bytes.byteLength } });
   }
 
-  /** Removes every blob that `isNeeded` and no lease wants; returns what went. Check and removal of one blob are one step. */
-  async collect(isNeeded: (digest: Digest) => boolean): Promise<{ removed: Digest[]; freedBytes: number }> {
+  /**
+   * Removes every blob that `isNeeded` and no lease wants, and begun ones that are old, or all of them; returns what went. Check and removal
+   * of one blob are one step.
+   */
+  async collect(isNeeded: (digest: Digest) => boolean, { begun = false } = {}): Promise<{ removed: Digest[]; freedBytes: number }> {
     const removed: Digest[] = [];
     let freedBytes = 0;
     for (const name of await readdir(this.#blobs)) {
@@ -226,20 +229,9 @@ export class ContentStore {
       removed.push(digest);
       freedBytes += size;
     }
-    for (const name of await readdir(this.#ingest)) {
-      const digest = `sha256:${name.slice(0, -PART.length)}`;
-      if (name.endsWith(PART) && isDigest(digest) && !this.isLeased(digest) && !this.#growing.has(digest)) unlinkSync(this.#partOf(digest));
-    }
+    freedBytes += await this.#parts.collect({ all: begun });
     return { removed, freedBytes };
   }
-}
-
-/** Of what came of a blob so far. */
-const PART = '.part';
-
-/** Whether the next try may go on where this one ended. */
-function isPassing(error: unknown): boolean {
-  return isUmiakError(error, 'ServiceUnavailable') || isUmiakError(error, 'Timeout') || isUmiakError(error, 'TooManyRequests');
 }
 
 /** `before` holds what came earlier and is in the file already. */

@@ -241,7 +241,7 @@ class LocalImageStore implements ImageStore {
 
   async prune({ untagged = true }: { untagged?: boolean } = {}): Promise<{ deleted: Digest[]; freedBytes: number }> {
     const gone = untagged ? await this.#inTurn(() => this.#removeUntagged()) : [];
-    const { deleted, freedBytes } = await this.#collect();
+    const { deleted, freedBytes } = await this.#collect({ begun: true });
     const quarantinedBytes = await this.content.quarantine.clear();
     return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes: freedBytes + quarantinedBytes };
   }
@@ -405,7 +405,7 @@ class LocalImageStore implements ImageStore {
   }
 
   /** Removes blobs and layers that no name needs. Names of images in use stay (`remove`), so the index alone decides. */
-  #collect(): Promise<{ deleted: Digest[]; freedBytes: number }> {
+  #collect({ begun = false } = {}): Promise<{ deleted: Digest[]; freedBytes: number }> {
     const collected = this.#collecting.then(async () => {
       using _ = this.content.beginCollection();
       const needed = new Set<Digest>();
@@ -413,7 +413,7 @@ class LocalImageStore implements ImageStore {
         for (const digest of [entry.target.digest, entry.manifest.digest, ...(await this.#named.needsOf(entry))]) needed.add(digest);
       const isNeeded = (digest: Digest) => needed.has(digest) || this.content.isLeased(digest);
       const layers = await this.#layers.collect(isNeeded);
-      const { removed, freedBytes } = await this.content.collect(isNeeded);
+      const { removed, freedBytes } = await this.content.collect(isNeeded, { begun });
       for (const digest of removed) this.#named.forget(digest);
       return { deleted: layers, freedBytes };
     });

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { Digest } from './digest.ts';
+import { KeptPulls } from './kept-pulls.ts';
 import type { LayerStore } from './layer-store.ts';
 import {
   checkIsImage,
@@ -67,13 +68,13 @@ export class Puller implements AsyncDisposable {
   readonly #pulls = new SingleFlight<PullEvent>();
   readonly #downloads = new SingleFlight<number>();
   readonly #closing = new AbortController();
-  /** What failed pulls had fetched. */
-  readonly #kept = new Set<Disposable>();
+  readonly #kept: KeptPulls;
 
   constructor(options: PullerOptions) {
     this.#options = options;
     this.#content = options.content;
     this.#layers = options.layers;
+    this.#kept = new KeptPulls(options.clock ?? systemClock, () => options.onLapse?.());
   }
 
   /** `record` gives the image its names while its content is still leased. */
@@ -102,33 +103,23 @@ export class Puller implements AsyncDisposable {
         signal: AbortSignal.any([abort, this.#closing.signal]),
         emit,
         key: JSON.stringify([registry, repository, auth ?? null]),
+        here: { bytes: 0 },
       };
       try {
         return await record(await this.#fetch(reference, way));
       } catch (error) {
         // Whoever tries again soon finds what came.
-        if (mayPass(error) && !this.#closing.signal.aborted) this.#keep(held.move());
+        if (mayPass(error) && !this.#closing.signal.aborted) this.#kept.add(held.move(), way.here.bytes);
         throw error;
       }
     });
   }
 
-  #keep(held: Disposable): void {
-    const kept = new DisposableStack();
-    kept.use(held);
-    kept.defer(() => this.#kept.delete(kept));
-    this.#kept.add(kept);
-    const lapse = () => {
-      kept.dispose();
-      this.#options.onLapse?.();
-    };
-    kept.use((this.#options.clock ?? systemClock).after(KEPT_MS, lapse));
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new UmiakError('ServiceUnavailable', 'the image store is closing'));
     await this.#pulls.settled();
-    for (const kept of [...this.#kept]) kept[Symbol.dispose]();
+    await this.#downloads.settled();
+    this.#kept[Symbol.dispose]();
   }
 
   async #fetch(reference: ImageReference, way: Way): Promise<PulledImage> {
@@ -206,10 +197,13 @@ export class Puller implements AsyncDisposable {
     way.emit({ status: 'unpacked', digest });
   }
 
-  async #blob(descriptor: Descriptor, { client, lease, signal, emit, key }: Way): Promise<void> {
+  async #blob(descriptor: Descriptor, { client, lease, signal, emit, key, here }: Way): Promise<void> {
     const { digest, size } = descriptor;
     lease.add(digest);
-    if ((await this.#content.size(digest)) === size) return emit({ status: 'exists', digest });
+    if ((await this.#content.size(digest)) === size) {
+      here.bytes += size;
+      return emit({ status: 'exists', digest });
+    }
     const onEvent = (currentBytes: number) => emit({ status: 'downloading', digest, currentBytes, totalBytes: size });
     await this.#downloads.run(`${key}${digest}`, { signal, onEvent }, async (abort, emitBytes) => {
       if ((await this.#content.size(digest)) === size) return;
@@ -221,13 +215,12 @@ export class Puller implements AsyncDisposable {
         throw isForeignLayer(descriptor) && isUmiakError(error, 'NotFound') ? toForeign(error, descriptor) : error;
       });
     });
+    here.bytes += size;
     emit({ status: 'downloaded', digest });
   }
 }
 
 const PARALLEL = 4;
-/** So long the layers that a pull brought before its registry failed are kept; a kubelet waits five minutes at most before it tries again. */
-const KEPT_MS = 600_000;
 
 /** Such a layer lies at addresses that anybody may write into a manifest; they are not followed. */
 function toForeign(cause: UmiakError, { digest, mediaType }: Descriptor): UmiakError {
@@ -247,6 +240,8 @@ interface Way {
   emit: (event: PullEvent) => void;
   /** Tells downloads apart that may have different rights. */
   key: string;
+  /** What it has brought or found. */
+  here: { bytes: number };
 }
 
 function platformsOf(manifests: readonly Descriptor[]): string {
