@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { seededRandom } from '#base/ids.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import { RegistryFixture } from '#images/registry-fixture.ts';
+import { readCgroupLayout } from '#linux/cgroup.ts';
 import { GrpcClient } from '#wire/grpc/client.ts';
 import { toFrame } from '#wire/grpc/frames.ts';
 import { rawCall } from '#wire/grpc/testing.ts';
@@ -270,6 +271,30 @@ describe('RuntimeService', () => {
     assert.equal(limit(), 208 << 20);
     await call('UpdatePodSandboxResources', { podSandboxId, resources: { memoryLimitInBytes: 300 << 20 } });
     assert.equal(limit(), 300 << 20);
+    await call('RemovePodSandbox', { podSandboxId });
+  });
+
+  it("measures what the container's control group says", async () => {
+    const podSandboxId = await bench.sandbox();
+    const id = await bench.running(podSandboxId, { command: ['sleep', '1000'] });
+    const groups = readFileSync(`/proc/${bench.engine.container(id)?.pid}/cgroup`, 'utf8');
+    const { controllers, unified } = readCgroupLayout();
+    const file = (controller: string, ofV1: string, ofV2: string) => {
+      const root = controllers[controller];
+      const path = new RegExp(root ? `^\\d+:(?:.*,)?${controller}(?:,.*)?:(.*)$` : '^0::(.*)$', 'm').exec(groups)?.[1];
+      return readFileSync(join(root ?? unified ?? '', path ?? '', root ? ofV1 : ofV2), 'utf8');
+    };
+    const held = () => [
+      Number(/\d+/.exec(file('cpuacct', 'cpuacct.usage', 'cpu.stat'))?.[0]) * (controllers.cpuacct ? 1 : 1000),
+      Number(file('memory', 'memory.usage_in_bytes', 'memory.current')),
+    ];
+    for (;;) {
+      const before = held();
+      const { stats } = await call('ContainerStats', { containerId: id });
+      if (held().join() !== before.join()) continue; // not at rest yet
+      assert.deepEqual([stats?.cpu?.usageCoreNanoSeconds?.value, stats?.memory?.usageBytes?.value].map(Number), before);
+      break;
+    }
     await call('RemovePodSandbox', { podSandboxId });
   });
 
