@@ -112,9 +112,9 @@ const PROPAGATION = {
   rshared: 'PROPAGATION_BIDIRECTIONAL',
 } as const;
 
-function toMount({ source, destination, readOnly, recursiveReadOnly, propagation = 'private', imageId }: Mount): CriMount {
+function toMount({ source, destination, readOnly, recursiveReadOnly, propagation = 'private', imageId, imageSubPath }: Mount): CriMount {
   return {
-    ...(imageId === undefined ? { hostPath: source } : { image: { image: imageId } }),
+    ...(imageId === undefined ? { hostPath: source } : { image: { image: imageId }, imageSubPath }),
     containerPath: destination,
     readonly: readOnly,
     recursiveReadOnly,

@@ -78,7 +78,7 @@ function planMount(mount: CriMount, { config: { userNamespace } }: Sandbox, imag
   const { containerPath = '', hostPath = '', readonly = false, recursiveReadOnly = false, propagation = 'PROPAGATION_PRIVATE' } = mount;
   const field = `config.mounts[${containerPath}]`;
   if (containerPath === '') throw requiredField('config.mounts.container_path');
-  if (mount.image?.image) return planImageMount(mount, field, images);
+  if (mount.image?.image) return planImageMount(mount, images);
   checkMappings(mount, userNamespace, field);
   if (hostPath === '') throw requiredField(`${field}.host_path`);
   if (!hostPath.startsWith('/')) throw invalidField(`${field}.host_path`, `${JSON.stringify(hostPath)} is not absolute`);
@@ -94,12 +94,16 @@ function planMount(mount: CriMount, { config: { userNamespace } }: Sandbox, imag
   };
 }
 
-/** An image's content, to be read, not to be run: one layer as it lies, several as one. */
-function planImageMount({ containerPath = '', image = {}, imageSubPath = '' }: CriMount, field: string, images: MountedImages): Mount {
-  if (imageSubPath !== '')
-    throw invalidField(`${field}.image_sub_path`, 'a part of an image can not be mounted over CRI yet; mount all of it');
+/** An image's content or a part of it, to be read, not to be run: one layer as it lies, several as one. */
+function planImageMount({ containerPath = '', image = {}, imageSubPath = '' }: CriMount, images: MountedImages): Mount {
   const { imageId, lowerDirs } = images.get(image.image ?? '') ?? { imageId: '', lowerDirs: [] };
-  const shared = { destination: containerPath, readOnly: true, options: ['noexec', 'nosuid', 'nodev'], imageId };
+  const shared = {
+    destination: containerPath,
+    readOnly: true,
+    options: ['noexec', 'nosuid', 'nodev'],
+    imageId,
+    ...(imageSubPath === '' ? {} : { imageSubPath }),
+  };
   const [only = ''] = lowerDirs;
   return lowerDirs.length === 1 ? { ...shared, source: only } : { ...shared, source: imageId, type: 'overlay', lowerDirs };
 }

@@ -192,7 +192,6 @@ describe('planContainer', () => {
       },
       /needs the propagation PROPAGATION_PRIVATE/,
     ],
-    [{ mounts: [{ containerPath: '/x', image: { image: 'one' }, imageSubPath: 'etc' }] }, /image_sub_path/],
     [{ devices: [{}] }, /devices\.host_path: must not be empty/],
     [{ windows: {} }, /config\.windows/],
   ];

@@ -87,6 +87,8 @@ export interface Mount {
   options?: string[];
   /** The image whose content it shows, which stays while the container is there. */
   imageId?: string;
+  /** Of the image only what is at this path, as a process whose root the image is would find it. */
+  imageSubPath?: string;
 }
 
 export interface Resources {

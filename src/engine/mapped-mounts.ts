@@ -6,6 +6,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   rmdirSync,
   statSync,
   unlinkSync,
@@ -17,12 +18,14 @@ import { attachMount, openIdmapped } from '#linux/idmapped-mount.ts';
 import { SyscallError } from '#linux/libc.ts';
 import { MS_BIND, MS_RDONLY, MS_REC, mount, umount, umountInThread } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
+import { openBelow } from '#linux/open-below.ts';
 import type { Mount, UserNamespaceMappings } from './engine.ts';
 import { mountOverlay, type OverlayOptions } from './overlay.ts';
 import { shiftOwners } from './shift-owners.ts';
 import { rootOf } from './user-namespaces.ts';
 
 const EINVAL = 22;
+const O_PATH = 0o10000000;
 /** Those of `ensureMountPoints`. */
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'etc'];
 /** Layers of one image are mounted at the same time, volumes too: names are per use. */
@@ -101,31 +104,45 @@ export class MappedMounts {
     return Object.fromEntries(shown);
   }
 
-  /** The same mounts with sources that have the owners the users see. @throws Invalid naming the volume that can't be shown so */
-  showVolumes(id: string, users: Users, mounts: readonly Mount[]): Mount[] {
-    return this.#withNamespace(users, namespace =>
-      mounts.map((mount, index) => {
-        if (mount.type === 'overlay') return this.#showOverlay(id, `${VOLUME}${index}`, mount, namespace);
-        if (mount.type === 'tmpfs') return mount;
-        try {
-          return { ...mount, source: this.#show(id, `${VOLUME}${index}`, mount.source, namespace) };
-        } catch (cause) {
-          if (!isNotIdmappable(cause)) throw cause;
-          throw new UmiakError(
-            'Invalid',
-            `mount ${mount.destination}: the file system of ${mount.source} has no idmapped mounts, which a pod with users of its own needs`,
-            { cause, hint: 'Take a volume on ext4, xfs, btrfs or tmpfs, or set hostUsers: true.' },
-          );
-        }
-      }),
-    );
+  /**
+   * The same mounts with sources as the container is to see them: with the owners that users of its own see, and of an image only the part
+   * that is asked for.
+   * @throws Invalid naming the volume that can't be shown so, NotFound naming the part that the image does not have
+   */
+  showVolumes(id: string, users: Users | undefined, mounts: readonly Mount[]): Mount[] {
+    const show = (namespace?: number) =>
+      mounts.map((mount, index) =>
+        namespace === undefined && mount.imageSubPath === undefined ? mount : this.#showVolume(id, `${VOLUME}${index}`, mount, namespace),
+      );
+    return users ? this.#withNamespace(users, show) : show();
+  }
+
+  #showVolume(id: string, name: string, mount: Mount, namespace: number | undefined): Mount {
+    if (mount.type === 'tmpfs') return mount;
+    if (mount.type === 'overlay') {
+      const shown = this.#showOverlay(id, name, mount, namespace);
+      return { ...shown, source: partOf(mount, shown.source) };
+    }
+    const source = partOf(mount, mount.source);
+    if (namespace === undefined) return { ...mount, source };
+    try {
+      return { ...mount, source: this.#show(id, name, source, namespace) };
+    } catch (cause) {
+      if (!isNotIdmappable(cause)) throw cause;
+      throw new UmiakError(
+        'Invalid',
+        `mount ${mount.destination}: the file system of ${mount.source} has no idmapped mounts, which a pod with users of its own needs`,
+        { cause, hint: 'Take a volume on ext4, xfs, btrfs or tmpfs, or set hostUsers: true.' },
+      );
+    }
   }
 
   /** An overlay has no other owners than its layers have. */
-  #showOverlay(id: string, name: string, { lowerDirs = [], type: _, ...rest }: Mount, namespace: number): Mount {
-    const layers = lowerDirs.map((source, index) => this.#show(id, `${name}-${LAYER}${index}`, source, namespace));
+  #showOverlay(id: string, name: string, { lowerDirs = [], type: _, ...rest }: Mount, namespace: number | undefined): Mount {
+    const layers =
+      namespace === undefined ? lowerDirs : lowerDirs.map((source, index) => this.#show(id, `${name}-${LAYER}${index}`, source, namespace));
     const target = `${this.#root}/${id}/${name}`;
-    mkdirSync(target, { mode: 0o711 });
+    mkdirSync(target, { recursive: true, mode: 0o711 });
     // The kernel takes one page of options, which is not enough for many long paths.
     const fds = layers.map(layer => openSync(layer, constants.O_DIRECTORY));
     try {
@@ -201,6 +218,25 @@ function list(directory: string): string[] {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** Where the part of an image that a mount asks for lies, without links: nothing of an image changes. @throws NotFound */
+function partOf({ destination, imageId, imageSubPath }: Mount, root: string): string {
+  if (imageSubPath === undefined) return root;
+  const fd = openBelow(root, imageSubPath, O_PATH);
+  if (fd === undefined)
+    throw new UmiakError(
+      'NotFound',
+      `mount ${destination}: image ${imageId} has no ${JSON.stringify(imageSubPath)}: no such file or directory`,
+      {
+        hint: 'Name a subPath that the image has, or leave it out.',
+      },
+    );
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } finally {
+    closeSync(fd);
   }
 }
 

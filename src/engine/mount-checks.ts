@@ -32,6 +32,7 @@ export function checkMounts(mounts: readonly Mount[], facts: SourceFacts = machi
     if (mount.recursiveReadOnly && !mount.readOnly) throw refuse('recursiveReadOnly needs readOnly');
     if (mount.recursiveReadOnly && propagation !== 'private')
       throw refuse(`recursiveReadOnly goes with no propagation, not ${propagation}`);
+    if (mount.imageSubPath !== undefined && mount.imageId === undefined) throw refuse('imageSubPath needs imageId');
     if (type === 'tmpfs') {
       const wrong = options.find(option => !TMPFS_OPTION.test(option));
       if (wrong !== undefined) throw refuse(`${JSON.stringify(wrong)} is no option of a tmpfs`);

@@ -150,7 +150,7 @@ export class Preparation {
     if (users) checkMapped(user, users.mappings);
     const spec = planOciSpec({
       sandbox: sandbox.config,
-      container: users ? { ...config, mounts: this.#mapped.showVolumes(id, users, config.mounts ?? []) } : config,
+      container: config.mounts?.length ? { ...config, mounts: this.#mapped.showVolumes(id, users, config.mounts) } : config,
       image: imageConfig,
       user,
       host: this.#host,
