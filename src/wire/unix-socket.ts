@@ -6,13 +6,16 @@ import { dirname } from 'node:path';
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
   rmSync(path, { force: true });
+  const listening = new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', resolve);
+  });
+  // The socket is there when `listen` returns. The mask is the whole process's: nobody else may make a file meanwhile.
   const before = process.umask(0o117);
   try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(path, resolve);
-    });
+    server.listen(path);
   } finally {
     process.umask(before);
   }
+  await listening;
 }

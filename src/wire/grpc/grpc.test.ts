@@ -186,6 +186,39 @@ describe('gRPC, client and server', () => {
     await call;
   });
 
+  it('has handlers undo what they made before it has stopped, within reason', async () => {
+    const { promise: begun, resolve } = Promise.withResolvers<void>();
+    let isUndone = false;
+    say = async (_, { signal }) => {
+      resolve();
+      await new Promise(abort => signal.addEventListener('abort', abort));
+      await new Promise(soon => setTimeout(soon, 20));
+      isUndone = true;
+      return {};
+    };
+    const call = assert.rejects(client.call('Say', {}), { reason: 'ServiceUnavailable' });
+    await begun;
+    await server[Symbol.asyncDispose]();
+    assert.ok(isUndone);
+    await call;
+  });
+
+  it('tells a handler of nothing once its call is answered', async () => {
+    const signals: AbortSignal[] = [];
+    say = async (request, { signal }) => {
+      signals.push(signal);
+      return request;
+    };
+    await client.call('Say', {});
+    for await (const _ of client.stream('Count', { text: '2' }));
+    client[Symbol.dispose]();
+    await server[Symbol.asyncDispose]();
+    assert.deepEqual(
+      signals.map(({ aborted }) => aborted),
+      [false],
+    );
+  });
+
   it('says so when nobody listens', async () => {
     using lost = new GrpcClient<Echo>({ schema, service: 'test.Echo', socketPath: join(directory, 'nobody.sock') });
     await assert.rejects(lost.call('Say', {}), { reason: 'ServiceUnavailable' });

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, Settings } from 'node:http2';
 import { constants, performServerHandshake } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { FrameReader, MAX_MESSAGE_BYTES, toFrame } from './frames.ts';
 import { encodeGrpcMessage, GrpcCode, GrpcError, parseGrpcTimeout, toGrpcStatus } from './status.ts';
@@ -38,6 +39,8 @@ const SETTINGS: Settings = { maxConcurrentStreams: 1000, initialWindowSize: 1 <<
 export class GrpcServer implements AsyncDisposable {
   readonly #options: Required<Omit<GrpcServerOptions, 'onFailure'>> & Pick<GrpcServerOptions, 'onFailure'>;
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Handlers that have not come to their end, whether somebody still waits for them or not. */
+  readonly #running = new Set<Promise<void>>();
   readonly #calls = new Set<Promise<void>>();
   readonly #closing = new AbortController();
 
@@ -85,7 +88,7 @@ export class GrpcServer implements AsyncDisposable {
       stream.once('wantTrailers', () => sendTrailers(stream, status));
       try {
         if (timeoutMs === 0) end(new GrpcError('DEADLINE_EXCEEDED', 'context deadline exceeded'));
-        await untilDoneOrEnded(this.#run(method, stream, call), ended.signal);
+        await untilDoneOrEnded(this.#follow(this.#run(method, stream, call)), ended.signal);
       } catch (error) {
         status = toGrpcStatus(error);
         if (isOurFault(status.code)) this.#options.onFailure?.(path, error);
@@ -94,9 +97,17 @@ export class GrpcServer implements AsyncDisposable {
     } catch (error) {
       refuse(stream, error);
     } finally {
+      for (const event of ['close', 'aborted']) stream.off(event, cancelled);
       this.#closing.signal.removeEventListener('abort', stopping);
       if (!stream.readableEnded) stream.resume(); // what nobody read must not hold the stream open
     }
+  }
+
+  #follow(work: Promise<void>): Promise<void> {
+    const done = () => void this.#running.delete(work);
+    this.#running.add(work);
+    work.then(done, done);
+    return work;
   }
 
   #check(path: string, headers: IncomingHttpHeaders): GrpcMethod {
@@ -124,10 +135,14 @@ export class GrpcServer implements AsyncDisposable {
     }
   }
 
-  /** Ends every call with UNAVAILABLE, then every connection. */
+  /** Ends every call with UNAVAILABLE, then every connection; what handlers begin to undo they have a moment for. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
     await Promise.allSettled(this.#calls);
+    const patience = new AbortController();
+    const late = sleep(UNDOING_MS, undefined, { signal: patience.signal }).catch(() => {});
+    await Promise.race([Promise.allSettled(this.#running), late]);
+    patience.abort();
     await Promise.all(
       [...this.#sessions].map(session => {
         const closed = new Promise<void>(resolve => session.once('close', resolve));
@@ -141,6 +156,7 @@ export class GrpcServer implements AsyncDisposable {
 }
 
 const CLOSING_MS = 200;
+const UNDOING_MS = 1_000;
 
 class UnsupportedContent extends Error {}
 
