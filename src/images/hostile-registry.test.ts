@@ -10,6 +10,7 @@ import { silentLog } from '#base/log.ts';
 import { hexOf } from './digest.ts';
 import { buildImage, buildTar, temporaryDirectory } from './fixtures.ts';
 import { openImages } from './images.ts';
+import { parseChallenges } from './registry-auth.ts';
 import { RegistryClient } from './registry-client.ts';
 import { mayPass, planPause } from './registry-errors.ts';
 import { RegistryFixture } from './registry-fixture.ts';
@@ -269,4 +270,40 @@ test('what a pull brought before its registry failed is kept for the next try, f
   manual.advance(600_000);
   await images.prune();
   assert.deepEqual(await readdir(join(dataDir, 'content/sha256')), []);
+});
+
+test('answers that nobody reads end: the body of a challenge, of a redirect', { timeout: 20_000 }, async () => {
+  for (const head of [
+    { status: 401, headers: { 'www-authenticate': 'Basic' } },
+    { status: 307, headers: { location: '/nowhere' } },
+  ]) {
+    await using registry = await RegistryFixture.start();
+    const { promise: cut, resolve } = Promise.withResolvers<void>();
+    registry.faults.push((_, response) => {
+      response.writeHead(head.status, head.headers).once('close', resolve);
+      const more = (): void => void (response.destroyed || response.write(Buffer.alloc(16_384), () => setImmediate(more)));
+      more();
+      return true;
+    });
+    const auth = { username: 'me', password: 'secret' };
+    using client = new RegistryClient({
+      registry: registry.host,
+      repository: 'app',
+      host: { endpoint: `http://${registry.host}` },
+      auth,
+      clock,
+    });
+    await assert.rejects(client.manifest('1'));
+    await cut;
+  }
+});
+
+test('what a registry says is read in linear time and shown in few printable words', async () => {
+  const [challenge] = parseChallenges(`Bearer${' '.repeat(500_000)}"`);
+  assert.deepEqual(challenge, { scheme: 'bearer', parameters: {} });
+  const { error } = await pullFrom('/manifests/', (_, response) =>
+    response.writeHead(404).end(JSON.stringify({ errors: [{ code: '\u001b[2J\r\nok', message: 'x'.repeat(9000) }] })),
+  );
+  assert.ok(isUmiakError(error, 'NotFound'));
+  assert.match(error.message, /^[\x20-\x7e]{1000,1200}$/);
 });

@@ -8,8 +8,8 @@ import { isLoopback, type ProxySettings, planProxy, proxyOf } from './proxy.ts';
 import { systemAuthorities } from './system-authorities.ts';
 
 export interface HttpClientOptions {
-  /** Don't verify certificates. */
-  insecure?: boolean;
+  /** Don't verify certificates: of any host, or of this machine's own addresses only. */
+  insecure?: boolean | 'loopback';
   /** PEM of authorities to trust besides the system's. */
   ca?: string;
   /** PEM of certificates with their keys, for servers that ask who comes. */
@@ -38,6 +38,7 @@ export interface HttpRequest {
 }
 
 const MAX_REDIRECTS = 5;
+const MAX_UNREAD_BYTES = 64 * 1024;
 /** What another origin may see after a redirect; all else could be a credential. */
 const OPEN_HEADERS = new Set(['accept', 'range']);
 
@@ -64,12 +65,12 @@ export class HttpClient implements Disposable {
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
       if (request.method !== undefined && request.method !== 'GET' && request.method !== 'HEAD') return response;
-      response.resume();
+      letGo(response);
       if (!URL.canParse(location, at)) throw new UmiakError('ServiceUnavailable', `${at.host} redirects to what is no address`);
       const next = new URL(location, at);
       if (!/^https?:$/.test(next.protocol))
         throw new UmiakError('ServiceUnavailable', `${at.host} redirects to ${next.protocol}, which is not HTTP`);
-      if (at.protocol === 'https:' && next.protocol === 'http:' && !isLoopback(next.hostname))
+      if (at.protocol === 'https:' && next.protocol === 'http:' && !isWithinMachine(at, next))
         throw new UmiakError('ServiceUnavailable', `${at.host} redirects to ${next.host} without TLS, which is refused`);
       if (next.origin !== at.origin)
         headers = Object.fromEntries(Object.entries(headers).filter(([name]) => OPEN_HEADERS.has(name.toLowerCase())));
@@ -85,8 +86,10 @@ export class HttpClient implements Disposable {
   async #once(url: URL, { method = 'GET', headers = {}, body, signal }: HttpRequest): Promise<IncomingMessage> {
     const isTls = url.protocol === 'https:';
     const proxy = planProxy(url, this.#proxy);
-    const key = `${isTls} ${proxy}`;
-    const agent = this.#agents.get(key) ?? (await this.#agentFor(isTls, proxy));
+    const { insecure = false } = this.#options;
+    const isVerified = insecure === 'loopback' ? !isLoopback(url.hostname) : !insecure;
+    const key = `${isTls} ${isVerified} ${proxy}`;
+    const agent = this.#agents.get(key) ?? (await this.#agentFor(isTls, isVerified, proxy));
     this.#agents.set(key, agent);
     return await new Promise((resolve, reject) => {
       const request = (isTls ? https.request : httpRequest)(url, {
@@ -106,8 +109,8 @@ export class HttpClient implements Disposable {
     });
   }
 
-  async #agentFor(isTls: boolean, proxy: string | undefined): Promise<PlainAgent> {
-    const { insecure = false, ca, client = [] } = this.#options;
+  async #agentFor(isTls: boolean, isVerified: boolean, proxy: string | undefined): Promise<PlainAgent> {
+    const { ca, client = [] } = this.#options;
     const plain = { keepAlive: true, ...(proxy !== undefined ? { proxyEnv: { [isTls ? 'HTTPS_PROXY' : 'HTTP_PROXY']: proxy } } : {}) };
     if (proxy !== undefined && !isHttpAddress(proxy))
       throw new UmiakError('Invalid', `the proxy for ${isTls ? 'https' : 'http'} addresses is none that is known here`, {
@@ -121,10 +124,24 @@ export class HttpClient implements Disposable {
     const authorities = [...(ca !== undefined ? [ca] : []), ...own];
     return new https.Agent({
       ...plain,
-      rejectUnauthorized: !insecure,
+      rejectUnauthorized: isVerified,
       ...(authorities.length > 0 || client.length > 0 ? { secureContext: trustOf(authorities, client) } : {}),
     });
   }
+}
+
+/** Whether a way that leads from TLS to none never leaves this machine. */
+export function isWithinMachine(from: URL, to: URL): boolean {
+  return isLoopback(from.hostname) && isLoopback(to.hostname);
+}
+
+/** An answer's body that nobody needs: a short one is read, so that the connection serves again; a long one is cut off. */
+export function letGo(response: IncomingMessage): void {
+  let left = MAX_UNREAD_BYTES;
+  response.on('data', (chunk: Uint8Array) => {
+    left -= chunk.byteLength;
+    if (left < 0) response.destroy();
+  });
 }
 
 function isHttpAddress(text: string): boolean {

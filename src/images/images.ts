@@ -116,7 +116,8 @@ class LocalImageStore implements ImageStore {
     try {
       return await pulled;
     } catch (error) {
-      await this.#collect();
+      // A collection that fails too says less than the pull.
+      await this.#collect().catch(() => {});
       throw toDiskError(error, `${reference} can't be pulled`, this.#options.dataDir);
     }
   }

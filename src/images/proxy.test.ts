@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { CertificateAuthority } from '#pki/ca.ts';
 import { buildImage, buildTar, temporaryDirectory } from './fixtures.ts';
+import { HttpClient } from './http-client.ts';
 import { openImages } from './images.ts';
 import { planProxy, proxyOf } from './proxy.ts';
 import { RegistryFixture } from './registry-fixture.ts';
@@ -161,4 +162,9 @@ test('authorities of SSL_CERT_FILE and SSL_CERT_DIR are trusted besides Node’s
   const other = { 'r.example:5000': { insecure: true, endpoint: 'https://r.example:5000' } };
   assert.equal(await pullThrough({ https: `https://127.0.0.1:${proxy.port}` }, other), image.configDigest);
   assert.deepEqual([...new Set(proxy.asked)], ['CONNECT r.example:5000 ']);
+
+  // A registry of this machine that needs no authority does not make others do without one.
+  using client = new HttpClient({ insecure: 'loopback', proxy: { https: `https://127.0.0.1:${proxy.port}` } });
+  assert.equal((await client.request(new URL(`https://${registry.host}/v2/app/manifests/1`))).resume().statusCode, 200);
+  await assert.rejects(client.request(new URL('https://r.example:5000/v2/app/manifests/1')), /does not match|altnames/);
 });

@@ -55,13 +55,18 @@ export function planPause(error: unknown, attempt: number): number {
   return Math.min(LONGEST_PAUSE_MS, Math.max(askedMs, 250 * 2 ** attempt));
 }
 
+/** Of what a registry says, in messages. */
+const MAX_WORDS = 1000;
+
 function wordsOf(body: Buffer): string {
   try {
     const document = parseJsonObject(body, 'the answer');
     const errors = Array.isArray(document.errors) ? document.errors : [];
     return errors
       .map((each: { code?: unknown; message?: unknown }) => [each.code, each.message].filter(text => typeof text === 'string').join(': '))
-      .join('; ');
+      .join('; ')
+      .replace(/\p{Cc}+/gu, ' ')
+      .slice(0, MAX_WORDS);
   } catch {
     return '';
   }

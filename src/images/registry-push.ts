@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf } from './digest.ts';
+import { letGo } from './http-client.ts';
 import { mayPass, planPause } from './registry-errors.ts';
 import { type RegistryClientOptions, RegistrySession } from './registry-session.ts';
 
@@ -69,7 +70,7 @@ export class RegistryPush implements Disposable {
         ...(signal ? { signal } : {}),
       }),
     );
-    response.resume();
+    letGo(response);
     const [digest, announced] = [digestOf(bytes), response.headers['docker-content-digest']];
     if (announced !== undefined && announced !== digest)
       throw new UmiakError('Invalid', `${what}: the registry stored ${announced}, sent was ${digest}`, {
@@ -84,7 +85,7 @@ export class RegistryPush implements Disposable {
   async #has(digest: Digest, what: string, signal?: AbortSignal): Promise<boolean> {
     const method = 'HEAD';
     const response = await this.#session.send(`blobs/${digest}`, what, { method, expect: [200, 404], ...(signal ? { signal } : {}) });
-    response.resume();
+    letGo(response);
     return response.statusCode === 200;
   }
 
@@ -109,7 +110,7 @@ export class RegistryPush implements Disposable {
       ...(whole && source.size > 0 ? { body: () => counted(source.read(0), 0, options.onBytes) } : {}),
       ...(signal ? { signal } : {}),
     });
-    response.resume();
+    letGo(response);
     return 'uploaded';
   }
 
@@ -151,7 +152,7 @@ export class RegistryPush implements Disposable {
   /** A request about an upload; the answer may say another address for the next one. */
   async #ask(target: string | URL, what: string, request: Parameters<RegistrySession['send']>[2]) {
     const response: IncomingMessage = await this.#session.send(target, what, request);
-    response.resume();
+    letGo(response);
     // What is done needs no address to go on at.
     const { location = response.statusCode === 201 ? '.' : undefined } = response.headers;
     return { response, next: await this.#session.resolve(location, target, what) };

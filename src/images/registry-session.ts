@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
-import { type ClientCertificate, HttpClient, type HttpHeaders, type HttpRequest, readBody } from './http-client.ts';
+import { type ClientCertificate, HttpClient, type HttpHeaders, type HttpRequest, isWithinMachine, letGo, readBody } from './http-client.ts';
 import { maxDocumentBytes, parseJsonObject } from './oci.ts';
 import { isLoopback, type ProxySettings } from './proxy.ts';
 import { parseChallenges, planAuth, type RegistryAuth } from './registry-auth.ts';
@@ -65,7 +65,12 @@ export class RegistrySession implements Disposable {
     this.#options = options;
     this.#scopes = scopes;
     this.#clock = options.clock ?? systemClock;
-    const { ca, insecure = ca === undefined && isLoopback(hostnameOf(options)), client, connectTimeoutMs } = options.host ?? {};
+    const {
+      ca,
+      insecure = ca === undefined && isLoopback(hostnameOf(options)) ? 'loopback' : false,
+      client,
+      connectTimeoutMs,
+    } = options.host ?? {};
     this.#http = new HttpClient({
       insecure,
       ...(ca !== undefined ? { ca } : {}),
@@ -93,7 +98,7 @@ export class RegistrySession implements Disposable {
     const isHome = url.origin === base.origin;
     if (namespace !== undefined && isHome && typeof target === 'string') url.searchParams.set('ns', namespace);
     for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
-    if (!isHome && url.protocol === 'http:' && base.protocol === 'https:' && !isLoopback(url.hostname))
+    if (!isHome && url.protocol === 'http:' && base.protocol === 'https:' && !isWithinMachine(base, url))
       throw new UmiakError('ServiceUnavailable', `${what}: ${base.host} sends to ${url.host} without TLS, which is refused`);
     const ask = () =>
       this.#http.request(url, {
@@ -106,7 +111,7 @@ export class RegistrySession implements Disposable {
       });
     let response = await ask();
     if (response.statusCode === 401 && isHome) {
-      response.resume();
+      letGo(response);
       this.#authorization = await this.#authorize(response, what, request.signal);
       response = await ask();
     }
@@ -131,7 +136,7 @@ export class RegistrySession implements Disposable {
     if (!host.insecure && !isLoopback(secure.hostname)) return secure;
     try {
       const response = await this.#http.request(new URL('/v2/', secure), signal ? { signal } : {});
-      response.resume();
+      letGo(response);
       return secure;
     } catch (error) {
       signal?.throwIfAborted();
@@ -144,8 +149,9 @@ export class RegistrySession implements Disposable {
     const auth = this.#options.auth ?? this.#options.host?.auth;
     const plan = planAuth(parseChallenges(response.headers['www-authenticate'] ?? ''), auth, this.#scopes, what);
     if (plan.kind === 'header') return plan.authorization;
-    const isRegistryPlain = (await this.#base)?.protocol === 'http:';
-    if (plan.url.protocol === 'http:' && !isRegistryPlain && !isLoopback(plan.url.hostname) && !this.#options.host?.insecure)
+    const base = await this.#base;
+    const isDowngrade = plan.url.protocol === 'http:' && base?.protocol === 'https:' && !isWithinMachine(base, plan.url);
+    if (isDowngrade && !this.#options.host?.insecure)
       throw new UmiakError(
         'Unauthorized',
         `${what}: the registry sends to the token server ${plan.url.host} without TLS, which is refused`,
