@@ -128,7 +128,9 @@ describe('security contexts: what a pod asks for is what its processes have', ()
       await logs('confined'),
       '2000 3000 4000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\ntouch: /x: Read-only file system\n',
     );
-    assert.deepEqual(statusOf(await read('confined'))?.user?.linux, { uid: 1000, gid: 2000, supplementalGroups: [2000, 3000, 4000] });
+    const confined = statusOf(await read('confined'));
+    assert.deepEqual(confined?.user?.linux, { uid: 1000, gid: 2000, supplementalGroups: [2000, 3000, 4000] });
+    assert.equal(confined?.stopSignal, 'SIGTERM', 'where neither the container nor its image says another');
     await when('profiled', 'its end', hasEnded);
     assert.match(await logs('profiled'), /Function not implemented\nok\n$/);
     const waiting = await when('profileless', 'to say why', found => statusOf(found)?.state?.waiting?.reason === 'CreateContainerError');

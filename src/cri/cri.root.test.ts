@@ -50,6 +50,7 @@ describe('RuntimeService', () => {
     await call('StartContainer', { containerId });
     const running = await statusOf(containerId);
     assert.deepEqual([running.state, running.finishedAt ?? 0, running.exitCode ?? 0], ['CONTAINER_RUNNING', 0, 0]);
+    assert.equal(running.stopSignal, 'SIGTERM');
     assert.equal(running.image?.image, 'docker.io/library/busybox:test');
     assert.match(running.imageId ?? '', /^sha256:/);
     assert.equal(running.logPath, join(bench.directory, 'logs/main/0.log'));
@@ -88,6 +89,17 @@ describe('RuntimeService', () => {
     const containerId = await bench.running(podSandboxId, { command: ['sh', '-c', 'trap "" TERM; while true; do sleep 1; done'] });
     await call('RemoveContainer', { containerId });
     assert.deepEqual((await call('ListContainers', { filter: { podSandboxId } })).containers ?? [], []);
+    await call('RemovePodSandbox', { podSandboxId });
+  });
+
+  it('stops and removes what is just being started', async () => {
+    const podSandboxId = await bench.sandbox();
+    const containerId = await bench.container(podSandboxId);
+    await Promise.all([call('StartContainer', { containerId }), call('StopContainer', { containerId })]);
+    assert.equal((await statusOf(containerId)).state, 'CONTAINER_EXITED');
+    const other = await bench.container(podSandboxId, { metadata: { name: 'other' } });
+    await Promise.all([call('StartContainer', { containerId: other }), call('RemoveContainer', { containerId: other })]);
+    await assert.rejects(call('ContainerStatus', { containerId: other }), { reason: 'NotFound' });
     await call('RemovePodSandbox', { podSandboxId });
   });
 

@@ -101,7 +101,7 @@ export function toContainerStatus(container: Container, image: ImageNames = {}):
     mounts: (config.mounts ?? []).map(toMount),
     logPath: config.logPath === undefined ? '' : logPath,
     resources: { linux: toLinuxResources(config.resources) },
-    stopSignal: toSignal(config.stopSignal),
+    stopSignal: toSignal(container.stopSignal),
     ...(container.user ? { user: { linux: container.user } } : {}),
   };
 }

@@ -7,7 +7,7 @@ import { requireAnswering } from '#linux/answering.ts';
 import { parseSignal } from '#linux/process.ts';
 import type { ProjectUsage } from '#linux/quota.ts';
 import type { EngineCgroups } from './cgroups.ts';
-import { type ContainerRuns, stopSignalOf } from './container-runs.ts';
+import type { ContainerRuns } from './container-runs.ts';
 import type { ContainerConfig, Mount, Resources } from './engine.ts';
 import type { EventFeed } from './events.ts';
 import { type Ledger, notRunning } from './ledger.ts';
@@ -21,6 +21,7 @@ import { clearRun } from './remains.ts';
 import type { OciRuntimes } from './runtime.ts';
 import type { RuntimeType } from './runtime-handlers.ts';
 import { writableOf } from './snapshotter.ts';
+import { stopSignalOf } from './stop-signal.ts';
 
 const SIGKILL = 9;
 

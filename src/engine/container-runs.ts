@@ -2,7 +2,7 @@ import { existsSync, rmSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
-import { identify, parseSignal } from '#linux/process.ts';
+import { identify } from '#linux/process.ts';
 import type { AttachQueue } from './attach-queue.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import { createUnderMonitor, watchMonitor } from './conmon.ts';
@@ -14,9 +14,8 @@ import { type ContainerRecord, type SandboxRecord, toContainer } from './records
 import { MONITOR_LOST_EXIT_CODE } from './recovery.ts';
 import { clearRun, killRemains } from './remains.ts';
 import type { OciRuntimes } from './runtime.ts';
+import { stopSignalOf } from './stop-signal.ts';
 import { readExitCode } from './world.ts';
-
-const DEFAULT_STOP_SIGNAL = 'SIGTERM';
 
 export interface ContainerRunsOptions {
   paths: EnginePaths;
@@ -216,9 +215,4 @@ export class ContainerRuns implements Disposable {
   #tell(action: 'started' | 'exited', record: ContainerRecord): void {
     if (!record.isPause) this.#events.emit({ type: 'container', action, container: toContainer(record) });
   }
-}
-
-/** @throws Invalid when the configuration or the image names no signal */
-export function stopSignalOf({ config, imageConfig }: Pick<ContainerRecord, 'config' | 'imageConfig'>): number {
-  return parseSignal(config.stopSignal ?? imageConfig.StopSignal ?? DEFAULT_STOP_SIGNAL);
 }

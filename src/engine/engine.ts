@@ -189,6 +189,8 @@ export interface Container {
   reason?: string;
   message?: string;
   logPath?: string;
+  /** What it is stopped with: its own, the image's, or SIGTERM. */
+  stopSignal?: string;
   /** Whom its first process is started as; inside its user namespace, if it has one. */
   user?: { uid: number; gid: number; supplementalGroups: number[] };
 }

@@ -5,6 +5,7 @@ import { UmiakError } from '#base/errors.ts';
 import type { ProcessIdentity } from '#linux/process.ts';
 import type { Container, ContainerConfig, Owner, Sandbox, SandboxConfig } from './engine.ts';
 import type { ImageDefaults, Pins, SandboxNetwork } from './ports.ts';
+import { stopSignalNameOf } from './stop-signal.ts';
 
 /** Room for some thirty changes; then the last one alone stays. */
 const MAX_RECORD_BYTES = 64 << 10;
@@ -81,7 +82,7 @@ export function addressesOf({ network, addresses = [] }: SandboxRecord): string[
 export function toContainer(record: ContainerRecord): Container {
   const { id, owner, config, imageId, imageRef, phase, createdAtMs, logPath } = record;
   const state = phase === 'running' ? 'running' : phase === 'exited' ? 'exited' : 'created';
-  const container: Container = { id, owner, config, imageId, imageRef, state, createdAtMs, logPath };
+  const container: Container = { id, owner, config, imageId, imageRef, state, createdAtMs, logPath, stopSignal: stopSignalNameOf(record) };
   if (record.user) container.user = record.user;
   if (record.startedAtMs !== undefined) container.startedAtMs = record.startedAtMs;
   if (state === 'running' && record.init !== undefined) container.pid = record.init.pid;

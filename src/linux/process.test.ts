@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { identify, isAlive, parseSignal, pipe, readCommandLine, signalProcess, spawnChild, waitForEnd } from './process.ts';
+import { identify, isAlive, nameSignal, parseSignal, pipe, readCommandLine, signalProcess, spawnChild, waitForEnd } from './process.ts';
 
 const env = { PATH: '/usr/bin:/bin' };
 
@@ -75,5 +75,7 @@ test('signals have names and numbers', () => {
     ['RTMAX-1', 63],
   ] as const)
     assert.equal(parseSignal(name), number);
+  for (let number = 1; number <= 64; number++) if (number !== 32 && number !== 33) assert.equal(parseSignal(nameSignal(number)), number);
+  assert.deepEqual([15, 34, 37, 62, 64].map(nameSignal), ['SIGTERM', 'SIGRTMIN', 'SIGRTMIN+3', 'SIGRTMAX-2', 'SIGRTMAX']);
   for (const name of ['', '0', '65', 'SIGNOPE', 'RTMIN+40', '__proto__']) assert.throws(() => parseSignal(name), { reason: 'Invalid' });
 });

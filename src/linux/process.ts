@@ -248,6 +248,13 @@ function openPidfd(process: ProcessIdentity): number | undefined {
   return undefined;
 }
 
+/** A signal's name: `SIGTERM`, `SIGRTMIN+3`, `SIGRTMAX-2`; the number where it has none. Pure. */
+export function nameSignal(number: number): string {
+  if (number >= 34 && number <= 49) return `SIGRTMIN${number === 34 ? '' : `+${number - 34}`}`;
+  if (number >= 50 && number <= 64) return `SIGRTMAX${number === 64 ? '' : `-${64 - number}`}`;
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? String(number);
+}
+
 /** `SIGTERM`, `TERM`, `15`, `SIGRTMIN+3` to a number. @throws Invalid */
 export function parseSignal(name: string): number {
   if (/^\d+$/.test(name)) {

@@ -57,13 +57,13 @@ describe('containers', () => {
       { name: 'c', mountPath: '/c' },
     ];
     const pod = podOf({
-      containers: [{ name: 'main', image: 'i', volumeMounts, lifecycle: { stopSignal: 'SIGUSR1' } }],
-      os: { name: 'linux' },
+      containers: [{ name: 'main', image: 'i', volumeMounts }],
       volumes: volumeMounts.map(({ name }) => ({ name, emptyDir: {} })),
     });
     const user = { uid: 5, gid: 6, supplementalGroups: [6, 7] };
-    const status = first(statusOf(pod, [instance('main', 'running', { user })]));
+    const status = first(statusOf(pod, [instance('main', 'running', { user, stopSignal: 'SIGUSR1' })]));
     assert.deepEqual([status?.user, status?.stopSignal], [{ linux: user }, 'SIGUSR1']);
+    assert.equal(first(statusOf(pod))?.stopSignal, undefined, 'of what is not there nothing is known');
     assert.deepEqual(status?.volumeMounts, [
       { name: 'a', mountPath: '/a', readOnly: true, recursiveReadOnly: 'Enabled' },
       { name: 'b', mountPath: '/b', readOnly: true, recursiveReadOnly: 'Disabled' },

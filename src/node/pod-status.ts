@@ -128,7 +128,7 @@ function containerStatus(picture: StatusPicture, container: ContainerSpec, init:
     restartCount: here?.config.metadata.attempt ?? 0,
     ...sizes(picture, container, here, told),
     ...(here?.user ? { user: { linux: here.user } } : {}),
-    ...(container.lifecycle?.stopSignal ? { stopSignal: container.lifecycle.stopSignal } : {}),
+    ...(here?.stopSignal ? { stopSignal: here.stopSignal } : {}),
     ...(container.volumeMounts?.length ? { volumeMounts: container.volumeMounts.map(mountStatus) } : {}),
   };
 }
