@@ -1,6 +1,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import type { Container } from '#engine/engine.ts';
+import { requireAnswering } from '#linux/answering.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
 import { execSync } from './exec-sync.ts';
 import { matchesContainer } from './filters.ts';
@@ -29,8 +30,7 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
       using _ = names.reserve('container', name, () =>
         visibleContainers(context, { sandboxId: sandbox.id }).find(each => containerName(each.config, sandbox) === name),
       );
-      // As every runtime does: volumes of host paths need not be there.
-      for (const { source, type } of planned.mounts ?? []) if (type !== 'overlay') await makeMissing(source);
+      await makeMissing((planned.mounts ?? []).flatMap(({ source, imageId }) => (imageId === undefined ? [source] : [])));
       const { id } = await engine.createContainer(planned);
       if (signal.aborted) await engine.removeContainer(id); // nobody would know it
       signal.throwIfAborted();
@@ -47,14 +47,15 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
 
     async StopContainer({ containerId = '', timeout = 0 }) {
       const container = findContainer(context, containerId);
-      if (container?.state === 'running') await engine.stopContainer(container.id, { graceMs: Math.max(0, timeout) * 1000 });
+      // One that is just being started is waited for, and stopped.
+      if (container && container.state !== 'exited') await engine.stopContainer(container.id, { graceMs: Math.max(0, timeout) * 1000 });
       return {};
     },
 
     async RemoveContainer({ containerId = '' }) {
       const container = findContainer(context, containerId);
       if (!container) return {};
-      if (container.state === 'running') await engine.stopContainer(container.id, { graceMs: 0 });
+      if (container.state !== 'exited') await engine.stopContainer(container.id, { graceMs: 0 });
       await engine.removeContainer(container.id);
       return {};
     },
@@ -92,13 +93,16 @@ export function containerHandlers(context: CriContext): RuntimeHandlers {
 }
 
 /** As every runtime does: host paths need not be there. One that hangs holds up this call alone. */
-async function makeMissing(path: string): Promise<void> {
-  try {
-    await stat(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    await mkdir(path, { recursive: true, mode: 0o755 });
-  }
+async function makeMissing(paths: readonly string[]): Promise<void> {
+  // Four that hang would be all of this process's threads for files.
+  await requireAnswering(paths);
+  for (const path of paths)
+    try {
+      await stat(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      await mkdir(path, { recursive: true, mode: 0o755 });
+    }
 }
 
 /** The images that mounts name, unpacked. @throws NotFound for one that was not pulled */

@@ -9,6 +9,9 @@ export interface CriOptions extends Omit<CriContext, 'stack'> {
   socketPath: string;
 }
 
+/** A kubelet has two. Others beyond these are closed at once, so that the process keeps descriptors for its containers. */
+const MOST_CONNECTIONS = 250;
+
 /** Opens `cri.sock`. What serves it is loaded with the first connection. Disposing ends every call. */
 export async function startCri({ socketPath, ...context }: CriOptions): Promise<AsyncDisposable> {
   let serving: Promise<CriServer> | undefined;
@@ -29,11 +32,13 @@ export async function startCri({ socketPath, ...context }: CriOptions): Promise<
         socket.resume();
       },
       error => {
+        serving = undefined; // the next connection tries again
         context.log.error('CRI can not be served', { error });
         socket.destroy();
       },
     );
   });
+  server.maxConnections = MOST_CONNECTIONS;
   await listenOnSocket(server, socketPath);
   return {
     async [Symbol.asyncDispose]() {
