@@ -24,7 +24,7 @@ export async function* writeArchive(images: readonly ImageToArchive[], content: 
   yield directory('blobs/sha256');
   for (const [name, { digest, size }] of [...blobs].sort(([a], [b]) => (a < b ? -1 : 1))) {
     yield tarHeader(tarHeaderOf({ name, type: 'file', sizeBytes: size }));
-    yield* content.read(digest) as AsyncIterable<Uint8Array>;
+    yield* content.readVerified(digest);
     yield tarPadding(size);
   }
   yield document('index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: images.flatMap(toLayoutEntries) });

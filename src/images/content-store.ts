@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, type ReadStream, unlinkSync } from 'node:fs';
+import { createReadStream, unlinkSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
@@ -103,10 +103,6 @@ export class ContentStore {
 
   async has(digest: Digest): Promise<boolean> {
     return (await this.size(digest)) !== undefined;
-  }
-
-  read(digest: Digest): ReadStream {
-    return createReadStream(this.path(digest), { highWaterMark: 256 * 1024 });
   }
 
   /** The bytes from `start` on; read from its beginning, a blob is verified at its end. @throws NotFound when the disk altered it. */

@@ -87,6 +87,18 @@ test('a layer that the disk altered is met when it is unpacked, and fetched agai
   assert.equal(registry.count(`/blobs/${layer}`), before + 1, 'only what was wrong');
 });
 
+test('a layer that the disk altered is not saved as if it were right; a save that fails holds nothing', async () => {
+  await using images = await open();
+  await images.pull(name);
+  await rot(images, layer);
+  await assert.rejects(async () => {
+    for await (const _ of await images.save([name]));
+  }, missing);
+  await assert.rejects(images.save([name, 'absent:1']), error => isUmiakError(error, 'NotFound'));
+  await images.remove(name);
+  assert.deepEqual(await images.content.list(), []);
+});
+
 test('verify finds what is altered, torn or gone, and says whose it is; prune clears the quarantine', async () => {
   await using images = await open();
   await images.pull(name);
