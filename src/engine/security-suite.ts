@@ -193,12 +193,14 @@ export function runSecuritySuite(runtime: 'crun' | 'runc'): void {
     });
 
     test('a sandbox’s own limits hold for all of its containers together', isV1, async () => {
-      const resources = { memoryLimitBytes: 32 * MB, cpuShares: 300, pidsLimit: 70 };
+      const hugepageLimits = [{ pageSize: '2MB', limitBytes: 6 * MB }];
+      const resources = { memoryLimitBytes: 32 * MB, cpuShares: 300, pidsLimit: 70, hugepageLimits };
       const pod = await bench.sandbox({ cgroupParent: 'podlimits', resources });
       const one = await bench.start('sleep 1000', {}, pod);
       assert.equal(limitOf(one, 'memory', 'memory.limit_in_bytes', '/..'), String(32 * MB));
       assert.equal(limitOf(one, 'cpu', 'cpu.shares', '/..'), '300');
       assert.equal(limitOf(one, 'pids', 'pids.max', '/..'), '70');
+      assert.equal(limitOf(one, 'hugetlb', 'hugetlb.2MB.limit_in_bytes', '/..'), String(6 * MB));
       const { container } = await bench.run('tail /dev/zero', {}, pod);
       assert.deepEqual([container.exitCode, container.reason], [137, 'OOMKilled']);
       await assert.rejects(bench.sandbox({ resources }), /without a cgroupParent/);

@@ -7,8 +7,9 @@ import type { SecurityConfig } from '#engine/engine.ts';
 import { Pod } from '#kinds/pod.ts';
 import { made } from '#kinds/testing.ts';
 import { LocalContainerPlanner, planContainerConfig, terminationFile } from './container-planner.ts';
+import type { NodeFacts } from './downward.ts';
 import type { ContainerSpec } from './parts.ts';
-import { planResources } from './plan-container-resources.ts';
+import { planPodResources, planResources } from './plan-container-resources.ts';
 import { planSecurity } from './plan-security.ts';
 
 const facts = { nodeName: 'n', hostAddress: '192.0.2.1', allocatable: { cpu: '4', memory: '8Gi' } };
@@ -126,6 +127,23 @@ describe('swap and huge pages', () => {
       { pageSize: '1GB', limitBytes: 0 },
     ]);
     assert.equal(of({ limits: { memory: '1Gi' } }).hugepageLimits, undefined);
+  });
+
+  test('who asks for no huge pages has none where the node has some; of a pod’s own its containers share', () => {
+    const full: NodeFacts = {
+      ...facts,
+      allocatable: { ...facts.allocatable, 'hugepages-2Mi': '64Mi' },
+      traits: { ...traits, swapBytes: 0, swapBehavior: 'NoSwap' },
+    };
+    const plan = (resources?: object) => {
+      const { pod, container } = podWith({}, resources ? { resources } : {});
+      return [planResources(pod, container, full).hugepageLimits, planPodResources(pod).hugepageLimits];
+    };
+    const none = ['2MB', '1GB'].map(pageSize => ({ pageSize, limitBytes: 0 }));
+    assert.deepEqual(plan(), [none, undefined]);
+    assert.deepEqual(plan({ limits: { memory: '1Gi' } }), [none, undefined]);
+    const pages = { 'hugepages-2Mi': '8Mi' };
+    assert.deepEqual(plan({ requests: pages, limits: pages }), [none.slice(1), [{ pageSize: '2MB', limitBytes: 8 << 20 }]]);
   });
 
   test('all of a container goes when it has no memory left, where the kernel has that', () => {

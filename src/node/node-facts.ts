@@ -40,12 +40,17 @@ export function readTraits(swapBehavior: NodeTraits['swapBehavior'] = 'NoSwap'):
   const { appArmorProfiles, hasSelinux } = readSecurityModules();
   return {
     cgroupVersion: layout.version,
-    hugepageSizes: [...hugepageSizes],
+    hugepageSizes: canLimitHugepages() ? [...hugepageSizes] : [],
     hasAppArmor: appArmorProfiles !== undefined,
     hasSelinux,
     swapBytes: countsSwap ? readSwapBytes() : 0,
     swapBehavior,
   };
+}
+
+/** Without the kernel's controller there is no limit to be had, as with the kubelet. */
+function canLimitHugepages(): boolean {
+  return /^hugetlb\t.*\t1$/m.test(read('/proc/cgroups'));
 }
 
 function readSwapBytes(): number {

@@ -2,12 +2,14 @@ import { quantityMilliValue, quantityValue } from '#base/index.ts';
 import type { Resources } from '#engine/engine.ts';
 import { toPageSize } from '#engine/resource-checks.ts';
 import type { Pod } from '#kinds/pod.ts';
-import type { NodeFacts, NodeTraits } from './downward.ts';
+import type { NodeFacts } from './downward.ts';
 import type { ContainerSpec } from './parts.ts';
 
 const MIN_SHARES = 2;
 const MAX_SHARES = 262_144;
 const PERIOD_US = 100_000;
+type Quantities = Record<string, string | number>;
+
 /** Of the class `system-node-critical`. */
 const NODE_CRITICAL_PRIORITY = 2_000_001_000;
 
@@ -19,18 +21,20 @@ export function planResources(pod: Pod, { resources = {} }: ContainerSpec, facts
     ...planCpu(requests.cpu, limits.cpu),
     ...(memory > 0 ? { memoryLimitBytes: memory } : {}),
     ...planSwap(pod, { requestBytes: quantityValue(requests.memory ?? 0), limitBytes: memory }, facts),
-    ...planHugepages(limits, facts.traits),
+    ...planHugepages(pod, limits, facts),
     // Of a container that runs out of memory no part goes on, as with the kubelet.
     ...(facts.traits?.cgroupVersion === 'v2' ? { unified: { 'memory.oom.group': '1' } } : {}),
     oomScoreAdj: oomScore(pod, quantityValue(requests.memory ?? limits.memory ?? 0), quantityValue(facts.allocatable.memory ?? 0)),
   };
 }
 
-/** What all of a pod's containers may have together, where its spec says so. Pure. */
+/** What all of a pod's containers may have together, where its spec says so. Sizes of huge pages that it does not name are its containers'. Pure. */
 export function planPodResources({ spec }: Pod): Resources {
   const { requests = {}, limits = {} } = spec.resources ?? {};
   const memory = quantityValue(limits.memory ?? 0);
+  const hugepageLimits = [...hugepagesOf(limits)].map(([pageSize, limitBytes]) => ({ pageSize, limitBytes }));
   return {
+    ...(hugepageLimits.length > 0 ? { hugepageLimits } : {}),
     ...planCpu(requests.cpu, limits.cpu),
     ...(memory > 0 ? { memoryLimitBytes: memory } : {}),
   };
@@ -69,16 +73,25 @@ function planSwap(
   return share > 0 ? { memorySwapLimitBytes: limitBytes + share } : {};
 }
 
-/** Every size that the node has is limited, to nothing where a container asks for none. Pure. */
-function planHugepages(limits: Record<string, string | number>, traits: NodeTraits | undefined): Pick<Resources, 'hugepageLimits'> {
-  const sizes = traits?.hugepageSizes ?? [];
-  if (sizes.length === 0) return {};
-  const asked = new Map(
-    Object.entries(limits).flatMap(([name, quantity]) => {
-      const size = name.startsWith('hugepages-') ? quantityValue(name.slice('hugepages-'.length)) : 0;
-      return size > 0 ? [[toPageSize(size), quantityValue(quantity)]] : [];
-    }),
-  );
-  if (asked.size === 0) return {};
-  return { hugepageLimits: sizes.map(pageSize => ({ pageSize, limitBytes: asked.get(pageSize) ?? 0 })) };
+/**
+ * Every size that the node has is limited, to nothing where a container asks for none: else it could take what others are promised. Not
+ * where there is nothing to take, nor where all of the pod's containers share a limit of that size.
+ */
+function planHugepages({ spec }: Pod, limits: Quantities, { traits, allocatable }: NodeFacts): Pick<Resources, 'hugepageLimits'> {
+  const [own, shared] = [hugepagesOf(limits), hugepagesOf(spec.resources?.limits)];
+  const sizes = own.size + shared.size > 0 || hasHugepages(allocatable) ? (traits?.hugepageSizes ?? []) : [];
+  const limited = sizes.filter(pageSize => own.has(pageSize) || !shared.has(pageSize));
+  return limited.length > 0 ? { hugepageLimits: limited.map(pageSize => ({ pageSize, limitBytes: own.get(pageSize) ?? 0 })) } : {};
+}
+
+const isHugepages = (name: string) => name.startsWith('hugepages-');
+
+function hasHugepages(allocatable: Quantities): boolean {
+  return Object.entries(allocatable).some(([name, quantity]) => isHugepages(name) && quantityValue(quantity) > 0);
+}
+
+/** Bytes by size, as control groups name it. */
+function hugepagesOf(limits: Quantities = {}): Map<string, number> {
+  const asked = Object.entries(limits).filter(([name]) => isHugepages(name));
+  return new Map(asked.map(([name, quantity]) => [toPageSize(quantityValue(name.slice('hugepages-'.length))), quantityValue(quantity)]));
 }

@@ -57,11 +57,14 @@ test('what a pod may have as a whole is brought into its own group, once', async
   const events = { normal: () => {}, warning: () => {} };
   const retries = new Retries({ clock: new ManualClock(), firstMs: 2_000, lastMs: 120_000 });
   const resizer = new PodResizer({ engine, events, retries });
-  const pod = podOf({ resources: { limits: { memory: '64Mi' } } });
+  const hugepages = { 'hugepages-2Mi': '4Mi' };
+  const pod = podOf({ resources: { requests: hugepages, limits: { memory: '64Mi', ...hugepages } } });
   await resizer.resizePod(pod, sandbox);
   assert.deepEqual(updates, [], 'a sandbox without limits was made for a pod without');
   sandbox.config = { ...sandbox.config, resources: { memoryLimitBytes: 1, cpuShares: 2 } };
   await resizer.resizePod(pod, sandbox);
   await resizer.resizePod(pod, sandbox);
-  assert.deepEqual(updates, [['s0', { cpuShares: 2, memoryLimitBytes: 64 << 20 }]]);
+  assert.deepEqual(updates, [
+    ['s0', { cpuShares: 2, memoryLimitBytes: 64 << 20, hugepageLimits: [{ pageSize: '2MB', limitBytes: 4 << 20 }] }],
+  ]);
 });

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { messageOf, UmiakError } from '#base/index.ts';
 import type { EventRecorder } from '#client/index.ts';
 import type { Engine, Resources, Sandbox } from '#engine/engine.ts';
@@ -62,7 +63,7 @@ export class PodResizer {
     const has = sandbox?.state === 'ready' ? sandbox.config.resources : undefined;
     if (!sandbox || !has || !pod.spec.resources) return undefined;
     const wanted = planPodResources(pod);
-    if (Object.entries(wanted).every(([key, value]) => has[key as keyof Resources] === value)) return undefined;
+    if (Object.entries(wanted).every(([key, value]) => isDeepStrictEqual(has[key as keyof Resources], value))) return undefined;
     return this.#attempt(pod, POD, () => this.#parts.engine.updateSandboxResources(sandbox.id, wanted));
   }
 
