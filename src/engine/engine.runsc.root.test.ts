@@ -120,6 +120,14 @@ describe('gVisor as a runtime handler', { skip: runsc === undefined && 'runsc is
     assert.equal(await text(engine.logs(client.id, { stream: 'stdout' })), 'hello\n');
   });
 
+  test("no annotation takes a pod into another's kernel", async () => {
+    const victim = await start('sleep 1000');
+    const annotations = { 'io.kubernetes.cri.container-type': 'container', 'io.kubernetes.cri.sandbox-id': victim.id };
+    const { id, pid } = await start('dmesg | grep -c "Starting gVisor"; sleep 1000', { annotations }, await sandbox({ annotations }));
+    await said(id, '1');
+    assert.notEqual(pid, victim.pid);
+  });
+
   test('a shared PID namespace is refused in words; the features are known', async () => {
     await assert.rejects(sandbox({ pid: 'pod' }), { reason: 'Invalid', message: /under gVisor/ });
     assert.match((await engine.runtimeFeatures('gvisor')).version ?? '', /^runsc version/);

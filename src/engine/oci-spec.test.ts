@@ -85,6 +85,12 @@ test('annotations: nothing that a runtime acts on', () => {
       'run.oci.hooks.stdout': '/x',
       'org.systemd.property.X': 'y',
       'io.katacontainers.z': 'z',
+      'dev.gvisor.spec.mount.x.type': 'z',
+      'io.kubernetes.cri.container-type': 'container',
+      'io.kubernetes.cri.sandbox-id': 'victim',
+      'io.kubernetes.cri-o.SandboxID': 'victim',
+      'io.kubernetes.docker.type': 'container',
+      'io.kubernetes.sandbox.id': 'victim',
     }),
     wanted,
   );

@@ -56,8 +56,11 @@ const MASKED_PATHS = [
 ];
 const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
-/** Annotations of a client that may stand in config.json; runtimes take orders from others (`run.oci.…`). */
-const PASSED_ANNOTATIONS = /^(io\.kubernetes\.|org\.opencontainers\.image\.)/;
+/**
+ * Annotations of a client that may stand in config.json. Runtimes take orders from others: crun from `run.oci.…`, runc and crun from
+ * `org.systemd.property.…`, gVisor and kata from `io.kubernetes.cri.…`, by which a container would join another pod's kernel.
+ */
+const PASSED_ANNOTATIONS = /^(io\.kubernetes\.(pod|container)\.|org\.opencontainers\.image\.)/;
 
 /**
  * The OCI configuration of a container, without seccomp. Pure.
