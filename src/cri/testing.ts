@@ -8,6 +8,7 @@ import { LoopbackNetworks } from '#engine/testing.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { openImages } from '#images/images.ts';
+import { Census } from '#tests/resources.ts';
 import { GrpcClient } from '#wire/grpc/client.ts';
 import type { CriContext } from './context.ts';
 import { startCri } from './index.ts';
@@ -28,6 +29,8 @@ export class CriBench implements AsyncDisposable {
   #stack = new AsyncDisposableStack();
   #engine: LocalEngine | undefined;
   #images: ImageStore | undefined;
+  /** What is there without sandboxes. */
+  #census: Census | undefined;
 
   private constructor(more: Partial<CriContext>) {
     this.#more = more;
@@ -40,6 +43,11 @@ export class CriBench implements AsyncDisposable {
     try {
       await bench.start();
       await bench.#images?.load(bench.#writeBusybox());
+      // The group of all sandboxes is made with the first container, and stays.
+      const podSandboxId = await bench.sandbox();
+      await bench.running(podSandboxId);
+      await bench.runtime.call('RemovePodSandbox', { podSandboxId });
+      bench.#census = new Census({ instance: bench.instance, directories: [bench.directory] }, { files: false, descriptors: false });
     } catch (error) {
       await bench[Symbol.asyncDispose]();
       throw error;
@@ -140,9 +148,13 @@ export class CriBench implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { id } of this.#engine?.sandboxes() ?? []) await this.#engine?.removeSandbox(id);
     for (const client of [this.runtime, this.imageService]) client[Symbol.dispose]();
-    await this.stop();
-    await removeInstance({ dataDir: join(this.directory, 'data'), runDir: join(this.directory, 'run'), instance: this.instance });
-    rmSync(this.directory, { recursive: true, force: true });
+    try {
+      await this.#census?.settle();
+    } finally {
+      await this.stop();
+      await removeInstance({ dataDir: join(this.directory, 'data'), runDir: join(this.directory, 'run'), instance: this.instance });
+      rmSync(this.directory, { recursive: true, force: true });
+    }
   }
 }
 
