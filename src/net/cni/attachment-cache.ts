@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CniResult, NetworkConfigList } from './cni-types.ts';
-import type { Attachment } from './plan-request.ts';
+import type { Attachment, ValidAttachment } from './plan-request.ts';
 
 /** An attachment with the configuration it was made by: what DEL needs when that has changed or gone since. */
 export interface CachedAttachment {
@@ -65,7 +65,7 @@ export class AttachmentCache {
 
   /** Every attachment for which plugins may hold something. What a kill left half written goes. */
   read(): CachedAttachment[] {
-    const names = this.#names();
+    const names = namesIn(this.#directory);
     for (const name of names.filter(isHalf)) rmSync(join(this.#directory, name), { force: true });
     const whole = names.filter(name => !isHalf(name));
     return whole.flatMap(name => {
@@ -74,17 +74,25 @@ export class AttachmentCache {
     });
   }
 
-  #names(): string[] {
-    try {
-      return readdirSync(this.#directory);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    }
-  }
-
   #path({ name }: Pick<NetworkConfigList, 'name'>, { containerId, ifName }: Attachment): string {
     return join(this.#directory, `${name}-${containerId}-${ifName}`);
+  }
+}
+
+/** A network's attachments that other runtimes of this machine remember, as libcni writes them. */
+export function readForeignAttachments(directory: string, network: string): ValidAttachment[] {
+  return namesIn(directory).flatMap(name => {
+    const file = name.startsWith(`${network}-`) ? parse(readFileSync(join(directory, name), 'utf8')) : undefined;
+    return file?.networkName === network ? [{ containerID: file.containerId, ifname: file.ifName }] : [];
+  });
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }
 

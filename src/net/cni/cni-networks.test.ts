@@ -141,12 +141,19 @@ test('a plugin that does not let go of what is gone is asked again when the conf
   assert.deepEqual([machine.cached(), machine.held()], [[], []]);
 });
 
-test('GC names the attachments that stand', async () => {
+test('GC names the attachments that stand, of other runtimes in the same network too', async () => {
   using machine = plugins();
   for (const id of ['a', 'b']) await machine.open().attach(sandbox(id));
   machine.calls();
-  await machine.open().adopt(['a', 'b']);
-  const valid = ['a', 'b'].map(containerID => ({ containerID, ifname: 'eth0' }));
+  const foreignCacheDir = join(machine.confDir, 'theirs');
+  mkdirSync(foreignCacheDir);
+  for (const networkName of ['boats', 'boats-2']) {
+    const theirs = { kind: 'cniCacheV1', containerId: 'c', ifName: 'eth0', networkName };
+    writeFileSync(join(foreignCacheDir, `${networkName}-c-eth0`), JSON.stringify(theirs));
+  }
+  writeFileSync(join(foreignCacheDir, 'boats-d-eth0'), '{');
+  await machine.open({ foreignCacheDir }).adopt(['a', 'b']);
+  const valid = ['a', 'b', 'c'].map(containerID => ({ containerID, ifname: 'eth0' }));
   assert.deepEqual(
     machine.calls().map(({ config }) => config['cni.dev/valid-attachments']),
     [valid, valid],

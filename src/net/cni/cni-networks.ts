@@ -4,7 +4,7 @@ import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { isPinned } from '#linux/namespaces.ts';
 import { identify, readEnvironment, signalProcess, waitForEnd } from '#linux/process.ts';
-import { AttachmentCache, type CachedAttachment } from './attachment-cache.ts';
+import { AttachmentCache, type CachedAttachment, readForeignAttachments } from './attachment-cache.ts';
 import { type FoundNetwork, findNetwork } from './network-config.ts';
 import { type CniSandbox, checkCapabilities, planAttachment } from './plan-attachment.ts';
 import { PluginChain } from './plugin-chain.ts';
@@ -17,6 +17,8 @@ export interface CniNetworksOptions {
   binDirs: readonly string[];
   /** Where attachments are remembered; must outlive a reboot, as what plugins keep does. */
   cacheDir: string;
+  /** Where other runtimes of the machine remember theirs, which may be of the same network; default libcni's. */
+  foreignCacheDir?: string;
   /** For each call of a plugin. */
   timeoutMs?: number;
   clock?: Clock;
@@ -31,6 +33,7 @@ export interface CniStatus {
 }
 
 const TIMEOUT_MS = 60_000;
+const FOREIGN_CACHE_DIR = '/var/lib/cni/results';
 /** A start waits no longer for a plugin that hangs. */
 const ADOPTION_TIMEOUT_MS = 10_000;
 const DEATH_TIMEOUT_MS = 10_000;
@@ -176,16 +179,16 @@ export class CniNetworks {
     }
   }
 
-  /** Tells the plugins which attachments are ours, so that they free what they hold for none of them. */
+  /** Tells the plugins which attachments stand, ours and others', so that they free what they hold for none of them. */
   async #collectGarbage(): Promise<void> {
-    const { network } = findNetwork(this.#options.confDir);
+    const { confDir, foreignCacheDir = FOREIGN_CACHE_DIR } = this.#options;
+    const { network } = findNetwork(confDir);
     if (!network) return;
-    const known = [...this.#attached.values(), ...this.#left].filter(({ list }) => list.name === network.list.name);
+    const { list } = network;
+    const known = [...this.#attached.values(), ...this.#left].filter(each => each.list.name === list.name);
+    const ours = known.map(({ attachment }) => ({ containerID: attachment.containerId, ifname: attachment.ifName }));
     try {
-      await this.#chain.gc(
-        network.list,
-        known.map(({ attachment }) => ({ containerID: attachment.containerId, ifname: attachment.ifName })),
-      );
+      await this.#chain.gc(list, [...ours, ...readForeignAttachments(foreignCacheDir, list.name)]);
     } catch (error) {
       this.#options.log.warn('a CNI plugin did not collect its garbage', { error: messageOf(error) });
     }

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { findNetwork, parseNetworkConfig } from './network-config.ts';
 import { planEnvironment } from './plan-request.ts';
@@ -17,6 +19,12 @@ test('the first valid file in lexical order counts; a single plugin is a list of
   assert.deepEqual(network?.list.plugins, [plugin]);
   assert.match(refused[0]?.message ?? '', /^name must begin with a letter or digit.* not "..\/up"$/);
   assert.deepEqual(findNetwork(`${machine.confDir}/none`), { refused: [] });
+});
+
+test('what is no file holds nobody up', { timeout: 10_000 }, () => {
+  using machine = new TestPlugins();
+  execFileSync('mkfifo', [join(machine.confDir, '10-fifo.conf')]);
+  assert.match(findNetwork(machine.confDir).refused[0]?.message ?? '', /10-fifo.conf is no file/);
 });
 
 test('what is wrong in a configuration is named', () => {

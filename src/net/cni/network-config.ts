@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
@@ -51,7 +51,9 @@ function namesIn(directory: string): string[] {
 }
 
 function readBounded(file: string): string {
-  const size = lstatSync(file).size;
+  const found = statSync(file);
+  if (!found.isFile()) throw new UmiakError('Invalid', `${file} is no file`); // a fifo would hold whoever reads it
+  const { size } = found;
   if (size > MAX_FILE_BYTES) throw new UmiakError('Invalid', `${file} has ${size} bytes; at most ${MAX_FILE_BYTES} are read`);
   return readFileSync(file, 'utf8');
 }

@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Clock, systemClock } from '#base/clock.ts';
+import type { Clock } from '#base/clock.ts';
 import { silentLog } from '#base/log.ts';
 import { CniNetworks } from './cni-networks.ts';
 
@@ -64,9 +64,10 @@ export class TestPlugins implements Disposable {
   }
 
   /** A runtime over all this, as a new process would open it. */
-  open({ timeoutMs = 10_000, clock = systemClock }: { timeoutMs?: number; clock?: Clock } = {}): CniNetworks {
+  open(more: { timeoutMs?: number; clock?: Clock; foreignCacheDir?: string } = {}): CniNetworks {
     const { confDir, binDir, cacheDir } = this;
-    return new CniNetworks({ confDir, binDirs: [binDir], cacheDir, timeoutMs, clock, log: silentLog });
+    const foreignCacheDir = join(this.directory, 'others');
+    return new CniNetworks({ confDir, binDirs: [binDir], cacheDir, foreignCacheDir, timeoutMs: 10_000, log: silentLog, ...more });
   }
 
   /** Calls so far, in order, and forgets them. */
