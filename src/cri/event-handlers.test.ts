@@ -6,7 +6,7 @@ import type { GrpcCall } from '#wire/grpc/server.ts';
 import type { CriContext } from './context.ts';
 import { eventHandlers } from './event-handlers.ts';
 import { EventQueue } from './event-queue.ts';
-import type { ContainerEventResponse } from './types.gen.ts';
+import type { ContainerEventResponse, ContainerStatus } from './types.gen.ts';
 
 const sandbox = (owner: string) =>
   ({ id: `s-${owner}`, state: 'ready', config: { owner, metadata: {} }, createdAtMs: 1 }) as unknown as Sandbox;
@@ -32,7 +32,8 @@ const emit = (event: EngineEvent) => {
 };
 
 function read(scope: CriContext['scope'], signal: AbortSignal): AsyncGenerator<ContainerEventResponse> {
-  const context = { engine: fakeEngine(listeners), scope, clock: new ManualClock(5) } as unknown as CriContext;
+  const images = { inspect: async () => ({ repoTags: ['boat:1'], repoDigests: ['boat@sha256:1'] }) };
+  const context = { engine: fakeEngine(listeners), images, scope, clock: new ManualClock(5) } as unknown as CriContext;
   return eventHandlers(context).GetContainerEvents?.({}, { signal } as GrpcCall) as AsyncGenerator<ContainerEventResponse>;
 }
 
@@ -66,8 +67,8 @@ test('an event bears its time and what the sandbox and containers are', async ()
   assert.equal(value.createdAt, 5_000_000);
   assert.equal(value.podSandboxStatus.state, 'SANDBOX_READY');
   assert.deepEqual(
-    value.containersStatuses.map(({ id, state }: { id: string; state: string }) => [id, state]),
-    [['c-node', 'CONTAINER_RUNNING']],
+    value.containersStatuses.map(({ id, state, image, imageRef }: ContainerStatus) => [id, state, image?.image, imageRef]),
+    [['c-node', 'CONTAINER_RUNNING', 'boat:1', 'boat@sha256:1']],
   );
   gone.abort();
   await reader.next();

@@ -1,7 +1,8 @@
-import type { EngineEvent } from '#engine/engine.ts';
+import type { Container, EngineEvent, Sandbox } from '#engine/engine.ts';
 import type { CriContext, RuntimeHandlers } from './context.ts';
 import { EventQueue } from './event-queue.ts';
 import { toContainerStatus, toNanoseconds, toPodSandboxStatus } from './forms.ts';
+import { imageNamesOf } from './image-names.ts';
 import type { ContainerEventResponse, ContainerEventType } from './types.gen.ts';
 
 const CONTAINER_EVENTS: Record<Extract<EngineEvent, { type: 'container' }>['action'], ContainerEventType> = {
@@ -18,20 +19,30 @@ const SANDBOX_EVENTS: Record<Extract<EngineEvent, { type: 'sandbox' }>['action']
   removed: ['CONTAINER_DELETED_EVENT'],
 };
 
-type Source = Pick<CriContext, 'engine' | 'scope' | 'clock'>;
+type Source = Pick<CriContext, 'engine' | 'images' | 'scope' | 'clock'>;
+
+/** An event with the sandbox and its containers as they were then, as far as they still were. */
+interface Happened {
+  id: string;
+  types: ContainerEventType[];
+  atMs: number;
+  sandbox: Sandbox | undefined;
+  containers: Container[];
+}
 
 /** `GetContainerEvents`: a listener at the engine for each reader, and none without. */
 export function eventHandlers(context: CriContext): RuntimeHandlers {
   return {
     async *GetContainerEvents(_request, { signal }) {
-      const queue = new EventQueue<ContainerEventResponse>();
+      const queue = new EventQueue<Happened>();
       using _subscription = context.engine.subscribe(event => {
-        for (const each of toEvents(context, event)) queue.push(each);
+        const happened = look(context, event);
+        if (happened) queue.push(happened);
       });
       const end = () => queue.end();
       signal.addEventListener('abort', end, { once: true });
       try {
-        if (!signal.aborted) yield* queue;
+        if (!signal.aborted) for await (const happened of queue) yield* await toEvents(context, happened);
       } finally {
         signal.removeEventListener('abort', end);
       }
@@ -39,21 +50,26 @@ export function eventHandlers(context: CriContext): RuntimeHandlers {
   };
 }
 
-/** What a client of CRI is told of an event of the engine: with the sandbox and its containers as they are now, as far as they still are. */
-export function toEvents({ engine, scope, clock }: Source, event: EngineEvent): ContainerEventResponse[] {
+/** Undefined for what a client may not see. */
+function look({ engine, scope, clock }: Source, event: EngineEvent): Happened | undefined {
   const [id, sandboxId, owner, types] =
     event.type === 'sandbox'
       ? [event.sandbox.id, event.sandbox.id, event.sandbox.config.owner, SANDBOX_EVENTS[event.action]]
       : [event.container.id, event.container.config.sandboxId, event.container.owner, [CONTAINER_EVENTS[event.action]]];
-  if (scope === 'cri' && owner !== 'cri') return [];
-  const sandbox = engine.sandbox(sandboxId);
-  const statuses = engine.containers({ sandboxId }).map(container => toContainerStatus(container));
-  const createdAt = toNanoseconds(clock.now());
+  if (scope === 'cri' && owner !== 'cri') return undefined;
+  return { id, types, atMs: clock.now(), sandbox: engine.sandbox(sandboxId), containers: engine.containers({ sandboxId }) };
+}
+
+/** What a client of CRI is told of it; statuses are as `PodSandboxStatus` has them. */
+async function toEvents(context: Source, { id, types, atMs, sandbox, containers }: Happened): Promise<ContainerEventResponse[]> {
+  const containersStatuses = await Promise.all(
+    containers.map(async each => toContainerStatus(each, await imageNamesOf(context, each.imageId))),
+  );
   return types.map(containerEventType => ({
     containerId: id,
     containerEventType,
-    createdAt,
+    createdAt: toNanoseconds(atMs),
     podSandboxStatus: sandbox && toPodSandboxStatus(sandbox),
-    containersStatuses: statuses,
+    containersStatuses,
   }));
 }

@@ -36,6 +36,8 @@ type Asked =
   | { verb: 'exec' | 'attach'; containerId: string; command: string[]; wanted: WantedStreams }
   | { verb: 'portforward'; sandboxId: string; ports: number[] };
 
+/** Anybody on the machine can connect: the process keeps descriptors for its containers. */
+const MOST_CONNECTIONS = 1_000;
 /** A request's head takes no longer. */
 const HEADERS_MS = 10_000;
 
@@ -101,7 +103,8 @@ export class StreamingServer implements AsyncDisposable {
   }
 
   async #listen(): Promise<{ server: Server; port: number }> {
-    const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS });
+    const server = createServer({ headersTimeout: HEADERS_MS, requestTimeout: HEADERS_MS, connectionsCheckingInterval: HEADERS_MS });
+    server.maxConnections = MOST_CONNECTIONS;
     server.on('request', (request, response) => {
       response.statusCode = readPath(request) ? 400 : 404;
       response.setHeader('content-type', 'text/plain; charset=utf-8');
