@@ -6,7 +6,14 @@ import { cache, type Kernel } from './kernel.ts';
 const repo = resolve(import.meta.dirname, '..');
 
 /** Taken from this machine with the libraries they need. */
-const PROGRAMS = ['/usr/sbin/mke2fs', '/usr/bin/crun', '/usr/sbin/runc', '/usr/bin/conmon', '/usr/bin/busybox'];
+const PROGRAMS = [
+  '/usr/sbin/mke2fs',
+  '/usr/bin/crun',
+  '/usr/sbin/runc',
+  '/usr/bin/conmon',
+  '/usr/bin/busybox',
+  '/usr/sbin/apparmor_parser',
+];
 const FILES = [
   '/usr/share/containers/seccomp.json',
   '/usr/lib/x86_64-linux-gnu/libseccomp.so.2',

@@ -14,7 +14,12 @@ import { parseArgs } from 'node:util';
 import { buildInitrd, findKernel } from './kernel.ts';
 import { buildRoot, buildSources } from './root.ts';
 
-const DEFAULT_TESTS = ['src/engine/engine.crun.root.test.ts', 'src/linux/cgroup.root.test.ts'];
+const DEFAULT_TESTS = [
+  'src/engine/engine.crun.root.test.ts',
+  'src/linux/cgroup.root.test.ts',
+  'src/engine/writable-quotas.root.test.ts',
+  'src/engine/apparmor.root.test.ts',
+];
 const TIMEOUT_MS = 15 * 60_000;
 const MEMORY_MB = 1536;
 
