@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { connect, createServer, type Server } from 'node:net';
@@ -275,6 +276,52 @@ describe('what a gRPC server is sent', () => {
     }
     assert.equal((await held).text, 'before');
     assert.equal((await client.call('Say', { text: 'after' })).text, 'after');
+  });
+
+  it('ends a connection that begins and leaves calls without end', async () => {
+    let begun = 0;
+    say = async request => {
+      begun++;
+      return request;
+    };
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    const closed = new Promise(resolve => session.once('close', resolve));
+    session.on('error', () => {});
+    for (let i = 0; i < 20_000 && !session.destroyed && !session.closed; i++) {
+      const stream = session.request({ ':method': 'POST', ':path': '/test.Echo/Say', 'content-type': 'application/grpc' });
+      stream.on('error', () => {});
+      stream.end(frame);
+      stream.close(constants.NGHTTP2_CANCEL);
+      if (i % 100 === 0) await new Promise(resolve => setImmediate(resolve));
+    }
+    await closed;
+    assert.ok(begun < 5_000, String(begun));
+    assert.equal((await client.call('Say', { text: 'others' })).text, 'others');
+  });
+
+  it('keeps no more answers than some of the largest for a client that does not read', async () => {
+    const { promise: begun, resolve: allBegun } = Promise.withResolvers<void>();
+    let count = 0;
+    say = async () => {
+      if (++count === 12) allBegun();
+      return { data: Buffer.alloc(15 << 20) };
+    };
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath), settings: { initialWindowSize: 0 } });
+    const statuses = Array.from({ length: 12 }, async () => {
+      const stream = session.request({ ':method': 'POST', ':path': '/test.Echo/Say', 'content-type': 'application/grpc' });
+      stream.resume().end(frame);
+      const [headers] = await once(stream, 'trailers');
+      return headers['grpc-status'];
+    });
+    await begun;
+    await raw({ ':path': '/' }, frame); // what was begun before has been answered
+    session.setLocalWindowSize(2 ** 30);
+    session.settings({ initialWindowSize: 2 ** 30 });
+    const codes = (await Promise.all(statuses)).sort();
+    assert.deepEqual(codes, ['0', '0', '0', '0', '0', '8', '8', '8', '8', '8', '8', '8']);
+    session.destroy();
+    say = async request => request;
+    assert.equal((await client.call('Say', { text: 'others' })).text, 'others');
   });
 
   it('lives on when clients leave in the middle of a message', async () => {

@@ -28,7 +28,7 @@ export interface GrpcServerOptions {
   clock?: Clock;
 }
 
-/** Several of the largest messages at once. */
+/** Several of the largest messages at once, of what comes in and of what a client has not read. */
 const MAX_SESSION_MEGABYTES = 64;
 const SETTINGS: Settings = { maxConcurrentStreams: 1000, initialWindowSize: 1 << 20, maxHeaderListSize: 64 << 10 };
 
@@ -43,6 +43,8 @@ export class GrpcServer implements AsyncDisposable {
   readonly #running = new Set<Promise<void>>();
   readonly #calls = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  /** Bytes of answers that a connection's client has not read. */
+  readonly #unread = new WeakMap<object, number>();
 
   constructor({ maxMessageBytes = MAX_MESSAGE_BYTES, clock = systemClock, ...options }: GrpcServerOptions) {
     this.#options = { maxMessageBytes, clock, ...options };
@@ -126,13 +128,24 @@ export class GrpcServer implements AsyncDisposable {
     const { maxMessageBytes } = this.#options;
     if (method.shape === 'unary') {
       const response = await method.handle(await readOne(stream, maxMessageBytes), call);
-      if (!call.signal.aborted) stream.write(toFrame(response, maxMessageBytes));
+      if (!call.signal.aborted) this.#write(stream, toFrame(response, maxMessageBytes));
       return;
     }
     for await (const message of method.handle(readAll(stream, maxMessageBytes), call)) {
       call.signal.throwIfAborted();
-      if (!stream.write(toFrame(message, maxMessageBytes))) await drained(stream, call.signal);
+      if (!this.#write(stream, toFrame(message, maxMessageBytes))) await drained(stream, call.signal);
     }
+  }
+
+  /** False when the stream holds more than it should. @throws `RESOURCE_EXHAUSTED` for a client that asks and does not read */
+  #write(stream: ServerHttp2Stream, frame: Buffer): boolean {
+    const { session } = stream;
+    if (!session) return true; // it has just ended
+    const count = (bytes: number) => this.#unread.set(session, (this.#unread.get(session) ?? 0) + bytes).get(session) ?? 0;
+    if (count(0) > MAX_SESSION_MEGABYTES << 20)
+      throw new GrpcError('RESOURCE_EXHAUSTED', `grpc: more than ${MAX_SESSION_MEGABYTES} MiB of answers wait to be read`);
+    count(frame.length);
+    return stream.write(frame, () => count(-frame.length));
   }
 
   /** Ends every call with UNAVAILABLE, then every connection; what handlers begin to undo they have a moment for. */
