@@ -44,6 +44,8 @@ interface ArchivedFile {
   bytes?: Buffer;
 }
 
+/** Each is written durably. */
+const MOST_FILES = 20_000;
 const DOCUMENTS = new Set(['index.json', 'manifest.json', 'oci-layout', 'repositories']);
 
 /**
@@ -70,6 +72,8 @@ async function takeIn(
   let total = 0;
   for await (const entry of entries) {
     signal?.throwIfAborted();
+    if (files.size + links.size >= MOST_FILES)
+      throw new UmiakError('Invalid', `the archive holds more than ${MOST_FILES} files; images have a few for each layer`);
     const name = normalise(toText(entry.name), '');
     if (entry.type === 'symlink') links.set(name, normalise(toText(entry.linkName), name));
     if (entry.type === 'link') links.set(name, normalise(toText(entry.linkName), ''));

@@ -103,6 +103,11 @@ test('bad archives are refused with a reason and leave nothing', async () => {
   const table: [string, Buffer, RegExp][] = [
     ['not a tar', Buffer.alloc(3000, 'x'), /damaged/],
     ['empty', Buffer.alloc(0), /holds no image/],
+    [
+      'names without end',
+      buildTar(Array.from({ length: 20_001 }, (_, i) => ({ name: `${i}`, type: 'symlink' as const, linkName: 'a' }))),
+      /more than 20000 files/,
+    ],
     ['cut', buildLayout(image).subarray(0, 4000), /ends within/],
     ['a root file system', base, /holds no image/],
     ['xz', Buffer.from('fd377a585a0000', 'hex'), /compressed with xz/],

@@ -13,6 +13,7 @@ import {
   readlinkSync,
   rmSync,
   type Stats,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeSync,
@@ -28,7 +29,10 @@ const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
 /** What aufs kept for itself; never part of an image's content. */
 const AUFS = '.wh..wh.';
+/** With which files are made; to set what is right already costs a write to the disk's journal. Of modes this is not known: the umask may change. */
+const [OWN_UID, OWN_GID] = [process.geteuid?.(), process.getegid?.()];
 const MAX_LINKS = 40;
+const MOST_RESOLVED = 65_536;
 const BLOCK_BYTES = 4096;
 
 /** A directory that this layer made: a real one, no link. */
@@ -39,10 +43,13 @@ class Directory {
   readonly children = new Map<string, Directory>();
   /** Names in it that this layer whited out, for a directory that comes back after its whiteout. */
   readonly whiteouts = new Set<string>();
+  /** Whether what is made in it has our own group. */
+  isOurs: boolean;
   /** Set at the end, because entries within change it. */
   time: Time | undefined;
 
   constructor(parent?: Directory, base = '') {
+    this.isOurs = parent?.isOurs ?? true;
     this.parent = parent;
     this.path = parent === undefined ? '' : join(parent.path, base);
     parent?.children.set(base, this);
@@ -67,6 +74,8 @@ export class LayerTree {
   constructor(root: string, limits?: UnpackLimits) {
     this.#root = Buffer.from(root, 'utf8').toString('latin1');
     this.#guard = new DiskGuard(root, limits);
+    const { gid, mode } = statSync(root);
+    this.#top.isOurs = gid === OWN_GID && (mode & 0o2000) === 0;
   }
 
   /** @throws Invalid with the entry's name */
@@ -136,6 +145,7 @@ export class LayerTree {
     lchownSync(target, entry.uid, entry.gid);
     chmodSync(target, entry.mode);
     setXattrs(target, entry);
+    directory.isOurs &&= entry.gid === OWN_GID && (entry.mode & 0o2000) === 0;
     directory.time = { mtime: entry.mtime, ...(entry.mtimeNanos !== undefined ? { mtimeNanos: entry.mtimeNanos } : {}) };
   }
 
@@ -145,7 +155,7 @@ export class LayerTree {
     try {
       if (entry.sparse) await writeSparse(fd, entry);
       else for await (const chunk of entry.body()) writeFully(fd, chunk);
-      fchownSync(fd, entry.uid, entry.gid);
+      if (entry.uid !== OWN_UID || entry.gid !== OWN_GID || !parent.isOurs) fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
       if (entry.xattrs.size > 0) setXattrs(target, entry);
       setFileTime(fd, entry);
@@ -244,6 +254,7 @@ export class LayerTree {
       at = this.#makeDirectory(at, next);
       chmodSync(this.#path(path), 0o755);
     }
+    if (this.#resolved.size >= MOST_RESOLVED) this.#resolved.clear();
     this.#resolved.set(key, at);
     return at;
   }

@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
+import { isObject } from '#base/json-object.ts';
 import type { UnpackResult } from './unpack.ts';
 import type { UnpackReply, UnpackRequest } from './unpack-worker.ts';
 
@@ -12,6 +13,9 @@ export interface UnpackWorkersOptions {
   idleMs?: number;
   clock?: Clock;
 }
+
+/** Names of directories are all that a layer keeps in memory: enough for about a million. */
+const MOST_HEAP_MB = 512;
 
 interface Job {
   request: UnpackRequest;
@@ -79,7 +83,7 @@ export class UnpackWorkers implements AsyncDisposable {
 
   #spawn(): Worker {
     this.spawned += 1;
-    const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url));
+    const worker = new Worker(new URL('./unpack-worker.ts', import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: MOST_HEAP_MB } });
     worker.on('message', (reply: UnpackReply) => {
       const job = this.#busy.get(worker);
       this.#busy.delete(worker);
@@ -94,7 +98,7 @@ export class UnpackWorkers implements AsyncDisposable {
     const lost = (cause?: unknown) => {
       const job = this.#busy.get(worker);
       this.#busy.delete(worker);
-      job?.reject(this.#isClosed ? closed() : new UmiakError('InternalError', 'the thread that was unpacking ended', { cause }));
+      job?.reject(this.#isClosed ? closed() : toLost(cause));
       this.#next();
     };
     worker.on('error', lost);
@@ -113,6 +117,12 @@ export class UnpackWorkers implements AsyncDisposable {
     });
     this.#idle.push({ worker, timer });
   }
+}
+
+function toLost(cause: unknown): UmiakError {
+  return isObject(cause) && cause.code === 'ERR_WORKER_OUT_OF_MEMORY'
+    ? new UmiakError('Invalid', `the layer has so many directories that ${MOST_HEAP_MB} MB do not hold their names`)
+    : new UmiakError('InternalError', 'the thread that was unpacking ended', { cause });
 }
 
 function closed(): UmiakError {

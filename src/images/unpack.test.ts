@@ -80,6 +80,24 @@ test('files, directories, links, devices, owners, modes, times and attributes ar
     });
 });
 
+test('files have the group that the archive says, whatever group their directory hands on', async () => {
+  const names = ['top', 'mail/new', 'mail/implied/deep', 'other/plain', 'back/file'];
+  const entries: FixtureEntry[] = [
+    { name: './', mode: 0o2755, gid: 8 },
+    { name: 'mail/', mode: 0o2775, gid: 8 },
+    { name: 'other/', mode: 0o755, gid: 9 },
+    { name: 'back/', mode: 0o755 },
+    ...names.map(name => ({ name, content: name, mode: 0o4711 })),
+  ];
+  for (const archive of [buildTar(entries), buildTar(entries.slice(1))])
+    await unpacked(archive, async root => {
+      for (const name of names) {
+        const { uid, gid, mode } = await lstat(join(root, name));
+        assert.deepEqual([name, uid, gid, mode & 0o7777], [name, 0, 0, 0o4711]);
+      }
+    });
+});
+
 test('a layer whose first name looks like a compressed stream is read as what it is', async () => {
   await unpacked(buildTar([{ name: 'BZh9-notes', content: 'x' }]), async root => assert.deepEqual(await readdir(root), ['BZh9-notes']));
 });

@@ -128,6 +128,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       clock,
       hosts: Object.fromEntries(config.insecureRegistries.map(host => [host, { insecure: true }])),
       registryConfig: config.registryConfig,
+      ...(config.maxLayerBytes > 0 ? { unpackLimits: { bytes: config.maxLayerBytes } } : {}),
       proxy: { ...proxyOf(process.env), ...config.proxy },
       ...bootId,
       isInUse: id => (engine?.usesImage(id) ?? true) || [...imageUsers].some(uses => uses(id)),

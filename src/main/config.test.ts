@@ -22,9 +22,14 @@ test('a flag wins over the variable, the variable over the file, the file over t
 });
 
 test('a child process with the environment has the same configuration', async () => {
-  const config = await readConfig({ name: 'two', apiAddress: '[::1]:7443', nodePortRange: '31000-31099', insecureRegistries: 'a,b' }, {});
+  const config = await readConfig(
+    { name: 'two', apiAddress: '[::1]:7443', nodePortRange: '31000-31099', insecureRegistries: 'a,b', maxLayerBytes: '20000000000' },
+    {},
+  );
   assert.deepEqual(await readConfig({}, toEnvironment(config)), config);
   assert.equal(joinAddress(config.apiAddress), '[::1]:7443');
+  assert.equal(config.maxLayerBytes, 20e9);
+  await assert.rejects(readConfig({ maxLayerBytes: '20GB' }, {}), /maxLayerBytes.*whole number/);
 });
 
 test('addresses that follow from the networks', async () => {

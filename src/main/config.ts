@@ -36,6 +36,8 @@ export interface Config {
   insecureRegistries: string[];
   /** Folder with registries' `hosts.toml`, as containerd knows it; need not be there. */
   registryConfig: string;
+  /** Content of an image's layer, unpacked; 0: what the disk has room for. */
+  maxLayerBytes: number;
   /** For requests to registries; what is not set here the environment of the agent says. */
   proxy: { http?: string; https?: string; no?: string };
   /** The kubelet's credential provider plugins; empty: none. */
@@ -220,6 +222,13 @@ export const settings: readonly Setting[] = [
     about: "folder with registries' hosts.toml: mirrors, authorities (default: certs.d in the data directory)",
   },
   {
+    key: 'maxLayerBytes',
+    flag: '--max-layer-bytes',
+    variable: 'UMIAK_MAX_LAYER_BYTES',
+    fallback: '0',
+    about: 'bytes that one layer of an image may unpack to; 0: what the disk has room for, less 2 %',
+  },
+  {
     key: 'httpProxy',
     flag: '--http-proxy',
     variable: 'UMIAK_HTTP_PROXY',
@@ -295,6 +304,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     clusterDomain: 'cluster.local',
     insecureRegistries: value('insecureRegistries').split(',').filter(Boolean),
     registryConfig: resolve(value('registryConfig') || join(value('dataDir'), 'certs.d')),
+    maxLayerBytes: parseCount('maxLayerBytes', value('maxLayerBytes'), 2 ** 49),
     proxy: {
       ...(value('httpProxy') ? { http: parseProxy('httpProxy', value('httpProxy')) } : {}),
       ...(value('httpsProxy') ? { https: parseProxy('httpsProxy', value('httpsProxy')) } : {}),
@@ -344,6 +354,7 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_AUDIT_POLICY: config.auditPolicy,
     UMIAK_INSECURE_REGISTRIES: config.insecureRegistries.join(','),
     UMIAK_REGISTRY_CONFIG: config.registryConfig,
+    UMIAK_MAX_LAYER_BYTES: String(config.maxLayerBytes),
     UMIAK_HTTP_PROXY: config.proxy.http ?? '',
     UMIAK_HTTPS_PROXY: config.proxy.https ?? '',
     UMIAK_NO_PROXY: config.proxy.no ?? '',
@@ -393,8 +404,8 @@ function toText(value: unknown): string {
   return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value ?? '');
 }
 
-function parseCount(key: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw invalid(key, 'must be a whole number', text);
+function parseCount(key: string, text: string, most = 999_999_999): number {
+  if (!/^\d{1,15}$/.test(text) || Number(text) > most) throw invalid(key, 'must be a whole number', text);
   return Number(text);
 }
 
