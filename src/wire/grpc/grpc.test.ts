@@ -10,10 +10,9 @@ import { UmiakError } from '#base/errors.ts';
 import { ProtobufSchema } from '../protobuf-schema.ts';
 import { listenOnSocket } from '../unix-socket.ts';
 import { GrpcClient } from './client.ts';
-import { FrameReader, toFrame } from './frames.ts';
+import { toFrame } from './frames.ts';
 import { type GrpcCall, GrpcServer } from './server.ts';
 import { bindService, type GrpcHandlers } from './service.ts';
-import { decodeGrpcMessage, encodeGrpcMessage, formatGrpcTimeout, parseGrpcTimeout } from './status.ts';
 import { rawCall } from './testing.ts';
 
 interface Text {
@@ -336,41 +335,5 @@ describe('what a gRPC server is sent', () => {
       session.destroy();
     }
     assert.equal((await client.call('Say', { text: 'still here' })).text, 'still here');
-  });
-});
-
-describe('the parts of gRPC', () => {
-  it('cuts bytes into messages wherever they are cut', () => {
-    const messages = ['a', '', 'bc'.repeat(100)].map(text => Buffer.from(text));
-    const bytes = Buffer.concat(messages.map(message => toFrame(message)));
-    for (const size of [1, 2, 3, 5, 7, 1000]) {
-      const reader = new FrameReader();
-      const got: Buffer[] = [];
-      for (let at = 0; at < bytes.length; at += size) got.push(...reader.push(bytes.subarray(at, at + size)));
-      assert.deepEqual(got, messages, `in pieces of ${size}`);
-      assert.ok(reader.isAtBoundary);
-    }
-  });
-
-  it('encodes messages with percent, and reads whatever comes', () => {
-    for (const text of ['plain', '100 % væk\r\n', '☃', '%41', '']) assert.equal(decodeGrpcMessage(encodeGrpcMessage(text)), text);
-    assert.equal(encodeGrpcMessage('a%b☃'), 'a%25b%E2%98%83');
-    assert.equal(decodeGrpcMessage('a%zz%4'), 'a%zz%4');
-    assert.ok(encodeGrpcMessage('x'.repeat(1e6)).length < 8192);
-  });
-
-  it('reads and writes timeouts', () => {
-    const cases: [string | undefined, number | undefined][] = [
-      ['100m', 100],
-      ['5S', 5000],
-      ['2M', 120_000],
-      ['1H', 3_600_000],
-      ['500u', 0.5],
-      ['10', undefined],
-      ['123456789S', undefined],
-      [undefined, undefined],
-    ];
-    for (const [text, ms] of cases) assert.equal(parseGrpcTimeout(text), ms, text ?? 'none');
-    assert.deepEqual([formatGrpcTimeout(1.2), formatGrpcTimeout(1e12)], ['2m', '99999999S']);
   });
 });
