@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { unmountBelow } from '#engine/remains.ts';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import type { TestCluster } from '../tests/cluster.ts';
 
 export interface KubeletOptions {

@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { unmountBelow } from '#engine/remains.ts';
 import { buildImage, buildLayout } from '#images/fixtures.ts';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { busyboxRoot } from '../subject/busybox.ts';
 import { Child } from '../subject/child.ts';
 import { processesMentioning } from '../subject/processes.ts';

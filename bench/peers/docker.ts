@@ -5,8 +5,8 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { unmountBelow } from '#engine/remains.ts';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { Child } from '../subject/child.ts';
 import { processesMentioning } from '../subject/processes.ts';
 

@@ -6,12 +6,12 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { silentLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { Census } from '#tests/resources.ts';
 import { SmallDisk } from '#tests/small-disk.ts';
 import type { Container } from './engine.ts';
 import { type LocalEngine, openEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
-import { unmountBelow } from './remains.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 

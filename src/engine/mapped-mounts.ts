@@ -16,9 +16,9 @@ import { chown, lchown } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import { attachMount, openIdmapped } from '#linux/idmapped-mount.ts';
 import { SyscallError } from '#linux/libc.ts';
-import { MS_BIND, MS_RDONLY, MS_REC, mount, umount, umountInThread } from '#linux/mount.ts';
-import { mountsBelow } from '#linux/mount-table.ts';
+import { MS_BIND, MS_RDONLY, MS_REC, mount } from '#linux/mount.ts';
 import { openBelow } from '#linux/open-below.ts';
+import { unmountAlone, unmountBelow } from '#linux/unmount-below.ts';
 import type { Mount, UserNamespaceMappings } from './engine.ts';
 import { mountOverlay, type OverlayOptions } from './overlay.ts';
 import { shiftOwners } from './shift-owners.ts';
@@ -55,7 +55,7 @@ export class MappedMounts {
   clear(isRunning: (id: string) => boolean): void {
     const ids = list(this.#root);
     if (ids.length === 0) return;
-    for (const target of mountsBelow(this.#root).reverse()) umount(target, { detach: true });
+    unmountBelow(this.#root);
     for (const id of ids) this.#removeFiles(id, isRunning(id) ? ROOT : undefined);
   }
 
@@ -168,7 +168,7 @@ export class MappedMounts {
   }
 
   async #unmount(id: string): Promise<void> {
-    for (const name of list(`${this.#root}/${id}`)) await umountInThread(`${this.#root}/${id}/${name}`);
+    for (const name of list(`${this.#root}/${id}`)) await unmountAlone(`${this.#root}/${id}/${name}`);
   }
 
   #show(id: string, name: string, source: string, namespace: number): string {

@@ -1,4 +1,5 @@
 import type { Cgroup } from '#linux/cgroup.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import type { ContainerRuns } from './container-runs.ts';
 import type { Ledger } from './ledger.ts';
@@ -6,7 +7,7 @@ import type { EnginePaths } from './paths.ts';
 import type { CniSandboxes, SandboxNetworks } from './ports.ts';
 import { type ContainerRecord, pinIdOf, readRecords, type SandboxRecord } from './records.ts';
 import { planRecovery, type RecoveryPlan } from './recovery.ts';
-import { clearRun, killRemains, unmountBelow } from './remains.ts';
+import { clearRun, killRemains } from './remains.ts';
 import { exitTime, readWorld } from './world.ts';
 
 export interface RecoverOptions {

@@ -1,8 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import type { Cgroup } from '#linux/cgroup.ts';
-import { umount } from '#linux/mount.ts';
-import { mountsBelow } from '#linux/mount-table.ts';
 import { readCommandLine, signalProcess, waitForEnd } from '#linux/process.ts';
 import type { EnginePaths } from './paths.ts';
 import { findProcesses, toContainerId } from './world.ts';
@@ -42,9 +40,4 @@ export function clearRun(paths: EnginePaths, id: string, cgroup: Cgroup, isRecor
     for (const name of readdirSync(root)) if (toContainerId(name) === id) rmSync(`${root}/${name}`, { recursive: true, force: true });
   rmSync(paths.bundle(id), { recursive: true, force: true });
   if (isRecorded) rmSync(paths.exit(id), { force: true });
-}
-
-/** Unmounts all that is mounted at or below a directory, the deepest first. */
-export function unmountBelow(directory: string): void {
-  for (const target of mountsBelow(directory).reverse()) umount(target, { detach: true });
 }

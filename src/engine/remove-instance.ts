@@ -1,10 +1,10 @@
 import { rmSync } from 'node:fs';
 import { Cgroup, readCgroupLayout } from '#linux/cgroup.ts';
 import { signalProcess, waitForEnd } from '#linux/process.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { instanceSlice } from './cgroups.ts';
 import { EnginePaths } from './paths.ts';
 import { type ContainerRecord, readRecords } from './records.ts';
-import { unmountBelow } from './remains.ts';
 import { stopSlice } from './systemd-slices.ts';
 import { findMonitors } from './world.ts';
 

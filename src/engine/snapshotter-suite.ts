@@ -25,7 +25,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { getXattr, makeNode, setXattr } from '#linux/file-attributes.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
-import { unmountBelow } from './remains.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
 
 export interface SnapshotterUnderTest {

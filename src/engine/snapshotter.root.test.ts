@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { SyscallError } from '#linux/libc.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { CopySnapshotter } from './copy-snapshotter.ts';
 import { MappedMounts } from './mapped-mounts.ts';
 import { canOverlay, OverlaySnapshotter } from './overlay-snapshotter.ts';
-import { unmountBelow } from './remains.ts';
 import { partsOf, Snapshots, type Snapshotter } from './snapshotter.ts';
 import { runSnapshotterSuite } from './snapshotter-suite.ts';
 

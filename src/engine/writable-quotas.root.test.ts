@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { hasProjectQuota, projectOf } from '#linux/quota.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { MappedMounts } from './mapped-mounts.ts';
 import { OverlaySnapshotter } from './overlay-snapshotter.ts';
-import { unmountBelow } from './remains.ts';
 import { partsOf } from './snapshotter.ts';
 import { WritableQuotas } from './writable-quotas.ts';
 

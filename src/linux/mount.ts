@@ -16,6 +16,7 @@ export const MS_NOATIME = 1024;
 export const MS_BIND = 4096;
 export const MS_REC = 16384;
 export const MS_PRIVATE = 1 << 18;
+export const MS_SHARED = 1 << 20;
 export const MS_RELATIME = 1 << 21;
 
 /** Flags of `umount2(2)`. */

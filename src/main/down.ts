@@ -1,8 +1,8 @@
 import { existsSync, rmSync } from 'node:fs';
 import { createLog, messageOf, systemClock } from '#base/index.ts';
-import { unmountBelow } from '#engine/remains.ts';
 import { removeInstance } from '#engine/remove-instance.ts';
 import { lockFileWhenFree } from '#linux/lock.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { removeNetwork } from '#net/remove-network.ts';
 import { startMachine } from './agent.ts';
 import { type Config, pathsOf } from './config.ts';

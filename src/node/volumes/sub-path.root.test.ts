@@ -3,14 +3,15 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, test } from 'node:test';
-import { umount } from '#linux/mount.ts';
+import { MS_SHARED, mount } from '#linux/mount.ts';
 import { readMountTable } from '#linux/mount-table.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import { SubPathPins } from './sub-path.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'umiak-subpath-'));
 const mountsBelow = (directory: string) => readMountTable().filter(({ target }) => target.startsWith(`${directory}/`));
 after(() => {
-  for (const { target } of mountsBelow(root).reverse()) umount(target, { detach: true });
+  unmountBelow(root);
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -42,6 +43,17 @@ describe('SubPathPins', () => {
     writeFileSync(join(place, 'new'), '1');
     assert.equal(readFileSync(join(volume, 'there/a/b/new'), 'utf8'), '1');
     assert.equal(statSync(join(volume, 'there/a')).mode & 0o777, 0o755);
+  });
+
+  test('what the machine has mounted in the volume is seen, and stays when the place is made anew', async () => {
+    mount('shared', volume, 'tmpfs');
+    mount('none', volume, null, MS_SHARED);
+    mkdirSync(join(volume, 'disk/inner'), { recursive: true });
+    mount('inner', join(volume, 'disk/inner'), 'tmpfs');
+    writeFileSync(join(volume, 'disk/inner/file'), 'inner');
+    for (let i = 0; i < 2; i++) assert.equal(readFileSync(join(await pins.pin(0, volume, 'disk'), 'inner/file'), 'utf8'), 'inner');
+    unmountBelow(join(root, String(count - 1), 'pins'));
+    assert.equal(readFileSync(join(volume, 'disk/inner/file'), 'utf8'), 'inner');
   });
 
   test('again in the same place: what is there now', async () => {

@@ -1,9 +1,9 @@
 import { closeSync, constants, fstatSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UmiakError } from '#base/index.ts';
-import { MS_BIND, MS_REC, mount, umount } from '#linux/mount.ts';
-import { readMountTable } from '#linux/mount-table.ts';
+import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
 import { openBelow } from '#linux/open-below.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 
 const O_PATH = 0o10000000;
 
@@ -32,7 +32,7 @@ export class SubPathPins {
     );
     try {
       const place = join(this.#directory, String(index));
-      if (readMountTable().some(({ target }) => target === place)) umount(place, { detach: true });
+      unmountBelow(place);
       rmSync(place, { recursive: true, force: true });
       mkdirSync(this.#directory, { recursive: true, mode: 0o750 });
       if (fstatSync(opened).isDirectory()) mkdirSync(place);

@@ -5,8 +5,9 @@ import { type Clock, type Log, messageOf, quantityValue, UmiakError } from '#bas
 import type { Client } from '#client/index.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
-import { MS_NODEV, MS_NOSUID, mount, umount } from '#linux/mount.ts';
-import { mountsBelow, readMountTable } from '#linux/mount-table.ts';
+import { MS_NODEV, MS_NOSUID, mount } from '#linux/mount.ts';
+import { readMountTable } from '#linux/mount-table.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
 import type { NodeFacts } from '../downward.ts';
 import type { PreparedVolume, VolumeKeeper } from '../parts.ts';
 import { isFilled, type Payload, type PayloadFile, writeAtomically } from './atomic-writer.ts';
@@ -262,7 +263,7 @@ export class LocalVolumes implements VolumeKeeper {
 /** Takes away a pod's volumes: what is mounted in them is unmounted first, nothing is removed through a mount. */
 async function removeVolumes(directory: string): Promise<void> {
   if (!existsSync(directory)) return; // the mount table is long where many pods run
-  for (const target of mountsBelow(directory).reverse()) umount(target, { detach: true });
+  unmountBelow(directory);
   await rm(directory, { recursive: true, force: true });
 }
 
