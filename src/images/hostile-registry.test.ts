@@ -9,6 +9,7 @@ import { isUmiakError, type Reason, UmiakError } from '#base/errors.ts';
 import { silentLog } from '#base/log.ts';
 import { hexOf } from './digest.ts';
 import { buildImage, buildTar, temporaryDirectory } from './fixtures.ts';
+import { HttpClient, readBody } from './http-client.ts';
 import { openImages } from './images.ts';
 import { parseChallenges } from './registry-auth.ts';
 import { RegistryClient } from './registry-client.ts';
@@ -306,4 +307,23 @@ test('what a registry says is read in linear time and shown in few printable wor
   );
   assert.ok(isUmiakError(error, 'NotFound'));
   assert.match(error.message, /^[\x20-\x7e]{1000,1200}$/);
+});
+
+test('a document that comes drop by drop is given up', { timeout: 20_000 }, async () => {
+  await using registry = await RegistryFixture.start();
+  const drip: RegistryFixture['faults'][number] = (_, response) => {
+    response.writeHead(200);
+    const drop = (): void => {
+      if (!response.destroyed) response.write('x', () => setTimeout(drop, 10));
+    };
+    drop();
+    return true;
+  };
+  registry.faults.push(drip);
+  using client = new HttpClient();
+  const response = await client.request(new URL(`http://${registry.host}/v2/`));
+  await assert.rejects(
+    readBody(response, 1 << 20, 'the manifest', 100),
+    error => isUmiakError(error, 'Timeout') && mayPass(error) && /the manifest did not end within 0.1 s/.test(error.message),
+  );
 });

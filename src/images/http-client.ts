@@ -190,11 +190,14 @@ function limitConnecting(request: ClientRequest, host: string, timeoutMs: number
   });
 }
 
-/** A whole body in memory. @throws RequestEntityTooLarge beyond `maxBytes`. */
-export async function readBody(response: AsyncIterable<Uint8Array>, maxBytes: number, what: string): Promise<Buffer> {
+/** A whole body in memory. @throws RequestEntityTooLarge beyond `maxBytes`; Timeout for one that comes drop by drop. */
+export async function readBody(response: IncomingMessage, maxBytes: number, what: string, timeoutMs = 120_000): Promise<Buffer> {
+  const giveUp = () => response.destroy(new UmiakError('Timeout', `${what} did not end within ${timeoutMs / 1000} s`));
+  const timer = setTimeout(giveUp, timeoutMs);
+  using _ = { [Symbol.dispose]: () => clearTimeout(timer) };
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of response) {
+  for await (const chunk of response as AsyncIterable<Uint8Array>) {
     size += chunk.byteLength;
     if (size > maxBytes) throw new UmiakError('RequestEntityTooLarge', `${what} has more than ${maxBytes} bytes`);
     chunks.push(chunk);
