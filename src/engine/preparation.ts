@@ -214,11 +214,15 @@ async function planDeviceEdits(names: readonly string[]): Promise<(spec: OciSpec
   return spec => applyCdiEdits(spec, edits);
 }
 
-/** Of a sandbox with a user namespace. */
+/** Of a sandbox with a user namespace. @throws InternalError for one that has lost it: its containers would be the machine's root */
 function usersOf(sandbox: SandboxRecord): Users | undefined {
-  const path = namespacesOf(sandbox).user;
   const mappings = sandbox.config.userNamespace;
-  return path !== undefined && mappings ? { path, mappings } : undefined;
+  if (!mappings) return undefined;
+  const path = namespacesOf(sandbox).user;
+  if (path !== undefined) return { path, mappings };
+  throw new UmiakError('InternalError', `sandbox ${sandbox.id} is to have users of its own and has no user namespace`, {
+    hint: 'Remove the sandbox and make it anew.',
+  });
 }
 
 /** Where a sandbox's namespaces are pinned; absent ones are the host's. A network of the pool comes with an IPC namespace, wanted or not. */

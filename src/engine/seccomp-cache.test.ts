@@ -21,9 +21,10 @@ test('a profile is read, planned and compiled once, until its file changes', t =
     );
   write(1);
   const cache = new SeccompCache();
-  const filter = () => cache.apply(spec, file, { takesBpf: true } as OciRuntime).annotations;
+  const filter = (profile = file) => cache.apply(spec, profile, { takesBpf: true } as OciRuntime).annotations;
   const plan = () => cache.apply(spec, file, { takesBpf: false } as OciRuntime).linux.seccomp;
   const first = filter();
+  assert.deepEqual(filter(`localhost/${file}`), first);
   assert.equal(first?.kept, 'yes');
   assert.ok((first?.[FILTER] ?? '').length > 0);
   const planned = plan();
@@ -34,6 +35,7 @@ test('a profile is read, planned and compiled once, until its file changes', t =
   assert.deepEqual(filter(), first);
   write(13);
   assert.notDeepEqual(filter(), first);
+  assert.deepEqual(filter(`localhost/${file}`), filter(), 'by its older name, too');
   assert.notEqual(plan(), planned);
 });
 

@@ -3,7 +3,7 @@ import { release } from 'node:os';
 import { compileSeccomp, type LinuxSeccomp } from '#linux/seccomp.ts';
 import type { OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
-import { planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
+import { LOCALHOST, planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
 
 /** The annotation by which crun takes a compiled filter. */
 const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
@@ -57,6 +57,7 @@ export class SeccompCache {
 
 /** Tells one state of a profile's file from another; the default one stays as it was first read. */
 function stateOf(profile = 'runtime/default'): string {
-  const file = profile.startsWith('/') ? statSync(profile, { bigint: true, throwIfNoEntry: false }) : undefined;
+  const path = profile.replace(LOCALHOST, '');
+  const file = path.startsWith('/') ? statSync(path, { bigint: true, throwIfNoEntry: false }) : undefined;
   return file ? `${profile} ${file.ino} ${file.size} ${file.mtimeNs} ${file.ctimeNs}` : profile;
 }

@@ -4,6 +4,8 @@ import type { LinuxSeccomp, SeccompArgument } from '#linux/seccomp.ts';
 
 const MAX_PROFILE_BYTES = 4 << 20;
 const ACTION = /^SCMP_ACT_(ALLOW|LOG|ERRNO|TRACE|TRAP|KILL|KILL_THREAD|KILL_PROCESS|NOTIFY)$/;
+/** How older clients begin the path of a profile. */
+export const LOCALHOST = /^localhost\//;
 /** Debian's package golang-github-containers-common. */
 const DEFAULT_PROFILE = '/usr/share/containers/seccomp.json';
 
@@ -89,7 +91,7 @@ function isAtLeast(kernel: string, wanted: string): boolean {
 export function readSeccompProfile(name: string | undefined): SeccompProfile | undefined {
   if (name === 'unconfined') return undefined;
   const isDefault = name === undefined || name === '' || name === 'runtime/default' || name === 'docker/default';
-  const path = isDefault ? DEFAULT_PROFILE : name.replace(/^localhost\//, '');
+  const path = isDefault ? DEFAULT_PROFILE : name.replace(LOCALHOST, '');
   if (!path.startsWith('/'))
     throw new UmiakError('Invalid', `seccomp profile ${JSON.stringify(name)} must be runtime/default, unconfined or an absolute path`);
   try {

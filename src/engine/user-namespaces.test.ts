@@ -39,6 +39,8 @@ test('blocks never touch what others have', () => {
 test('the range is the user kubelet’s, or all that nobody has', () => {
   const own = 'root:100000:65536\nkubelet:1048576:6553600\n';
   assert.deepEqual(planIdPool(own, own), { range: { start: 1_048_576, length: 6_553_600 }, taken: [] });
+  const low = 'kubelet:1000:200000';
+  assert.deepEqual(planIdPool(low, low).range, { start: 65_536, length: 135_464 }, 'never the machine’s own, nor beyond its end');
   const taken = [{ name: 'me', start: 100_000, length: 65_536 }];
   assert.deepEqual(planIdPool('me:100000:65536', '# none').taken, taken);
   assert.equal(planIdPool('', '').range.start, 65_536);

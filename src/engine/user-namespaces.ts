@@ -63,8 +63,10 @@ export function planBlock({ start, length }: IdRange, taken: readonly IdRange[])
 export function planIdPool(subuid: string, subgid: string): IdPool {
   const [uids, gids] = [parseSubordinate(subuid), parseSubordinate(subgid)];
   const own = uids.find(({ name }) => name === RANGE_OWNER);
-  if (own && gids.some(({ name, start, length }) => name === RANGE_OWNER && start === own.start && length === own.length))
-    return { range: { start: Math.max(own.start, IDS_PER_SANDBOX), length: own.length }, taken: [] };
+  if (own && gids.some(({ name, start, length }) => name === RANGE_OWNER && start === own.start && length === own.length)) {
+    const start = Math.max(own.start, IDS_PER_SANDBOX);
+    return { range: { start, length: Math.max(0, own.start + own.length - start) }, taken: [] };
+  }
   return { range: { start: IDS_PER_SANDBOX, length: MOST_IDS - IDS_PER_SANDBOX }, taken: [...uids, ...gids] };
 }
 

@@ -14,8 +14,8 @@ const CLONE_NEW: Record<NamespaceKind, number> = { net: 0x40000000, ipc: 0x08000
 const WAIT_ANY_KIND = 0x40000000;
 const STACK_BYTES = 64 * 1024;
 const SIGCHLD = 17;
-/** The child ends by itself then, should this process be killed before it has ended it. */
-const CHILD_SECONDS = 10;
+/** The child ends by itself then, should this process be killed before it has ended it: it holds our descriptors, with their locks and ports, as long. */
+const CHILD_SECONDS = 2;
 
 /** A range of ids inside a user namespace and where it lies outside. */
 export interface IdRange {
