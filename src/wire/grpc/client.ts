@@ -34,7 +34,8 @@ type ResponseOf<M> = M extends MethodType ? M['response'] : never;
 /** A gRPC client of one service; one connection, made at the first call and again after it was lost. */
 export class GrpcClient<S> implements Disposable {
   readonly #options: GrpcClientOptions;
-  #session: ClientHttp2Session | undefined;
+  #session: Promise<ClientHttp2Session> | undefined;
+  readonly #left = new AbortController();
 
   constructor(options: GrpcClientOptions) {
     this.#options = options;
@@ -112,23 +113,44 @@ export class GrpcClient<S> implements Disposable {
     });
   }
 
+  /** Those who call while it is being made share it. */
   async #connect(): Promise<ClientHttp2Session> {
-    if (this.#session && !this.#session.closed && !this.#session.destroyed) return this.#session;
-    const { socketPath } = this.#options;
-    const socket: Socket = connectSocket(socketPath);
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', cause => reject(new UmiakError('ServiceUnavailable', `${socketPath}: ${messageOf(cause)}`, { cause })));
+    for (;;) {
+      const known = this.#session;
+      const session = await (known ?? this.#make());
+      if (!session.closed && !session.destroyed) return session;
+      if (this.#session === known) this.#session = undefined;
+    }
+  }
+
+  #make(): Promise<ClientHttp2Session> {
+    const made = openSession(this.#options.socketPath, this.#left.signal);
+    this.#session = made;
+    made.catch(() => {
+      if (this.#session === made) this.#session = undefined;
     });
-    const session = connect('http://localhost', { createConnection: () => socket, settings: { initialWindowSize: 1 << 20 }, ...MEMORY });
-    session.on('error', () => {}); // shows in each call
-    this.#session = session;
-    return session;
+    return made;
   }
 
   [Symbol.dispose](): void {
-    this.#session?.destroy();
+    this.#left.abort();
   }
+}
+
+async function openSession(socketPath: string, signal: AbortSignal): Promise<ClientHttp2Session> {
+  signal.throwIfAborted();
+  const socket: Socket = connectSocket(socketPath);
+  const end = () => socket.destroy();
+  signal.addEventListener('abort', end, { once: true });
+  socket.once('close', () => signal.removeEventListener('abort', end));
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve);
+    socket.once('error', cause => reject(new UmiakError('ServiceUnavailable', `${socketPath}: ${messageOf(cause)}`, { cause })));
+    socket.once('close', () => reject(new UmiakError('ServiceUnavailable', `${socketPath}: the client was closed`)));
+  });
+  const session = connect('http://localhost', { createConnection: () => socket, settings: { initialWindowSize: 1 << 20 }, ...MEMORY });
+  session.on('error', () => {}); // shows in each call
+  return session;
 }
 
 async function* one(request: object): AsyncGenerator<object> {
@@ -163,10 +185,13 @@ function followStatus(stream: ClientHttp2Stream, { signal, timeoutMs }: GrpcCall
     const timer =
       timeoutMs === undefined
         ? undefined
-        : setTimeout(() => {
-            reject(fromGrpcStatus(GrpcCode.DEADLINE_EXCEEDED, 'context deadline exceeded'));
-            stream.close(constants.NGHTTP2_CANCEL);
-          }, timeoutMs + DEADLINE_SLACK_MS);
+        : setTimeout(
+            () => {
+              reject(fromGrpcStatus(GrpcCode.DEADLINE_EXCEEDED, 'context deadline exceeded'));
+              stream.close(constants.NGHTTP2_CANCEL);
+            },
+            Math.min(timeoutMs + DEADLINE_SLACK_MS, MOST_TIMER_MS),
+          );
     signal?.addEventListener('abort', abort, { once: true });
     stream.on('response', note);
     stream.on('trailers', note);
@@ -185,6 +210,7 @@ function followStatus(stream: ClientHttp2Stream, { signal, timeoutMs }: GrpcCall
 }
 
 const DEADLINE_SLACK_MS = 100;
+const MOST_TIMER_MS = 2 ** 31 - 1;
 /** Of a session, in megabytes: several of the largest messages. */
 const MEMORY = { maxSessionMemory: 64 };
 

@@ -94,6 +94,8 @@ describe('gRPC, client and server', () => {
       texts.map(({ text }) => text),
       Array.from({ length: 50 }, (_, i) => `boat ${i}`),
     );
+    const connections = await new Promise<number>(resolve => listener.getConnections((_, count) => resolve(count)));
+    assert.equal(connections, 1);
   });
 
   it('carries messages up to 16 MiB, and no larger', async () => {
