@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { readBelow } from '#linux/open-below.ts';
 import type { ProjectUsage } from '#linux/quota.ts';
+import type { CdiDevices } from './cdi/devices.ts';
 import { readDevices, readHostDevices } from './devices.ts';
 import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
@@ -46,6 +47,7 @@ export class Preparation {
   readonly #mapped: MappedMounts;
   readonly #snapshots: Snapshots;
   readonly #quotas: WritableQuotas;
+  #cdi: CdiDevices | undefined;
   readonly #mounted = new Set<string>();
   /** Those whose bundle is as their record wants it. */
   readonly #bundled = new Set<string>();
@@ -75,7 +77,7 @@ export class Preparation {
     if (!this.#mounted.has(record.id)) await this.#mount(record, sandbox);
     if (!this.#bundled.has(record.id)) {
       const { cdiDevices = [] } = record.config;
-      const edit = cdiDevices.length > 0 ? await planDeviceEdits(cdiDevices) : undefined;
+      const edit = cdiDevices.length > 0 ? await this.#planDeviceEdits(cdiDevices) : undefined;
       this.#bundle(record, sandbox, await this.#runtimes.of(record), edit);
     }
     this.#bundled.add(record.id);
@@ -130,6 +132,14 @@ export class Preparation {
   /** A mount that a former process made. */
   adopt(id: string): void {
     this.#mounted.add(id);
+  }
+
+  /** Containers with devices by CDI are few: what knows of them is loaded for them. */
+  async #planDeviceEdits(names: readonly string[]): Promise<(spec: OciSpec) => OciSpec> {
+    const [{ CdiDevices }, { applyCdiEdits }] = await Promise.all([import('./cdi/devices.ts'), import('./cdi/apply.ts')]);
+    this.#cdi ??= new CdiDevices();
+    const edits = await this.#cdi.resolve(names);
+    return spec => applyCdiEdits(spec, edits);
   }
 
   #bundle(record: ContainerRecord, sandbox: SandboxRecord, runtime: OciRuntime, edit: (spec: OciSpec) => OciSpec = spec => spec): void {
@@ -205,13 +215,6 @@ export class Preparation {
     const files = { hosts: ifThere('hosts'), hostname: ifThere('hostname'), resolvConf: ifThere('resolv.conf'), shm: ifThere('shm') };
     return Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined));
   }
-}
-
-/** Containers with devices by CDI are few: what knows of them is loaded for them. */
-async function planDeviceEdits(names: readonly string[]): Promise<(spec: OciSpec) => OciSpec> {
-  const [{ resolveCdiDevices }, { applyCdiEdits }] = await Promise.all([import('./cdi/devices.ts'), import('./cdi/apply.ts')]);
-  const edits = await resolveCdiDevices(names);
-  return spec => applyCdiEdits(spec, edits);
 }
 
 /** Of a sandbox with a user namespace. @throws InternalError for one that has lost it: its containers would be the machine's root */

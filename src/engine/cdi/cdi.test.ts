@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import type { OciSpec } from '../oci-types.ts';
 import { applyCdiEdits } from './apply.ts';
-import { resolveCdiDevices } from './devices.ts';
+import { CdiDevices } from './devices.ts';
 import { isDeviceName, toCdiSpec } from './spec.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'umiak-cdi-'));
@@ -16,7 +17,8 @@ const write = (where: string, name: string, value: unknown) =>
   writeFileSync(join(where, name), typeof value === 'string' ? value : JSON.stringify(value), { mode: 0o644 });
 const device = (name: string, containerEdits: object = {}) => ({ name, containerEdits });
 const vendor = (kind: string, devices: object[], more: object = {}) => ({ cdiVersion: '0.8.0', kind, devices, ...more });
-const resolve = (...names: string[]) => resolveCdiDevices(names, [fixed, fresh]);
+const cdi = new CdiDevices([fixed, fresh]);
+const resolve = (...names: string[]) => cdi.resolve(names);
 
 describe('specifications', () => {
   const refused: [string, object, RegExp][] = [
@@ -65,6 +67,16 @@ describe('devices are found by name', () => {
     );
   });
 
+  test('a file that has changed is read again, one that has not is not', async () => {
+    write(fresh, 'changing.json', vendor('v.com/changing', [device('0', { env: ['A=1'] })]));
+    const before = await resolve('v.com/changing=0');
+    assert.equal((await resolve('v.com/changing=0'))[1], before[1]);
+    write(fresh, 'changing.json', vendor('v.com/changing', [device('0', { env: ['A=2'] })]));
+    assert.deepEqual((await resolve('v.com/changing=0'))[1]?.env, ['A=2']);
+    rmSync(join(fresh, 'changing.json'));
+    await assert.rejects(resolve('v.com/changing=0'), { reason: 'NotFound' });
+  });
+
   test('those that are not there, or in two places of equal rank, are named', async () => {
     await assert.rejects(resolve('v.com/gpu=7', 'v.com/gpu=0'), {
       reason: 'NotFound',
@@ -82,8 +94,10 @@ describe('devices are found by name', () => {
     write(fixed, 'large.json', ' '.repeat((1 << 20) + 1));
     write(fixed, 'open.json', vendor('v.com/open', [device('0')]));
     chmodSync(join(fixed, 'open.json'), 0o666);
+    execFileSync('mkfifo', [join(fixed, 'fifo.json')]);
     await assert.rejects(resolve('v.com/open=0'), ({ hint }: { hint: string }) => {
       assert.match(hint, /broken.json/);
+      assert.match(hint, /fifo.json: is no file/);
       assert.match(hint, /large.json: has more than 1048576 bytes/);
       assert.match(hint, /open.json: can be written by others than root/);
       return true;
