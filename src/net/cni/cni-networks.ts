@@ -37,6 +37,8 @@ const FOREIGN_CACHE_DIR = '/var/lib/cni/results';
 /** A start waits no longer for a plugin that hangs. */
 const ADOPTION_TIMEOUT_MS = 10_000;
 const DEATH_TIMEOUT_MS = 10_000;
+/** More are a plugin that forks without end. */
+const KILL_ROUNDS = 100;
 /** Kubelets ask every few seconds, and each question is a process a plugin. */
 const READINESS_HOLDS_MS = 15_000;
 const SIGKILL = 9;
@@ -195,14 +197,18 @@ export class CniNetworks {
   }
 }
 
-/** Plugins that a killed agent had started go on by themselves: what they still do must be over before it is undone. */
+/**
+ * Plugins that a killed agent had started go on by themselves: what they still do must be over before it is undone. One in the middle of a
+ * system call that does not end holds up no start.
+ */
 async function killPluginsOf(containerIds: ReadonlySet<string>): Promise<void> {
-  for (;;) {
+  for (let round = 0; round < KILL_ROUNDS; round++) {
     const pids = readdirSync('/proc').filter(name => /^\d+$/.test(name));
     const processes = pids.filter(pid => containerIds.has(containerIdOf(Number(pid)))).flatMap(pid => identify(Number(pid)) ?? []);
-    for (const process of processes) signalProcess(process, SIGKILL);
-    for (const process of processes) await waitForEnd(process, DEATH_TIMEOUT_MS);
     if (processes.length === 0) return; // none that another had just forked
+    for (const process of processes) signalProcess(process, SIGKILL);
+    const ended = await Promise.all(processes.map(process => waitForEnd(process, DEATH_TIMEOUT_MS)));
+    if (ended.includes(false)) return;
   }
 }
 
