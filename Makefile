@@ -45,8 +45,8 @@ controller-runtime: setup ## run a controller made with controller-runtime (lead
 gvisor: setup ## build runsc, for `runtimes` and the tests of it; needs Go
 	@cd gvisor && CGO_ENABLED=0 nice go build -trimpath -ldflags '-s -w' -o ../.cache/gvisor/runsc gvisor.dev/gvisor/runsc
 
-vm-test: setup ## run the engine's tests with control groups v2, quotas and AppArmor: Debian's kernel under QEMU (TESTS=… SYSTEMD=1); needs QEMU
-	@command -v qemu-system-x86_64 >/dev/null || apt-get install -y --no-install-recommends qemu-system-x86
+vm-test: setup ## run the engine's tests with control groups v2, quotas, AppArmor and criu: Debian's kernel under QEMU (TESTS=… SYSTEMD=1); needs QEMU
+	@dpkg -s qemu-system-x86 apparmor criu iptables >/dev/null 2>&1 || apt-get install -y --no-install-recommends qemu-system-x86 apparmor criu iptables
 	@$(NODE) vm/run.ts $(if $(SYSTEMD),--systemd) $(TESTS)
 
 kubelet: setup ## run a real kubelet over cri.sock against our API, our own node agent off; needs Go once

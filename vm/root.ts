@@ -1,5 +1,17 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { cache, type Kernel } from './kernel.ts';
 
@@ -13,6 +25,11 @@ const PROGRAMS = [
   '/usr/bin/conmon',
   '/usr/bin/busybox',
   '/usr/sbin/apparmor_parser',
+  '/usr/sbin/criu',
+  '/usr/sbin/iptables-restore',
+  '/usr/sbin/ip6tables-restore',
+  '/usr/bin/find',
+  '/usr/bin/tar',
 ];
 const FILES = [
   '/usr/share/containers/seccomp.json',
@@ -21,8 +38,8 @@ const FILES = [
   '/etc/group',
   '/etc/nsswitch.conf',
 ];
-/** All files of these Debian packages, where they are installed: for `--systemd`. */
-const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'dbus-daemon', 'dbus-bin', 'dbus-system-bus-common', 'libpam-systemd'];
+/** All files of these Debian packages, where they are installed: for `--systemd`; for criu, which closes the network while it looks. */
+const PACKAGES = ['iptables', 'systemd', 'systemd-sysv', 'dbus', 'dbus-daemon', 'dbus-bin', 'dbus-system-bus-common', 'libpam-systemd'];
 
 /** The root file system, made once: programs, Node, its packages, the kernel's modules. The sources lie on a disk of their own. */
 export function buildRoot({ modules, release }: Kernel): string {
@@ -100,8 +117,9 @@ function copy(file: string, directory: string): void {
   const place = file.replace(/^\/(bin|sbin|lib|lib64)\//, '/usr/$1/');
   mkdirSync(dirname(join(directory, place)), { recursive: true });
   cpSync(place, join(directory, place), { verbatimSymlinks: true, preserveTimestamps: true });
-  const real = realpathSync(place);
-  if (real !== place && !real.startsWith('/dev/') && existsSync(real) && !existsSync(join(directory, real))) copy(real, directory);
+  if (!lstatSync(place).isSymbolicLink()) return;
+  const next = resolve(dirname(place), readlinkSync(place)); // one link after another, as alternatives are
+  if (!next.startsWith('/dev/') && existsSync(next) && !existsSync(join(directory, next))) copy(next, directory);
 }
 
 function makeImage(directory: string, image: string, sizeMb: number): string {

@@ -19,6 +19,7 @@ const DEFAULT_TESTS = [
   'src/linux/cgroup.root.test.ts',
   'src/engine/writable-quotas.root.test.ts',
   'src/engine/apparmor.root.test.ts',
+  'src/engine/checkpoint.root.test.ts',
 ];
 const TIMEOUT_MS = 15 * 60_000;
 const MEMORY_MB = 1536;

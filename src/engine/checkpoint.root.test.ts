@@ -23,15 +23,7 @@ before(async () => {
   await applyMachine(kernel);
   const [images, networks] = [new BusyboxImages(`${directory}/image`), new LoopbackNetworks(`${directory}/netns`)];
   engine = await openEngine({ ...dirs, instance, images, networks, log: silentLog });
-  const metadata = { name: 'pod', namespace: 'default', uid: 'u', attempt: 0 };
-  const sandbox = await engine.createSandbox({ owner: 'node', metadata, network: 'pod' });
-  const what = {
-    sandboxId: sandbox.id,
-    metadata: { name: 'main', attempt: 0 },
-    image: 'busybox',
-    command: ['sh', '-c', 'touch /made; exec sleep 1000'],
-  };
-  id = (await engine.startContainer((await engine.createContainer(what)).id)).id;
+  id = await start(canCheckpoint ? 'runc' : 'crun');
 });
 after(async () => {
   for (const sandbox of engine.sandboxes()) await engine.removeSandbox(sandbox.id);
@@ -54,6 +46,18 @@ test('where criu does not work a checkpoint is refused in words, and leaves noth
   assert.equal(engine.container(id)?.state, 'running');
 });
 
+test('a crun that was built without criu is refused by its name', {
+  skip: !canCheckpoint
+    ? 'criu is not here, or its check fails'
+    : execFileSync('crun', ['--version'], { encoding: 'utf8' }).includes('+CRIU'),
+}, async () => {
+  const made = await start('crun');
+  await assert.rejects(engine.checkpoint(made, { location: `${directory}/checkpoints/none.tar` }), {
+    reason: 'NotImplemented',
+    message: /runtime crun .*built without criu/,
+  });
+});
+
 test('an archive has the processes, the changed files and what a restore must know', {
   skip: !canCheckpoint && 'criu is not here, or its check fails',
 }, async () => {
@@ -65,6 +69,18 @@ test('an archive has the processes, the changed files and what a restore must kn
   assert.deepEqual(readdirSync(`${directory}/checkpoints`), ['one.tar']);
   assert.equal(engine.container(id)?.state, 'running');
 });
+
+async function start(runtime: string): Promise<string> {
+  const metadata = { name: 'pod', namespace: 'default', uid: 'u', attempt: 0 };
+  const sandbox = await engine.createSandbox({ owner: 'node', metadata, network: 'pod', runtime });
+  const what = {
+    sandboxId: sandbox.id,
+    metadata: { name: 'main', attempt: 0 },
+    image: 'busybox',
+    command: ['sh', '-c', 'touch /made; exec sleep 1000'],
+  };
+  return (await engine.startContainer((await engine.createContainer(what)).id)).id;
+}
 
 function isOk(program: string, ...args: string[]): boolean {
   try {

@@ -33,6 +33,7 @@ export async function checkpoint({ record, runtime, paths, location, timeoutMs }
       hint: 'crun and runc can, with criu.',
     });
   await checkCriu();
+  await checkRuntime(runtime);
   await mkdir(dirname(location), { recursive: true, mode: 0o700 });
   const directory = await mkdtemp(join(dirname(location), '.checkpoint-'));
   try {
@@ -41,6 +42,7 @@ export async function checkpoint({ record, runtime, paths, location, timeoutMs }
       runtime.path,
       [...runtime.args, 'checkpoint', '--image-path', images, '--work-path', directory, '--leave-running', record.id],
       timeoutMs,
+      join(directory, 'dump.log'),
     );
     const upper = paths.writable(record.id);
     const { stdout: removed } = await run('find', [upper, '-type', 'c', '-printf', '%P\\n'], { maxBuffer: MAX_BYTES });
@@ -104,13 +106,24 @@ async function checkCriu(): Promise<void> {
   });
 }
 
-async function act(program: string, args: readonly string[], timeoutMs: number): Promise<void> {
+/** @throws NotImplemented for a crun that was built without criu, as Debian's is */
+async function checkRuntime({ name, type, path }: OciRuntime): Promise<void> {
+  if (type !== 'crun' || /\+CRIU/.test((await run(path, ['--version'], { timeout: CHECK_TIMEOUT_MS })).stdout)) return;
+  throw new UmiakError('NotImplemented', `containers of the runtime ${name} can not be checkpointed: ${path} was built without criu`, {
+    hint: "runc's can: choose it by a RuntimeClass or --runtime.",
+  });
+}
+
+/** @throws InternalError with the reason: what criu's log says, if it got so far; Timeout */
+async function act(program: string, args: readonly string[], timeoutMs: number, log?: string): Promise<void> {
   try {
     await run(program, args, { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_BYTES });
   } catch (error) {
     const { stderr = '', killed = false } = error as { stderr?: string; killed?: boolean };
     if (killed) throw new UmiakError('Timeout', `the checkpoint was not done within ${timeoutMs} ms`, { cause: error });
-    throw new UmiakError('InternalError', `the checkpoint failed: ${lines(stderr).at(-1) ?? 'no reason was given'}`, { cause: error });
+    const said = log !== undefined && existsSync(log) ? lines(readFileSync(log, 'utf8')).find(line => /Error \(/.test(line)) : undefined;
+    const why = said?.replace(/^.*?Error \([^)]*\): /, 'criu: ') ?? lines(stderr).at(-1) ?? 'no reason was given';
+    throw new UmiakError('InternalError', `the checkpoint failed: ${why}`, { cause: error });
   }
 }
 
