@@ -341,6 +341,17 @@ export function runEngineSuite(runtime: string): void {
       session.close();
     });
 
+    test('exec with a terminal: what is said last comes as it was said, and who is left behind holds nobody up', async () => {
+      const container = await start('exec sleep 1000');
+      const run = async (script: string) => {
+        const session = await engine.exec(container.id, { command: ['sh', '-c', script], tty: true });
+        return { output: await text(session.stdout), exitCode: await session.exitCode };
+      };
+      for (const said of await Promise.all(Array.from({ length: 24 }, () => run('echo last'))))
+        assert.deepEqual(said, { output: 'last\r\n', exitCode: 0 });
+      assert.deepEqual(await run('setsid sleep 1000 & echo left; exit 5'), { output: 'left\r\n', exitCode: 5 });
+    });
+
     test('exec with a terminal: a size that comes later is seen too', async () => {
       const container = await start('exec sleep 1000');
       const session = await engine.exec(container.id, {

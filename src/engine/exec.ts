@@ -1,13 +1,12 @@
-import { closeSync, constants, openSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { PassThrough, type Readable, type Writable } from 'node:stream';
-import { ReadStream } from 'node:tty';
+import type { Readable } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
-import { type ChildDescriptor, identify, pipe, signalProcess, spawnChild } from '#linux/process.ts';
-import { openPty, resizeTerminalOf, type TerminalSize } from '#linux/pty.ts';
+import { identify, signalProcess, spawnChild } from '#linux/process.ts';
+import { resizeTerminalOf, type TerminalSize } from '#linux/pty.ts';
 import type { ExecOptions, ExecSession } from './engine.ts';
+import { openEnds } from './exec-ends.ts';
 import type { OciProcess, OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
 import type { ResolvedUser } from './user.ts';
@@ -56,7 +55,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
   const files = `${bundle}/exec-${newNameSuffix(10)}`;
   const pidFile = `${files}.pid`;
   writeFileSync(`${files}.json`, JSON.stringify(process), { mode: 0o600 });
-  const ends = process.terminal ? terminalEnds(process.consoleSize) : pipeEnds(stdin);
+  const ends = openEnds({ process, runtime, consolePath: `${files}.sock`, stdin });
   let child: Awaited<ReturnType<typeof spawnChild>>;
   try {
     child = await spawnChild({
@@ -68,6 +67,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
         `${files}.json`,
         runtime.type === 'runsc' ? '--internal-pid-file' : '--pid-file',
         pidFile,
+        ...ends.args,
         id,
       ],
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -87,17 +87,20 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     isClosed = true;
     killExec({ id, runtime, pidFile }, child.exited);
   };
+  // The pid is told once the terminal is there.
+  if (ends.begun) onceInside(pidFile, child.exited, ends.begun);
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close(); // while it was started
   const exitCode = child.exited.then(code => {
     signal?.removeEventListener('abort', close);
     if (isClosed) ends.abandon();
+    else ends.ended?.();
     for (const file of [`${files}.json`, pidFile]) rmSync(file, { force: true });
     return code;
   });
-  /** The process has a terminal of the runtime's; a new size of ours would reach it as a signal without a size. */
   const resize = (size: TerminalSize) => {
-    if (process.terminal && runtime.hasHostProcesses) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
+    if (ends.resize) ends.resize(size);
+    else if (process.terminal && runtime.hasHostProcesses) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
   };
   return { ...ends.session, exitCode, close, resize };
 }
@@ -136,57 +139,6 @@ function readPid(file: string): number {
   } catch {
     return -1;
   }
-}
-
-interface Ends {
-  child: ChildDescriptor[];
-  session: { stdin?: Writable; stdout: Readable; stderr?: Readable };
-  /** Closes the child's ends on our side. */
-  handOver(): void;
-  /** Closes ours, read or not. */
-  abandon(): void;
-}
-
-function pipeEnds(hasStdin: boolean): Ends {
-  const input: readonly [number, number | undefined] = hasStdin ? pipe() : [openSync('/dev/null', 'r'), undefined];
-  const output = pipe();
-  const errors = pipe();
-  const stdout = new Socket({ fd: output[0], readable: true, writable: false });
-  const stderr = new Socket({ fd: errors[0], readable: true, writable: false });
-  const stdin = input[1] === undefined ? undefined : new Socket({ fd: input[1], readable: false, writable: true });
-  // The process may end before it has read everything: that is no error of ours.
-  stdin?.on('error', () => stdin.destroy());
-  return {
-    child: [input[0], output[1], errors[1]],
-    session: { ...(stdin ? { stdin } : {}), stdout, stderr },
-    handOver: () => [input[0], output[1], errors[1]].forEach(fd => void closeSync(fd)),
-    abandon: () => [stdin, stdout, stderr].forEach(socket => void socket?.destroy()),
-  };
-}
-
-function terminalEnds(size: OciProcess['consoleSize']): Ends {
-  const { master, path } = openPty(size ? { size: { rows: size.height, columns: size.width } } : {});
-  const terminal = new ReadStream(master);
-  const stdout = new PassThrough();
-  terminal.pipe(stdout);
-  // Reading fails with EIO when the other end is closed: that is a terminal's end of file.
-  const end = () => {
-    stdout.end();
-    terminal.destroy();
-  };
-  terminal.on('error', end);
-  terminal.on('close', () => stdout.end());
-  stdout.on('close', () => terminal.destroy());
-  const slave = { open: path, flags: constants.O_RDWR };
-  return {
-    child: [slave, slave, slave],
-    session: {
-      stdin: terminal,
-      stdout,
-    },
-    handOver: () => {},
-    abandon: () => terminal.destroy(),
-  };
 }
 
 /** Runs to the end, both outputs in one, bounded. @throws Timeout */

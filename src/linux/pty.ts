@@ -29,7 +29,7 @@ export function openPty({ size }: { size?: TerminalSize } = {}): { master: numbe
 }
 
 /** Sets the terminal's size; its foreground processes get SIGWINCH. */
-function resizePty(master: number, { rows, columns }: TerminalSize): void {
+export function resizePty(master: number, { rows, columns }: TerminalSize): void {
   const size = Buffer.alloc(8);
   size.writeUInt16LE(Math.min(rows, 65535), 0);
   size.writeUInt16LE(Math.min(columns, 65535), 2);

@@ -1,12 +1,11 @@
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { closeSync, writeSync } from 'node:fs';
 import { Duplex } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { toEpollEvent } from './epoll-event.ts';
 import { check, declare, errno, SyscallError } from './libc.ts';
 import { pipe } from './process.ts';
+import { AF_UNIX, withUnixAddress } from './unix-address.ts';
 
-const AF_UNIX = 1;
 const SOCK_SEQPACKET_CLOEXEC = 5 | 0o2000000;
 const EPOLL_CLOEXEC = 0o2000000;
 const EPOLLIN = 1;
@@ -47,21 +46,15 @@ interface Poller {
   unread: Int32Array<SharedArrayBuffer>;
 }
 
-/** Connects to a SOCK_SEQPACKET unix socket, whatever its path's length: through an open directory every path is short. */
+/** Connects to a SOCK_SEQPACKET unix socket. */
 function connectSeqpacket(path: string): number {
-  const directory = openSync(dirname(path), constants.O_DIRECTORY);
   const fd = check(socketCall(AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0), 'seqpacket socket');
   try {
-    const address = Buffer.alloc(110);
-    address.writeUInt16LE(AF_UNIX);
-    address.write(`/proc/self/fd/${directory}/${basename(path)}`, 2);
-    check(connectCall(fd, address, address.length), `connect ${path}`);
+    withUnixAddress(path, address => check(connectCall(fd, address, address.length), `connect ${path}`));
     return fd;
   } catch (error) {
     closeSync(fd);
     throw error;
-  } finally {
-    closeSync(directory);
   }
 }
 
