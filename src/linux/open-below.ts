@@ -33,15 +33,24 @@ export function openBelow(root: string, path: string, flags: number): number | u
   }
 }
 
-/** Reads a regular file below `root`, at most `maxBytes`; what is missing, or is no regular file, is empty. */
+/**
+ * Reads a regular file below `root`, at most `maxBytes`; what is missing, or is no regular file, is empty. What something is is seen before
+ * it is opened for reading: opening a device has effects.
+ */
 export function readBelow(root: string, path: string, maxBytes = 1 << 20): string {
-  const fd = openBelow(root, path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  if (fd === undefined) return '';
+  const place = openBelow(root, path, O_PATH);
+  if (place === undefined) return '';
   try {
-    if (!fstatSync(fd).isFile()) return '';
-    const bytes = Buffer.alloc(Math.min(maxBytes, Math.max(1, fstatSync(fd).size)));
-    return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0));
+    const stat = fstatSync(place);
+    if (!stat.isFile()) return '';
+    const fd = openSync(`/proc/self/fd/${place}`, constants.O_RDONLY);
+    try {
+      const bytes = Buffer.alloc(Math.min(maxBytes, Math.max(1, stat.size)));
+      return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0));
+    } finally {
+      closeSync(fd);
+    }
   } finally {
-    closeSync(fd);
+    closeSync(place);
   }
 }
