@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { seededRandom } from '#base/ids.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
-import { RegistryFixture } from '#images/registry-fixture.ts';
 import { readCgroupLayout } from '#linux/cgroup.ts';
-import { GrpcClient } from '#wire/grpc/client.ts';
-import { toFrame } from '#wire/grpc/frames.ts';
-import { rawCall } from '#wire/grpc/testing.ts';
-import { criSchema, RUNTIME_SERVICE } from './schema.ts';
 import { CriBench, containerConfig, sandboxConfig } from './testing.ts';
-import type { ContainerStatus, RuntimeService } from './types.gen.ts';
+import type { ContainerStatus } from './types.gen.ts';
 
 let bench: CriBench;
 before(async () => {
@@ -310,55 +304,6 @@ describe('RuntimeService', () => {
     await call('RemovePodSandbox', { podSandboxId });
   });
 
-  it('keeps everything when the agent is started anew', async () => {
-    const podSandboxId = await bench.sandbox();
-    const running = await bench.running(podSandboxId);
-    const created = await bench.container(podSandboxId, { metadata: { name: 'created' } });
-    const pidBefore = bench.engine.container(running)?.pid;
-    await bench.stop();
-    assert.ok(!existsSync(bench.socketPath));
-    await bench.start();
-    assert.equal((await statusOf(running)).state, 'CONTAINER_RUNNING');
-    assert.equal(bench.engine.container(running)?.pid, pidBefore);
-    assert.equal((await statusOf(created)).state, 'CONTAINER_CREATED');
-    await assert.rejects(bench.container(podSandboxId, { metadata: { name: 'created' } }), { reason: 'AlreadyExists' });
-    assert.equal(await bench.sh(running, 'echo still'), 'still\n');
-    await call('StartContainer', { containerId: created });
-    await call('RemovePodSandbox', { podSandboxId });
-  });
-
-  it('starts 50 at once', async () => {
-    const ids = await Promise.all(
-      Array.from({ length: 50 }, async () => {
-        const podSandboxId = await bench.sandbox();
-        return { podSandboxId, containerId: await bench.running(podSandboxId, { command: ['sleep', '1000'] }) };
-      }),
-    );
-    const { containers = [] } = await call('ListContainers', { filter: { state: { state: 'CONTAINER_RUNNING' } } });
-    const found = new Set(containers.map(({ id }) => id));
-    assert.ok(ids.every(({ containerId }) => found.has(containerId)));
-    await Promise.all(ids.map(({ podSandboxId }) => call('RemovePodSandbox', { podSandboxId })));
-  });
-
-  it('leaves nothing of a call whose client was killed', async () => {
-    const config = sandboxConfig();
-    using client = new GrpcClient<RuntimeService>({ schema: criSchema, service: RUNTIME_SERVICE, socketPath: bench.socketPath });
-    await client.call('Version', {});
-    const left = client.call('RunPodSandbox', { config });
-    setImmediate(() => client[Symbol.dispose]());
-    await assert.rejects(left);
-    // The name is free as soon as the half-made sandbox is gone.
-    for (;;) {
-      const made = await call('RunPodSandbox', { config }).catch(error => {
-        assert.equal(error.reason, 'AlreadyExists');
-        return undefined;
-      });
-      if (made) break;
-    }
-    const { items = [] } = await call('ListPodSandbox', {});
-    assert.equal(items.filter(({ metadata }) => metadata?.uid === config.metadata?.uid).length, 1);
-  });
-
   it('tells of itself', async () => {
     const { runtimeName, runtimeApiVersion } = await call('Version', {});
     assert.deepEqual([runtimeName, runtimeApiVersion], ['umiak', 'v1']);
@@ -381,70 +326,5 @@ describe('RuntimeService', () => {
     await call('UpdateRuntimeConfig', { runtimeConfig: { networkConfig: { podCidr: '10.1.0.0/16' } } });
     const bad = call('UpdateRuntimeConfig', { runtimeConfig: { networkConfig: { podCidr: 'all' } } });
     await assert.rejects(bad, /pod_cidr: "all" is no network/);
-  });
-});
-
-describe('what cri.sock is sent', () => {
-  it('answers every method, whatever its request is', async t => {
-    const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
-    t.diagnostic(`SEED=${seed}`);
-    const random = seededRandom(seed);
-    const before = (await call('ListPodSandbox', {})).items?.length ?? 0;
-    const paths = Object.entries(criSchema.services).flatMap(([service, methods]) =>
-      Object.keys(methods).map(name => `/${service}/${name}`),
-    );
-    for (const path of paths)
-      for (let round = 0; round < 4; round++) {
-        const hostile = Buffer.from(Array.from({ length: round * 10 }, () => Math.floor(random() * (round % 2 ? 32 : 256))));
-        const { headers } = await rawCall(bench.socketPath, { ':path': path, 'grpc-timeout': '300m' }, toFrame(hostile));
-        assert.match(String(headers['grpc-status']), /^\d+$/, `SEED=${seed}: ${path} ${hostile.toString('hex')}`);
-        assert.notEqual(headers['grpc-status'], '12', `${path} has no handler`);
-      }
-    assert.equal((await call('ListPodSandbox', {})).items?.length ?? 0, before);
-  });
-});
-
-describe('ImageService', () => {
-  it('pulls with a login, shows and removes', async () => {
-    await using registry = await RegistryFixture.start();
-    registry.login = { username: 'ada', password: 'secret:1' };
-    const layer = buildTar([{ name: 'file', content: Buffer.from('x') }]);
-    registry.add('team/app', 'v1', buildImage([layer], { User: 'web:web' }));
-    const image = { image: `${registry.host}/team/app:v1` };
-    const pull = (auth?: object) => bench.imageService.call('PullImage', { image, auth });
-    await assert.rejects(pull(), { reason: 'Unauthorized' });
-    await assert.rejects(pull({ username: 'ada', password: 'secret:1', serverAddress: 'elsewhere.example' }), { reason: 'Unauthorized' });
-    const { imageRef = '' } = await pull({
-      auth: Buffer.from('ada:secret:1').toString('base64'),
-      serverAddress: `https://${registry.host}`,
-    });
-    assert.match(imageRef, /^sha256:[0-9a-f]{64}$/);
-    const shown = (await bench.imageService.call('ImageStatus', { image, verbose: true })).image;
-    assert.deepEqual([shown?.id, shown?.repoTags, shown?.username, shown?.repoDigests?.length], [imageRef, [image.image], 'web', 1]);
-    const { images = [] } = await bench.imageService.call('ListImages', {});
-    assert.ok(images.some(({ id }) => id === imageRef) && images.length >= 2);
-    const [found, ...others] = (await bench.imageService.call('ListImages', { filter: { image } })).images ?? [];
-    assert.deepEqual([found?.pinned ?? false, others], [false, []]);
-    await bench.images.pin(image.image);
-    assert.equal((await bench.imageService.call('ImageStatus', { image })).image?.pinned, true);
-    for (let i = 0; i < 2; i++) await bench.imageService.call('RemoveImage', { image: { image: imageRef } });
-    assert.deepEqual(await bench.imageService.call('ImageStatus', { image }), {});
-  });
-});
-
-describe('cri.sock for a foreign kubelet', () => {
-  it('shows what was made over it, and nothing else', async () => {
-    await using own = await CriBench.open({ scope: 'cri' });
-    const metadata = { name: 'ours', namespace: 'default', uid: 'u', attempt: 0 };
-    const { id } = await own.engine.createSandbox({ owner: 'node', metadata, network: 'pod' });
-    const theirs = await own.sandbox();
-    const { items = [] } = await own.runtime.call('ListPodSandbox', {});
-    assert.deepEqual(
-      items.map(item => item.id),
-      [theirs],
-    );
-    await assert.rejects(own.runtime.call('PodSandboxStatus', { podSandboxId: id }), { reason: 'NotFound' });
-    await own.runtime.call('RemovePodSandbox', { podSandboxId: id });
-    assert.equal(own.engine.sandbox(id)?.state, 'ready');
   });
 });
