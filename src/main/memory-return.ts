@@ -55,6 +55,8 @@ export class MemoryReturn implements AsyncDisposable {
   #restedBytes: number;
   /** There was a burst that not everything has been given back of. */
   #isUntidy = false;
+  /** The C library's part of it was: where a little goes on all the time, once. */
+  #isTrimmed = false;
   #timer: Disposable | undefined;
   #resting: Promise<void> | undefined;
 
@@ -77,12 +79,21 @@ export class MemoryReturn implements AsyncDisposable {
   #look(): void {
     const leftMs = this.#lastAtMs + REST_MS - this.#clock.monotonic();
     this.#timer = leftMs > 0 ? this.#clock.after(leftMs, () => this.#look()) : undefined;
-    if (leftMs <= 0) this.#resting ??= this.#giveBack().finally(() => (this.#resting = undefined));
+    if (leftMs <= 0) this.#resting ??= this.#giveBack().finally(() => this.#lookAgain());
+  }
+
+  /** Work came between: there may be no collection after it that would tell. */
+  #lookAgain(): void {
+    this.#resting = undefined;
+    if (this.#isUntidy && !this.#abort.signal.aborted) this.#timer ??= this.#clock.after(REST_MS, () => this.#look());
   }
 
   async #giveBack(): Promise<void> {
     const residentBytes = this.#memory.residentBytes();
-    this.#isUntidy ||= this.#memory.youngBytes() > YOUNG_BYTES || residentBytes > this.#restedBytes + GROWN_BYTES;
+    if (this.#memory.youngBytes() > YOUNG_BYTES || residentBytes > this.#restedBytes + GROWN_BYTES) {
+      this.#isUntidy = true;
+      this.#isTrimmed = false;
+    }
     if (!this.#isUntidy) {
       this.#restedBytes = Math.min(this.#restedBytes, residentBytes);
       return;
@@ -96,7 +107,11 @@ export class MemoryReturn implements AsyncDisposable {
       this.#collectYoung();
       if (!(await stillRests(BETWEEN_MS))) return;
     }
-    await this.#memory.trim();
+    if (!this.#isTrimmed) {
+      await this.#memory.trim();
+      this.#isTrimmed = true;
+      this.#restedBytes = this.#memory.residentBytes();
+    }
     if (!(await stillRests(POOLED_MS))) return;
     this.#collectYoung();
     this.#restedBytes = this.#memory.residentBytes();
