@@ -1,7 +1,7 @@
+import { type DiskFigure, DiskFigures } from '#engine/disk-figures.ts';
 import type { Container, Sandbox } from '#engine/engine.ts';
 import type { CriContext } from './context.ts';
 import { CpuRates } from './cpu-rates.ts';
-import { type DiskFigure, DiskFigures } from './disk-figures.ts';
 import { visibleContainers } from './lookup.ts';
 import type { MeasuredContainer, MeasuredSandbox } from './stats-forms.ts';
 

@@ -1,7 +1,7 @@
+import type { DiskFigure } from '#engine/disk-figures.ts';
 import type { Container, ContainerStats as EngineStats, Sandbox } from '#engine/engine.ts';
 import type { Pressure, PressureLine } from '#linux/cgroup-usage.ts';
 import type { LinkCounters } from '#linux/netlink.ts';
-import type { DiskFigure } from './disk-figures.ts';
 import { toNanoseconds } from './forms.ts';
 import type {
   ContainerStats,

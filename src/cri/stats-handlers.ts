@@ -1,7 +1,7 @@
 import { join } from 'node:path';
+import { DiskFigures } from '#engine/disk-figures.ts';
 import type { Container, Sandbox } from '#engine/engine.ts';
 import type { CriContext, ImageHandlers, RuntimeHandlers } from './context.ts';
-import { DiskFigures } from './disk-figures.ts';
 import { hasLabels } from './filters.ts';
 import { needContainer, needSandbox, visibleContainers, visibleSandboxes } from './lookup.ts';
 import { Measuring } from './measuring.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ManualClock } from '#base/index.ts';
+import { DiskFigures } from '#engine/disk-figures.ts';
 import type { Container, ContainerStats, Sandbox } from '#engine/engine.ts';
 import { noUsage } from '#linux/cgroup-usage.ts';
 import { CpuRates } from './cpu-rates.ts';
-import { DiskFigures } from './disk-figures.ts';
 import { METRIC_DESCRIPTORS, toSandboxMetrics } from './metrics.ts';
 import { criSchema } from './schema.ts';
 import { type MeasuredSandbox, toContainerStats, toSandboxStats } from './stats-forms.ts';

@@ -241,7 +241,6 @@ export interface LogOptions {
 /** What a container's control group, or a sandbox's, uses. */
 export interface ContainerStats extends CgroupUsage {
   atMs: number;
-  fsUsedBytes?: number;
 }
 
 /**

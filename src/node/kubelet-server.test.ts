@@ -76,6 +76,8 @@ describe("the node's HTTPS API", () => {
     },
     checkpoint: async (id, { location }) => void asked.checkpoints.push([id, location]),
     stats: async () => ({ ...noUsage(), atMs: clock.now(), cpuUsageNs: 1, memoryUsageBytes: 1, memoryWorkingSetBytes: 1, pids: 1 }),
+    networkStats: async () => [],
+    writableDirectory: id => join(directory, id),
   };
   let pki: ClusterPki;
   let tls: CertificatePair;

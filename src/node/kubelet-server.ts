@@ -9,6 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError } from '#base/index.ts';
 import { codeOf } from '#base/reason-codes.ts';
+import { DiskFigures } from '#engine/disk-figures.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { WantedStreams } from '#engine/streaming/session.ts';
 import { serveForwardUpgrade, serveSessionUpgrade } from '#engine/streaming/upgrade.ts';
@@ -16,7 +17,7 @@ import type { Pod } from '#kinds/pod.ts';
 import { type CertificatePair, isApiServerClient, isClientCertificate, subjectOf } from '#pki/index.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
 import { chooseLogs, chooseRunning, isTrue, readLogQuery } from './kubelet-logs.ts';
-import { containersOf, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
+import { containersOf, measure, measureMore, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
 
 export interface KubeletServerOptions {
   address: string;
@@ -29,7 +30,20 @@ export interface KubeletServerOptions {
   nodeName?: string;
   /** The pods of this node. */
   pods: { pods(): Pod[]; pod(namespace: string, name: string): Pod | undefined };
-  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'exec' | 'attach' | 'dial' | 'logs' | 'stats' | 'checkpoint'>;
+  engine: Pick<
+    Engine,
+    | 'sandboxes'
+    | 'containers'
+    | 'container'
+    | 'exec'
+    | 'attach'
+    | 'dial'
+    | 'logs'
+    | 'stats'
+    | 'networkStats'
+    | 'writableDirectory'
+    | 'checkpoint'
+  >;
   /** Where checkpoints are written; none are when absent. */
   checkpointDirectory?: string;
   clock?: Clock;
@@ -64,8 +78,9 @@ export async function startKubeletServer(options: KubeletServerOptions): Promise
     maxHeaderSize: MOST_HEADER_BYTES,
   });
   server.keepAliveTimeout = KEEP_ALIVE_MS;
+  const disks = new DiskFigures({ clock: options.clock ?? systemClock });
   server.on('request', (request, response) => {
-    answer(options, request, response).catch(error => fail(response, error, log));
+    answer({ ...options, disks }, request, response).catch(error => fail(response, error, log));
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     upgrade(options, request, socket, head).catch(error => {
@@ -138,11 +153,15 @@ function parse({ url = '/' }: IncomingMessage): Asked {
   }
 }
 
-async function answer(options: KubeletServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  options: KubeletServerOptions & { disks: DiskFigures },
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   admit(request);
   const asked = parse(request);
   const { verb, path, pathname } = asked;
-  const { pods, engine, clock = systemClock, nodeName = hostname() } = options;
+  const { pods, engine, disks, clock = systemClock, nodeName = hostname() } = options;
   if (verb === 'exec' || verb === 'attach' || verb === 'portForward') throw new UmiakError('BadRequest', 'Upgrade request required');
   if (verb === 'checkpoint' && request.method === 'POST') return sendJson(response, await checkpointOne(options, asked));
   if (request.method !== 'GET' && request.method !== 'HEAD')
@@ -155,7 +174,7 @@ async function answer(options: KubeletServerOptions, request: IncomingMessage, r
     case 'containerLogs':
       return await sendLogs(options, asked, response);
     case 'stats/summary':
-      return sendJson(response, toSummary(nodeName, await measure(engine, pods.pods(), clock.now())));
+      return sendJson(response, toSummary(nodeName, await measureMore(engine, disks, await measure(engine, pods.pods(), clock.now()))));
     case 'metrics/resource':
       return sendText(response, renderMetrics(toResourceMetrics(await measure(engine, pods.pods(), clock.now()))));
     case 'metrics': {

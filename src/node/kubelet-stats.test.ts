@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Container, ContainerStats } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { noUsage } from '#linux/cgroup-usage.ts';
-import { type Measure, measure, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
+import { type Measure, measure, measureMore, renderMetrics, toAgentMetrics, toResourceMetrics, toSummary } from './kubelet-stats.ts';
 
 const AT = Date.parse('2026-11-23T12:00:00Z');
 const container = (name: string): Container =>
@@ -134,6 +134,31 @@ test('a container that ends while it is measured is left out; one that runs and 
   assert.equal(found.failures, 1);
   assert.ok(found.node.cpuSeconds > 0 && found.node.memoryTotalBytes > found.node.memoryAvailableBytes, 'this very machine');
   assert.match(renderMetrics(toResourceMetrics(found)), /^resource_scrape_error 1$/m);
+});
+
+test('what containers wrote and what went over the links is added for the summary', async () => {
+  const link = { name: 'eth0', rxPackets: 1, txPackets: 1, rxBytes: 20, txBytes: 30, rxErrors: 0, txErrors: 1, rxDropped: 0, txDropped: 0 };
+  const engine = {
+    sandboxes: () => [{ id: 's', state: 'ready', config: { metadata: { uid: 'uid-web' } } }],
+    containers: () => [container('a')],
+    writableDirectory: (id: string) => `/data/${id}`,
+    networkStats: async () => [link],
+  };
+  const disks = { of: async () => new Map([['/data/a', { atMs: AT, usedBytes: 4096, inodesUsed: 2 }]]) };
+  const measured: Parameters<typeof toSummary>[1] = {
+    pods: [{ pod: pod('web'), containers: ['a', 'gone'].map(id => ({ container: container(id), stats: stats(1, 1) })) }],
+    failures: 0,
+    node: { atMs: AT, cpuSeconds: 1, memoryTotalBytes: 2, memoryAvailableBytes: 1 },
+  };
+  const whole = await measureMore(engine as unknown as Parameters<typeof measureMore>[0], disks, measured);
+  const { pods } = toSummary('vm', whole) as { pods: { network: object; containers: { rootfs?: object }[] }[] };
+  const time = new Date(AT).toISOString();
+  assert.deepEqual(
+    pods[0]?.containers.map(({ rootfs }) => rootfs),
+    [{ time, usedBytes: 4096, inodesUsed: 2 }, undefined],
+  );
+  const seen = { name: 'eth0', rxBytes: 20, rxErrors: 0, txBytes: 30, txErrors: 1 };
+  assert.deepEqual(pods[0]?.network, { time, ...seen, interfaces: [seen] });
 });
 
 test("the agent's own metrics", () => {

@@ -1,18 +1,24 @@
 import { readFileSync } from 'node:fs';
+import type { DiskFigure, DiskFigures } from '#engine/disk-figures.ts';
 import type { Container, ContainerStats, Engine } from '#engine/engine.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { Pressure, PressureLine } from '#linux/cgroup-usage.ts';
+import type { LinkCounters } from '#linux/netlink.ts';
 
 /** A running container and what it uses. */
 interface Measured {
   container: Container;
   stats: ContainerStats;
+  /** What it wrote over its image. */
+  disk?: DiskFigure;
 }
 
 /** A pod's running containers, measured. */
 export interface PodMeasure {
   pod: Pod;
   containers: Measured[];
+  /** Of its own network. */
+  links?: LinkCounters[];
 }
 
 export interface Measure {
@@ -50,6 +56,28 @@ export async function measure(engine: Source, pods: readonly Pod[], nowMs: numbe
   return { pods: await Promise.all(measured), failures, node: nodeUsage(nowMs) };
 }
 
+type DiskSource = Pick<Engine, 'sandboxes' | 'containers' | 'writableDirectory' | 'networkStats'>;
+
+/** Adds what the containers wrote and what went over the pods' links: more work, for those who ask for all. */
+export async function measureMore(engine: DiskSource, disks: Pick<DiskFigures, 'of'>, measured: Measure): Promise<Measure> {
+  const directories = new Map(engine.containers({ owner: 'node' }).map(({ id }) => [id, engine.writableDirectory(id)]));
+  const directoryOf = ({ container }: Measured) => directories.get(container.id) ?? ''; // it may be gone
+  const figures = await disks.of(measured.pods.flatMap(({ containers }) => containers.map(directoryOf)).filter(Boolean), [
+    ...directories.values(),
+  ]);
+  const ready = engine.sandboxes({ owner: 'node' }).filter(({ state }) => state === 'ready');
+  const withMore = measured.pods.map(async ({ pod, containers }) => {
+    const sandbox = ready.find(({ config }) => config.metadata.uid === pod.metadata.uid);
+    const links = sandbox && (await engine.networkStats(sandbox.id).catch(() => undefined)); // it may end meanwhile
+    const disked = containers.map(each => {
+      const disk = figures.get(directoryOf(each));
+      return { ...each, ...(disk ? { disk } : {}) };
+    });
+    return { pod, containers: disked, ...(links?.length ? { links } : {}) };
+  });
+  return { ...measured, pods: await Promise.all(withMore) };
+}
+
 /** All containers of all the pod's sandboxes. */
 export function containersOf(engine: Pick<Engine, 'sandboxes' | 'containers'>, { metadata: { uid } }: Pod): Container[] {
   const own = engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === uid);
@@ -65,22 +93,29 @@ export function toSummary(nodeName: string, { pods, node }: Measure): object {
       cpu: { time, usageCoreNanoSeconds: Math.round(node.cpuSeconds * 1e9) },
       memory: { time, availableBytes: node.memoryAvailableBytes, workingSetBytes: node.memoryTotalBytes - node.memoryAvailableBytes },
     },
-    pods: pods.map(({ pod: { metadata, status }, containers }) => ({
+    pods: pods.map(({ pod: { metadata, status }, containers, links }) => ({
       podRef: { name: metadata.name, namespace: metadata.namespace, uid: metadata.uid },
       startTime: status?.startTime,
-      containers: containers.map(({ container, stats }) => ({
+      containers: containers.map(({ container, stats, disk }) => ({
         name: container.config.metadata.name,
         startTime: new Date(container.startedAtMs ?? container.createdAtMs).toISOString(),
         ...usage(new Date(stats.atMs).toISOString(), [stats]),
-        ...(stats.fsUsedBytes === undefined ? {} : { rootfs: { time: new Date(stats.atMs).toISOString(), usedBytes: stats.fsUsedBytes } }),
+        ...(disk ? { rootfs: { time: new Date(disk.atMs).toISOString(), usedBytes: disk.usedBytes, inodesUsed: disk.inodesUsed } } : {}),
       })),
       ...usage(
         time,
         containers.map(({ stats }) => stats),
       ),
+      ...(links ? { network: toNetwork(time, links) } : {}),
       process_stats: { process_count: sum(containers, ({ stats }) => stats.pids) },
     })),
   };
+}
+
+/** Of `stats/v1alpha1`; the first link is the pod's own. */
+function toNetwork(time: string, links: readonly LinkCounters[]) {
+  const interfaces = links.map(({ name, rxBytes, rxErrors, txBytes, txErrors }) => ({ name, rxBytes, rxErrors, txBytes, txErrors }));
+  return { time, ...interfaces[0], interfaces };
 }
 
 /** Available memory and swap are those of one container: the sum of several says nothing. */
