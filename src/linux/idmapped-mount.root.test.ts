@@ -1,24 +1,13 @@
 import assert from 'node:assert/strict';
-import {
-  chownSync,
-  closeSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, closeSync, lstatSync, mkdirSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { canIdmap, mountIdmapped, openIdmapped } from './idmapped-mount.ts';
+import { attachMount, openIdmapped } from './idmapped-mount.ts';
 import { SyscallError } from './libc.ts';
 import { mount, umount } from './mount.ts';
-import { createUserNamespace, formatRanges } from './user-namespace.ts';
+import { unpinNamespace } from './namespaces.ts';
+import { pinUserNamespace } from './user-namespace.ts';
 
 const map = [{ containerId: 0, hostId: 100_000, length: 65_536 }];
 const ids = { uids: map, gids: map };
@@ -31,21 +20,16 @@ function scratch(): Disposable & { path: (name: string) => string } {
   };
 }
 
-test('a user namespace is made without a process that stays', () => {
-  const before = readdirSync('/proc/self/fd').length;
-  const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8');
-  const own = readlinkSync('/proc/self/ns/user');
-  const fd = createUserNamespace(ids);
-  assert.match(readlinkSync(`/proc/self/fd/${fd}`), /^user:\[\d+\]$/);
-  assert.notEqual(readlinkSync(`/proc/self/fd/${fd}`), own);
-  assert.equal(readlinkSync('/proc/self/ns/user'), own);
-  closeSync(fd);
-  assert.equal(children(), '');
-  assert.throws(() => createUserNamespace({ uids: [...map, ...map], gids: map }), /EINVAL/);
-  assert.equal(children(), '', 'nor after a refusal');
-  assert.equal(readdirSync('/proc/self/fd').length, before);
-  assert.equal(formatRanges([...map, { containerId: 70_000, hostId: 5, length: 1 }]), '0 100000 65536\n70000 5 1\n');
-});
+/** A user namespace as a descriptor. */
+function openUsers(directory: ReturnType<typeof scratch>): number {
+  const pin = directory.path('user');
+  pinUserNamespace({ user: pin }, ids);
+  try {
+    return openSync(pin, 'r');
+  } finally {
+    unpinNamespace(pin);
+  }
+}
 
 test('owners appear mapped, and what is written through it lies unmapped on the disk', () => {
   using directory = scratch();
@@ -53,7 +37,10 @@ test('owners appear mapped, and what is written through it lies unmapped on the 
   mkdirSync(directory.path('to'));
   writeFileSync(directory.path('from/a'), '');
   chownSync(directory.path('from/a'), 7, 8);
-  mountIdmapped(directory.path('from'), directory.path('to'), ids);
+  const users = openUsers(directory);
+  const from = openIdmapped(directory.path('from'), users);
+  attachMount(from, directory.path('to'));
+  for (const fd of [from, users]) closeSync(fd);
   try {
     const seen = lstatSync(directory.path('to/a'));
     assert.deepEqual([seen.uid, seen.gid], [100_007, 100_008]);
@@ -69,7 +56,7 @@ test('overlay takes mapped lower layers that no mount table holds; what is writt
   using directory = scratch();
   for (const name of ['lower', 'upper', 'work', 'merged']) mkdirSync(directory.path(name));
   writeFileSync(directory.path('lower/a'), 'a');
-  const userNamespace = createUserNamespace(ids);
+  const userNamespace = openUsers(directory);
   const lower = openIdmapped(directory.path('lower'), userNamespace);
   const options = `lowerdir=/proc/self/fd/${lower},upperdir=${directory.path('upper')},workdir=${directory.path('work')}`;
   try {
@@ -91,8 +78,9 @@ test('overlay takes mapped lower layers that no mount table holds; what is writt
 test('where it can’t be is said', () => {
   using directory = scratch();
   mkdirSync(directory.path('x'));
-  assert.equal(canIdmap(directory.path('x')), true);
-  assert.equal(canIdmap('/proc'), false);
+  const users = openUsers(directory);
+  assert.throws(() => openIdmapped('/proc', users), /EINVAL|Invalid argument/, 'it has no idmapped mounts');
+  closeSync(users);
   const before = readdirSync('/proc/self/fd').length;
   const own = openSync('/proc/self/ns/user', 'r');
   assert.throws(() => openIdmapped(directory.path('x'), own), SyscallError, 'the initial user namespace is none');

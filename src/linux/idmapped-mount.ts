@@ -1,6 +1,5 @@
 import { closeSync } from 'node:fs';
 import { check, declare } from './libc.ts';
-import { createUserNamespace, type IdRanges } from './user-namespace.ts';
 
 const openTreeCall = declare('long syscall(long number, long directory, const char *path, long flags)');
 const moveMountCall = declare('long syscall(long number, long from, const char *fromPath, long to, const char *toPath, long flags)');
@@ -13,38 +12,25 @@ const MOUNT_SETATTR = 442;
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
-const AT_RECURSIVE = 0x8000;
 const OPEN_TREE_CLONE = 1;
 const OPEN_TREE_CLOEXEC = 0o2000000;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 const MOUNT_ATTR_IDMAP = 0x00100000;
 
-export interface IdmappedOptions {
-  /** With the mounts below it. */
-  recursive?: boolean;
-}
-
 /**
  * A view of `directory` in which what id 0 owns belongs to the id that 0 is mapped to (and so on; what has no mapping is nobody's, and
  * nothing can be made as an owner without one). A mount outside of every mount table: it is gone when its descriptor, the caller's, is closed.
- * As overlay's lower layer give it as `/proc/self/fd/<fd>`; its upper one can't be mapped, since overlay itself makes files there as root. `userNamespace` is a descriptor, see `createUserNamespace`.
+ * As overlay's lower layer give it as `/proc/self/fd/<fd>`; its upper one can't be mapped, since overlay itself makes files there as root. Mounts in it are not shown. `userNamespace` is a descriptor.
  * @throws SyscallError, EINVAL where the file system has no idmapped mounts
  */
-export function openIdmapped(directory: string, userNamespace: number, { recursive = false }: IdmappedOptions = {}): number {
-  const depth = recursive ? AT_RECURSIVE : 0;
-  const fd = check(
-    Number(openTreeCall(OPEN_TREE, AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | depth)),
-    `open_tree ${directory}`,
-  );
+export function openIdmapped(directory: string, userNamespace: number): number {
+  const fd = check(Number(openTreeCall(OPEN_TREE, AT_FDCWD, directory, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)), `open_tree ${directory}`);
   try {
     // struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
     const attributes = Buffer.alloc(32);
     attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_IDMAP), 0);
     attributes.writeBigUInt64LE(BigInt(userNamespace), 24);
-    check(
-      Number(setattrCall(MOUNT_SETATTR, fd, '', AT_EMPTY_PATH | depth, attributes, attributes.length)),
-      `mount_setattr idmap ${directory}`,
-    );
+    check(Number(setattrCall(MOUNT_SETATTR, fd, '', AT_EMPTY_PATH, attributes, attributes.length)), `mount_setattr idmap ${directory}`);
     return fd;
   } catch (error) {
     closeSync(fd);
@@ -55,35 +41,4 @@ export function openIdmapped(directory: string, userNamespace: number, { recursi
 /** Puts what `openIdmapped` gave on `target`, where it stays until it is unmounted; the descriptor remains the caller's. @throws SyscallError */
 export function attachMount(fd: number, target: string): void {
   check(Number(moveMountCall(MOVE_MOUNT, fd, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)), `move_mount to ${target}`);
-}
-
-/** A bind mount of `source` on `target` with its owners mapped, for volumes of pods with user namespaces. @throws SyscallError */
-export function mountIdmapped(source: string, target: string, ids: IdRanges, options: IdmappedOptions = {}): void {
-  const userNamespace = createUserNamespace(ids);
-  try {
-    const fd = openIdmapped(source, userNamespace, options);
-    try {
-      attachMount(fd, target);
-    } finally {
-      closeSync(fd);
-    }
-  } finally {
-    closeSync(userNamespace);
-  }
-}
-
-/** Whether the file system that holds `directory` can be mounted so (ext4, xfs, btrfs and tmpfs can, from their kernels on). */
-export function canIdmap(directory: string): boolean {
-  const userNamespace = createUserNamespace({
-    uids: [{ containerId: 0, hostId: 1, length: 1 }],
-    gids: [{ containerId: 0, hostId: 1, length: 1 }],
-  });
-  try {
-    closeSync(openIdmapped(directory, userNamespace));
-    return true;
-  } catch {
-    return false;
-  } finally {
-    closeSync(userNamespace);
-  }
 }

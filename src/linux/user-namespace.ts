@@ -8,7 +8,6 @@ const addressOf = declare('void *dlsym(void *library, const char *name)');
 const waitCall = declare('int waitpid(int pid, void *status, int options)');
 
 const CLONE_VM = 0x00000100;
-const CLONE_VFORK = 0x00004000;
 const CLONE_NEWUSER = 0x10000000;
 const CLONE_NEW: Record<NamespaceKind, number> = { net: 0x40000000, ipc: 0x08000000, uts: 0x04000000 };
 const WAIT_ANY_KIND = 0x40000000;
@@ -30,31 +29,10 @@ export interface IdRanges {
 }
 
 /**
- * A new user namespace with these ids, as a descriptor (the caller's to close) that can be entered, pinned and given to `mount_setattr`.
- * A threaded process cannot `unshare` one, so a child that ends at once is made in it: nothing is executed and no memory copied.
- * @throws SyscallError, EINVAL from `write` for ranges that overlap or are too many (340)
- */
-export function createUserNamespace({ uids, gids }: IdRanges): number {
-  const stack = Buffer.alloc(STACK_BYTES);
-  // The child runs `getpid` while this thread waits (vfork), so that they never use one stack or errno at the same time.
-  const pid = check(
-    cloneCall(addressOf(null, 'getpid'), stack.subarray(STACK_BYTES - 64), CLONE_VM | CLONE_VFORK | CLONE_NEWUSER, 0),
-    'clone newuser',
-  );
-  try {
-    // Until it is waited for, its namespace can be reached by its id.
-    writeOnce(`/proc/${pid}/uid_map`, formatRanges(uids));
-    writeOnce(`/proc/${pid}/gid_map`, formatRanges(gids));
-    return openSync(`/proc/${pid}/ns/user`, constants.O_RDONLY);
-  } finally {
-    check(waitCall(pid, null, WAIT_ANY_KIND), 'waitpid');
-  }
-}
-
-/**
  * Pins a new user namespace with these ids, and new namespaces of the other kinds that it owns: so its root may do there what root does.
+ * A threaded process cannot `unshare` one, so a child is made in it for a moment: nothing is executed and no memory copied.
  * On failure nothing remains.
- * @throws SyscallError
+ * @throws SyscallError, EINVAL from `write` for ranges that overlap or are too many (340)
  */
 export function pinUserNamespace(pins: { user: string } & Partial<Record<NamespaceKind, string>>, { uids, gids }: IdRanges): void {
   const { user, ...others } = pins;
@@ -80,7 +58,7 @@ export function pinUserNamespace(pins: { user: string } & Partial<Record<Namespa
 }
 
 /** Lines of `uid_map` and `gid_map`, see user_namespaces(7). Pure. */
-export function formatRanges(ranges: readonly IdRange[]): string {
+function formatRanges(ranges: readonly IdRange[]): string {
   return ranges.map(({ containerId, hostId, length }) => `${containerId} ${hostId} ${length}\n`).join('');
 }
 
