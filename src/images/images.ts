@@ -270,7 +270,9 @@ class LocalImageStore implements ImageStore {
     const { manifest, config } = await this.#named.read(manifestDigest);
     for (const digest of [manifest.config.digest, ...manifest.layers.map(layer => layer.digest), ...config.rootfs.diff_ids])
       lease.add(digest);
-    await Promise.all(config.rootfs.diff_ids.map((diffId, i) => this.#unpackLayer(diffId, manifest.layers[i]!.digest)));
+    const layers = config.rootfs.diff_ids.map((diffId, i) => this.#unpackLayer(diffId, manifest.layers[i]!.digest));
+    // All of them end before a failure is told: nothing half-made is left, and the lease outlasts them.
+    for (const outcome of await Promise.allSettled(layers)) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
   /** @throws NotFound when the layer's blob is not here or corrupt: it must be pulled again */

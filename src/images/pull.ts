@@ -180,6 +180,8 @@ export class Puller implements AsyncDisposable {
     };
     await Promise.all(Array.from({ length: this.#options.parallel ?? PARALLEL }, () => download().catch(stop)));
     await Promise.all(unpacks);
+    // What they leave behind is gone, or kept, when the pull has failed.
+    if (failed.signal.aborted) await this.#downloads.abandoned();
     failed.signal.throwIfAborted();
   }
 

@@ -7,6 +7,11 @@ export class SingleFlight<Event> {
     while (this.#flights.size > 0) await Promise.allSettled([...this.#flights.values()].map(({ result }) => result));
   }
 
+  /** Resolves when the tasks that nobody waits for any more have ended. */
+  async abandoned(): Promise<void> {
+    await Promise.allSettled([...this.#flights.values()].filter(({ abort }) => abort.signal.aborted).map(({ result }) => result));
+  }
+
   /** @throws the reason of `signal` when it is aborted, at once, though others keep waiting for the task. */
   async run<T>(
     key: string,
