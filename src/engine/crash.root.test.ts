@@ -7,6 +7,7 @@ import { setTimeout as after } from 'node:timers/promises';
 import { seededRandom } from '#base/ids.ts';
 import { silentLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
+import { identify } from '#linux/process.ts';
 import { assertNoLeak, countResources, type ResourceScope } from '#tests/resources.ts';
 import { type LocalEngine, openEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
@@ -181,9 +182,11 @@ function checkNothingElse(engine: LocalEngine, scope: ResourceScope, when: strin
 
 /** A process that has ended meanwhile is none. */
 function isInRunning(line: string, running: ReadonlySet<string>): boolean {
+  const [pid] = line.split(' ');
   try {
-    const cgroup = readFileSync(`/proc/${line.split(' ')[0]}/cgroup`, 'utf8');
-    return [...running].some(id => cgroup.includes(id));
+    const cgroup = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+    // One that waits to be reaped is in no group any more.
+    return [...running].some(id => cgroup.includes(id)) || identify(Number(pid)) === undefined;
   } catch {
     return true;
   }
