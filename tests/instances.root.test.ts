@@ -122,7 +122,7 @@ describe('instances on one machine', () => {
     await wrong(2, /unknown option '--sideways'/, 'up', '--sideways');
     await wrong(2, /missing required argument/, 'exec');
     await wrong(2, /--grace takes a number/, 'down', '--grace', 'long');
-    await wrong(1, /runtime must be one of crun, runc, not "docker"/, '--runtime', 'docker', 'up');
+    await wrong(1, /runtime must be one of crun, runc, runsc, not "docker"/, '--runtime', 'docker', 'up');
     await wrong(1, /podCidr .*not "10\.1\.0\.0\/30"[\s\S]*UMIAK_POD_CIDR/, '--pod-cidr', '10.1.0.0/30', 'up');
     const config = join(one.directory, 'wrong.yaml');
     writeFileSync(config, 'podCIDR: 10.0.0.0/8\n');
