@@ -97,8 +97,16 @@ test('the program itself: environment and standard input in, a result in the ver
   await using _ = await openAgent();
   const runPlugin = (command: string, config: object) =>
     new Promise<string>((resolve, reject) => {
-      const env = { PATH: process.env.PATH, CNI_COMMAND: command, CNI_CONTAINERID: 'c1', CNI_NETNS: a, CNI_IFNAME: 'net1', CNI_PATH: '/' };
-      const child = execFile(PROGRAM, { env }, (error, stdout) => (error ? reject(new Error(stdout)) : resolve(stdout)));
+      // An id that nobody else has: agents end the plugins of ids that a killed one left.
+      const env = {
+        PATH: process.env.PATH,
+        CNI_COMMAND: command,
+        CNI_CONTAINERID: `program-${process.pid}`,
+        CNI_NETNS: a,
+        CNI_IFNAME: 'net1',
+        CNI_PATH: '/',
+      };
+      const child = execFile(PROGRAM, { env }, (error, stdout) => (error ? reject(new Error(stdout || error.message)) : resolve(stdout)));
       child.stdin?.end(JSON.stringify({ ...CONFIG, ...config }));
     });
   const result = JSON.parse(await runPlugin('ADD', { cniVersion: '0.4.0' }));
