@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from '#client/index.ts';
 import { Pod } from '#kinds/pod.ts';
@@ -68,6 +69,8 @@ describe(`${PODS} pods made and removed through the API`, () => {
     await live(AT_A_TIME);
     // Nothing but what stands ready: each network has three namespaces.
     await until('rest', () => cluster.processes().length === 0 && count().namespaces === 3 * READY_NETWORKS, 20_000);
+    // The agent looks at the machine some seconds after its start, and keeps what it found.
+    await until('the machine is looked at', () => existsSync(`${cluster.runDir}/doctor.json`), 60_000);
     const before = count();
     await live(PODS);
     await until('everything to be as before', () => more(before).length === 0, 20_000).catch(() => assert.deepEqual(more(before), []));
