@@ -59,11 +59,14 @@ async function measureIdle(): Promise<void> {
     target: 180,
     peer: { name: 'Kubernetes with containerd', value: 637, measured: false },
   });
-  const before = pids.map(cpuTicks);
-  const seconds = 20;
-  await new Promise(done => setTimeout(done, seconds * 1000));
-  const ticks = pids.map(cpuTicks).reduce((sum, now, index) => sum + now - before[index]!, 0);
-  report({ what: 'idle CPU of server + agent', unit: '% of a core', ours: ticks / seconds, better: 'less', target: 0.5 });
+  const burnt = async (seconds: number) => {
+    const before = pids.map(cpuTicks);
+    await new Promise(done => setTimeout(done, seconds * 1000));
+    return pids.map(cpuTicks).reduce((sum, now, index) => sum + now - before[index]!, 0) / seconds;
+  };
+  // Half a minute after its start each gives memory back, once.
+  report({ what: 'CPU of server + agent while memory is given back', unit: '% of a core', ours: await burnt(20), better: 'less' });
+  report({ what: 'idle CPU of server + agent', unit: '% of a core', ours: await burnt(30), better: 'less', target: 0.5 });
 }
 
 /** Create request sent to Running seen by a watch, one pod after another. */
