@@ -22,12 +22,14 @@ function textBytes(): number {
   return process.memoryUsage().arrayBuffers;
 }
 
-test('changes of large objects are let go, and watches that would need them are told', () => {
+test('changes of large objects are let go, and watches that would need them are told', async () => {
   const cache = new ResourceCache({ layout, prefix: '/configmaps/' });
   const before = textBytes();
   for (let revision = 1; revision <= 200; revision++) put(cache, 'large', revision, MB);
-  const held = (textBytes() - before) / MB;
-  assert.ok(held < 64, `${held.toFixed()} MB of 200`);
+  // V8 gives buffers back on a thread of its own, at times after the collection.
+  const heldMb = () => (textBytes() - before) / MB;
+  for (let patience = 50; heldMb() >= 64 && patience > 0; patience--) await new Promise(done => setTimeout(done, 20));
+  assert.ok(heldMb() < 64, `${heldMb().toFixed()} MB of 200`);
   assert.equal(cache.changesSince(100), undefined);
   assert.equal(cache.changesSince(195)?.length, 5);
 });

@@ -5,6 +5,10 @@ export const FIXED64 = 1;
 export const LENGTH_DELIMITED = 2;
 export const FIXED32 = 5;
 
+/** The highest numbers below 2⁶³ and 2⁶⁴: these themselves would be written as others. */
+const MOST_SIGNED = 2 ** 63 - 1024;
+const MOST_UNSIGNED = 2 ** 64 - 2048;
+
 /**
  * Reads one protobuf message from its bytes (encoding as of protobuf.dev; groups are refused): `next` steps to a field, then one of
  * the other methods takes its value. All throw `BadRequest` for bytes that are no message.
@@ -33,7 +37,7 @@ export class ProtobufReader {
     return true;
   }
 
-  /** The number of a varint field, as a signed 64-bit integer; beyond 2⁵³ the nearest that a number can be. */
+  /** The number of a varint field, as a signed 64-bit integer; beyond 2⁵³ the nearest that a number of 64 bits can be. */
   integer(): number {
     this.#expect(VARINT);
     return this.#varint(true);
@@ -119,7 +123,7 @@ export class ProtobufReader {
         low |= (bits & 0xf) << 28;
         high = bits >>> 4;
       } else high |= bits << (7 * i - 32);
-      if (byte < 0x80) return (signed ? high | 0 : high >>> 0) * 2 ** 32 + (low >>> 0);
+      if (byte < 0x80) return Math.min((signed ? high | 0 : high >>> 0) * 2 ** 32 + (low >>> 0), signed ? MOST_SIGNED : MOST_UNSIGNED);
     }
     throw malformed('has a number longer than 10 bytes');
   }

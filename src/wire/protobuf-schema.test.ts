@@ -96,6 +96,15 @@ describe('ProtobufSchema', () => {
     assert.throws(() => schema.decode('Boat', Buffer.concat([Buffer.from([0x32]), varint(600_000), Buffer.alloc(600_000)])), /numbers/);
   });
 
+  it('writes the highest numbers again as what they are, not as others', () => {
+    const most = schema.decode<{ weight: number }>('Boat', hex('50 ffffffffffffffffff01'));
+    assert.equal(most.weight, 2 ** 64 - 2048);
+    assert.deepEqual(schema.decode('Boat', schema.encode('Boat', most)), most);
+    const signed = schema.decode<{ depths: number[] }>('Boat', hex('32 09 ffffffffffffffff7f'));
+    assert.deepEqual(signed.depths, [2 ** 63 - 1024]);
+    assert.deepEqual(schema.decode('Boat', schema.encode('Boat', signed)), signed);
+  });
+
   it('says of any bytes what they are or refuses them', t => {
     const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
     t.diagnostic(`SEED=${seed}`);
