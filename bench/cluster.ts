@@ -4,6 +4,7 @@ import type { Client } from '#client/index.ts';
 import { EndpointSlice } from '#kinds/endpoint-slice.ts';
 import { Pod } from '#kinds/pod.ts';
 import { Service } from '#kinds/service.ts';
+import { whenState } from '#main/control-socket.ts';
 import { TestCluster, until } from '../tests/cluster.ts';
 import { quantile, report } from './table.ts';
 
@@ -11,6 +12,10 @@ import { quantile, report } from './table.ts';
 const PODS = 150;
 const WARM_PODS = 5;
 const BURST = 50;
+/** As many pods as a node takes. */
+const MANY = 250;
+/** An agent that ends sooner is not started again at once. */
+const LIVED_MS = 6_000;
 
 const cluster = await TestCluster.up();
 try {
@@ -21,6 +26,7 @@ try {
   await measurePods(client);
   await measureBurst(client);
   await measureServices(client);
+  await measureAgentStart(client);
 } finally {
   await cluster[Symbol.asyncDispose]();
 }
@@ -181,6 +187,39 @@ async function watchRunning(client: Client, signal: AbortSignal, seen: (name: st
   for await (const event of client.watch(Pod, { namespace: 'default' }, signal)) {
     if (event.type !== 'BOOKMARK' && event.object.status?.phase === 'Running') seen(event.object.metadata.name);
   }
+}
+
+/** From the agent's kill, with many containers running, to the next one's word that it is ready; the server starts it. */
+async function measureAgentStart(client: Client): Promise<void> {
+  const stop = new AbortController();
+  const running = new Set<string>();
+  const all = Promise.withResolvers<void>();
+  const watching = watchRunning(client, stop.signal, name => {
+    if (name.startsWith('many-') && running.add(name).size === MANY) all.resolve();
+  });
+  await Promise.all(Array.from({ length: MANY }, (_, index) => client.create(Pod, podOf(`many-${index}`))));
+  await all.promise;
+  stop.abort();
+  await watching;
+  const seconds: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    await new Promise(done => setTimeout(done, LIVED_MS));
+    const killed = cluster.pid('agent');
+    const began = performance.now();
+    process.kill(killed, 'SIGKILL');
+    const accept = ({ state }: { state: string }) => state === 'ready' && cluster.pid('agent') !== killed;
+    await whenState(`${cluster.runDir}/agent.sock`, { accept });
+    seconds.push((performance.now() - began) / 1000);
+  }
+  report({
+    what: `an agent killed over ${MANY} running containers: until the next is ready, p50`,
+    unit: 's',
+    ours: quantile(seconds, 0.5),
+    better: 'less',
+    target: 1.5,
+  });
+  await client.deleteCollection(Pod, { namespace: 'default' }, { gracePeriodSeconds: 0 });
+  await until('the pods to be gone', async () => (await client.list(Pod, { namespace: 'default' })).items.length === 0, 60_000);
 }
 
 function podOf(name: string) {
