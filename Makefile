@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime kubelet fmt clean gvisor vm-test
+.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime gvisor vm-test kubelet fmt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 27

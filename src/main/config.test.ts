@@ -9,12 +9,16 @@ test('a flag wins over the variable, the variable over the file, the file over t
   const directory = mkdtempSync(join(tmpdir(), 'umiak-config-'));
   try {
     const file = join(directory, 'config.yaml');
-    writeFileSync(file, 'podCidr: 10.1.0.0/16\nserviceCidr: 10.2.0.0/16\nname: filed\ninsecureRegistries: [a:5000, b]\n');
+    writeFileSync(
+      file,
+      'podCidr: 10.1.0.0/16\nserviceCidr: 10.2.0.0/16\nname: filed\ninsecureRegistries: [a:5000, b]\ncniBinDirs: [/opt/a, /opt/b]\n',
+    );
     const config = await readConfig({ config: file, name: 'flagged' }, { UMIAK_SERVICE_CIDR: '10.3.0.0/16', UMIAK_NAME: 'varied' });
     assert.equal(config.name, 'flagged');
     assert.equal(config.serviceCidr, '10.3.0.0/16');
     assert.equal(config.podCidr, '10.1.0.0/16');
     assert.deepEqual(config.insecureRegistries, ['a:5000', 'b']);
+    assert.deepEqual(config.cniBinDirs, ['/opt/a', '/opt/b']);
     assert.deepEqual(config.apiAddress, { host: '127.0.0.1', port: 6443 });
   } finally {
     rmSync(directory, { recursive: true });

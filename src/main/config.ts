@@ -323,7 +323,7 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
     criNetwork: oneOf('criNetwork', value('criNetwork'), ['pod', 'cni']),
     cniConfDir: resolve(value('cniConfDir')),
     cniBinDirs: value('cniBinDirs')
-      .split(':')
+      .split(/[:,]/) // a list in the file comes by comma
       .filter(Boolean)
       .map(directory => resolve(directory)),
   };
