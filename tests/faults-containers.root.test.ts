@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
 import { pod, shell } from './pod-manifests.ts';
 import { podsOf } from './pods.ts';
+import { walk } from './resources.ts';
 
 const PIDS_LIMIT = 200;
 const MB = 1 << 20;
@@ -101,9 +102,8 @@ describe('containers that do what they should not', () => {
 function findCgroup(controller: string, id: string, file: string): string {
   const roots = [`/sys/fs/cgroup/${controller}`, '/sys/fs/cgroup'];
   for (const root of roots) {
-    if (!existsSync(root)) continue;
-    const found = readdirSync(root, { recursive: true }).find(path => String(path).endsWith(`${id}/${file}`));
-    if (found !== undefined) return `${root}/${String(found)}`;
+    const found = walk(root).find(({ path }) => path.endsWith(`${id}/${file}`));
+    if (found) return found.path;
   }
   throw new Error(`no control group of ${id}`);
 }

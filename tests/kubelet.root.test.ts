@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
@@ -7,6 +7,7 @@ import type { Pod } from '#kinds/pod.ts';
 import { TestCluster, until } from './cluster.ts';
 import { type Container, FOREVER, type PodSpec, pod, shell } from './pod-manifests.ts';
 import { podsOf } from './pods.ts';
+import { walk } from './resources.ts';
 
 describe('what the kubelet keeps an eye on while pods run', () => {
   let cluster: TestCluster;
@@ -100,7 +101,7 @@ describe('what the kubelet keeps an eye on while pods run', () => {
     await apply(pod('talker', [shell(script)]));
     await ready('talker');
     const followed = cluster.kubectl('logs', '-f', 'talker');
-    const files = () => readdirSync(cluster.directory, { recursive: true, encoding: 'utf8' }).filter(path => /_talker_.*\.log/.test(path));
+    const files = () => walk(join(cluster.dataDir, 'pods')).filter(({ path }) => /_talker_.*\.log/.test(path));
     await until('the rotation', async () => files().length > 1 || undefined, 60_000);
     await inPod('talker', 'touch /go');
     const said = (await followed).trim().split('\n');

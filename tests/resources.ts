@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync } from 'node:fs';
 import { readCgroupLayout } from '#linux/cgroup.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { readMountTable } from '#linux/mount-table.ts';
@@ -153,10 +153,25 @@ function cgroupRoots(): string[] {
 
 function walkDirectories(directory: string): string[] {
   if (!existsSync(directory)) return [];
-  const below = readdirSync(directory, { withFileTypes: true }).filter(entry => entry.isDirectory());
-  return [directory, ...below.flatMap(entry => walkDirectories(`${directory}/${entry.name}`))];
+  return [directory, ...walk(directory).flatMap(({ path, isDirectory }) => (isDirectory ? [path] : []))];
 }
 
 function walkFiles(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory, { recursive: true }).map(name => `${directory}/${String(name)}`) : [];
+  return walk(directory).map(({ path }) => path);
+}
+
+/** All that is below a directory; what goes meanwhile is not there. */
+export function walk(directory: string): { path: string; isDirectory: boolean }[] {
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['ENOENT', 'ENODEV', 'ENOTDIR'].includes(code)) return [];
+    throw error;
+  }
+  return entries.flatMap(entry => {
+    const path = `${directory}/${entry.name}`;
+    return [{ path, isDirectory: entry.isDirectory() }, ...(entry.isDirectory() ? walk(path) : [])];
+  });
 }
