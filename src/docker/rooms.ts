@@ -1,0 +1,103 @@
+import type { Container, Owner, Sandbox } from '#engine/index.ts';
+import type { Config, EndpointSettings, Health, HostConfig, NetworkSettings, Port } from './containers/forms.ts';
+import type { ContainerMount, ContainerVolumes } from './volumes/container-mounts.ts';
+
+/** What the rooms of the docker face need of each other: interfaces only, no room imports another. */
+
+/** What docker keeps of a container beside the engine's own facts: `ContainerConfig.ownerData` of the engine's record. */
+export interface DockerData {
+  /** Without the slash. */
+  name: string;
+  /** The image as it was asked for. */
+  image: string;
+  config: Config;
+  hostConfig: HostConfig;
+  /** `linux`. */
+  platform: string;
+  /** The program and its arguments, as `inspect` tells them. */
+  path: string;
+  args: string[];
+  /** Wishes and, once attached, facts of each network, by the network's name. */
+  endpoints: Record<string, EndpointSettings>;
+  mounts: ContainerMount[];
+  /** A person stopped it: `unless-stopped` does not start it again. */
+  wasStopped?: boolean;
+  /** How often its restart policy has started it again. */
+  restartCount?: number;
+}
+
+/** One container as docker sees it, at one moment. */
+export interface DockerContainer {
+  id: string;
+  sandboxId: string;
+  owner: Owner;
+  /** Without the slash. */
+  name: string;
+  /** Of a pod's container: made up from what the engine knows. */
+  data: DockerData;
+  /** The engine's facts: state, times, exit code. */
+  engine: Container;
+  sandbox: Sandbox | undefined;
+}
+
+/** The containers room, as others see it. */
+export interface ContainerLookup {
+  /** By name, id or the unique beginning of an id. @throws NotFound, Conflict in docker's words */
+  find(nameOrId: string): DockerContainer;
+  all(): DockerContainer[];
+  /** Changes what docker keeps of a container of docker's own; durable when it resolves. */
+  change(id: string, change: (data: DockerData) => DockerData): Promise<DockerContainer>;
+  /** Starts, as `POST /containers/{id}/start` or, by a restart policy, anew. */
+  start(id: string, why?: 'asked' | 'policy'): Promise<void>;
+}
+
+/** Docker's journal of what happens. */
+export interface Events {
+  emit(event: { type: string; action: string; id: string; attributes: Record<string, string> }): void;
+}
+
+/** What a container's sandbox gets of the engine. */
+export type SandboxNetworkPlan =
+  | { network: 'pod' | 'host' | 'none' }
+  /** The network of another container. */
+  | { network: 'sandbox'; networkOf: string };
+
+/** Networks and what is published of them. Endpoints stand in `DockerData.endpoints`. */
+export interface Networks {
+  /** At `create`: the endpoints a container is to have, by its HostConfig and NetworkingConfig. @throws what docker refuses then */
+  planEndpoints(wishes: {
+    name: string;
+    config: Config;
+    hostConfig: HostConfig;
+    endpoints: Record<string, Partial<EndpointSettings>>;
+    lookup: ContainerLookup;
+  }): Record<string, EndpointSettings>;
+  /** How the engine makes the sandbox of such a container: `none` where endpoints are attached later. */
+  planSandbox(wishes: { hostConfig: HostConfig; lookup: ContainerLookup }): SandboxNetworkPlan;
+  /**
+   * Between the sandbox's start and the container's: attaches what `endpoints` says, publishes ports, writes hosts and resolv.conf.
+   * @returns the endpoints as they are now. @throws in docker's words, everything undone
+   */
+  connectAll(container: DockerContainer): Promise<Record<string, EndpointSettings>>;
+  /** After the container's end, before its sandbox stops. Idempotent. */
+  disconnectAll(container: DockerContainer): Promise<void>;
+  /** `NetworkSettings` of inspect. */
+  settingsOf(container: DockerContainer): NetworkSettings;
+  /** `Ports` of list. */
+  portsOf(container: DockerContainer): Port[];
+}
+
+/** Volumes, binds and tmpfs of containers (`volumes/container-mounts.ts`). */
+export type Volumes = ContainerVolumes;
+
+/** Restart policies and health checks. */
+export interface Supervision {
+  /** A person (or the daemon's start) started it: back-off and counts begin anew. */
+  started(container: DockerContainer): void;
+  /** A person is stopping, killing or removing it: no restart. */
+  stopping(container: DockerContainer): void;
+  removed(id: string): void;
+  /** It has ended and will be started again. */
+  isRestarting(id: string): boolean;
+  healthOf(id: string): Health | undefined;
+}
