@@ -53,6 +53,8 @@ export class ContainerLife {
   readonly #checks: MachineChecks;
   readonly #clock: Clock;
   readonly #locks = new KeyedLock();
+  /** How many look into a root file system that was mounted for them. */
+  readonly #visitors = new Map<string, number>();
 
   constructor({
     paths,
@@ -81,12 +83,12 @@ export class ContainerLife {
   }
 
   async create(config: ContainerConfig): Promise<ContainerRecord> {
-    const { config: sandboxConfig } = this.#ledger.readySandbox(config.sandboxId);
+    const { config: sandboxConfig } = this.#ledger.usableSandbox(config.sandboxId);
     await requireAnswering(this.#foreignSources(config));
     this.#checks.container(config, sandboxConfig);
     this.#preparation.check(config);
     const image = await this.#images.resolve(config.image);
-    const sandbox = this.#ledger.readySandbox(config.sandboxId); // it may have been stopped meanwhile
+    const sandbox = this.#ledger.usableSandbox(config.sandboxId); // it may have been stopped meanwhile
     return this.#create(sandbox, {
       config,
       imageId: image.imageId,
@@ -135,7 +137,7 @@ export class ContainerLife {
   async #make(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     try {
       this.#ledger.saveContainer(record);
-      await this.#preparation.prepare(record, sandbox);
+      if (sandbox.phase === 'ready') await this.#preparation.prepare(record, sandbox);
       record.phase = 'created';
       this.#ledger.saveContainer(record);
       await this.#ledger.settleContainer(record);
@@ -209,6 +211,38 @@ export class ContainerLife {
       this.#ledger.saveContainer(record);
       await this.#ledger.settleContainer(record);
     });
+  }
+
+  async setOwnerData(id: string, ownerData: unknown): Promise<void> {
+    await this.#locks.run(id, async () => {
+      const record = this.#ledger.need(id);
+      this.#ledger.beginContainer(record, { config: { ...record.config, ownerData } });
+      await this.#ledger.settleContainer(record);
+    });
+  }
+
+  /** Several may visit at once, also while it runs; none keeps it from being started or removed. */
+  async withRootfs<T>(id: string, visit: (rootfs: string) => Promise<T>): Promise<T> {
+    await this.#locks.run(id, async () => {
+      const record = this.#ledger.need(id);
+      const isOurs = await this.#preparation.mountRoot(record, this.#ledger.sandbox(record.config.sandboxId));
+      const others = this.#visitors.get(id);
+      if (isOurs || others !== undefined) this.#visitors.set(id, (others ?? 0) + 1);
+    });
+    try {
+      return await visit(this.#paths.rootfs(id));
+    } finally {
+      await this.#locks.run(id, () => this.#leaveRootfs(id));
+    }
+  }
+
+  async #leaveRootfs(id: string): Promise<void> {
+    const visitors = this.#visitors.get(id);
+    if (visitors === undefined) return;
+    if (visitors > 1) return void this.#visitors.set(id, visitors - 1);
+    this.#visitors.delete(id);
+    const isIdle = ['created', 'exited'].includes(this.#ledger.container(id)?.phase ?? '');
+    if (isIdle && !this.#runs.ended(id)) await this.#preparation.unmount(id);
   }
 
   writableUsage(id: string): ProjectUsage | undefined {

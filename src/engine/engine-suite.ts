@@ -93,6 +93,33 @@ export function runEngineSuite(runtime: string): void {
       rmSync(directory, { recursive: true });
     });
 
+    test('a sandbox on demand starts and stops as often as asked; its container keeps its files and what its owner keeps', async () => {
+      const pod = await sandbox({ owner: 'docker', onDemand: true, network: 'none', hostname: 'north' });
+      assert.deepEqual([pod.state, pod.netns], ['notready', undefined]);
+      const { id } = await create('echo again >>/tmp/runs; cat /tmp/runs; cat /etc/hosts', { ownerData: { Name: 'a' } }, pod);
+      await assert.rejects(engine.startContainer(id), /not ready/);
+      assert.deepEqual(await engine.withRootfs(id, async root => readFileSync(`${root}/etc/passwd`, 'utf8').slice(0, 5)), 'root:');
+      assert.ok(!existsSync(`${new EnginePaths(dirs).rootfs(id)}/etc`), 'the root file system is mounted for the visit alone');
+      for (const round of [1, 2]) {
+        const ready = await engine.startSandbox(pod.id);
+        assert.ok(ready.state === 'ready' && existsSync(ready.netns!));
+        await engine.setSandboxFiles(pod.id, { hosts: `10.0.0.${round} other\n` });
+        await engine.startContainer(id);
+        assert.equal((await exited(engine, id)).exitCode, 0);
+        await engine.stopSandbox(pod.id);
+        assert.deepEqual([engine.sandbox(pod.id)?.state, engine.sandbox(pod.id)?.netns], ['notready', undefined]);
+        await engine.setOwnerData(id, { Name: `b${round}` });
+      }
+      assert.equal(await text(engine.logs(id)), 'again\n10.0.0.1 other\nagain\nagain\n10.0.0.2 other\n');
+      await reopen();
+      assert.deepEqual(engine.container(id)?.config.ownerData, { Name: 'b2' });
+      const target = await sandbox({ network: 'none' });
+      const joined = await sandbox({ owner: 'docker', onDemand: true, network: 'sandbox', networkOf: target.id });
+      assert.equal((await engine.startSandbox(joined.id)).netns, target.netns);
+      const { output } = await run('readlink /proc/self/ns/net', {}, joined);
+      assert.equal(output, (await run('readlink /proc/self/ns/net', {}, target)).output);
+    });
+
     test('a container is created, runs, is logged, ends and is removed', async () => {
       const events: string[] = [];
       using _ = engine.subscribe(event => events.push(`${event.type} ${event.action}`));

@@ -14,8 +14,15 @@ export interface SandboxConfig {
   hostname?: string;
   /** Its full name in /etc/hosts, before the host name. */
   fqdn?: string;
-  /** `pod`: an address from the pool; `cni`: from the machine's CNI plugins; `host`: the machine's network; `none`: loopback only. */
-  network: 'pod' | 'cni' | 'host' | 'none';
+  /**
+   * `pod`: an address from the pool; `cni`: from the machine's CNI plugins; `host`: the machine's network; `none`: loopback only;
+   * `sandbox`: that of the sandbox `networkOf`.
+   */
+  network: 'pod' | 'cni' | 'host' | 'none' | 'sandbox';
+  /** The id of a sandbox that is ready whenever this one starts. */
+  networkOf?: string;
+  /** Made without namespaces: `startSandbox` gives them, `stopSandbox` takes them back, any number of times. */
+  onDemand?: boolean;
   /** `pod`: all containers share one PID namespace (runs a pause process); `container`: each its own (default). */
   pid?: NamespaceMode;
   ipc?: 'pod' | 'host';
@@ -71,6 +78,8 @@ export interface Sandbox {
   address?: string;
   /** All of its addresses, `address` the first; several only from CNI plugins. */
   addresses?: string[];
+  /** Where its network namespace is pinned; absent with the host's network. */
+  netns?: string;
 }
 
 export interface Mount {
@@ -168,6 +177,8 @@ export interface ContainerConfig {
   ownPid?: boolean;
   /** What people called the image; `image` may be an id. */
   imageName?: string;
+  /** What its owner wants to find again with it, JSON; the engine does not read it. Changed by `setOwnerData`. */
+  ownerData?: unknown;
 }
 
 export type ContainerState = 'created' | 'running' | 'exited';
@@ -249,10 +260,14 @@ export interface ContainerStats extends CgroupUsage {
  */
 export interface Engine extends AsyncDisposable {
   createSandbox(config: SandboxConfig): Promise<Sandbox>;
+  /** Gives a sandbox on demand its namespaces and network. Idempotent. */
+  startSandbox(id: string): Promise<Sandbox>;
   /** Stops its containers and frees its network. Idempotent. */
   stopSandbox(id: string): Promise<void>;
   /** Stops and removes it with its containers. Idempotent. */
   removeSandbox(id: string): Promise<void>;
+  /** Writes the files that its containers see as `/etc/hosts` and `/etc/resolv.conf`, until its next start. */
+  setSandboxFiles(id: string, files: { hosts?: string; resolvConf?: string }): Promise<void>;
   sandboxes(filter?: { owner?: Owner }): Sandbox[];
   sandbox(id: string): Sandbox | undefined;
 
@@ -263,6 +278,10 @@ export interface Engine extends AsyncDisposable {
   killContainer(id: string, signal: string): Promise<void>;
   /** The container must not run. Idempotent. */
   removeContainer(id: string): Promise<void>;
+  /** Replaces what the owner keeps with the container. On disk when it resolves. */
+  setOwnerData(id: string, ownerData: unknown): Promise<void>;
+  /** Runs `visit` with the container's root file system, mounted for that time if it does not run. */
+  withRootfs<T>(id: string, visit: (rootfs: string) => Promise<T>): Promise<T>;
   containers(filter?: { owner?: Owner; sandboxId?: string }): Container[];
   container(id: string): Container | undefined;
 

@@ -44,6 +44,13 @@ export class Ledger {
     return record;
   }
 
+  /** One that is ready, or will be when it is started. @throws NotFound, Conflict */
+  usableSandbox(id: string): SandboxRecord {
+    const record = this.#sandboxes.get(id);
+    const isWaiting = record?.config.onDemand && (record.phase === 'notready' || record.phase === 'starting');
+    return isWaiting ? record : this.readySandbox(id);
+  }
+
   /** Whether others are in the group of its containers: everything without a parent of its own, and the next sandbox of the same pod. */
   sharesCgroupParent({ id, config: { cgroupParent } }: SandboxRecord): boolean {
     return (

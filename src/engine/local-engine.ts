@@ -221,6 +221,14 @@ export class LocalEngine implements Engine {
     return toSandbox(await this.#sandboxes.create(config));
   }
 
+  async startSandbox(id: string): Promise<Sandbox> {
+    return toSandbox(await this.#sandboxes.start(id));
+  }
+
+  async setSandboxFiles(id: string, files: { hosts?: string; resolvConf?: string }): Promise<void> {
+    await this.#sandboxes.setFiles(this.#ledger.usableSandbox(id), files);
+  }
+
   async stopSandbox(id: string): Promise<void> {
     const record = this.#ledger.sandbox(id);
     if (record) await this.#sandboxes.stop(record);
@@ -266,6 +274,14 @@ export class LocalEngine implements Engine {
   async removeContainer(id: string): Promise<void> {
     const record = this.#ledger.container(id);
     if (record) await this.#containers.remove(record);
+  }
+
+  async setOwnerData(id: string, ownerData: unknown): Promise<void> {
+    await this.#containers.setOwnerData(id, ownerData);
+  }
+
+  async withRootfs<T>(id: string, visit: (rootfs: string) => Promise<T>): Promise<T> {
+    return await this.#containers.withRootfs(id, visit);
   }
 
   writableDirectory(id: string): string {

@@ -14,7 +14,7 @@ import { ensureMountPoints } from './overlay.ts';
 import { canOverlay, OverlaySnapshotter } from './overlay-snapshotter.ts';
 import type { EnginePaths } from './paths.ts';
 import type { ImageSource } from './ports.ts';
-import type { ContainerRecord, SandboxRecord } from './records.ts';
+import { type ContainerRecord, netnsOf, type SandboxRecord } from './records.ts';
 import type { OciRuntime, OciRuntimes } from './runtime.ts';
 import { fitSpec } from './runtime-spec.ts';
 import { sandboxHostname } from './sandbox-files.ts';
@@ -181,6 +181,14 @@ export class Preparation {
     mkdirSync(dirname(record.logPath), { recursive: true });
   }
 
+  /** Mounts the root file system alone; false when it was. */
+  async mountRoot(record: ContainerRecord, sandbox: SandboxRecord | undefined): Promise<boolean> {
+    if (this.#mounted.has(record.id)) return false;
+    if (!sandbox) throw new UmiakError('NotFound', `there is no sandbox ${record.config.sandboxId}`);
+    await this.#mount(record, sandbox);
+    return true;
+  }
+
   async #mount(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     const { id } = record;
     // Layers can be unpacked elsewhere after a restart.
@@ -229,7 +237,9 @@ function usersOf(sandbox: SandboxRecord): Users | undefined {
 }
 
 /** Where a sandbox's namespaces are pinned; absent ones are the host's. A network of the pool comes with an IPC namespace, wanted or not. */
-export function namespacesOf({ config, network, pins }: SandboxRecord): { network?: string; ipc?: string; uts?: string; user?: string } {
+export function namespacesOf(record: SandboxRecord): { network?: string; ipc?: string; uts?: string; user?: string } {
+  const { config, network, pins } = record;
+  const netns = netnsOf(record);
   if (network)
     return {
       network: network.path,
@@ -239,7 +249,7 @@ export function namespacesOf({ config, network, pins }: SandboxRecord): { networ
     };
   return {
     ...(pins?.user !== undefined ? { user: pins.user } : {}),
-    ...(pins?.net !== undefined ? { network: pins.net } : {}),
+    ...(netns !== undefined ? { network: netns } : {}),
     ...(pins?.ipc !== undefined ? { ipc: pins.ipc } : {}),
     ...(pins?.uts !== undefined ? { uts: pins.uts } : {}),
   };

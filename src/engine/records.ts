@@ -10,8 +10,8 @@ import { stopSignalNameOf } from './stop-signal.ts';
 /** Room for some thirty changes; then the last one alone stays. */
 const MAX_RECORD_BYTES = 64 << 10;
 
-/** `creating` and `removing` are half-made: whoever finds them in a record cleans them away. */
-export type SandboxPhase = 'creating' | 'ready' | 'notready' | 'removing';
+/** `creating` and `removing` are half-made: whoever finds them in a record cleans them away; `starting` goes back to `notready`. */
+export type SandboxPhase = 'creating' | 'starting' | 'ready' | 'notready' | 'removing';
 
 export interface SandboxRecord {
   version: 1;
@@ -25,6 +25,8 @@ export interface SandboxRecord {
   network?: SandboxNetwork;
   /** Namespaces pinned for a sandbox without a pod network. */
   pins?: Pins;
+  /** Another sandbox's, which this one shares. */
+  joinedNetns?: string;
   /** What CNI plugins gave it. */
   addresses?: string[];
   /** Its pause container, if it shares one PID namespace. */
@@ -70,7 +72,20 @@ export function toSandbox(record: SandboxRecord): Sandbox {
   const { id, config, phase, createdAtMs } = record;
   const [address, ...more] = addressesOf(record);
   const state = phase === 'ready' ? 'ready' : 'notready';
-  return { id, config, state, createdAtMs, ...(address !== undefined ? { address, addresses: [address, ...more] } : {}) };
+  const netns = netnsOf(record);
+  return {
+    id,
+    config,
+    state,
+    createdAtMs,
+    ...(address !== undefined ? { address, addresses: [address, ...more] } : {}),
+    ...(netns !== undefined ? { netns } : {}),
+  };
+}
+
+/** Where a sandbox's network namespace is; absent: the host's, or none yet. */
+export function netnsOf({ network, pins, joinedNetns }: SandboxRecord): string | undefined {
+  return network?.path ?? pins?.net ?? joinedNetns;
 }
 
 /** A sandbox's addresses, from the pool or from CNI plugins. */

@@ -86,6 +86,7 @@ async function recoverSandboxes({ paths, ledger, cgroups, networks, cni }: Recov
     delete record.network;
     delete record.pins;
     delete record.addresses;
+    delete record.joinedNetns;
     ledger.noteSandbox(record);
   }
 }

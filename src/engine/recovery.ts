@@ -65,6 +65,7 @@ export function planRecovery(
 
 function planSandbox(record: SandboxRecord, world: World): SandboxRecovery {
   if (record.phase === 'creating' || record.phase === 'removing') return { record, action: 'discard' };
+  if (record.phase === 'starting') return { record, action: 'notready' };
   const isThere = record.bootId === world.bootId && world.pinned.has(record.id);
   const isHalfStopped = record.phase === 'notready' && (record.network !== undefined || record.pins !== undefined);
   return { record, action: isHalfStopped || (record.phase === 'ready' && !isThere) ? 'notready' : 'keep' };

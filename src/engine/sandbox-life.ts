@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
@@ -12,7 +12,7 @@ import type { Ledger } from './ledger.ts';
 import type { MachineChecks } from './machine-checks.ts';
 import type { EnginePaths } from './paths.ts';
 import type { CniSandboxes, PinKind, SandboxNetworks } from './ports.ts';
-import { addressesOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
+import { addressesOf, netnsOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
 import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
 import { planSandboxUsers, rootOf } from './user-namespaces.ts';
 
@@ -73,8 +73,8 @@ export class SandboxLife {
     };
     try {
       this.#ledger.saveSandbox(record);
-      await this.#furnish(record);
-      record.phase = 'ready';
+      if (!config.onDemand) await this.#furnish(record);
+      record.phase = config.onDemand ? 'notready' : 'ready';
       this.#ledger.saveSandbox(record);
       await this.#ledger.settleSandbox(record);
     } catch (error) {
@@ -83,6 +83,25 @@ export class SandboxLife {
     }
     this.#events.emit({ type: 'sandbox', action: 'created', sandbox: toSandbox(record) });
     return record;
+  }
+
+  /** @throws NotFound, Conflict for one that is not on demand, and what keeps it from its namespaces: then it is as it was */
+  async start(id: string): Promise<SandboxRecord> {
+    return await this.#locks.run(id, async () => {
+      const record = this.#ledger.usableSandbox(id);
+      if (record.phase === 'ready') return record;
+      record.phase = 'starting';
+      try {
+        this.#ledger.saveSandbox(record);
+        await this.#furnish(record);
+        record.phase = 'ready';
+        this.#ledger.saveSandbox(record);
+      } catch (error) {
+        await this.#withdraw(record);
+        throw error;
+      }
+      return record;
+    });
   }
 
   async #furnish(record: SandboxRecord): Promise<void> {
@@ -94,7 +113,7 @@ export class SandboxLife {
     await writeSandboxFiles(directory, config, addressesOf(record)[0]);
     if (config.ipc !== 'host') {
       const { uid, gid } = rootOf(config.userNamespace);
-      await mkdir(`${directory}/shm`);
+      await mkdir(`${directory}/shm`, { recursive: true });
       mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, `${SHM_OPTIONS},uid=${uid},gid=${gid}`);
     }
     if (config.pid === 'pod') record.pauseId = await this.#containers.startPause(record);
@@ -102,6 +121,10 @@ export class SandboxLife {
 
   async #giveNamespaces(record: SandboxRecord): Promise<void> {
     const { config } = record;
+    if (config.network === 'sandbox') {
+      const netns = netnsOf(this.#ledger.readySandbox(config.networkOf ?? ''));
+      if (netns !== undefined) record.joinedNetns = netns;
+    }
     const hostname = sandboxHostname(config);
     const users = config.userNamespace ? { userNamespace: config.userNamespace } : {};
     if (config.network === 'pod') {
@@ -110,6 +133,7 @@ export class SandboxLife {
     }
     const kinds: PinKind[] = [
       ...(config.network === 'none' || config.network === 'cni' ? (['net', 'uts'] as const) : []),
+      ...(config.network === 'sandbox' ? (['uts'] as const) : []),
       ...(config.ipc === 'host' ? [] : (['ipc'] as const)),
     ];
     if (kinds.length === 0) return;
@@ -132,6 +156,16 @@ export class SandboxLife {
     record.addresses = attached.addresses;
   }
 
+  /** In place: containers have them mounted as they are. */
+  async setFiles(record: SandboxRecord, { hosts, resolvConf }: { hosts?: string; resolvConf?: string }): Promise<void> {
+    const directory = this.#paths.sandbox(record.id);
+    await this.#locks.run(record.id, async () => {
+      this.#ledger.usableSandbox(record.id);
+      if (hosts !== undefined) await writeFile(`${directory}/hosts`, hosts, { mode: 0o644 });
+      if (resolvConf !== undefined) await writeFile(`${directory}/resolv.conf`, resolvConf, { mode: 0o644 });
+    });
+  }
+
   /** Changes what its control group may use; what is absent stays. @throws Invalid for a group that is not its own */
   async updateResources(record: SandboxRecord, resources: Resources): Promise<void> {
     await this.#locks.run(record.id, async () => {
@@ -150,11 +184,7 @@ export class SandboxLife {
       record.phase = 'notready'; // from now on nothing starts in it
       await Promise.all(this.#ledger.containersOf(record.id).map(container => this.#containers.stop(container, 0)));
       this.#ledger.noteSandbox(record);
-      await this.#free(record);
-      delete record.network;
-      delete record.pins;
-      delete record.addresses;
-      this.#ledger.noteSandbox(record);
+      await this.#withdraw(record);
       this.#events.emit({ type: 'sandbox', action: 'stopped', sandbox: toSandbox(record) });
     });
   }
@@ -168,6 +198,17 @@ export class SandboxLife {
       await this.#drop(record);
       this.#events.emit({ type: 'sandbox', action: 'removed', sandbox: toSandbox(record) });
     });
+  }
+
+  /** Takes its namespaces and network back. */
+  async #withdraw(record: SandboxRecord): Promise<void> {
+    await this.#free(record);
+    record.phase = 'notready';
+    delete record.network;
+    delete record.pins;
+    delete record.addresses;
+    delete record.joinedNetns;
+    this.#ledger.noteSandbox(record);
   }
 
   async #drop(record: SandboxRecord): Promise<void> {

@@ -37,7 +37,7 @@ export class BusyboxImages implements ImageSource {
 }
 
 const APPLETS =
-  'sh ash cat echo sleep ls id env pwd true false kill ps mount hostname stat touch mkdir chmod dd head tail seq tr grep test stty tty wc nc awk cut date dmesg yes printf nproc mknod rm mv sync od'.split(
+  'sh ash cat echo sleep ls id env pwd true false kill ps mount hostname stat touch mkdir chmod dd head tail seq tr grep test stty tty wc nc awk cut date dmesg yes printf nproc mknod rm mv sync od readlink'.split(
     ' ',
   );
 
