@@ -1,3 +1,4 @@
+import { bytesOfIp } from '#base/ip-address.ts';
 import { check, declare, SyscallError } from './libc.ts';
 
 const socketCall = declare('int socket(int domain, int type, int protocol)');
@@ -268,12 +269,12 @@ export function deleteLink(index: number): NetlinkMessage {
   return { what: `delete link ${index}`, type: RTM_DELLINK, flags: 0, body: linkHeader({ index }) };
 }
 
-/** An IPv4 address on a link; adding the same again changes nothing. IPv6 ones get IFA_F_NODAD: detection costs 1 to 2 s. */
+/** An address on a link; adding the same again changes nothing. IPv6 ones get IFA_F_NODAD: detection costs 1 to 2 s. */
 export function addAddress({ index, address, prefixLength }: { index: number; address: string; prefixLength: number }): NetlinkMessage {
   const header = Buffer.alloc(8);
-  header.set([AF_INET, prefixLength, 0x02 /* IFA_F_NODAD */, 0]);
+  header.set([familyOf(address), prefixLength, 0x02 /* IFA_F_NODAD */, 0]);
   header.writeUInt32LE(index, 4);
-  const body = [header, attribute(2, toBytes(address)), attribute(1, toBytes(address))];
+  const body = [header, attribute(2, bytesOfIp(address)), attribute(1, bytesOfIp(address))];
   return {
     what: `add address ${address}/${prefixLength}`,
     type: RTM_NEWADDR,
@@ -292,15 +293,24 @@ export interface RouteOptions {
   index: number;
 }
 
-/** An IPv4 route in the main table, replacing the one there. */
+/** A route in the main table, replacing the one there; IPv4 unless an address in it says otherwise. */
 export function addRoute({ to, gateway, source, index }: RouteOptions): NetlinkMessage {
   const header = Buffer.alloc(12);
-  header.set([AF_INET, to?.prefixLength ?? 0, 0, 0, 254 /* main */, 3 /* boot */, gateway ? 0 : 253 /* link */, 1 /* unicast */]);
+  header.set([
+    familyOf(to?.address ?? gateway ?? source),
+    to?.prefixLength ?? 0,
+    0,
+    0,
+    254 /* main */,
+    3 /* boot */,
+    gateway ? 0 : 253 /* link */,
+    1 /* unicast */,
+  ]);
   header.writeUInt32LE(gateway ? 4 /* RTNH_F_ONLINK */ : 0, 8);
   const body = [header, number(4, index)];
-  if (to) body.push(attribute(1, toBytes(to.address)));
-  if (gateway) body.push(attribute(5, toBytes(gateway)));
-  if (source) body.push(attribute(7, toBytes(source)));
+  if (to) body.push(attribute(1, bytesOfIp(to.address)));
+  if (gateway) body.push(attribute(5, bytesOfIp(gateway)));
+  if (source) body.push(attribute(7, bytesOfIp(source)));
   const what = `add route to ${to ? `${to.address}/${to.prefixLength}` : 'anywhere'}`;
   return { what, type: RTM_NEWROUTE, flags: NLM_F_CREATE | NLM_F_REPLACE, body: Buffer.concat(body) };
 }
@@ -308,10 +318,10 @@ export function addRoute({ to, gateway, source, index }: RouteOptions): NetlinkM
 /** A neighbour known for good: nobody asks for its hardware address. */
 export function addNeighbour({ index, address, mac }: { index: number; address: string; mac: string }): NetlinkMessage {
   const header = Buffer.alloc(12);
-  header[0] = AF_INET;
+  header[0] = familyOf(address);
   header.writeInt32LE(index, 4);
   header.writeUInt16LE(0x80 /* NUD_PERMANENT */, 8);
-  const body = [header, attribute(1, toBytes(address)), attribute(2, Buffer.from(mac.replaceAll(':', ''), 'hex'))];
+  const body = [header, attribute(1, bytesOfIp(address)), attribute(2, Buffer.from(mac.replaceAll(':', ''), 'hex'))];
   return { what: `add neighbour ${address}`, type: RTM_NEWNEIGH, flags: NLM_F_CREATE | NLM_F_REPLACE, body: Buffer.concat(body) };
 }
 
@@ -328,33 +338,39 @@ export function attribute(type: number, data: Buffer): Buffer {
   return encoded;
 }
 
-function nest(type: number, ...inner: Buffer[]): Buffer {
+/** Attributes inside one. */
+export function nest(type: number, ...inner: Buffer[]): Buffer {
   return attribute(type, Buffer.concat(inner));
 }
 
-function text(type: number, value: string, isTerminated = true): Buffer {
+/** An attribute that is text. */
+export function text(type: number, value: string, isTerminated = true): Buffer {
   return attribute(type, Buffer.from(isTerminated ? `${value}\0` : value));
 }
 
-function number(type: number, value: number): Buffer {
+/** An attribute of 32 bits. */
+export function number(type: number, value: number): Buffer {
   const data = Buffer.alloc(4);
   data.writeUInt32LE(value >>> 0);
   return attribute(type, data);
 }
 
-function hardware(mac: string): Buffer {
+/** A link's hardware address. */
+export function hardware(mac: string): Buffer {
   return attribute(IFLA_ADDRESS, Buffer.from(mac.replaceAll(':', ''), 'hex'));
 }
 
-function maybeMtu(mtu: number | undefined): Buffer[] {
+/** A link's largest packet, if it is said. */
+export function maybeMtu(mtu: number | undefined): Buffer[] {
   return mtu === undefined ? [] : [number(IFLA_MTU, mtu)];
 }
 
-function toBytes(address: string): Buffer {
-  return Buffer.from(address.split('.').map(Number));
+function familyOf(address: string | undefined): number {
+  return address?.includes(':') ? AF_INET6 : AF_INET;
 }
 
-function linkHeader({ index = 0, flags = 0, change = 0 }: { index?: number; flags?: number; change?: number }): Buffer {
+/** `ifinfomsg`. */
+export function linkHeader({ index = 0, flags = 0, change = 0 }: { index?: number; flags?: number; change?: number }): Buffer {
   const header = Buffer.alloc(16);
   header.writeInt32LE(index, 4);
   header.writeUInt32LE(flags, 8);

@@ -1,0 +1,134 @@
+import { bytesOfIp, type IpNetwork, ipOfBytes, parseIpNetwork } from '#base/ip-address.ts';
+import { attribute, attributes, hardware, linkHeader, maybeMtu, type Netlink, type NetlinkMessage, nest, number, text } from './netlink.ts';
+
+const RTM_NEWLINK = 16;
+const RTM_GETADDR = 22;
+const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
+const RTM_GETROUTE = 26;
+const NLM_F_EXCL = 0x200;
+const NLM_F_CREATE = 0x400;
+
+const IFLA_IFNAME = 3;
+const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
+const IFLA_LINKINFO = 18;
+const IFLA_NET_NS_FD = 28;
+const INFO_KIND = 1;
+const INFO_DATA = 2;
+const INFO_SLAVE_KIND = 4;
+const INFO_SLAVE_DATA = 5;
+const BRPORT_HAIRPIN = 4;
+const BRPORT_ISOLATED = 33;
+const RT_TABLE_MAIN = 254;
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+
+/** Values of `SyscallError.errno` that callers tell apart. */
+export const EOPNOTSUPP = 95;
+export const ESRCH = 3;
+/** A bridge has no place for another port. */
+export const EXFULL = 54;
+
+/** How many ports a bridge of the kernel holds. */
+export const MOST_BRIDGE_PORTS = 1_024;
+
+/** Makes a link a port of a bridge. */
+export function joinBridge(index: number, bridge: number): NetlinkMessage {
+  const body = [linkHeader({ index }), number(IFLA_MASTER, bridge)];
+  return { what: `join link ${index} to bridge ${bridge}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat(body) };
+}
+
+export interface BridgePortModes {
+  /** Frames may go back where they came from: what a rule led to the port's own container. */
+  hairpin?: boolean;
+  /** Isolated ports reach the bridge, and not each other. */
+  isolated?: boolean;
+}
+
+/** Sets what a port of a bridge does. */
+export function setBridgePort(index: number, { hairpin = false, isolated = false }: BridgePortModes): NetlinkMessage {
+  const flag = (type: number, on: boolean) => attribute(type, Buffer.from([on ? 1 : 0]));
+  const info = nest(
+    IFLA_LINKINFO,
+    text(INFO_SLAVE_KIND, 'bridge', false),
+    nest(INFO_SLAVE_DATA, flag(BRPORT_HAIRPIN, hairpin), flag(BRPORT_ISOLATED, isolated)),
+  );
+  return { what: `set modes of port ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat([linkHeader({ index }), info]) };
+}
+
+/** The kernel's numbers of the ways in which several macvlans share their parent. */
+export const MACVLAN_MODES = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
+export type MacvlanMode = keyof typeof MACVLAN_MODES;
+
+export interface MacvlanOptions {
+  name: string;
+  mac: string;
+  /** Index of the link whose wire it shares. */
+  parent: number;
+  mode: MacvlanMode;
+  /** An open descriptor of the network namespace in which it appears. */
+  namespaceFd: number;
+  mtu?: number;
+}
+
+/** A link with a hardware address of its own on another link's wire, inside a namespace. */
+export function createMacvlan({ name, mac, parent, mode, namespaceFd, mtu }: MacvlanOptions): NetlinkMessage {
+  const body = [
+    linkHeader({}),
+    text(IFLA_IFNAME, name),
+    hardware(mac),
+    number(IFLA_LINK, parent),
+    number(IFLA_NET_NS_FD, namespaceFd),
+    ...maybeMtu(mtu),
+    nest(IFLA_LINKINFO, text(INFO_KIND, 'macvlan', false), nest(INFO_DATA, number(1, MACVLAN_MODES[mode]))),
+  ];
+  return { what: `create macvlan ${name}`, type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body: Buffer.concat(body) };
+}
+
+/** An 802.1Q link on another one, as docker makes for a parent `eth0.10`. */
+export function createVlan({ name, parent, id }: { name: string; parent: number; id: number }): NetlinkMessage {
+  const tag = Buffer.alloc(2);
+  tag.writeUInt16LE(id);
+  const info = nest(IFLA_LINKINFO, text(INFO_KIND, 'vlan', false), nest(INFO_DATA, attribute(1, tag)));
+  const body = [linkHeader({}), text(IFLA_IFNAME, name), number(IFLA_LINK, parent), info];
+  return { what: `create vlan ${name}`, type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body: Buffer.concat(body) };
+}
+
+/** Removes the default route by a link, of one family. */
+export function deleteDefaultRoute(index: number, family: 4 | 6): NetlinkMessage {
+  const header = Buffer.alloc(12);
+  header.set([family === 4 ? AF_INET : AF_INET6, 0, 0, 0, RT_TABLE_MAIN, 0, 255 /* of any scope */, 0]);
+  return { what: 'delete default route', type: RTM_DELROUTE, flags: 0, body: Buffer.concat([header, number(4, index)]) };
+}
+
+/** A default route beside others of other links, the lesser `metric` first (IPv6 keeps one a metric, IPv4 too). */
+export function addDefaultRoute({ gateway, index, metric }: { gateway: string; index: number; metric: number }): NetlinkMessage {
+  const header = Buffer.alloc(12);
+  header.set([gateway.includes(':') ? AF_INET6 : AF_INET, 0, 0, 0, RT_TABLE_MAIN, 3 /* boot */, 0, 1 /* unicast */]);
+  const body = [header, attribute(5, bytesOfIp(gateway)), number(4, index), number(6, metric)];
+  return { what: `add default route by ${gateway}`, type: RTM_NEWROUTE, flags: NLM_F_CREATE, body: Buffer.concat(body) };
+}
+
+/** The networks that the main table leads to, default routes left out. */
+export function readRoutes(netlink: Netlink, family: 4 | 6): IpNetwork[] {
+  const header = Buffer.alloc(12);
+  header[0] = family === 4 ? AF_INET : AF_INET6;
+  return netlink.dump({ what: 'list routes', type: RTM_GETROUTE, flags: 0, body: header }).flatMap(route => {
+    const [prefixLength = 0, table] = [route[1], route[4]];
+    const to = attributes(route.subarray(12)).get(1);
+    if (!to || prefixLength === 0 || table !== RT_TABLE_MAIN) return [];
+    return parseIpNetwork(`${ipOfBytes(to)}/${prefixLength}`) ?? [];
+  });
+}
+
+/** The addresses of a link. */
+export function readAddresses(netlink: Netlink, index: number): { address: string; prefixLength: number }[] {
+  return netlink.dump({ what: 'list addresses', type: RTM_GETADDR, flags: 0, body: Buffer.alloc(8) }).flatMap(entry => {
+    if (entry.readUInt32LE(4) !== index) return [];
+    const parts = attributes(entry.subarray(8));
+    const address = parts.get(2) ?? parts.get(1);
+    return address ? [{ address: ipOfBytes(address), prefixLength: entry[1] ?? 0 }] : [];
+  });
+}
