@@ -47,8 +47,11 @@ export interface ContainerLookup {
   all(): DockerContainer[];
   /** Changes what docker keeps of a container of docker's own; durable when it resolves. */
   change(id: string, change: (data: DockerData) => DockerData): Promise<DockerContainer>;
-  /** Starts, as `POST /containers/{id}/start` or, by a restart policy, anew. */
-  start(id: string, why?: 'asked' | 'policy'): Promise<void>;
+  /**
+   * Starts, as `POST /containers/{id}/start` or, by a restart policy, anew: then `isWanted` is asked when its turn has come, and nothing is
+   * done when it no longer is.
+   */
+  start(id: string, why?: 'asked' | 'policy', isWanted?: () => boolean): Promise<void>;
 }
 
 /** Docker's journal of what happens. */
@@ -90,14 +93,17 @@ export interface Networks {
 /** Volumes, binds and tmpfs of containers (`volumes/container-mounts.ts`). */
 export type Volumes = ContainerVolumes;
 
-/** Restart policies and health checks. */
+/**
+ * Restart policies and health checks (`supervision/`, over `engine/supervision`). What runs and ends it hears from the engine; `--rm` is not
+ * its affair. `wasStopped` and `restartCount` of `DockerData` are written by it alone.
+ */
 export interface Supervision {
-  /** A person (or the daemon's start) started it: back-off and counts begin anew. */
-  started(container: DockerContainer): void;
-  /** A person is stopping, killing or removing it: no restart. */
-  stopping(container: DockerContainer): void;
-  removed(id: string): void;
-  /** It has ended and will be started again. */
-  isRestarting(id: string): boolean;
-  healthOf(id: string): Health | undefined;
+  /** A person starts it: counts and back-off begin anew. Durable when it resolves, to be awaited before the start. */
+  starting(container: DockerContainer): Promise<void>;
+  /** A person stops, kills (by KILL or its stop signal), restarts or removes it: no restart. Durable when it resolves, to be awaited before the signal. */
+  stopping(container: DockerContainer): Promise<void>;
+  /** It has ended and will be started again: inspect says `restarting` and `Running: true`, and `wait` goes on. */
+  isRestarting(container: DockerContainer): boolean;
+  /** Undefined where nothing is checked, and before the first start. */
+  healthOf(container: DockerContainer): Health | undefined;
 }
