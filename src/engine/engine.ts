@@ -89,6 +89,8 @@ export interface Mount {
   /** Read-only with every mount below it; needs `readOnly` and private propagation. */
   recursiveReadOnly?: boolean;
   propagation?: 'private' | 'rslave' | 'rshared';
+  /** Bind mounts: what is mounted below the source is left out. */
+  isShallow?: boolean;
   /** `overlay`: several `lowerDirs` as one, to be read; `source` only names it. */
   type?: 'bind' | 'tmpfs' | 'overlay';
   /** Top first. */
@@ -165,6 +167,8 @@ export interface ContainerConfig {
   annotations?: Record<string, string>;
   /** CRI log file, relative to the sandbox's `logDirectory`, or absolute. */
   logPath?: string;
+  /** `none`: what it writes is kept nowhere. */
+  log?: 'none';
   stdin?: boolean;
   stdinOnce?: boolean;
   tty?: boolean;
@@ -236,6 +240,10 @@ export interface StreamSession {
 
 export interface ExecSession extends StreamSession {
   readonly exitCode: Promise<number>;
+  /** On the machine, once the runtime has told it. */
+  pid?(): number | undefined;
+  /** Why nothing was begun; then `exitCode` is known, and the outputs say it in few words. */
+  refusal?: { exitCode: number; message: string };
 }
 
 export interface LogOptions {
@@ -244,9 +252,23 @@ export interface LogOptions {
   sinceMs?: number;
   timestamps?: boolean;
   limitBytes?: number;
+  /** Lines from this moment on: RFC 3339 in UTC with nanoseconds. Goes before `sinceMs`. */
+  since?: string;
+  /** Ends with the first line after this moment, written likewise. */
+  until?: string;
+  /** Written before each line, behind its time. */
+  linePrefix?: string;
+  /** `docker`: each line, or piece of one, in a frame with docker's header of eight bytes, which tells its stream. */
+  frames?: 'docker';
   /** `all` (default), or one stream. */
   stream?: 'all' | 'stdout' | 'stderr';
   signal?: AbortSignal;
+}
+
+export interface RotateLogOptions {
+  signal?: AbortSignal;
+  keep?: number;
+  compress?: boolean;
 }
 
 /** What a container's control group, or a sandbox's, uses. */
@@ -290,11 +312,20 @@ export interface Engine extends AsyncDisposable {
   dial(sandboxId: string, port: number): Promise<Duplex>;
   /** Runs to the end, output bounded to `maxBytes` (default 16 KiB). @throws `Timeout` after `timeoutMs`, the process killed. */
   execSync(id: string, options: { command: string[]; timeoutMs: number; maxBytes?: number }): Promise<{ exitCode: number; output: string }>;
-  attach(id: string, options: { stdin?: boolean }): Promise<StreamSession>;
+  /**
+   * The container's own streams. One that waits for its first start is attached at that, before it writes anything; with `waits` one that
+   * has ended too, at its next. `signal` ends the waiting.
+   */
+  attach(id: string, options: { stdin?: boolean; waits?: boolean; signal?: AbortSignal }): Promise<StreamSession>;
+  /** Sets the size of a running container's terminal; nothing happens where it has none. @throws Conflict when it does not run */
+  resizeTerminal(id: string, size: { rows: number; columns: number }): void;
   /** The container's log as bytes ready to send; rotated files included. Ends when the container ends, if following. */
   logs(id: string, options?: LogOptions): Readable;
-  /** Renames the log away and makes the monitor write a new one; then compresses those before it. `signal` ends the latter. */
-  rotateLog(id: string, options?: { signal?: AbortSignal }): Promise<void>;
+  /**
+   * Renames the log away and makes the monitor write a new one; then compresses those before it, unless told not to. `signal` ends the
+   * latter. `keep`: how many rotated files stay (4).
+   */
+  rotateLog(id: string, options?: RotateLogOptions): Promise<void>;
   /** Makes the monitor write a new log where somebody else has renamed it away; resolves when it is there. @throws `Timeout` */
   reopenLog(id: string): Promise<void>;
   stats(id: string): Promise<ContainerStats>;

@@ -223,6 +223,7 @@ function toOciMount({
   readOnly = false,
   recursiveReadOnly,
   propagation = 'private',
+  isShallow = false,
   type = 'bind',
   lowerDirs = [],
   options = [],
@@ -236,7 +237,7 @@ function toOciMount({
     return { destination: target, type: 'overlay', source: 'overlay', options: ['ro', ...options, `lowerdir=${lowerDirs.join(':')}`] };
   if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
   const spread = propagation === 'private' ? 'rprivate' : propagation;
-  return { destination: target, type: 'bind', source, options: ['rbind', spread, access, ...options] };
+  return { destination: target, type: 'bind', source, options: [isShallow ? 'bind' : 'rbind', spread, access, ...options] };
 }
 
 /** A mount that propagates needs a root that is at least a slave of the host's. */
