@@ -201,6 +201,18 @@ export class ContentStore {
     }
   }
 
+  /** Where somebody else may write a blob for `adopt`; what is left there goes with the next start. */
+  temporaryPath(): string {
+    return join(this.#ingest, randomUUID());
+  }
+
+  /** Takes over a file from `temporaryPath` whose digest its writer knows, and which is on the disk. */
+  async adopt(temporary: string, digest: Digest, lease: Lease): Promise<void> {
+    lease.add(digest);
+    await rename(temporary, this.path(digest));
+    await syncDirectory(this.#blobs);
+  }
+
   /** The same for content in memory. */
   async writeDocument(bytes: Uint8Array, lease: Lease): Promise<{ digest: Digest; size: number }> {
     const digest = digestOf(bytes);

@@ -3,7 +3,8 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { ArchivedImage } from './archive-reader.ts';
 import type { AssembleOptions } from './assemble.ts';
-import type { ContentStore } from './content-store.ts';
+import type { OwnerRanges } from './commit-layer.ts';
+import type { ContentStore, Lease } from './content-store.ts';
 import type { LockedPackage } from './debian-packages.ts';
 import type { Digest } from './digest.ts';
 import type { DiskUsage } from './layer-store.ts';
@@ -97,6 +98,24 @@ export interface RemoveResult {
   freedBytes: number;
 }
 
+export interface CommitLayerOptions {
+  lease: Lease;
+  /** The caller has no more use for the directory. */
+  takes?: boolean;
+  /** Of a container with a user namespace: its owners on the disk become those inside. */
+  owners?: OwnerRanges;
+  signal?: AbortSignal;
+}
+
+export interface CommittedLayer {
+  diffId: Digest;
+  digest: Digest;
+  /** Of the blob. */
+  sizeBytes: number;
+  /** 0: nothing was changed, and the layer need not be part of an image. */
+  entries: number;
+}
+
 export type LoadSource = string | AsyncIterable<Uint8Array>;
 
 /** The images of this machine: pulled, loaded or assembled, named, unpacked, removed. What it promised is on the disk. */
@@ -114,6 +133,15 @@ export interface ImageStore extends AsyncDisposable {
   load(source: LoadSource, options?: LoadOptions): Promise<ImageRecord[]>;
   /** Gives names to images that are in the content store already, as builder and assembler do. */
   adopt(images: ArchivedImage[], options?: LoadOptions): Promise<ImageRecord[]>;
+  /**
+   * Makes a layer of a directory in overlay's upper form (whiteouts 0:0, `trusted.overlay.opaque`), in a worker thread, and holds it by `lease`
+   * until an image that was `adopt`ed names it. Its blob is not compressed: media type `oci.image.layer.v1.tar`, `digest` = `diffId`.
+   * With `takes` the directory is given away: it is moved into the layer store as the layer's unpacked form, and is gone when this resolves
+   * (not when it rejects). Without, it stays as it is, may be in use, and `adopt` unpacks the blob.
+   */
+  commitLayer(directory: string, options: CommitLayerOptions): Promise<CommittedLayer>;
+  /** Where a layer that was committed or unpacked lies: a lower directory. */
+  layerDirectory(diffId: Digest): string;
   /** Makes an image from packages and files by a declarative file, see `AssembleFile`. */
   assemble(file: string, options?: Partial<AssembleOptions>): Promise<{ record: ImageRecord; packages: LockedPackage[]; lockPath: string }>;
   /** A docker-compatible archive, which is an OCI layout too. Images given by name keep that name, those given by id none. */

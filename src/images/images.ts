@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock } from '#base/clock.ts';
@@ -15,6 +15,8 @@ import { ImageIndex } from './image-index.ts';
 import { ImageRecords } from './image-records.ts';
 import { untaggedName } from './image-removal.ts';
 import type {
+  CommitLayerOptions,
+  CommittedLayer,
   ImageRecord,
   ImageStore,
   ImageStoreOptions,
@@ -176,6 +178,29 @@ class LocalImageStore implements ImageStore {
     return await this.#adopt(images, options, lease);
   }
 
+  async commitLayer(directory: string, { lease, takes = false, owners, signal }: CommitLayerOptions): Promise<CommittedLayer> {
+    const blobPath = this.content.temporaryPath();
+    try {
+      const { diffId, sizeBytes, entries } = await this.#layers.commit({
+        source: directory,
+        blobPath,
+        takes,
+        lease,
+        signal,
+        ...(owners ? { owners } : {}),
+      });
+      await this.content.adopt(blobPath, diffId, lease);
+      return { diffId, digest: diffId, sizeBytes, entries };
+    } catch (error) {
+      await rm(blobPath, { force: true });
+      throw toDiskError(error, `no layer can be made of ${directory}`, this.#options.dataDir);
+    }
+  }
+
+  layerDirectory(diffId: Digest): string {
+    return this.#layers.directory(diffId);
+  }
+
   async assemble(file: string, options: Partial<AssembleOptions> = {}) {
     const { assembleImage } = await import('./assemble.ts');
     using lease = this.content.lease();
@@ -299,6 +324,8 @@ async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry
 }
 
 export type {
+  CommitLayerOptions,
+  CommittedLayer,
   ImageRecord,
   ImageStore,
   ImageStoreOptions,

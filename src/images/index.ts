@@ -15,8 +15,11 @@
  * - Not here: running containers (engine), building (builder), the registry server, docker's and CRI's wire forms.
  */
 export type { AssembleOptions, AssembleResult, AssembleStep } from './assemble.ts';
+export type { Lease } from './content-store.ts';
 export { type Digest, isDigest } from './digest.ts';
 export {
+  type CommitLayerOptions,
+  type CommittedLayer,
   type ImageRecord,
   type ImageStore,
   type ImageStoreOptions,

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { diskUsage } from '#linux/disk-usage.ts';
-import { absent, syncDirectory } from './content-store.ts';
+import type { CommitRequest, CommitResult } from './commit-layer.ts';
+import { absent, type Lease, syncDirectory } from './content-store.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
 import { SingleFlight } from './single-flight.ts';
 import type { UnpackLimits } from './unpack-limits.ts';
@@ -20,6 +21,13 @@ export interface LayerStoreOptions {
   limits?: UnpackLimits | undefined;
   /** Of this boot; by default the kernel's. */
   bootId?: string;
+}
+
+/** What a layer is to be made of. */
+export interface LayerCommit extends Pick<CommitRequest, 'source' | 'blobPath' | 'owners'> {
+  takes: boolean;
+  lease: Lease;
+  signal?: AbortSignal | undefined;
 }
 
 /** Of the disk. */
@@ -78,6 +86,39 @@ export class LayerStore {
     return this.directory(diffId);
   }
 
+  /**
+   * Makes a layer of a directory in overlay's upper form, its archive at `blobPath`. With `takes` the directory is given away and becomes the layer's
+   * unpacked form, so that nothing is unpacked; where that can't be, or without it, `ensure` unpacks it when it is first needed.
+   * @returns what the layer is; its unpacked form is there when it resolves
+   */
+  async commit({ source, blobPath, takes, owners, lease, signal }: LayerCommit): Promise<CommitResult> {
+    signal?.throwIfAborted();
+    const cancelled = new Int32Array(new SharedArrayBuffer(4));
+    const cancel = () => void Atomics.store(cancelled, 0, 1);
+    signal?.addEventListener('abort', cancel, { once: true });
+    const temporary = await this.#begin();
+    try {
+      const result = await this.#workers.run({
+        op: 'commit',
+        dir: temporary,
+        source,
+        blobPath,
+        takes,
+        cancelled,
+        ...(owners ? { owners } : {}),
+      });
+      lease.add(result.diffId);
+      if (result.isMoved) await this.#place(temporary, result.diffId);
+      return result;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      await rm(temporary, { recursive: true, force: true });
+    }
+  }
+
   /** Removes the layers that `isNeeded` does not want; check and removal of one layer are one step. */
   async collect(isNeeded: (diffId: Digest) => boolean): Promise<Digest[]> {
     const removed: Digest[] = [];
@@ -121,16 +162,33 @@ export class LayerStore {
 
   async #unpack(diffId: Digest, blobPath: string): Promise<void> {
     if (await this.has(diffId)) return;
-    const temporary = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
+    const temporary = await this.#begin();
     try {
-      await mkdir(join(temporary, `${BOOT}${this.#bootId}`), { recursive: true });
       await this.#workers.run({ op: 'unpack', blobPath, dir: temporary, diffId, limits: this.#limits });
     } catch (error) {
       await rm(temporary, { recursive: true, force: true });
       throw error;
     }
+    await this.#place(temporary, diffId);
+  }
+
+  /** A directory to be filled, removed at the next start unless it was placed. */
+  async #begin(): Promise<string> {
+    const temporary = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
+    await mkdir(join(temporary, `${BOOT}${this.#bootId}`), { recursive: true });
+    return temporary;
+  }
+
+  /** What is there already stays: the same content is as good, and containers may run on it. */
+  async #place(temporary: string, diffId: Digest): Promise<void> {
     const dir = join(this.#dir, hexOf(diffId));
-    await rename(temporary, dir);
+    try {
+      await rename(temporary, dir);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOTEMPTY' || code === 'EEXIST') return;
+      throw error;
+    }
     await syncDirectory(this.#dir);
     this.#settle(dir);
   }

@@ -1,4 +1,4 @@
-import { blockBytes } from './tar-format.ts';
+import { blockBytes, paddingOf } from './tar-format.ts';
 import { damaged, parseNumber } from './tar-header.ts';
 import type { PaxRecords } from './tar-pax.ts';
 
@@ -80,6 +80,22 @@ async function readMap(storedBytes: number, readBlock: ReadBlock): Promise<{ pie
     }
   }
   return { pieces: pair(numbers), mapBytes };
+}
+
+/** The pax records of a sparse file in the newest format, whose stored content begins with `sparseMapBlocks`. */
+export function sparseRecords(name: string, { sizeBytes }: SparseMap): [key: string, value: string][] {
+  return [
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', name],
+    ['GNU.sparse.realsize', String(sizeBytes)],
+  ];
+}
+
+/** The map as it stands in front of the pieces, whole blocks. */
+export function sparseMapBlocks({ pieces }: SparseMap): Buffer {
+  const text = [pieces.length, ...pieces.flatMap(({ offset, length }) => [offset, length])].map(number => `${number}\n`).join('');
+  return Buffer.concat([Buffer.from(text, 'latin1'), Buffer.alloc(paddingOf(text.length))]);
 }
 
 function takePieces(bytes: Buffer, pieces: SparsePiece[]): void {

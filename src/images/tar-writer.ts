@@ -1,5 +1,6 @@
 import { UmiakError } from '#base/errors.ts';
 import { blockBytes, paddingOf, type TarHeader, toText, typeFlags, xattrPrefix } from './tar-format.ts';
+import { type SparseMap, sparseRecords } from './tar-sparse.ts';
 
 /** An archive's end: two zero blocks. */
 export const tarEnd: Buffer = Buffer.alloc(2 * blockBytes);
@@ -10,20 +11,30 @@ export function tarPadding(sizeBytes: number): Buffer {
 }
 
 /** The header blocks of one entry: ustar, with a pax header before it where ustar has no room. The same header gives the same bytes. */
-export function tarHeader(header: TarHeader): Buffer {
+export function tarHeader(header: TarHeader & { mtimeNanos?: number }, sparse?: SparseMap): Buffer {
   const records: [string, Buffer][] = [];
   const text = (key: string, value: string) => void records.push([key, Buffer.from(value, 'latin1')]);
-  if (header.name.length > 100 || !isAscii(header.name)) text('path', header.name);
+  if (sparse) for (const [key, value] of sparseRecords(header.name, sparse)) text(key, value);
+  else if (header.name.length > 100 || !isAscii(header.name)) text('path', header.name);
   if (header.linkName.length > 100 || !isAscii(header.linkName)) text('linkpath', header.linkName);
   if (header.sizeBytes >= 8 ** 11) text('size', String(header.sizeBytes));
   if (header.uid >= 8 ** 7) text('uid', String(header.uid));
   if (header.gid >= 8 ** 7) text('gid', String(header.gid));
-  if (!Number.isInteger(header.mtime) || header.mtime < 0 || header.mtime >= 8 ** 11) text('mtime', String(header.mtime));
+  if (header.mtimeNanos) text('mtime', exactTime(header.mtime, header.mtimeNanos));
+  else if (!Number.isInteger(header.mtime) || header.mtime < 0 || header.mtime >= 8 ** 11) text('mtime', String(header.mtime));
   for (const [key, value] of [...header.xattrs].sort(([a], [b]) => (a < b ? -1 : 1))) records.push([xattrPrefix + key, value]);
   if (records.length === 0) return ustar(header, typeFlags[header.type]);
   const pax = Buffer.concat(records.map(([key, value]) => paxRecord(key, value)));
   const before = ustar({ ...header, name: `PaxHeaders/${header.name.slice(-80)}`, linkName: '', mode: 0o644, sizeBytes: pax.length }, 'x');
   return Buffer.concat([before, pax, tarPadding(pax.length), ustar(header, typeFlags[header.type])]);
+}
+
+/** Seconds before the epoch count backwards, with all of their fraction. */
+function exactTime(mtime: number, nanos: number): string {
+  const seconds = Math.floor(mtime);
+  const [whole, fraction] = seconds < 0 ? [seconds + 1, 1_000_000_000 - nanos] : [seconds, nanos];
+  const digits = String(fraction).padStart(9, '0').replace(/0+$/, '');
+  return `${seconds < 0 && whole === 0 ? '-' : ''}${whole}.${digits}`;
 }
 
 function paxRecord(key: string, value: Buffer): Buffer {

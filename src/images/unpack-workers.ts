@@ -3,8 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
-import type { UnpackResult } from './unpack.ts';
-import type { UnpackReply, UnpackRequest } from './unpack-worker.ts';
+import type { UnpackReply, UnpackRequest, UnpackResults } from './unpack-worker.ts';
 
 export interface UnpackWorkersOptions {
   /** How many at most; as many as the machine has processors, 4 at most, by default. */
@@ -19,7 +18,7 @@ const MOST_HEAP_MB = 512;
 
 interface Job {
   request: UnpackRequest;
-  resolve(result: UnpackResult | undefined): void;
+  resolve(result: UnpackResults[keyof UnpackResults]): void;
   reject(error: unknown): void;
 }
 
@@ -51,10 +50,10 @@ export class UnpackWorkers implements AsyncDisposable {
     return this.#idle.length + this.#busy.size;
   }
 
-  run(request: UnpackRequest): Promise<UnpackResult | undefined> {
+  run<Request extends UnpackRequest>(request: Request): Promise<UnpackResults[Request['op']]> {
     if (this.#isClosed) return Promise.reject(closed());
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ request, resolve, reject });
+      this.#waiting.push({ request, resolve: result => resolve(result as UnpackResults[Request['op']]), reject });
       this.#next();
     });
   }

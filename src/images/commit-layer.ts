@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto';
+import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { UmiakError } from '#base/errors.ts';
+import { insideRoot } from '#linux/confinement.ts';
+import { removeXattr } from '#linux/file-attributes.ts';
+import type { Digest } from './digest.ts';
+import { TarSink } from './tar-sink.ts';
+import { TarTree } from './tar-tree.ts';
+
+/** Ranges of a user namespace, of which the container's owners on the disk are; images have those inside. */
+export interface OwnerRanges {
+  uids: readonly OwnerRange[];
+  gids: readonly OwnerRange[];
+}
+
+interface OwnerRange {
+  containerId: number;
+  hostId: number;
+  length: number;
+}
+
+export interface CommitRequest {
+  /** A directory in overlay's upper form. */
+  source: string;
+  /** Where the archive is written; not there yet. */
+  blobPath: string;
+  /** Where the directory is moved to, when it is given away. */
+  target?: string;
+  owners?: OwnerRanges;
+  /** Not 0 once nobody waits any more. */
+  cancelled: Int32Array;
+}
+
+export interface CommitResult {
+  /** Of the archive, which is not compressed: the blob's digest too. */
+  diffId: Digest;
+  sizeBytes: number;
+  /** None: nothing was changed. */
+  entries: number;
+  diskBytes: number;
+  inodes: number;
+  /** Whether the directory is at `target` now; not when that is another file system. */
+  isMoved: boolean;
+}
+
+const BUFFER_BYTES = 1 << 20;
+/** What overlay notes for itself about a directory that was written to, and has no meaning for one that is read. */
+const OWN_NOTES = new Set(['origin', 'impure', 'nlink', 'upper', 'uuid'].map(name => `trusted.overlay.${name}`));
+
+/**
+ * Makes an image layer of a directory: its archive is written, hashed and on the disk when this returns, and the directory, when it is given
+ * away, stands at `target` as the layer's unpacked form. Blocks: for worker threads. On failure nothing is left and nothing moved.
+ */
+export function commitLayer({ source, blobPath, target, owners, cancelled }: CommitRequest): CommitResult {
+  const blob = openSync(blobPath, 'wx', 0o644);
+  try {
+    const hash = createHash('sha256');
+    const sink = new TarSink(Buffer.allocUnsafeSlow(BUFFER_BYTES), full => {
+      hash.update(full);
+      for (let at = 0; at < full.length; ) at += writeSync(blob, full, at);
+      return Buffer.from(full.buffer);
+    });
+    const tree = new TarTree({
+      sink,
+      form: 'overlay',
+      exactTimes: true,
+      sparse: true,
+      onOverlayXattr: target === undefined ? refuseRedirects : dropNotes,
+      ...(owners ? { toOwner: (uid, gid) => ({ uid: insideOf(owners.uids, uid), gid: insideOf(owners.gids, gid) }) } : {}),
+      check() {
+        if (Atomics.load(cancelled, 0) !== 0) throw new UmiakError('Gone', 'nobody waits for the layer any more');
+      },
+    });
+    // Whoever still writes there can replace a directory by a link.
+    insideRoot(source, () => tree.add('/', ''));
+    tree.end();
+    fdatasyncSync(blob);
+    const { entries, diskBytes, inodes } = tree;
+    const isMoved = target !== undefined && move(source, target);
+    return { diffId: `sha256:${hash.digest('hex')}`, sizeBytes: sink.totalBytes, entries, diskBytes, inodes, isMoved };
+  } catch (error) {
+    rmSync(blobPath, { force: true });
+    throw error;
+  } finally {
+    closeSync(blob);
+  }
+}
+
+function move(source: string, target: string): boolean {
+  try {
+    renameSync(source, target);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EXDEV') return false;
+    throw error;
+  }
+}
+
+function dropNotes(path: Buffer, name: string): void {
+  refuseRedirects(path, name);
+  if (OWN_NOTES.has(name)) removeXattr(path, name);
+}
+
+function refuseRedirects(_: Buffer, name: string): void {
+  if (name !== 'trusted.overlay.redirect' && name !== 'trusted.overlay.metacopy') return;
+  throw new UmiakError('InternalError', `overlayfs wrote it with ${name}, of which no layer can be made`, {
+    hint: 'Switch it off: echo N > /sys/module/overlay/parameters/redirect_dir, and metacopy too.',
+  });
+}
+
+function insideOf(ranges: readonly OwnerRange[], id: number): number {
+  const range = ranges.find(({ hostId, length }) => id >= hostId && id < hostId + length);
+  return range ? id - range.hostId + range.containerId : id;
+}
