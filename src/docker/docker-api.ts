@@ -7,9 +7,9 @@ import type { ImageStore } from '#images/image-store.ts';
 import { createServer } from '#wire/http.ts';
 import { listenOnSocket } from '#wire/unix-socket.ts';
 import { toDockerError } from './docker-error.ts';
-import { imageRoutes } from './image-routes.ts';
+import { imageRoutes } from './images/image-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
-import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system-routes.ts';
+import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system/system-routes.ts';
 
 export interface DockerApiOptions {
   /** Made anew with mode 0660; whoever holds the agent's lock may call. */

@@ -2,9 +2,10 @@
  * The engine's docker face: the Docker Engine API (1.51, and back to 1.24) over a unix socket, for docker's own clients.
  *
  * - `docker-api.ts`      the server: one socket, version prefixes, the table of routes, errors
- * - `image-routes.ts`    images: list, inspect, history, pull, load, save, remove, tag, prune
- * - `system-routes.ts`   `_ping`, `version`, `info`
- * - `image-forms.ts`, `image-filters.ts`, `pull-progress.ts`, `registry-auth-header.ts`  docker's forms, pure
+ * - `images/`             list, inspect, history, pull, push, load, save, remove, tag, search, prune
+ * - `system/`             `_ping`, `version`, `info`, `system/df`, `auth`
+ * - `volumes/`            volumes of the local driver, and all that containers mount
+ * - `filters.ts`          `filters` of a query, pure
  *
  * Invariants: what a route answers is what the image store holds at that moment; nothing is kept here. Memory does not grow with an
  * image's size. What docker has and we have not yet answers 501 with a sentence, never an empty list.

@@ -1,6 +1,6 @@
 import { arch, availableParallelism, hostname, release, totalmem } from 'node:os';
 import { hostPlatform } from '#images/oci.ts';
-import { type DockerRequest, type Route, sendJson } from './request.ts';
+import { type DockerRequest, type Route, sendJson } from '../request.ts';
 
 /** The newest and the oldest minor of Docker Engine API 1.x that we speak. */
 export const VERSION_MINOR = 51;

@@ -2,13 +2,14 @@ import { pipeline } from 'node:stream/promises';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type ImageRecord, isDigest, parsePlatform, parseReference, toCanonicalName, toFamiliarName } from '#images/index.ts';
 import { parseManifestOrIndex } from '#images/oci.ts';
-import { toDockerError } from './docker-error.ts';
-import { flagFilter, LIST_FILTERS, parseFilters, planImageFilter, withFittingNames } from './image-filters.ts';
+import { toDockerError } from '../docker-error.ts';
+import { flagFilter, parseFilters } from '../filters.ts';
+import { type DockerRequest, flagOf, JsonLines, type Route, refuse, sendJson } from '../request.ts';
+import { LIST_FILTERS, planImageFilter, withFittingNames } from './image-filters.ts';
 import { createdSeconds, toImageHistory, toImageInspect, toImageSummary } from './image-forms.ts';
 import { inUnits, PullProgress } from './pull-progress.ts';
 import { PushProgress } from './push-progress.ts';
 import { parseRegistryAuth } from './registry-auth-header.ts';
-import { type DockerRequest, flagOf, JsonLines, type Route, refuse, sendJson } from './request.ts';
 
 /** Docker's image calls. Fixed paths come before `{name}`, which takes slashes. */
 export const imageRoutes: readonly Route[] = [
