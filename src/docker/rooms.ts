@@ -107,3 +107,13 @@ export interface Supervision {
   /** Undefined where nothing is checked, and before the first start. */
   healthOf(container: DockerContainer): Health | undefined;
 }
+
+/** Attached streams, execs, logs. */
+export interface Streams {
+  /** `HostConfig.LogConfig` as it will be kept: the default driver filled in. @throws BadRequest in docker's words for drivers and options it refuses */
+  planLogConfig(asked: Partial<HostConfig['LogConfig']> | undefined): HostConfig['LogConfig'];
+  /** What the engine's `ContainerConfig.log` is to be. */
+  planEngineLog(logConfig: HostConfig['LogConfig']): 'none' | undefined;
+  /** `ExecIDs` of inspect: those that run or wait to be started. */
+  execIdsOf(id: string): string[] | null;
+}

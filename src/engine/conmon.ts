@@ -14,7 +14,8 @@ export interface MonitorOptions {
   id: string;
   bundle: string;
   exitDir: string;
-  logPath: string;
+  /** Absent: what it writes is kept nowhere. */
+  logPath: string | undefined;
   runtime: { path: string; args: readonly string[] };
   terminal: boolean;
   stdin: boolean;
@@ -77,7 +78,7 @@ function toConmonArgs({ id, bundle, exitDir, logPath, runtime, terminal, stdin, 
     ...['-c', id, '-u', id, '-n', id],
     ...['-r', runtime.path, ...runtime.args.map(arg => `--runtime-arg=${arg}`)],
     ...['-b', bundle, '-p', `${bundle}/pid`, '-P', `${bundle}/conmon.pid`],
-    ...['-l', `k8s-file:${logPath}`, '--exit-dir', exitDir],
+    ...['-l', logPath === undefined ? 'none' : `k8s-file:${logPath}`, '--exit-dir', exitDir],
     ...['--full-attach', '--no-sync-log', '--log-level', 'error'],
     ...(terminal ? ['-t'] : []),
     ...(stdin ? ['-i', ...(leaveStdinOpen ? ['--leave-stdin-open'] : [])] : []),

@@ -95,7 +95,7 @@ export class ContainerRuns implements Disposable {
       id,
       bundle: this.#paths.bundle(id),
       exitDir: this.#paths.exits,
-      logPath: record.logPath,
+      logPath: config.log === 'none' ? undefined : record.logPath,
       runtime,
       terminal: config.tty ?? false,
       stdin: config.stdin ?? false,

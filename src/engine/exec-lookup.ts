@@ -71,6 +71,7 @@ export function refusedSession(
     ...(terminal ? {} : { stderr: said }),
     ...(stdin || terminal ? { stdin: new PassThrough().resume() } : {}),
     exitCode: Promise.resolve(exitCode),
+    refusal: { exitCode, message },
     resize: () => {},
     close: () => {},
   };

@@ -87,8 +87,12 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     isClosed = true;
     killExec({ id, runtime, pidFile }, child.exited);
   };
+  let inside: number | undefined;
   // The pid is told once the terminal is there.
-  if (ends.begun) onceInside(pidFile, child.exited, ends.begun);
+  onceInside(pidFile, child.exited, pid => {
+    inside = pid;
+    ends.begun?.();
+  });
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close(); // while it was started
   const exitCode = child.exited.then(code => {
@@ -102,7 +106,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     if (ends.resize) ends.resize(size);
     else if (process.terminal && runtime.hasHostProcesses) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
   };
-  return { ...ends.session, exitCode, close, resize };
+  return { ...ends.session, exitCode, close, resize, pid: () => inside };
 }
 
 /** Kills the process inside, as soon as the runtime has told its pid; the runtime outside then ends by itself. */

@@ -24,6 +24,7 @@ import type {
   LogOptions,
   Owner,
   Resources,
+  RotateLogOptions,
   Sandbox,
   SandboxConfig,
   StreamSession,
@@ -371,16 +372,20 @@ export class LocalEngine implements Engine {
     return await connectInside(namespacesOf(record).network ?? '/proc/thread-self/ns/net', port);
   }
 
-  async attach(id: string, options: { stdin?: boolean } = {}): Promise<StreamSession> {
+  async attach(id: string, options: { stdin?: boolean; waits?: boolean; signal?: AbortSignal } = {}): Promise<StreamSession> {
     return this.#streams.attach(id, options);
+  }
+
+  resizeTerminal(id: string, size: { rows: number; columns: number }): void {
+    this.#streams.resizeTerminal(id, size);
   }
 
   logs(id: string, options: LogOptions = {}): Readable {
     return this.#streams.logs(id, options);
   }
 
-  async rotateLog(id: string, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
-    await this.#streams.rotateLog(id, signal);
+  async rotateLog(id: string, options: RotateLogOptions = {}): Promise<void> {
+    await this.#streams.rotateLog(id, options);
   }
 
   async reopenLog(id: string): Promise<void> {

@@ -30,13 +30,17 @@ export function removeUnfinished(logPath: string): void {
   for (const file of look(logPath).unfinished) rmSync(file, { force: true });
 }
 
-/** Renames the current file to `<name>.<time>` and removes the oldest ones. Its writer goes on in the renamed file until told to reopen. */
-export function renameLog(logPath: string, nowMs: number): void {
+/**
+ * Renames the current file to `<name>.<time>` and removes the oldest ones, so that `keep` rotated ones stay. Its writer goes on in the
+ * renamed file until told to reopen.
+ */
+export function renameLog(logPath: string, nowMs: number, keep: number = KEPT_ROTATED): void {
   const time = new Date(nowMs).toISOString().replace(/[-:]/g, '').replace('T', '-').replace('.', '-').slice(0, 19);
   let target = `${logPath}.${time}`;
   while (statSync(target, { throwIfNoEntry: false })) target += 'x';
   renameSync(logPath, target);
-  for (const old of look(logPath).rotated.slice(0, -KEPT_ROTATED)) rmSync(old, { force: true });
+  const { rotated } = look(logPath);
+  for (const old of rotated.slice(0, Math.max(0, rotated.length - keep))) rmSync(old, { force: true });
 }
 
 interface Files {

@@ -5,12 +5,13 @@ import { Readable } from 'node:stream';
 import type { LogOptions } from './engine.ts';
 import { openCompressed } from './log-compression.ts';
 import { isCompressed, listLogFiles } from './log-files.ts';
-import { parseLogLine, toMilliseconds, toUtc } from './log-line.ts';
+import { parseLogLine } from './log-line.ts';
+import { LogRenderer } from './log-renderer.ts';
 
-const BLOCK_BYTES = 64 << 10;
+const BLOCK_BYTES = 256 << 10;
+/** For who waits for what comes. */
+const SMALL_BLOCK_BYTES = 16 << 10;
 const NEWLINE = 0x0a;
-/** No log line is longer; a file without newlines is no log. */
-const MAX_LINE_BYTES = 1 << 20;
 
 export interface LogReaderOptions extends LogOptions {
   logPath: string;
@@ -123,7 +124,9 @@ interface Range {
 
 /** All that is in the files from `start` on to `end`, or, while there are changes, what comes. */
 async function* rawBlocks({ logPath, start, end, changes, closed }: Range): AsyncGenerator<Buffer> {
-  const buffer = Buffer.alloc(BLOCK_BYTES);
+  // Kept only while there is something to read: many readers may wait for many logs.
+  let buffer: Buffer | undefined;
+  let size = BLOCK_BYTES;
   let { handle, offset } = start;
   let next: FileHandle | undefined;
   try {
@@ -131,10 +134,12 @@ async function* rawBlocks({ logPath, start, end, changes, closed }: Range): Asyn
       const isLast: boolean = end !== undefined && handle !== undefined && (await handle.stat()).ino === end.ino;
       const limit: number = end && isLast ? end.size : Number.POSITIVE_INFINITY;
       while (handle && !closed.aborted) {
-        const { bytesRead } = await handle.read(buffer, 0, Math.max(0, Math.min(BLOCK_BYTES, limit - offset)), offset);
+        buffer ??= Buffer.allocUnsafeSlow(size);
+        const { bytesRead } = await handle.read(buffer, 0, Math.max(0, Math.min(buffer.length, limit - offset)), offset);
         if (bytesRead === 0) break;
         offset += bytesRead;
         yield buffer.subarray(0, bytesRead);
+        if (bytesRead === buffer.length && size < BLOCK_BYTES) [buffer, size] = [undefined, BLOCK_BYTES];
       }
       if (closed.aborted || isLast) return;
       if (next) {
@@ -144,7 +149,9 @@ async function* rawBlocks({ logPath, start, end, changes, closed }: Range): Asyn
         continue;
       }
       next = await openNext(logPath, handle);
-      if (!next && !(await changes?.next())) return;
+      if (next) continue;
+      [buffer, size] = [undefined, SMALL_BLOCK_BYTES];
+      if (!(await changes?.next())) return;
     }
   } finally {
     await handle?.close();
@@ -245,54 +252,4 @@ async function findTail(
 function isCounted(line: Buffer, stream: string): boolean {
   const parsed = parseLogLine(line);
   return parsed !== undefined && !parsed.isPartial && (stream === 'all' || parsed.stream === stream);
-}
-
-/** Turns a log file's bytes into what the container wrote. */
-class LogRenderer {
-  readonly #options: LogOptions;
-  #carry: Buffer = Buffer.alloc(0);
-  #bytesLeft: number;
-  /** Streams in the middle of a line. */
-  readonly #open = new Set<string>();
-
-  constructor(options: LogOptions) {
-    this.#options = options;
-    this.#bytesLeft = options.limitBytes ?? Number.POSITIVE_INFINITY;
-  }
-
-  /** `limitBytes` have been given out. */
-  get isFull(): boolean {
-    return this.#bytesLeft <= 0;
-  }
-
-  render(block: Buffer): Buffer {
-    const input = this.#carry.length > 0 ? Buffer.concat([this.#carry, block]) : block;
-    const output: Buffer[] = [];
-    let start = 0;
-    for (let end = input.indexOf(NEWLINE); end >= 0 && !this.isFull; end = input.indexOf(NEWLINE, start)) {
-      this.#renderLine(input.subarray(start, end), output);
-      start = end + 1;
-    }
-    this.#carry = input.length - start > MAX_LINE_BYTES ? Buffer.alloc(0) : Buffer.from(input.subarray(start));
-    return Buffer.concat(output);
-  }
-
-  #renderLine(bytes: Buffer, output: Buffer[]): void {
-    const { stream = 'all', sinceMs, timestamps } = this.#options;
-    const line = parseLogLine(bytes);
-    if (!line || (stream !== 'all' && line.stream !== stream)) return;
-    if (sinceMs !== undefined && toMilliseconds(line.time) < sinceMs) return;
-    const isContinued = this.#open.has(line.stream);
-    if (line.isPartial) this.#open.add(line.stream);
-    else this.#open.delete(line.stream);
-    if (timestamps && !isContinued) this.#give(Buffer.from(`${toUtc(line.time)} `), output);
-    this.#give(Buffer.from(line.content), output);
-    if (!line.isPartial) this.#give(Buffer.from('\n'), output);
-  }
-
-  #give(bytes: Buffer, output: Buffer[]): void {
-    const fitting = bytes.subarray(0, Math.max(0, Math.min(bytes.length, this.#bytesLeft)));
-    this.#bytesLeft -= fitting.length;
-    output.push(fitting);
-  }
 }

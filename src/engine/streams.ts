@@ -10,7 +10,7 @@ import { openAttach } from './attach.ts';
 import type { AttachQueue } from './attach-queue.ts';
 import { reopenLog, resizeTerminal } from './conmon.ts';
 import type { ContainerRuns } from './container-runs.ts';
-import type { ExecOptions, ExecSession, LogOptions, StreamSession } from './engine.ts';
+import type { ExecOptions, ExecSession, LogOptions, RotateLogOptions, StreamSession } from './engine.ts';
 import { collectExec, planExecProcess, startExec } from './exec.ts';
 import { refusedSession, refuseExec } from './exec-lookup.ts';
 import { type Ledger, notRunning } from './ledger.ts';
@@ -99,23 +99,33 @@ export class ContainerStreams implements AsyncDisposable {
   }
 
   /** A container that is not started yet is attached at its start, before it writes anything. */
-  async attach(id: string, { stdin = false }: { stdin?: boolean } = {}): Promise<StreamSession> {
+  async attach(
+    id: string,
+    { stdin = false, waits = false, signal }: { stdin?: boolean; waits?: boolean; signal?: AbortSignal } = {},
+  ): Promise<StreamSession> {
     const { phase, config } = this.#ledger.need(id);
-    if (phase === 'exited') throw notRunning(id);
+    if (phase === 'exited' && !waits) throw notRunning(id);
     const bundle = this.#paths.bundle(id);
     const open = () =>
       openAttach({
         socket: this.#sockets.connect(`${bundle}/attach`),
         terminal: config.tty ?? false,
         stdin: stdin && (config.stdin ?? false),
-        resize: size => {
-          resizeTerminal(bundle, size);
-          // The monitor takes its time; the process's own terminal has the size at once.
-          const { init } = this.#ledger.need(id);
-          if (init) resizeTerminalOf(init.pid, size);
-        },
+        resize: size => this.#resize(id, size),
       });
-    return phase === 'running' ? open() : this.#attachments.wait(id, open);
+    return phase === 'running' ? open() : this.#attachments.wait(id, open, signal);
+  }
+
+  resizeTerminal(id: string, size: { rows: number; columns: number }): void {
+    const { config } = this.#ledger.needRunning(id);
+    if (config.tty) this.#resize(id, size);
+  }
+
+  #resize(id: string, size: { rows: number; columns: number }): void {
+    resizeTerminal(this.#paths.bundle(id), size);
+    // The monitor takes its time; the process's own terminal has the size at once.
+    const { init } = this.#ledger.need(id);
+    if (init) resizeTerminalOf(init.pid, size);
   }
 
   logs(id: string, options: LogOptions): Readable {
@@ -123,11 +133,11 @@ export class ContainerStreams implements AsyncDisposable {
     return readLog({ ...options, logPath, ended: this.#runs.ended(id) });
   }
 
-  async rotateLog(id: string, signal?: AbortSignal): Promise<void> {
+  async rotateLog(id: string, { signal, keep, compress = true }: RotateLogOptions = {}): Promise<void> {
     const { logPath } = this.#ledger.needRunning(id);
-    renameLog(logPath, this.#clock.now());
+    renameLog(logPath, this.#clock.now(), keep);
     reopenLog(this.#paths.bundle(id));
-    await this.#compressing.run(logPath, () => compressRotated(logPath, signal));
+    if (compress) await this.#compressing.run(logPath, () => compressRotated(logPath, signal));
   }
 
   async reopenLog(id: string): Promise<void> {
