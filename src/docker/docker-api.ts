@@ -10,11 +10,14 @@ import { toDockerError } from './docker-error.ts';
 import { imageRoutes } from './images/image-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
 import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system/system-routes.ts';
+import type { DockerVolumes } from './volumes/docker-volumes.ts';
+import { volumeRoutes } from './volumes/volume-routes.ts';
 
 export interface DockerApiOptions {
   /** Made anew with mode 0660; whoever holds the agent's lock may call. */
   socketPath: string;
   images: ImageStore;
+  volumes?: DockerVolumes | undefined;
   /** The program's version. */
   version: string;
   log: Log;
@@ -30,8 +33,8 @@ const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
 export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDisposable> {
-  const { socketPath, images, version, log, clock = systemClock, info = () => ({}) } = options;
-  const context: DockerContext = { images, version, log, clock, info };
+  const { socketPath, images, volumes, version, log, clock = systemClock, info = () => ({}) } = options;
+  const context: DockerContext = { images, volumes, version, log, clock, info };
   // A load may take as long as its client's disk; only headers have a deadline.
   const server = createServer({ requestTimeout: 0, headersTimeout: 30_000 }, (incoming, response) => {
     void answer(context, incoming, response);
@@ -73,7 +76,7 @@ async function answer(context: DockerContext, incoming: IncomingMessage, respons
   }
 }
 
-const ROUTES: readonly Route[] = [...systemRoutes, ...imageRoutes];
+const ROUTES: readonly Route[] = [...systemRoutes, ...imageRoutes, ...volumeRoutes];
 
 /** First words of docker's API that we do not have yet: they are known, and say so. */
 const LATER =

@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import type { DockerVolumes } from './volumes/docker-volumes.ts';
 
 /** What every route may use. */
 export interface DockerContext {
   images: ImageStore;
+  /** Absent where no containers are. */
+  volumes?: DockerVolumes | undefined;
   version: string;
   clock: Clock;
   log: Log;
@@ -38,6 +41,26 @@ export type Route = readonly [method: string, pattern: RegExp, handler: Handler,
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
   const bytes = Buffer.from(`${JSON.stringify(body)}\n`);
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length }).end(bytes);
+}
+
+/** What `readJson` takes at most. */
+const MAX_JSON_BYTES = 4 << 20;
+
+/** The body of a route with `readsBody` as JSON; `{}` where there is none. @throws BadRequest, RequestEntityTooLarge */
+export async function readJson(incoming: IncomingMessage, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > maxBytes) throw new UmiakError('RequestEntityTooLarge', `the body is longer than ${maxBytes} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  if (bytes === 0) return {};
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString());
+  } catch (cause) {
+    throw new UmiakError('BadRequest', `invalid JSON: ${messageOf(cause)}`, { cause });
+  }
 }
 
 const TRUE = new Set(['1', 'true', 'True', 'TRUE', 't', 'T']);

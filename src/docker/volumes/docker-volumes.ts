@@ -1,0 +1,324 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Clock } from '#base/clock.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
+import { newContainerId } from '#base/ids.ts';
+import { KeyedLock } from '#base/keyed-lock.ts';
+import type { Log } from '#base/log.ts';
+import type { Mount } from '#engine/index.ts';
+import type { ImageStore } from '#images/image-store.ts';
+import { requireAnswering } from '#linux/answering.ts';
+import { diskUsage } from '#linux/disk-usage.ts';
+import type { Events } from '../rooms.ts';
+import type { ContainerMount, ContainerVolumes, MountsRequest, PreparedMounts, VolumeUsers } from './container-mounts.ts';
+import { parseLocalOptions } from './local-options.ts';
+import type { MountSpec } from './mount-spec.ts';
+import { ANONYMOUS_LABEL, planMounts } from './plan-mounts.ts';
+import { toContainerMount, toEngineMount } from './resolved-mount.ts';
+import { VolumeFileSystems } from './volume-file-systems.ts';
+import { fillVolume } from './volume-filling.ts';
+import { VolumeParts } from './volume-parts.ts';
+import { checkVolumeName, newVolumeName, type VolumeRecord, VolumeStore } from './volume-store.ts';
+
+export interface DockerVolumesOptions {
+  /** `<dataDir>/docker/volumes`. */
+  directory: string;
+  /** `<runDir>/docker/parts`: where parts of volumes are shown. */
+  partsDirectory: string;
+  /** Who uses volumes; asked when it matters, not before. */
+  users: () => VolumeUsers;
+  images: Pick<ImageStore, 'inspect' | 'ensureUnpacked'>;
+  events: Events;
+  /** Whether read-only mounts can be so with all below them. */
+  canReadOnlyBelow: () => Promise<boolean>;
+  clock: Clock;
+  log: Log;
+}
+
+/** What `POST /volumes/create` asks for. */
+export interface VolumeWishes {
+  name: string;
+  driver?: string;
+  options?: Record<string, string>;
+  labels?: Record<string, string>;
+}
+
+/**
+ * Docker's volumes of the local driver, and all that containers mount. Who uses a volume is what containers' records say: nothing is counted that
+ * a kill could lose. A volume's file system, if its options ask for one, is there from its first running container to its last.
+ */
+export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
+  readonly #options: DockerVolumesOptions;
+  readonly #store: VolumeStore;
+  readonly #fileSystems: VolumeFileSystems;
+  readonly #parts: VolumeParts;
+  readonly #locks = new KeyedLock();
+  /** Volumes of containers whose records are not there yet: how many need each. */
+  readonly #kept = new Map<string, number>();
+  /** Containers that are started, before they run. */
+  readonly #starting = new Map<string, readonly ContainerMount[]>();
+
+  private constructor(options: DockerVolumesOptions) {
+    this.#options = options;
+    this.#store = new VolumeStore(options).open();
+    this.#fileSystems = new VolumeFileSystems({ store: this.#store });
+    this.#parts = new VolumeParts({ directory: options.partsDirectory });
+  }
+
+  /** Reads what is there and undoes what a killed process left half-done. Containers must be known by now. */
+  static async open(options: DockerVolumesOptions): Promise<DockerVolumes> {
+    const volumes = new DockerVolumes(options);
+    await volumes.#fileSystems.adopt(name => volumes.#isSeen(name));
+    const places = new Set([...options.users().users()].flatMap(({ mounts }) => mounts.flatMap(({ part }) => part?.place ?? [])));
+    volumes.#parts.sweep(key => [...places].some(place => dirname(place).endsWith(`/${key}`)));
+    return volumes;
+  }
+
+  list(): VolumeRecord[] {
+    return this.#store.list();
+  }
+
+  /** @throws NotFound in docker's words */
+  inspect(name: string): VolumeRecord {
+    const found = this.#store.get(name);
+    if (found) return found;
+    throw new UmiakError('NotFound', `get ${name.slice(0, 512)}: no such volume`, { details: { kind: 'volume', name } });
+  }
+
+  mountpointOf(name: string): string {
+    return this.#store.dataOf(name);
+  }
+
+  /** One that is there stays as it is. @throws BadRequest, NotFound for another driver */
+  async create({ name, driver = '', options = {}, labels = {} }: VolumeWishes, { isAnonymous = name === '' } = {}): Promise<VolumeRecord> {
+    if (driver !== '' && driver !== 'local')
+      throw new UmiakError(
+        'NotFound',
+        `create ${name}: error looking up volume plugin ${driver}: plugin ${JSON.stringify(driver)} not found`,
+      );
+    const chosen = name === '' ? newVolumeName() : name;
+    checkVolumeName(chosen);
+    try {
+      parseLocalOptions(options);
+    } catch (error) {
+      throw isUmiakError(error) ? new UmiakError(error.reason, `create ${chosen}: ${error.message}`) : error;
+    }
+    return await this.#locks.run(chosen, async () => {
+      const known = this.#store.get(chosen);
+      if (known) return known;
+      const record = await this.#store.create({
+        name: chosen,
+        options,
+        labels: isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: '' } : labels,
+        ...(isAnonymous ? { isAnonymous } : {}),
+      });
+      this.#tell('create', chosen);
+      return record;
+    });
+  }
+
+  /** @throws NotFound unless forced, Conflict when a container has it */
+  async remove(name: string, { force = false } = {}): Promise<void> {
+    await this.#locks.run(name, async () => {
+      if (!this.#store.get(name)) {
+        if (force) return;
+        this.inspect(name);
+      }
+      const users = this.usersOf(name);
+      if (users.length > 0 || this.#kept.has(name))
+        throw new UmiakError('Conflict', `remove ${name}: volume is in use - [${users.join(', ')}]`, { details: { kind: 'volume', name } });
+      await this.#fileSystems.unmount(name);
+      await this.#store.remove(name);
+      this.#tell('destroy', name);
+    });
+  }
+
+  /** Removes those that nobody uses and that pass; what they took of the disk. */
+  async prune(passes: (record: VolumeRecord) => boolean): Promise<{ removed: string[]; freedBytes: number }> {
+    const unused = this.list().filter(record => passes(record) && !this.#kept.has(record.name) && this.usersOf(record.name).length === 0);
+    const sizes = await this.sizesOf(unused.map(({ name }) => name));
+    const removed: string[] = [];
+    let freedBytes = 0;
+    for (const { name } of unused) {
+      const gone = await this.remove(name).then(() => true, unlessInUse);
+      if (!gone) continue;
+      removed.push(name);
+      freedBytes += sizes.get(name) ?? 0;
+    }
+    this.#options.events.emit({ type: 'volume', action: 'prune', id: '', attributes: { reclaimed: String(freedBytes) } });
+    return { removed, freedBytes };
+  }
+
+  /** Ids of the containers that have a volume, running or not. */
+  usersOf(name: string): string[] {
+    return this.#users(name).map(({ id }) => id);
+  }
+
+  /** Bytes on the disk, counted by another process; nothing of volumes that show something else. */
+  async sizesOf(names: readonly string[]): Promise<Map<string, number>> {
+    const own = names.filter(name => !parseLocalOptions(this.#store.get(name)?.options ?? {}));
+    const sizes = await diskUsage(own.map(name => this.mountpointOf(name)));
+    return new Map(own.flatMap(name => (sizes.has(this.mountpointOf(name)) ? [[name, sizes.get(this.mountpointOf(name)) ?? 0]] : [])));
+  }
+
+  async prepare(request: MountsRequest): Promise<PreparedMounts> {
+    const specs = planMounts(request, reference => this.#options.users().mountsOf(reference));
+    const key = newContainerId();
+    const made: string[] = [];
+    const kept: string[] = [];
+    const release = () => {
+      for (const name of kept.splice(0)) this.#let(name);
+    };
+    const undo = async () => {
+      release();
+      this.#parts.remove(key);
+      for (const name of made) await this.remove(name).catch(unlessInUse);
+    };
+    try {
+      const isReadOnlyBelow = request.apiMinor >= 44 && specs.some(spec => spec.readOnly) && (await this.#options.canReadOnlyBelow());
+      const mounts: Mount[] = [];
+      const containerMounts: ContainerMount[] = [];
+      for (const [index, asked] of specs.entries()) {
+        const spec = await this.#settle(asked, made, kept);
+        const place = spec.type === 'volume' && spec.subPath !== undefined ? this.#parts.placeOf(key, index) : undefined;
+        const source = spec.type === 'volume' ? this.mountpointOf(spec.source) : spec.source;
+        if (place !== undefined) this.#parts.reserve(place);
+        const image = spec.type === 'image' ? await this.#imageOf(spec.source) : undefined;
+        mounts.push(toEngineMount(spec, { source: place ?? source, isReadOnlyBelow, image }));
+        if (!spec.isHidden)
+          containerMounts.push(toContainerMount(spec, { source, place, isAnonymous: asked.type === 'volume' && asked.source === '' }));
+        if (spec.type === 'volume' && !spec.noCopy) await this.#fill(spec, request.lowerDirs);
+      }
+      return { mounts, containerMounts, undo, [Symbol.dispose]: release };
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+  }
+
+  /** A spec whose source is there: volumes are made, and sources of `-v`. */
+  async #settle(spec: MountSpec, made: string[], kept: string[]): Promise<MountSpec> {
+    if (spec.type === 'bind') await requireSource(spec.source, spec.makesSource ?? false);
+    if (spec.type !== 'volume') return spec;
+    const { source: name, driver, driverOptions, labels } = spec;
+    const isNew = name === '' || !this.#store.get(name);
+    const wishes = {
+      name,
+      ...(driver ? { driver } : {}),
+      ...(driverOptions ? { options: driverOptions } : {}),
+      ...(labels ? { labels } : {}),
+    };
+    const record = await this.create(wishes);
+    if (isNew) made.push(record.name);
+    this.#kept.set(record.name, (this.#kept.get(record.name) ?? 0) + 1);
+    kept.push(record.name);
+    return { ...spec, source: record.name };
+  }
+
+  #let(name: string): void {
+    const count = (this.#kept.get(name) ?? 0) - 1;
+    if (count > 0) this.#kept.set(name, count);
+    else this.#kept.delete(name);
+  }
+
+  async #imageOf(reference: string): Promise<{ id: string; layers: string[] }> {
+    const { id } = await this.#options.images.inspect(reference);
+    return { id, layers: await this.#options.images.ensureUnpacked(id) };
+  }
+
+  async #fill({ source: name, destination }: MountSpec, layers: readonly string[]): Promise<void> {
+    await this.#locks.run(name, async () => {
+      await this.#fileSystems.mount(name);
+      try {
+        const isMounted = this.#fileSystems.isMounted(name);
+        const staging = this.#store.placeBeside(name, '.filling');
+        await fillVolume({ target: this.mountpointOf(name), staging, layers, destination, isSeen: this.#isSeen(name), isMounted });
+      } finally {
+        if (!this.#isSeen(name)) await this.#fileSystems.unmount(name);
+      }
+    });
+  }
+
+  async mount(containerId: string, mounts: readonly ContainerMount[]): Promise<void> {
+    if (mounts.length === 0) return;
+    this.#starting.set(containerId, mounts);
+    try {
+      for (const mount of mounts) await this.#mountOne(containerId, mount);
+    } catch (error) {
+      await this.unmount(containerId, mounts);
+      throw error;
+    }
+  }
+
+  async #mountOne(containerId: string, { point, part, makesSource = false }: ContainerMount): Promise<void> {
+    if (point.Type === 'bind') await requireSource(point.Source, makesSource);
+    const { Name: name } = point;
+    if (point.Type !== 'volume' || name === undefined) return;
+    this.inspect(name);
+    await this.#locks.run(name, async () => {
+      await this.#fileSystems.mount(name);
+      if (part) this.#parts.fill(part.place, this.mountpointOf(name), part.path);
+    });
+    const { Destination, RW, Propagation } = point;
+    const attributes = { container: containerId, destination: Destination, propagation: Propagation, 'read/write': String(RW) };
+    this.#tell('mount', name, attributes);
+  }
+
+  async unmount(containerId: string, mounts: readonly ContainerMount[]): Promise<void> {
+    const wasStarting = this.#starting.delete(containerId);
+    for (const { point, part } of mounts) {
+      const { Name: name } = point;
+      if (point.Type !== 'volume' || name === undefined) continue;
+      if (part) this.#parts.empty(part.place);
+      await this.#locks.run(name, async () => {
+        if (this.#fileSystems.isMounted(name) && !this.#isSeen(name, containerId)) await this.#fileSystems.unmount(name);
+      });
+      if (wasStarting && this.#store.get(name)) this.#tell('unmount', name, { container: containerId });
+    }
+  }
+
+  async removed(mounts: readonly ContainerMount[], { anonymous }: { anonymous: boolean }): Promise<void> {
+    for (const { point, part, isAnonymous } of mounts) {
+      if (part) this.#parts.removePlace(part.place);
+      if (anonymous && isAnonymous && point.Name !== undefined) await this.remove(point.Name, { force: true }).catch(unlessInUse);
+    }
+  }
+
+  #users(name: string) {
+    return [...this.#options.users().users()].filter(({ mounts }) =>
+      mounts.some(({ point }) => point.Type === 'volume' && point.Name === name),
+    );
+  }
+
+  /** Whether a container other than that one runs with the volume, or is being started. */
+  #isSeen(name: string, besides?: string): boolean {
+    const has = (mounts: readonly ContainerMount[]) => mounts.some(({ point }) => point.Type === 'volume' && point.Name === name);
+    for (const [id, mounts] of this.#starting) if (id !== besides && has(mounts)) return true;
+    return this.#users(name).some(({ id, isRunning }) => isRunning && id !== besides);
+  }
+
+  #tell(action: string, id: string, attributes: Record<string, string> = {}): void {
+    this.#options.events.emit({ type: 'volume', action, id, attributes: { driver: 'local', ...attributes } });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#store.settled();
+  }
+}
+
+/** @throws BadRequest in docker's words, Timeout when its file system does not answer */
+async function requireSource(source: string, isToBeMade: boolean): Promise<void> {
+  await requireAnswering([source]);
+  if (statSync(source, { throwIfNoEntry: false })) return;
+  if (!isToBeMade) throw new UmiakError('BadRequest', `invalid mount config for type "bind": bind source path does not exist: ${source}`);
+  try {
+    mkdirSync(source, { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    throw new UmiakError('InternalError', `error while creating mount source path '${source}': ${(cause as Error).message}`, { cause });
+  }
+}
+
+function unlessInUse(error: unknown): false {
+  if (!isUmiakError(error, 'Conflict') && !isUmiakError(error, 'NotFound')) throw error;
+  return false;
+}

@@ -1,0 +1,115 @@
+import { execFile } from 'node:child_process';
+import { lookup } from 'node:dns/promises';
+import { messageOf, UmiakError } from '#base/errors.ts';
+import { MS_REMOUNT, mount, mountInThread } from '#linux/mount.ts';
+import { mountsBelow } from '#linux/mount-table.ts';
+import { unmountAlone } from '#linux/unmount-below.ts';
+import { parseLocalOptions, planLocalMount } from './local-options.ts';
+import type { VolumeStore } from './volume-store.ts';
+
+/** A server that does not answer is given up. */
+const PATIENCE_MS = 30_000;
+const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** File systems that volumes' options ask for, over their `_data`: there from the first user to the last. Who uses them the caller knows. */
+export class VolumeFileSystems {
+  readonly #store: VolumeStore;
+  readonly #mounted = new Set<string>();
+
+  constructor({ store }: { store: VolumeStore }) {
+    this.#store = store;
+  }
+
+  /** At a start: those that an earlier process mounted and nobody uses any more are unmounted. */
+  async adopt(isUsed: (name: string) => boolean): Promise<void> {
+    for (const { name, options } of this.#store.list()) {
+      if (!parseLocalOptions(options) || mountsBelow(this.#store.dataOf(name)).length === 0) continue;
+      this.#mounted.add(name);
+      if (!isUsed(name)) await this.unmount(name);
+    }
+  }
+
+  isMounted(name: string): boolean {
+    return this.#mounted.has(name);
+  }
+
+  /** Nothing where the options ask for none, or it is mounted. @throws InternalError in docker's words, Timeout */
+  async mount(name: string): Promise<void> {
+    if (this.#mounted.has(name)) return;
+    const asked = parseLocalOptions(this.#store.get(name)?.options ?? {});
+    if (!asked) return;
+    const target = this.#store.dataOf(name);
+    const refuse = (cause: unknown) =>
+      new UmiakError('InternalError', `error while mounting volume '${target}': failed to mount local volume: ${messageOf(cause)}`, {
+        cause,
+      });
+    const plan = planLocalMount(asked);
+    if (plan.by === 'call') {
+      try {
+        if (plan.type === null) bind(plan.device, target, plan.flags);
+        else await mountInThread(plan.device, target, plan.type, plan.flags, plan.data);
+      } catch (error) {
+        throw refuse(error);
+      }
+    } else {
+      const { type, device, addressOf } = plan;
+      const options = addressOf
+        ? plan.options.replace(`addr=${addressOf}`, `addr=${await addressFor(addressOf).catch(error => Promise.reject(refuse(error)))}`)
+        : plan.options;
+      await mountByProcess({ type, device, options, target }).catch(error => Promise.reject(refuse(error)));
+    }
+    this.#mounted.add(name);
+  }
+
+  async unmount(name: string): Promise<void> {
+    if (!this.#mounted.has(name)) return;
+    await unmountAlone(this.#store.dataOf(name));
+    this.#mounted.delete(name);
+  }
+}
+
+/** The kernel takes a bind's other flags only from a second call. */
+function bind(device: string, target: string, flags: number): void {
+  mount(device, target, null, flags);
+  const others = flags & 0xf;
+  if (others !== 0) mount('none', target, null, flags | MS_REMOUNT);
+}
+
+async function addressFor(name: string): Promise<string> {
+  return (await lookup(name, { signal: AbortSignal.timeout(PATIENCE_MS) } as object)).address;
+}
+
+/** By `mount -i`, which calls no helper: the system call holds that process, not us. */
+function mountByProcess({
+  type,
+  device,
+  options,
+  target,
+}: {
+  type: string;
+  device: string;
+  options: string;
+  target: string;
+}): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const args = ['-i', '-n', '-t', type, ...(options === '' ? [] : ['-o', options]), '--', device, target];
+  const child = execFile('mount', args, { env: { LC_ALL: 'C', PATH }, maxBuffer: 1 << 16 }, (error, _, stderr) => {
+    if (error)
+      reject(
+        new Error(
+          stderr
+            .trim()
+            .replace(/^mount: /, '')
+            .slice(0, 1000) || error.message,
+        ),
+      );
+    else resolve();
+  });
+  // One that even SIGKILL doesn't end is left behind: it ends with what it waits for.
+  const timer = setTimeout(() => {
+    child.kill('SIGKILL');
+    child.unref();
+    reject(new UmiakError('Timeout', `mounting ${device}: its server does not answer`));
+  }, PATIENCE_MS);
+  return promise.finally(() => clearTimeout(timer));
+}
