@@ -7,6 +7,8 @@ import type { ImageStore } from '#images/image-store.ts';
 import { createServer } from '#wire/http.ts';
 import { listenOnSocket } from '#wire/unix-socket.ts';
 import { toDockerError } from './docker-error.ts';
+import type { EventJournal } from './events/event-journal.ts';
+import { eventRoutes } from './events/event-routes.ts';
 import { imageRoutes } from './images/image-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
 import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system/system-routes.ts';
@@ -18,6 +20,7 @@ export interface DockerApiOptions {
   socketPath: string;
   images: ImageStore;
   volumes?: DockerVolumes | undefined;
+  journal?: EventJournal | undefined;
   /** The program's version. */
   version: string;
   log: Log;
@@ -33,8 +36,9 @@ const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
 export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDisposable> {
-  const { socketPath, images, volumes, version, log, clock = systemClock, info = () => ({}) } = options;
-  const context: DockerContext = { images, volumes, version, log, clock, info };
+  const { socketPath, images, volumes, journal, version, log, clock = systemClock, info = () => ({}) } = options;
+  const events = journal ?? { emit() {} };
+  const context: DockerContext = { images, volumes, events, journal, version, log, clock, info };
   // A load may take as long as its client's disk; only headers have a deadline.
   const server = createServer({ requestTimeout: 0, headersTimeout: 30_000 }, (incoming, response) => {
     void answer(context, incoming, response);
@@ -76,7 +80,7 @@ async function answer(context: DockerContext, incoming: IncomingMessage, respons
   }
 }
 
-const ROUTES: readonly Route[] = [...systemRoutes, ...imageRoutes, ...volumeRoutes];
+const ROUTES: readonly Route[] = [...systemRoutes, ...eventRoutes, ...imageRoutes, ...volumeRoutes];
 
 /** First words of docker's API that we do not have yet: they are known, and say so. */
 const LATER =

@@ -3,6 +3,8 @@ import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import type { EventJournal } from './events/event-journal.ts';
+import type { Events } from './rooms.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
 
 /** What every route may use. */
@@ -10,6 +12,10 @@ export interface DockerContext {
   images: ImageStore;
   /** Absent where no containers are. */
   volumes?: DockerVolumes | undefined;
+  /** Where what happens is told. */
+  events: Events;
+  /** Where it can be read; absent where nobody keeps it. */
+  journal?: EventJournal | undefined;
   version: string;
   clock: Clock;
   log: Log;
