@@ -1,12 +1,15 @@
 import { rmSync } from 'node:fs';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse as Response } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
-import { createServer } from '#wire/http.ts';
+import { createServer, ServerResponse, STATUS_CODES } from '#wire/http.ts';
 import { listenOnSocket } from '#wire/unix-socket.ts';
 import { toDockerError } from './docker-error.ts';
+import { Hijack, keepForHijack } from './hijack.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import { eventRoutes } from './events/event-routes.ts';
 import { imageRoutes } from './images/image-routes.ts';
@@ -40,21 +43,41 @@ export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDi
   const events = journal ?? { emit() {} };
   const context: DockerContext = { images, volumes, events, journal, version, log, clock, info };
   // A load may take as long as its client's disk; only headers have a deadline.
-  const server = createServer({ requestTimeout: 0, headersTimeout: 30_000 }, (incoming, response) => {
-    void answer(context, incoming, response);
+  const server = createServer(
+    { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
+    (incoming, response) => void answer(context, incoming, response),
+  );
+  const upgraded = new Set<Duplex>();
+  server.on('upgrade', (incoming, socket, head) => {
+    upgraded.add(socket);
+    socket.once('close', () => upgraded.delete(socket));
+    socket.on('error', () => socket.destroy());
+    const response = new ServerResponse(incoming);
+    response.assignSocket(socket as Socket);
+    response.once('finish', () => socket.end());
+    void answer(context, incoming, response, { socket, head });
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (!keepForHijack(socket, error)) refuseRequest(error, socket);
   });
   await listenOnSocket(server, socketPath);
   return {
     async [Symbol.asyncDispose]() {
       const closed = new Promise(resolve => server.close(resolve));
       server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
       await closed;
       rmSync(socketPath, { force: true });
     },
   };
 }
 
-async function answer(context: DockerContext, incoming: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  context: DockerContext,
+  incoming: IncomingMessage,
+  response: Response,
+  upgrade?: { socket: Duplex; head: Buffer },
+): Promise<void> {
   const left = new AbortController();
   response.once('close', () => {
     if (!response.writableFinished) left.abort(new UmiakError('Gone', 'the client left'));
@@ -67,9 +90,10 @@ async function answer(context: DockerContext, incoming: IncomingMessage, respons
   response.setHeader('Docker-Experimental', 'false');
   response.setHeader('Ostype', 'linux');
   try {
-    const { handler, name, query, apiMinor, readsBody } = route(incoming);
-    if (!readsBody) await discardBody(incoming);
-    await handler({ context, apiMinor, name, query, incoming, response, signal: left.signal });
+    const { handler, name, query, apiMinor, readsBody, hijacks } = route(incoming);
+    const hijack = hijacks ? await Hijack.take({ incoming, response, upgrade }) : undefined;
+    if (!readsBody && !hijacks) await discardBody(incoming);
+    await handler({ context, apiMinor, name, query, incoming, response, signal: left.signal, hijack });
   } catch (error) {
     if (left.signal.aborted) return;
     const { status, message } = toDockerError(error);
@@ -92,6 +116,22 @@ interface Matched {
   query: URLSearchParams;
   apiMinor: number;
   readsBody: boolean;
+  hijacks: boolean;
+}
+
+function isHijack(incoming: IncomingMessage): boolean {
+  try {
+    return route(incoming).hijacks;
+  } catch {
+    return false; // it is refused in its turn
+  }
+}
+
+/** What node's server does where nobody listens. */
+function refuseRequest({ code }: NodeJS.ErrnoException, socket: Duplex): void {
+  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+  if (socket.writable) socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\n\r\n`);
+  socket.destroy();
 }
 
 function route({ method = 'GET', url = '/' }: IncomingMessage): Matched {
@@ -100,11 +140,11 @@ function route({ method = 'GET', url = '/' }: IncomingMessage): Matched {
   const { path, apiMinor } = splitVersion(whole);
   const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
   let isKnown = false;
-  for (const [its, pattern, handler, { readsBody = false } = {}] of ROUTES) {
+  for (const [its, pattern, handler, { readsBody = false, hijacks = false } = {}] of ROUTES) {
     const found = pattern.exec(path);
     if (!found) continue;
     isKnown = true;
-    if (its === method) return { handler, name: decode(found[1] ?? ''), query, apiMinor, readsBody };
+    if (its === method) return { handler, name: decode(found[1] ?? ''), query, apiMinor, readsBody, hijacks };
   }
   if (isKnown && !LATER.test(path)) throw new UmiakError('MethodNotAllowed', `${method} is not a way to call ${path}`);
   if (!LATER.test(path)) throw new UmiakError('NotFound', 'page not found');

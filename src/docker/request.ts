@@ -3,6 +3,7 @@ import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import type { Hijack } from './hijack.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import type { Events } from './rooms.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
@@ -35,13 +36,21 @@ export interface DockerRequest {
   response: ServerResponse;
   /** Aborts when the connection ends before the answer did. */
   signal: AbortSignal;
+  /** Of a route with `hijacks`: the connection to be taken over. */
+  hijack?: Hijack | undefined;
 }
 
 /** Handles one route: answers, or throws what `toDockerError` then says. */
 export type Handler = (request: DockerRequest) => Promise<void> | void;
 
 /** One row of docker's API: `{name}` in a pattern takes everything between its neighbours, slashes too. */
-export type Route = readonly [method: string, pattern: RegExp, handler: Handler, options?: { readsBody?: boolean }];
+export type Route = readonly [method: string, pattern: RegExp, handler: Handler, options?: RouteOptions];
+
+export interface RouteOptions {
+  readsBody?: boolean;
+  /** It takes the connection over (`DockerRequest.hijack`), whether an upgrade is asked for or not. */
+  hijacks?: boolean;
+}
 
 /** Answers with JSON. */
 export function sendJson(response: ServerResponse, status: number, body: unknown): void {
