@@ -14,7 +14,7 @@ import { type Ledger, notRunning } from './ledger.ts';
 import type { MachineChecks } from './machine-checks.ts';
 import type { EnginePaths } from './paths.ts';
 import { makePauseContainer } from './pause.ts';
-import type { ImageSource } from './ports.ts';
+import type { ImageSource, ResolvedImage } from './ports.ts';
 import type { Preparation } from './preparation.ts';
 import { type ContainerRecord, type SandboxRecord, toContainer } from './records.ts';
 import { clearRun } from './remains.ts';
@@ -87,7 +87,7 @@ export class ContainerLife {
     await requireAnswering(this.#foreignSources(config));
     this.#checks.container(config, sandboxConfig);
     this.#preparation.check(config);
-    const image = await this.#images.resolve(config.image);
+    const image = config.layers ? imageOfLayers(config.image, config.layers) : await this.#images.resolve(config.image);
     const sandbox = this.#ledger.usableSandbox(config.sandboxId); // it may have been stopped meanwhile
     return this.#create(sandbox, {
       config,
@@ -259,6 +259,10 @@ export class ContainerLife {
     if (logDirectory === undefined) throw new UmiakError('Invalid', `logPath ${logPath} is relative, and the sandbox has no logDirectory`);
     return join(logDirectory, logPath);
   }
+}
+
+function imageOfLayers(name: string, { lowerDirs, defaults }: NonNullable<ContainerConfig['layers']>): ResolvedImage {
+  return { imageId: name, reference: name, config: defaults, lowerDirs };
 }
 
 /** @throws Invalid for what a runtime with a kernel of its own in each container can't do */

@@ -1,6 +1,7 @@
 import type { Duplex, Readable, Writable } from 'node:stream';
 import type { CgroupUsage } from '#linux/cgroup-usage.ts';
 import type { LinkCounters } from '#linux/netlink.ts';
+import type { ImageDefaults } from './ports.ts';
 import type { RuntimeFeatures } from './runtime-features.ts';
 
 /** Who made a sandbox or container and may act on it: our node agent, the docker face, or a foreign CRI client. */
@@ -25,7 +26,16 @@ export interface SandboxConfig {
   onDemand?: boolean;
   /** `pod`: all containers share one PID namespace (runs a pause process); `container`: each its own (default). */
   pid?: NamespaceMode;
-  ipc?: 'pod' | 'host';
+  /** `sandbox`: that of the sandbox `ipcOf`, its /dev/shm too; `none`: its own, without a /dev/shm. */
+  ipc?: 'pod' | 'host' | 'sandbox' | 'none';
+  /** The id of a sandbox that is ready whenever this one starts. */
+  ipcOf?: string;
+  /** `host`: the machine's names; its own when absent. */
+  uts?: 'host';
+  /** The kernel's NIS domain name. */
+  domainname?: string;
+  /** Of /dev/shm; 64 MiB when absent. */
+  shmSizeBytes?: number;
   /** The pod's own user namespace; absent means the machine's. */
   userNamespace?: UserNamespaceMappings;
   /** The engine chooses the ids of a user namespace of its own, 65,536 that no other sandbox has; `userNamespace` says them then. */
@@ -118,6 +128,25 @@ export interface Resources {
   unified?: Record<string, string>;
   pidsLimit?: number;
   oomScoreAdj?: number;
+  /** 0 to 100, where the kernel has it (cgroup v1). */
+  memorySwappiness?: number;
+  /** A lack of memory halts instead of killing (cgroup v1). */
+  isOomKillDisabled?: boolean;
+  cpuRealtimePeriodUs?: number;
+  cpuRealtimeRuntimeUs?: number;
+  io?: IoLimits;
+}
+
+/** Of block devices, by the paths of their nodes. */
+export interface IoLimits {
+  /** 10 to 1000. */
+  weight?: number;
+  deviceWeights?: { path: string; value: number }[];
+  /** Bytes a second. */
+  readBps?: { path: string; value: number }[];
+  writeBps?: { path: string; value: number }[];
+  readIops?: { path: string; value: number }[];
+  writeIops?: { path: string; value: number }[];
 }
 
 export interface SecurityConfig {
@@ -127,12 +156,18 @@ export interface SecurityConfig {
   readOnlyRoot?: boolean;
   /** `runtime/default`, `unconfined` or a profile's absolute path. */
   seccomp?: string;
+  /** A profile itself, in place of `seccomp`. */
+  seccompProfile?: Record<string, unknown>;
+  /** Its own control groups may be written to. */
+  hasWritableCgroups?: boolean;
   /** uid, `user`, `user:group`, `uid:gid` as images write them; default: the image's. */
   user?: string;
   runAsGroup?: number;
   supplementalGroups?: number[];
   /** `Strict`: only the groups named here; `Merge` (default): the image's /etc/group too. */
   supplementalGroupsPolicy?: 'Merge' | 'Strict';
+  /** Beside the user's own: names of the image's /etc/group, or numbers. */
+  addedGroups?: string[];
   /** `runtime/default`, `unconfined` or a loaded profile's name. Refused where the kernel has no AppArmor. */
   apparmor?: string;
   /** Refused where the kernel has no SELinux. */
@@ -146,14 +181,24 @@ export interface SecurityConfig {
 export interface ContainerConfig {
   sandboxId: string;
   metadata: { name: string; attempt: number };
-  /** A reference or image id that the image store knows. */
+  /** A reference or image id that the image store knows; with `layers` only a name. */
   image: string;
+  /** In the place of an image: directories in overlay's form, top first, which their owner keeps while the container is there. */
+  layers?: { lowerDirs: string[]; defaults: ImageDefaults };
   /** Replaces the image's entrypoint. */
   command?: string[];
   /** Replaces the image's cmd. */
   args?: string[];
   env?: { name: string; value: string }[];
+  /** Nothing but `env`, and HOME if that does not say: neither the image's nor what is usual. */
+  ownEnv?: boolean;
   workingDir?: string;
+  /** A program on the machine that runs as the first process and reaps: bound to /sbin/docker-init. */
+  init?: string;
+  /** The terminal's size from the first moment on. */
+  consoleSize?: { rows: number; columns: number };
+  /** Whether it sees the machine's control groups; its own when absent, where the kernel has cgroup v2. */
+  cgroupNamespace?: 'host' | 'private';
   mounts?: Mount[];
   devices?: { path: string; containerPath?: string; permissions?: string }[];
   /** What may be done with devices by number, as `c 10:229 rw` or `b 8:* r`; nodes are the container's to make. */
@@ -173,7 +218,7 @@ export interface ContainerConfig {
   stdinOnce?: boolean;
   tty?: boolean;
   stopSignal?: string;
-  /** A running container of the same sandbox whose PID namespace this one joins. */
+  /** A running container of the same sandbox, or of the same owner for one on demand, whose PID namespace this one joins. */
   pidOf?: string;
   /** The most that it may write over its image; refused where the data directory's file system has no project quotas. */
   writableLimitBytes?: number;
@@ -293,7 +338,8 @@ export interface Engine extends AsyncDisposable {
   sandboxes(filter?: { owner?: Owner }): Sandbox[];
   sandbox(id: string): Sandbox | undefined;
 
-  createContainer(config: ContainerConfig): Promise<Container>;
+  /** `id` is 64 hexadecimal digits that nobody has. */
+  createContainer(config: ContainerConfig, options?: { id?: string }): Promise<Container>;
   startContainer(id: string): Promise<Container>;
   /** Stop signal, then SIGKILL after `graceMs`; resolves when it has exited. Idempotent. */
   stopContainer(id: string, options: { graceMs: number }): Promise<Container>;
