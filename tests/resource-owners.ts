@@ -18,6 +18,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['mounts'], /\/engine\/sandboxes\//, 'engine/sandbox-life'],
   [['mounts', 'files'], /\/cni(\/|$)/, 'net/cni'],
   [['mounts'], /\/engine$/, 'linux/memory-directory'],
+  [['mounts', 'files'], /\/docker\/(volumes|parts)(\/|$)/, 'docker/volumes'],
   [['mounts', 'files'], /\/volumes(\/|$)/, 'node/volumes'],
   [['mounts', 'files'], /\/(images|layers)\//, 'images/layer-store'],
   [['cgroups'], /\/[0-9a-f]{64}$/, 'engine/container-runs'],
