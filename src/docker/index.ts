@@ -11,3 +11,4 @@
  * image's size. What docker has and we have not yet answers 501 with a sentence, never an empty list.
  */
 export { type DockerApiOptions, startDockerApi } from './docker-api.ts';
+export { DockerEvents } from './events/docker-events.ts';

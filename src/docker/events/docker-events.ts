@@ -1,12 +1,11 @@
 import type { Clock, Log } from '#base/index.ts';
 import type { Container, Engine } from '#engine/engine.ts';
-import { type ContainerActor, planCatchUp, toDockerEvents } from './engine-events.ts';
+import { describeActor, planCatchUp, toDockerEvents } from './engine-events.ts';
 import { EventJournal } from './event-journal.ts';
 
 export interface DockerEventsOptions {
   dataDir: string;
-  engine: Pick<Engine, 'containers' | 'subscribe'>;
-  describe: (container: Container) => ContainerActor;
+  engine: Pick<Engine, 'containers' | 'sandbox' | 'subscribe'>;
   clock: Clock;
   log: Log;
 }
@@ -15,8 +14,9 @@ export interface DockerEventsOptions {
 export class DockerEvents extends EventJournal {
   readonly #subscription: Disposable;
 
-  constructor({ engine, describe, ...options }: DockerEventsOptions) {
+  constructor({ engine, ...options }: DockerEventsOptions) {
     super(options);
+    const describe = (container: Container) => describeActor(container, engine.sandbox(container.config.sandboxId));
     const { lastBefore } = this;
     for (const event of lastBefore ? planCatchUp(engine.containers(), lastBefore) : [])
       for (const each of toDockerEvents(event, describe)) this.emit(each);

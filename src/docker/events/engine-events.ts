@@ -1,4 +1,5 @@
-import type { Container, EngineEvent } from '#engine/engine.ts';
+import type { Container, EngineEvent, Sandbox } from '#engine/engine.ts';
+import type { DockerData } from '../rooms.ts';
 import type { DockerEvent, Moment } from './event.ts';
 import { toMilliseconds } from './event.ts';
 
@@ -8,6 +9,15 @@ export interface ContainerActor {
   name: string;
   image: string;
   labels: Readonly<Record<string, string>>;
+}
+
+/** What docker's record says of its own containers, and of pods' what the kubelet would have called them. Pure. */
+export function describeActor({ owner, config, imageRef }: Container, sandbox: Sandbox | undefined): ContainerActor {
+  const data = owner === 'docker' ? (config.ownerData as DockerData | undefined) : undefined;
+  if (data) return { name: data.name, image: data.image, labels: data.config.Labels };
+  const { name, namespace, uid } = sandbox?.config.metadata ?? { name: '', namespace: '', uid: '' };
+  const words = ['k8s', config.metadata.name, name, namespace, uid, config.metadata.attempt];
+  return { name: words.join('_'), image: config.imageName ?? imageRef, labels: config.labels ?? {} };
 }
 
 /** An event of the engine in docker's words; nothing for what docker has no word for. Pure. */
