@@ -82,20 +82,15 @@ export class ContainerLife {
     this.#clock = clock;
   }
 
-  async create(config: ContainerConfig): Promise<ContainerRecord> {
+  async create(config: ContainerConfig, id = newContainerId()): Promise<ContainerRecord> {
     const { config: sandboxConfig } = this.#ledger.usableSandbox(config.sandboxId);
     await requireAnswering(this.#foreignSources(config));
     this.#checks.container(config, sandboxConfig);
     this.#preparation.check(config);
     const image = config.layers ? imageOfLayers(config.image, config.layers) : await this.#images.resolve(config.image);
     const sandbox = this.#ledger.usableSandbox(config.sandboxId); // it may have been stopped meanwhile
-    return this.#create(sandbox, {
-      config,
-      imageId: image.imageId,
-      imageRef: image.reference,
-      imageConfig: image.config,
-      lowerDirs: image.lowerDirs,
-    });
+    const { imageId, reference: imageRef, config: imageConfig, lowerDirs } = image;
+    return this.#create(sandbox, { config, imageId, imageRef, imageConfig, lowerDirs }, id);
   }
 
   /** What is to be mounted from elsewhere on the machine. */
@@ -114,11 +109,12 @@ export class ContainerLife {
   async #create(
     sandbox: SandboxRecord,
     what: Pick<ContainerRecord, 'config' | 'imageId' | 'imageRef' | 'imageConfig' | 'lowerDirs' | 'isPause'>,
+    id = newContainerId(),
   ): Promise<ContainerRecord> {
     stopSignalOf(what);
+    if (this.#ledger.container(id)) throw new UmiakError('AlreadyExists', `there is a container ${id} already`);
     const runtime = sandbox.config.runtime ?? this.#defaultRuntime;
     refuseSharing(this.#runtimes.typeOf(runtime), sandbox, what.config);
-    const id = newContainerId();
     const record: ContainerRecord = {
       version: 1,
       id,
@@ -251,6 +247,12 @@ export class ContainerLife {
 
   writableDirectory(id: string): string {
     return writableOf(this.#paths.container(this.#ledger.need(id).id));
+  }
+
+  rootfsParts(id: string): { directory: string; isWhole: boolean; layers: readonly string[] } {
+    const { lowerDirs } = this.#ledger.need(id);
+    const directory = this.writableDirectory(id);
+    return { directory, isWhole: directory === this.#paths.rootfs(id), layers: lowerDirs };
   }
 
   #logPath(id: string, { logPath }: ContainerConfig, { config: { logDirectory } }: SandboxRecord): string {

@@ -36,6 +36,14 @@ export function readDevice(path: string, containerPath = path, permissions = 'rw
   return device;
 }
 
+/** The numbers of a block device by its node. @throws Invalid */
+export function blockNumbers(path: string): { major: number; minor: number } {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  const device = stat?.isBlockDevice() ? toDevice(path, path, '', stat) : undefined;
+  if (!device) throw new UmiakError('Invalid', `${path} is not a block device of this machine`);
+  return { major: device.major, minor: device.minor };
+}
+
 /** A rule of control groups, `c 10:229 rw`. Pure. @throws Invalid */
 export function parseDeviceRule(rule: string): OciResources['devices'][number] {
   const [, type, major = '*', minor = '*', access = ''] = /^([abc]) +(\d{1,4}|\*):(\d{1,7}|\*) +([rwm]{1,3})$/.exec(rule) ?? [];

@@ -381,6 +381,8 @@ export interface Engine extends AsyncDisposable {
   networkStats(sandboxId: string): Promise<LinkCounters[]>;
   /** Where what the container writes over its image lies. */
   writableDirectory(id: string): string;
+  /** What its root file system is made of: what it wrote, in overlay's form or (`isWhole`) with all of its image; and the image's layers, top first. */
+  rootfsParts(id: string): { directory: string; isWhole: boolean; layers: readonly string[] };
   /** Changes the limits of a sandbox's own control group; what is absent stays. */
   updateSandboxResources(id: string, resources: Resources): Promise<void>;
   /** Changes limits of a running container. */

@@ -254,8 +254,8 @@ export class LocalEngine implements Engine {
 
   // ——— containers ———
 
-  async createContainer(config: ContainerConfig): Promise<Container> {
-    return toContainer(await this.#containers.create(config));
+  async createContainer(config: ContainerConfig, { id }: { id?: string } = {}): Promise<Container> {
+    return toContainer(await this.#containers.create(config, id));
   }
 
   async startContainer(id: string): Promise<Container> {
@@ -287,6 +287,10 @@ export class LocalEngine implements Engine {
 
   writableDirectory(id: string): string {
     return this.#containers.writableDirectory(id);
+  }
+
+  rootfsParts(id: string): { directory: string; isWhole: boolean; layers: readonly string[] } {
+    return this.#containers.rootfsParts(id);
   }
 
   /** What the container wrote, told at once where the file system counts by project; undefined: its files must be counted. */

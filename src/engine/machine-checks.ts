@@ -1,7 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import type { CgroupLayout } from '#linux/cgroup.ts';
 import type { ContainerConfig, SandboxConfig } from './engine.ts';
-import { checkMounts } from './mount-checks.ts';
+import { checkMounts, machineFacts } from './mount-checks.ts';
 import { checkResources, type ResourceFacts, readResourceFacts } from './resource-checks.ts';
 import { checkSysctls } from './sysctl-checks.ts';
 
@@ -26,11 +26,11 @@ export class MachineChecks {
   }
 
   /** @throws Invalid, NotFound, naming what can't be */
-  container({ resources, mounts = [], security = {} }: ContainerConfig, { userNamespace }: SandboxConfig): void {
+  container({ resources, mounts = [], security = {} }: ContainerConfig, { userNamespace, onDemand = false }: SandboxConfig): void {
     this.resources(resources);
     if (mounts.length > MOST_MOUNTS)
       throw new UmiakError('Invalid', `${mounts.length} mounts are more than the ${MOST_MOUNTS} a container may have`);
-    checkMounts(mounts);
+    checkMounts(mounts, { ...machineFacts(), mayComeLater: onDemand });
     const policy = security.supplementalGroupsPolicy;
     if (policy !== undefined && policy !== 'Merge' && policy !== 'Strict')
       throw new UmiakError('Invalid', `security.supplementalGroupsPolicy: ${JSON.stringify(policy)} must be Merge or Strict`);

@@ -11,6 +11,8 @@ export interface SourceFacts {
   resolve: (source: string) => string | undefined;
   /** Of the mount that a path lies on, and where that is. */
   sharingOf: (path: string) => { target: string; sharing: Sharing };
+  /** Sources need be there only when the container starts. */
+  mayComeLater?: boolean;
 }
 
 /** All of a mount's options go to the kernel in one page. */
@@ -48,6 +50,7 @@ export function checkMounts(mounts: readonly Mount[], facts: SourceFacts = machi
     }
     if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
     const path = facts.resolve(source);
+    if (path === undefined && facts.mayComeLater) continue;
     if (path === undefined) throw new UmiakError('NotFound', `mount ${destination}: source ${source} does not exist`);
     if (propagation === 'private') continue;
     const { target: on, sharing } = facts.sharingOf(path);
@@ -76,7 +79,8 @@ export function findSharing(mountinfo: string, path: string): { target: string; 
   return found;
 }
 
-function machineFacts(): SourceFacts {
+/** What this machine says. */
+export function machineFacts(): SourceFacts {
   let mountinfo: string | undefined;
   return {
     resolve: source => {

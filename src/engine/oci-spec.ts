@@ -1,8 +1,8 @@
 import { posix } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { planAmbient, planCapabilities } from './capabilities.ts';
-import { parseDeviceRule } from './devices.ts';
-import type { ContainerConfig, IdMapping, Mount, Resources, SandboxConfig } from './engine.ts';
+import { blockNumbers, parseDeviceRule } from './devices.ts';
+import type { ContainerConfig, IdMapping, IoLimits, Mount, Resources, SandboxConfig } from './engine.ts';
 import type { OciDevice, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-types.ts';
 import type { ImageDefaults } from './ports.ts';
 import type { ModuleLabels } from './security-modules.ts';
@@ -37,6 +37,8 @@ export interface SpecInput {
   labels?: ModuleLabels;
 }
 
+/** Where an init program of the machine is seen. */
+const INIT = '/sbin/docker-init';
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const NO = ['nosuid', 'noexec', 'nodev'];
 
@@ -81,6 +83,9 @@ export function planOciSpec(input: SpecInput): OciSpec {
       terminal: container.tty ?? false,
       user: { uid: user.uid, gid: user.gid, ...(user.additionalGids.length > 0 ? { additionalGids: user.additionalGids } : {}) },
       args: planArgs(container, image),
+      ...(container.consoleSize && container.tty
+        ? { consoleSize: { height: container.consoleSize.rows, width: container.consoleSize.columns } }
+        : {}),
       env: planEnv(container, image, sandbox.hostname, user.home),
       cwd: planCwd(container.workingDir || image.WorkingDir),
       capabilities: {
@@ -109,7 +114,7 @@ export function planOciSpec(input: SpecInput): OciSpec {
         ...planResources(container.resources ?? {}),
       },
       ...(input.devices.length > 0 ? { devices: input.devices.map(({ permissions, ...device }) => device) } : {}),
-      ...(sandbox.sysctls && Object.keys(sandbox.sysctls).length > 0 ? { sysctl: sandbox.sysctls } : {}),
+      ...planSysctls(sandbox),
       ...(privileged ? {} : { maskedPaths: security.maskedPaths ?? MASKED_PATHS, readonlyPaths: security.readonlyPaths ?? READONLY_PATHS }),
       ...planRootPropagation(container.mounts ?? []),
       ...(labels.mountLabel ? { mountLabel: labels.mountLabel } : {}),
@@ -118,28 +123,30 @@ export function planOciSpec(input: SpecInput): OciSpec {
 }
 
 /** Kubernetes' rule: a command replaces entrypoint and cmd; args alone replace cmd. @throws Invalid when nothing is left to run */
-export function planArgs(container: Pick<ContainerConfig, 'command' | 'args' | 'image'>, image: ImageDefaults): string[] {
+export function planArgs(container: Pick<ContainerConfig, 'command' | 'args' | 'image' | 'init'>, image: ImageDefaults): string[] {
   const command = container.command ?? [];
   const args = container.args ?? [];
+  const init = container.init === undefined ? [] : [INIT, '--'];
   const all = command.length > 0 ? [...command, ...args] : [...(image.Entrypoint ?? []), ...(args.length > 0 ? args : (image.Cmd ?? []))];
   if (all.length === 0)
     throw new UmiakError('Invalid', `image ${container.image} says nothing about what to run, and neither does the container`, {
       hint: 'Give a command.',
     });
-  return all;
+  return [...init, ...all];
 }
 
 /** The image's environment overlaid by the container's; later wins, the first place is kept. */
 export function planEnv(
-  container: Pick<ContainerConfig, 'env' | 'tty'>,
+  container: Pick<ContainerConfig, 'env' | 'tty' | 'ownEnv'>,
   image: ImageDefaults,
   hostname: string | undefined,
   home: string,
 ): string[] {
   const own = (container.env ?? []).map(({ name, value }) => `${name}=${value}`);
-  const inherited = [PATH, ...(hostname ? [`HOSTNAME=${hostname}`] : []), ...(container.tty ? ['TERM=xterm'] : [])];
+  const usual = [PATH, ...(hostname ? [`HOSTNAME=${hostname}`] : []), ...(container.tty ? ['TERM=xterm'] : [])];
+  const inherited = container.ownEnv ? [] : [...usual, ...(image.Env ?? [])];
   const merged = new Map<string, string>();
-  for (const pair of [...inherited, ...(image.Env ?? []), ...own]) merged.set(pair.split('=', 1)[0]!, pair);
+  for (const pair of [...inherited, ...own]) merged.set(pair.split('=', 1)[0]!, pair);
   if (!merged.has('HOME')) merged.set('HOME', `HOME=${home}`);
   return [...merged.values()];
 }
@@ -171,7 +178,8 @@ function planNamespaces({ namespaces, sandbox, host, container }: SpecInput): { 
   if (namespaces.network !== undefined) planned.push({ type: 'network', path: namespaces.network });
   if (namespaces.ipc !== undefined && sandbox.ipc !== 'host') planned.push({ type: 'ipc', path: namespaces.ipc });
   if (namespaces.uts !== undefined) planned.push({ type: 'uts', path: namespaces.uts });
-  if (host.cgroupVersion === 'v2' && !container.security?.privileged) planned.push({ type: 'cgroup' });
+  const ownCgroups = container.cgroupNamespace ? container.cgroupNamespace === 'private' : !container.security?.privileged;
+  if (host.cgroupVersion === 'v2' && ownCgroups) planned.push({ type: 'cgroup' });
   return planned;
 }
 
@@ -181,6 +189,7 @@ function toOciMappings(mappings: readonly IdMapping[]): OciIdMapping[] {
 
 function planMounts({ sandbox, container, files }: SpecInput, privileged: boolean): OciMount[] {
   const access = privileged ? 'rw' : 'ro';
+  const cgroupAccess = container.security?.hasWritableCgroups ? 'rw' : access;
   // sysfs can be mounted only with a network namespace of the container's own user; the host's is bound.
   const sys: OciMount =
     sandbox.network === 'host'
@@ -199,12 +208,13 @@ function planMounts({ sandbox, container, files }: SpecInput, privileged: boolea
     sys,
     ...(sandbox.network === 'host'
       ? []
-      : [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...NO, 'relatime', access] }]),
+      : [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...NO, 'relatime', cgroupAccess] }]),
   ];
   const bind = (source: string | undefined, destination: string, options: string[]) => {
     if (source !== undefined) mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] });
   };
   bind(sandbox.ipc === 'host' ? '/dev/shm' : files.shm, '/dev/shm', ['rw', ...NO]);
+  bind(container.init, INIT, ['ro']);
   const fileAccess = container.security?.readOnlyRoot ? 'ro' : 'rw';
   bind(files.hosts, '/etc/hosts', [fileAccess]);
   bind(files.hostname, '/etc/hostname', [fileAccess]);
@@ -264,6 +274,8 @@ export function planResources(resources: Resources): Omit<OciResources, 'devices
     reservation: resources.memoryReservationBytes || undefined,
     // No swap beyond the limit unless it is asked for, as the kubelet sets it.
     swap: (resources.memoryLimitBytes && resources.memorySwapLimitBytes) || resources.memoryLimitBytes || undefined,
+    swappiness: resources.memorySwappiness,
+    disableOOMKiller: resources.isOomKillDisabled || undefined,
   });
   const cpu = withoutUndefined({
     shares: resources.cpuShares,
@@ -271,6 +283,8 @@ export function planResources(resources: Resources): Omit<OciResources, 'devices
     period: resources.cpuPeriodUs || undefined,
     cpus: resources.cpusetCpus || undefined,
     mems: resources.cpusetMems || undefined,
+    realtimePeriod: resources.cpuRealtimePeriodUs || undefined,
+    realtimeRuntime: resources.cpuRealtimeRuntimeUs || undefined,
   });
   if (Object.keys(memory).length > 0) planned.memory = memory;
   if (Object.keys(cpu).length > 0) planned.cpu = cpu;
@@ -279,7 +293,26 @@ export function planResources(resources: Resources): Omit<OciResources, 'devices
   if (hugepageLimits.length > 0)
     planned.hugepageLimits = hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes }));
   if (Object.keys(unified).length > 0) planned.unified = unified;
+  if (resources.io) planned.blockIO = planBlockIo(resources.io);
   return planned;
+}
+
+/** @throws Invalid for a path that is no block device */
+function planBlockIo({ weight, deviceWeights, readBps, writeBps, readIops, writeIops }: IoLimits): NonNullable<OciResources['blockIO']> {
+  const rates = (limits: IoLimits['readBps']) => limits?.map(({ path, value }) => ({ ...blockNumbers(path), rate: value }));
+  return withoutUndefined({
+    weight,
+    weightDevice: deviceWeights?.map(({ path, value }) => ({ ...blockNumbers(path), weight: value })),
+    throttleReadBpsDevice: rates(readBps),
+    throttleWriteBpsDevice: rates(writeBps),
+    throttleReadIOPSDevice: rates(readIops),
+    throttleWriteIOPSDevice: rates(writeIops),
+  });
+}
+
+function planSysctls({ sysctls, domainname }: SandboxConfig): { sysctl?: Record<string, string> } {
+  const all = { ...(domainname ? { 'kernel.domainname': domainname } : {}), ...sysctls };
+  return Object.keys(all).length > 0 ? { sysctl: all } : {};
 }
 
 function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

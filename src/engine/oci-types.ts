@@ -81,10 +81,33 @@ export interface OciDevice {
   gid?: number;
 }
 
+/** What a block device may do in a second. */
+export interface OciRate {
+  major: number;
+  minor: number;
+  rate: number;
+}
+
 export interface OciResources {
   devices: { allow: boolean; access: string; type?: string; major?: number; minor?: number }[];
-  memory?: { limit?: number; reservation?: number; swap?: number };
-  cpu?: { shares?: number; quota?: number; period?: number; cpus?: string; mems?: string };
+  memory?: { limit?: number; reservation?: number; swap?: number; swappiness?: number; disableOOMKiller?: boolean };
+  cpu?: {
+    shares?: number;
+    quota?: number;
+    period?: number;
+    cpus?: string;
+    mems?: string;
+    realtimePeriod?: number;
+    realtimeRuntime?: number;
+  };
+  blockIO?: {
+    weight?: number;
+    weightDevice?: { major: number; minor: number; weight: number }[];
+    throttleReadBpsDevice?: OciRate[];
+    throttleWriteBpsDevice?: OciRate[];
+    throttleReadIOPSDevice?: OciRate[];
+    throttleWriteIOPSDevice?: OciRate[];
+  };
   pids?: { limit: number };
   hugepageLimits?: { pageSize: string; limit: number }[];
   unified?: Record<string, string>;

@@ -151,6 +151,7 @@ export class Preparation {
       runAsGroup: security.runAsGroup,
       supplementalGroups: security.supplementalGroups,
       supplementalGroupsPolicy: security.supplementalGroupsPolicy,
+      addedGroups: security.addedGroups,
       runAsNonRoot: security.runAsNonRoot,
       passwd: readBelow(rootfs, '/etc/passwd'),
       group: readBelow(rootfs, '/etc/group'),
@@ -174,7 +175,7 @@ export class Preparation {
         : (config.devices ?? []).flatMap(({ path, containerPath, permissions }) => readDevices(path, containerPath, permissions)),
     });
     const fitted = fitSpec(spec, runtime, sandboxHostname(sandbox.config));
-    const profile = security.privileged ? 'unconfined' : security.seccomp;
+    const profile = security.privileged ? 'unconfined' : (security.seccompProfile ?? security.seccomp);
     const bundle = this.#paths.bundle(id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
     writeFileSync(`${bundle}/config.json`, JSON.stringify(edit(this.#seccomp.apply(fitted, profile, runtime))), { mode: 0o600 });
@@ -209,19 +210,23 @@ export class Preparation {
   }
 
   /** The one of the container that is to be looked into, or the pod's shared one, if it has one. */
-  #pidNamespace({ id, pauseId }: SandboxRecord, { pidOf, ownPid }: ContainerConfig): { pid?: string } {
+  #pidNamespace({ id, pauseId, config }: SandboxRecord, { pidOf, ownPid }: ContainerConfig): { pid?: string } {
     const target = pidOf ?? (ownPid ? undefined : pauseId);
     const found = target === undefined ? undefined : this.#ledger.container(target);
-    if (pidOf !== undefined && (found?.phase !== 'running' || found.config.sandboxId !== id))
+    const isNear = (other: ContainerRecord) => other.config.sandboxId === id || (config.onDemand && other.owner === config.owner);
+    if (pidOf !== undefined && (found?.phase !== 'running' || !isNear(found)))
       throw new UmiakError('Conflict', `pidOf: container ${pidOf} does not run in this sandbox`);
     return found?.init ? { pid: `/proc/${found.init.pid}/ns/pid` } : {};
   }
 
   #files(sandboxId: string): { hosts?: string; hostname?: string; resolvConf?: string; shm?: string } {
     const directory = this.#paths.sandbox(sandboxId);
+    const { ipcOf } = this.#ledger.sandbox(sandboxId)?.config ?? {};
+    const shm = `${ipcOf === undefined ? directory : this.#paths.sandbox(ipcOf)}/shm`;
     const ifThere = (name: string) => (existsSync(`${directory}/${name}`) ? `${directory}/${name}` : undefined);
-    const files = { hosts: ifThere('hosts'), hostname: ifThere('hostname'), resolvConf: ifThere('resolv.conf'), shm: ifThere('shm') };
-    return Object.fromEntries(Object.entries(files).filter(([, path]) => path !== undefined));
+    const files = { hosts: ifThere('hosts'), hostname: ifThere('hostname'), resolvConf: ifThere('resolv.conf') };
+    const all = { ...files, shm: existsSync(shm) ? shm : undefined };
+    return Object.fromEntries(Object.entries(all).filter(([, path]) => path !== undefined));
   }
 }
 
@@ -238,19 +243,20 @@ function usersOf(sandbox: SandboxRecord): Users | undefined {
 
 /** Where a sandbox's namespaces are pinned; absent ones are the host's. A network of the pool comes with an IPC namespace, wanted or not. */
 export function namespacesOf(record: SandboxRecord): { network?: string; ipc?: string; uts?: string; user?: string } {
-  const { config, network, pins } = record;
+  const { config, network, pins, joinedIpc } = record;
+  const ipc = joinedIpc ?? pins?.ipc;
   const netns = netnsOf(record);
   if (network)
     return {
       network: network.path,
-      ...(config.ipc === 'host' ? {} : { ipc: network.ipc }),
-      uts: network.uts,
+      ...(config.ipc === 'host' ? {} : { ipc: joinedIpc ?? network.ipc }),
+      ...(config.uts === 'host' ? {} : { uts: network.uts }),
       ...(network.user ? { user: network.user } : {}),
     };
   return {
     ...(pins?.user !== undefined ? { user: pins.user } : {}),
     ...(netns !== undefined ? { network: netns } : {}),
-    ...(pins?.ipc !== undefined ? { ipc: pins.ipc } : {}),
+    ...(ipc !== undefined ? { ipc } : {}),
     ...(pins?.uts !== undefined ? { uts: pins.uts } : {}),
   };
 }

@@ -27,6 +27,8 @@ export interface SandboxRecord {
   pins?: Pins;
   /** Another sandbox's, which this one shares. */
   joinedNetns?: string;
+  /** The IPC namespace of another sandbox. */
+  joinedIpc?: string;
   /** What CNI plugins gave it. */
   addresses?: string[];
   /** Its pause container, if it shares one PID namespace. */
@@ -86,6 +88,11 @@ export function toSandbox(record: SandboxRecord): Sandbox {
 /** Where a sandbox's network namespace is; absent: the host's, or none yet. */
 export function netnsOf({ network, pins, joinedNetns }: SandboxRecord): string | undefined {
   return network?.path ?? pins?.net ?? joinedNetns;
+}
+
+/** Where a sandbox's IPC namespace is pinned; undefined for the machine's. */
+export function ipcnsOf({ config, network, pins, joinedIpc }: SandboxRecord): string | undefined {
+  return config.ipc === 'host' ? undefined : (joinedIpc ?? network?.ipc ?? pins?.ipc);
 }
 
 /** A sandbox's addresses, from the pool or from CNI plugins. */

@@ -87,6 +87,7 @@ async function recoverSandboxes({ paths, ledger, cgroups, networks, cni }: Recov
     delete record.pins;
     delete record.addresses;
     delete record.joinedNetns;
+    delete record.joinedIpc;
     ledger.noteSandbox(record);
   }
 }

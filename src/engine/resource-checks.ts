@@ -49,6 +49,7 @@ export function checkResources(resources: Resources, facts: ResourceFacts): void
     throw invalid('memorySwapLimitBytes', 'needs a memory limit beside it');
   inRange('pidsLimit', resources.pidsLimit, -1);
   inRange('oomScoreAdj', resources.oomScoreAdj, -1000, 1000);
+  inRange('memorySwappiness', resources.memorySwappiness, 0, 100);
   checkSet('cpusetCpus', resources.cpusetCpus, facts.cpus);
   checkSet('cpusetMems', resources.cpusetMems, facts.memoryNodes);
   for (const { pageSize, limitBytes } of hugepageLimits) {

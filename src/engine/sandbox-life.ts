@@ -12,11 +12,11 @@ import type { Ledger } from './ledger.ts';
 import type { MachineChecks } from './machine-checks.ts';
 import type { EnginePaths } from './paths.ts';
 import type { CniSandboxes, PinKind, SandboxNetworks } from './ports.ts';
-import { addressesOf, netnsOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
+import { addressesOf, ipcnsOf, netnsOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
 import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
 import { planSandboxUsers, rootOf } from './user-namespaces.ts';
 
-const SHM_OPTIONS = 'mode=1777,size=65536k';
+const SHM_BYTES = 64 << 20;
 
 export interface SandboxLifeOptions {
   paths: EnginePaths;
@@ -111,10 +111,16 @@ export class SandboxLife {
     await this.#giveNamespaces(record);
     if (config.network === 'cni') await this.#attach(record);
     await writeSandboxFiles(directory, config, addressesOf(record)[0]);
-    if (config.ipc !== 'host') {
+    if (hasOwnShm(config)) {
       const { uid, gid } = rootOf(config.userNamespace);
       await mkdir(`${directory}/shm`, { recursive: true });
-      mount('shm', `${directory}/shm`, 'tmpfs', MS_NOSUID | MS_NODEV | MS_NOEXEC, `${SHM_OPTIONS},uid=${uid},gid=${gid}`);
+      mount(
+        'shm',
+        `${directory}/shm`,
+        'tmpfs',
+        MS_NOSUID | MS_NODEV | MS_NOEXEC,
+        `mode=1777,size=${config.shmSizeBytes ?? SHM_BYTES},uid=${uid},gid=${gid}`,
+      );
     }
     if (config.pid === 'pod') record.pauseId = await this.#containers.startPause(record);
   }
@@ -125,6 +131,10 @@ export class SandboxLife {
       const netns = netnsOf(this.#ledger.readySandbox(config.networkOf ?? ''));
       if (netns !== undefined) record.joinedNetns = netns;
     }
+    if (config.ipc === 'sandbox') {
+      const joined = ipcnsOf(this.#ledger.readySandbox(config.ipcOf ?? ''));
+      if (joined !== undefined) record.joinedIpc = joined;
+    }
     const hostname = sandboxHostname(config);
     const users = config.userNamespace ? { userNamespace: config.userNamespace } : {};
     if (config.network === 'pod') {
@@ -132,9 +142,9 @@ export class SandboxLife {
       return;
     }
     const kinds: PinKind[] = [
-      ...(config.network === 'none' || config.network === 'cni' ? (['net', 'uts'] as const) : []),
-      ...(config.network === 'sandbox' ? (['uts'] as const) : []),
-      ...(config.ipc === 'host' ? [] : (['ipc'] as const)),
+      ...(config.network === 'none' || config.network === 'cni' ? (['net'] as const) : []),
+      ...(config.network !== 'host' && config.uts !== 'host' ? (['uts'] as const) : []),
+      ...(config.ipc === 'host' || config.ipc === 'sandbox' ? [] : (['ipc'] as const)),
     ];
     if (kinds.length === 0) return;
     record.pins = await this.#networks.pinNamespaces({
@@ -208,6 +218,7 @@ export class SandboxLife {
     delete record.pins;
     delete record.addresses;
     delete record.joinedNetns;
+    delete record.joinedIpc;
     this.#ledger.noteSandbox(record);
   }
 
@@ -228,4 +239,9 @@ export class SandboxLife {
     if (record.network) await this.#networks.release({ id: record.network.id });
     if (record.pins) await this.#networks.unpinNamespaces(pinIdOf(record));
   }
+}
+
+/** Of an IPC namespace of its own that has one. */
+function hasOwnShm({ ipc = 'pod' }: SandboxConfig): boolean {
+  return ipc === 'pod';
 }

@@ -3,7 +3,7 @@ import { release } from 'node:os';
 import { compileSeccomp, type LinuxSeccomp } from '#linux/seccomp.ts';
 import type { OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
-import { LOCALHOST, planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
+import { checkSeccompProfile, LOCALHOST, planSeccomp, readSeccompProfile } from './seccomp-profile.ts';
 
 /** The annotation by which crun takes a compiled filter. */
 const BPF_ANNOTATION = 'run.oci.seccomp_bpf_data';
@@ -17,7 +17,7 @@ export class SeccompCache {
   readonly #planned = new Map<string, LinuxSeccomp>();
 
   /** The specification with the filter that `profile` means, in the form that the runtime takes. @throws Invalid, ServiceUnavailable */
-  apply(spec: OciSpec, profile: string | undefined, runtime: OciRuntime): OciSpec {
+  apply(spec: OciSpec, profile: string | Record<string, unknown> | undefined, runtime: OciRuntime): OciSpec {
     const seccomp = this.#plan(profile, spec.process.capabilities.bounding);
     if (!seccomp) return spec;
     // A listener needs the runtime's own way: it hands the descriptor over. Flags are no part of a filter.
@@ -26,11 +26,11 @@ export class SeccompCache {
     return { ...spec, annotations: { ...spec.annotations, [BPF_ANNOTATION]: this.#compile(seccomp) } };
   }
 
-  #plan(profile: string | undefined, capabilities: readonly string[]): LinuxSeccomp | undefined {
+  #plan(profile: string | Record<string, unknown> | undefined, capabilities: readonly string[]): LinuxSeccomp | undefined {
     const key = `${stateOf(profile)} ${capabilities.join()}`;
     const known = this.#planned.get(key);
     if (known) return known;
-    const read = readSeccompProfile(profile);
+    const read = typeof profile === 'object' ? checkSeccompProfile(profile) : readSeccompProfile(profile);
     if (!read) return undefined;
     const seccomp = planSeccomp(read, { capabilities: new Set(capabilities), arch: process.arch, kernel: release() });
     if (this.#planned.size >= MAX_FILTERS) this.#planned.clear();
@@ -56,7 +56,8 @@ export class SeccompCache {
 }
 
 /** Tells one state of a profile's file from another; the default one stays as it was first read. */
-function stateOf(profile = 'runtime/default'): string {
+function stateOf(profile: string | Record<string, unknown> = 'runtime/default'): string {
+  if (typeof profile === 'object') return JSON.stringify(profile);
   const path = profile.replace(LOCALHOST, '');
   const file = path.startsWith('/') ? statSync(path, { bigint: true, throwIfNoEntry: false }) : undefined;
   return file ? `${profile} ${file.ino} ${file.size} ${file.mtimeNs} ${file.ctimeNs}` : profile;

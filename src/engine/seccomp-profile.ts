@@ -115,15 +115,18 @@ export function readSeccompProfile(name: string | undefined): SeccompProfile | u
 function parseProfile(path: string): SeccompProfile {
   if (statSync(path).size > MAX_PROFILE_BYTES)
     throw new UmiakError('Invalid', `cannot load seccomp profile ${JSON.stringify(path)}: it has more than ${MAX_PROFILE_BYTES} bytes`);
-  const invalid = (why: string, cause?: unknown) =>
-    new UmiakError('Invalid', `cannot load seccomp profile ${JSON.stringify(path)}: ${why}`, { cause });
-  let profile: Partial<SeccompProfile>;
   try {
-    profile = JSON.parse(readFileSync(path, 'utf8'));
+    return checkSeccompProfile(JSON.parse(readFileSync(path, 'utf8')), JSON.stringify(path));
   } catch (cause) {
-    if (cause instanceof SyntaxError) throw invalid('it is no JSON', cause);
+    if (cause instanceof SyntaxError)
+      throw new UmiakError('Invalid', `cannot load seccomp profile ${JSON.stringify(path)}: it is no JSON`, { cause });
     throw cause;
   }
+}
+
+/** A profile that came from outside; `name` is what messages call it. @throws Invalid */
+export function checkSeccompProfile(profile: Partial<SeccompProfile>, name = 'of the container'): SeccompProfile {
+  const invalid = (why: string) => new UmiakError('Invalid', `cannot load seccomp profile ${name}: ${why}`);
   if (typeof profile?.defaultAction !== 'string') throw invalid('it has no defaultAction');
   const checkAction = (action: string) => {
     if (!ACTION.test(action)) throw invalid(`action ${JSON.stringify(action)} is not known`);

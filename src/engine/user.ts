@@ -5,6 +5,8 @@ export interface UserRequest {
   user: string;
   runAsGroup?: number | undefined;
   supplementalGroups?: readonly number[] | undefined;
+  /** More groups, by name or number. */
+  addedGroups?: readonly string[] | undefined;
   /** `Strict`: no groups but those named; `Merge`, the default: those that the image's files have the user in, too. */
   supplementalGroupsPolicy?: 'Merge' | 'Strict' | undefined;
   runAsNonRoot?: boolean | undefined;
@@ -32,6 +34,7 @@ export function planUser({
   user,
   runAsGroup,
   supplementalGroups = [],
+  addedGroups = [],
   supplementalGroupsPolicy = 'Merge',
   runAsNonRoot = false,
   passwd,
@@ -49,7 +52,8 @@ export function planUser({
   const gid = runAsGroup ?? resolveGroup(groupName, groups) ?? entry?.gid ?? 0;
   const memberships = entry ? groups.filter(candidate => candidate.members.includes(entry.name)).map(candidate => candidate.gid) : [];
   const isMerged = supplementalGroupsPolicy === 'Merge' && groupName === undefined;
-  const additional = new Set([gid, ...(isMerged ? memberships : []), ...supplementalGroups]);
+  const added = addedGroups.flatMap(name => resolveGroup(name, groups) ?? []);
+  const additional = new Set([gid, ...(isMerged ? memberships : []), ...supplementalGroups, ...added]);
   return { uid, gid, additionalGids: [...additional].sort((a, b) => a - b), home: entry?.home || '/' };
 }
 
