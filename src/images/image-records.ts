@@ -49,6 +49,7 @@ export class ImageRecords {
       repoDigests: names.filter(name => !isTag(name) && !name.startsWith('<none>')),
       sizeBytes: [manifest.config, ...manifest.layers].reduce((sum, { size }) => sum + size, 0),
       config,
+      blobs: manifest.layers,
       layers: this.directories(config),
       taggedAtMs: newest.updatedAtMs,
       isInUse: isInUse(manifest.config.digest),

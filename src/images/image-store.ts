@@ -13,6 +13,7 @@ import type { ProxySettings } from './proxy.ts';
 import type { PullOptions } from './pull.ts';
 import type { PushedImage, PushOptions } from './push.ts';
 import type { QuarantinedBlob } from './quarantine.ts';
+import type { RegistryQuestions } from './registry-questions.ts';
 import type { RegistryHosts } from './registry-session.ts';
 import type { UnpackLimits } from './unpack-limits.ts';
 import type { UnpackWorkersOptions } from './unpack-workers.ts';
@@ -52,6 +53,8 @@ export interface ImageRecord {
   /** Configuration and layers as they are stored. */
   sizeBytes: number;
   config: ImageConfig;
+  /** Its layers as they are stored, the lowest first. */
+  blobs: readonly Pick<Descriptor, 'digest' | 'size'>[];
   /** Lower directories, top first, each once, never none. There only after `ensureUnpacked`. */
   layers: string[];
   /** When the newest of its names was given, milliseconds since the epoch. */
@@ -125,6 +128,8 @@ export interface ImageStore extends AsyncDisposable {
   pull(reference: string, options?: PullOptions): Promise<ImageRecord>;
   /** Sends an image to the registry that its name says, or all tags of its repository. Returns the tags as they stand there now. */
   push(name: string, options?: PushOptions): Promise<PushedImage[]>;
+  /** What can be asked of registries besides images. */
+  registries(): Promise<RegistryQuestions>;
   /** Keeps a name, or all names of an id, from being pruned; or no longer. On disk when it resolves. */
   pin(reference: string, isPinned?: boolean): Promise<void>;
   /** Reads every blob; what is not what its name says goes to the quarantine. */

@@ -36,6 +36,7 @@ import { Puller, type PullOptions } from './pull.ts';
 import type { PushedImage, PushOptions } from './push.ts';
 import { parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
 import { RegistryEndpoints } from './registry-endpoints.ts';
+import type { RegistryQuestions } from './registry-questions.ts';
 import { Slots } from './slots.ts';
 import { readTar } from './tar-reader.ts';
 import { UnpackWorkers } from './unpack-workers.ts';
@@ -136,6 +137,12 @@ class LocalImageStore implements ImageStore {
     const pushed: PushedImage[] = [];
     for (const entry of entries) pushed.push(await pusher.push(parseReference(entry.name), entry, options));
     return pushed;
+  }
+
+  async registries(): Promise<RegistryQuestions> {
+    const { RegistryQuestions } = await import('./registry-questions.ts');
+    const { clock, proxy } = this.#options;
+    return new RegistryQuestions({ endpoints: this.#endpoints, clock, proxy });
   }
 
   pin(reference: string, isPinned = true): Promise<void> {

@@ -52,7 +52,7 @@ export function planAuth(challenges: readonly Challenge[], auth: RegistryAuth | 
       return { kind: 'token', url, form };
     }
     if (service !== undefined) url.searchParams.set('service', service);
-    for (const one of scope.split(' ')) url.searchParams.append('scope', one);
+    for (const one of scope.split(' ').filter(Boolean)) url.searchParams.append('scope', one);
     return { kind: 'token', url, ...(basic !== undefined ? { authorization: basic } : {}) };
   }
   if (challenges.some(({ scheme }) => scheme === 'basic') && basic !== undefined) return { kind: 'header', authorization: basic };

@@ -41,6 +41,8 @@ export interface RegistryClientOptions {
   proxy?: ProxySettings;
   /** Spreads the pauses between tries, so that those who failed together don't come back together; numbers in [0, 1). */
   random?: () => number;
+  /** Asks token servers for a token that stands for the password (docker's `offline_token`). */
+  wantsIdentity?: boolean;
 }
 
 /** A request within the repository, or to an address that the registry gave. */
@@ -59,6 +61,8 @@ export class RegistrySession implements Disposable {
   readonly #clock: Clock;
   #base: Promise<URL> | undefined;
   #authorization: string | undefined;
+  /** What a token server gave in place of the password. */
+  identityToken: string | undefined;
 
   /** `scopes` are what tokens are asked for: `repository:app:pull`. */
   constructor(options: RegistryClientOptions, scopes: string) {
@@ -87,11 +91,7 @@ export class RegistrySession implements Disposable {
    */
   async send(target: string | URL, what: string, request: RegistryRequest): Promise<IncomingMessage> {
     const { expect, query = {}, headers, ...rest } = request;
-    this.#base ??= this.#findBase(request.signal).catch(error => {
-      this.#base = undefined;
-      throw error;
-    });
-    const base = await this.#base;
+    const base = await this.#findBaseOnce(request.signal);
     const { host: { apiPath = '/v2', headers: own = {}, namespace } = {}, repository } = this.#options;
     const url = new URL(typeof target === 'string' ? `${apiPath}/${repository}/${target}` : target, base);
     // An address that the registry gave may be elsewhere: nothing of ours goes there but the content.
@@ -128,6 +128,19 @@ export class RegistrySession implements Disposable {
     return new URL(next, from);
   }
 
+  /** The registry's own address with that path: `/v1/search`; without one, where its API begins. */
+  async root(path?: string, signal?: AbortSignal): Promise<URL> {
+    return new URL(path ?? `${this.#options.host?.apiPath ?? '/v2'}/`, await this.#findBaseOnce(signal));
+  }
+
+  #findBaseOnce(signal?: AbortSignal): Promise<URL> {
+    this.#base ??= this.#findBase(signal).catch(error => {
+      this.#base = undefined;
+      throw error;
+    });
+    return this.#base;
+  }
+
   /** HTTPS, and plain HTTP where that is allowed and HTTPS is not spoken. */
   async #findBase(signal?: AbortSignal): Promise<URL> {
     const { host = {}, registry } = this.#options;
@@ -149,6 +162,10 @@ export class RegistrySession implements Disposable {
     const auth = this.#options.auth ?? this.#options.host?.auth;
     const plan = planAuth(parseChallenges(response.headers['www-authenticate'] ?? ''), auth, this.#scopes, what);
     if (plan.kind === 'header') return plan.authorization;
+    if (this.#options.wantsIdentity && auth !== undefined && 'username' in auth) {
+      const wishes = { offline_token: 'true', client_id: 'umiak', account: auth.username };
+      for (const [key, value] of Object.entries(wishes)) plan.url.searchParams.set(key, value);
+    }
     const base = await this.#base;
     const isDowngrade = plan.url.protocol === 'http:' && base?.protocol === 'https:' && !isWithinMachine(base, plan.url);
     if (isDowngrade && !this.#options.host?.insecure)
@@ -169,6 +186,7 @@ export class RegistrySession implements Disposable {
     if (answer.statusCode !== 200) throw await toError(answer, asked, this.#clock);
     const document = parseJsonObject(await readBody(answer, maxDocumentBytes, asked), asked);
     const token = document.token ?? document.access_token;
+    if (typeof document.refresh_token === 'string') this.identityToken = document.refresh_token;
     if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) throw new UmiakError('Unauthorized', `${asked} gave no token`);
     return `Bearer ${token}`;
   }

@@ -33,6 +33,7 @@ function record(change: Partial<ImageRecord> = {}): ImageRecord {
         { created_by: 'RUN b' },
       ],
     },
+    blobs: [],
     layers: ['/up', '/low'],
     taggedAtMs: 0,
     isInUse: false,
