@@ -1,4 +1,5 @@
 import type { Container, Owner, Sandbox } from '#engine/index.ts';
+import type { HealthNote } from '#engine/supervision/index.ts';
 import type { Config, EndpointSettings, Health, HostConfig, NetworkSettings, Port } from './containers/forms.ts';
 import type { ContainerMount, ContainerVolumes } from './volumes/container-mounts.ts';
 
@@ -24,6 +25,8 @@ export interface DockerData {
   wasStopped?: boolean;
   /** How often its restart policy has started it again. */
   restartCount?: number;
+  /** What its health check last found. */
+  health?: HealthNote;
 }
 
 /** One container as docker sees it, at one moment. */
