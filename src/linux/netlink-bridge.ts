@@ -1,9 +1,8 @@
-import { bytesOfIp, type IpNetwork, ipOfBytes, parseIpNetwork } from '#base/ip-address.ts';
+import { type IpNetwork, ipOfBytes, parseIpNetwork } from '#base/ip-address.ts';
 import { attribute, attributes, hardware, linkHeader, maybeMtu, type Netlink, type NetlinkMessage, nest, number, text } from './netlink.ts';
 
 const RTM_NEWLINK = 16;
-const RTM_GETADDR = 22;
-const RTM_NEWROUTE = 24;
+const RTM_GETLINK = 18;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const NLM_F_EXCL = 0x200;
@@ -13,6 +12,7 @@ const IFLA_IFNAME = 3;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
 const IFLA_NET_NS_FD = 28;
 const INFO_KIND = 1;
 const INFO_DATA = 2;
@@ -28,11 +28,13 @@ const AF_INET6 = 10;
 /** Values of `SyscallError.errno` that callers tell apart. */
 export const EOPNOTSUPP = 95;
 export const ESRCH = 3;
+export const ENOENT = 2;
+
 /** A bridge has no place for another port. */
 export const EXFULL = 54;
 
-/** How many ports a bridge of the kernel holds. */
-export const MOST_BRIDGE_PORTS = 1_024;
+/** How many ports a bridge of the kernel holds (its port numbers have 10 bits, the first is nobody's). */
+export const MOST_BRIDGE_PORTS = 1_023;
 
 /** Makes a link a port of a bridge. */
 export function joinBridge(index: number, bridge: number): NetlinkMessage {
@@ -96,19 +98,29 @@ export function createVlan({ name, parent, id }: { name: string; parent: number;
   return { what: `create vlan ${name}`, type: RTM_NEWLINK, flags: NLM_F_CREATE | NLM_F_EXCL, body: Buffer.concat(body) };
 }
 
+/** Notes on a link whose it is. */
+export function setLinkAlias(index: number, alias: string): NetlinkMessage {
+  const body = [linkHeader({ index }), text(IFLA_IFALIAS, alias, false)];
+  return { what: `note on link ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat(body) };
+}
+
+/** The notes on this namespace's links, by their names. */
+export function readLinkAliases(netlink: Netlink): Map<string, string> {
+  const links = netlink.dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) });
+  return new Map(
+    links.flatMap(link => {
+      const parts = attributes(link.subarray(16));
+      const [name, alias] = [IFLA_IFNAME, IFLA_IFALIAS].map(type => parts.get(type)?.toString().replaceAll('\0', ''));
+      return name && alias ? [[name, alias]] : [];
+    }),
+  );
+}
+
 /** Removes the default route by a link, of one family. */
 export function deleteDefaultRoute(index: number, family: 4 | 6): NetlinkMessage {
   const header = Buffer.alloc(12);
   header.set([family === 4 ? AF_INET : AF_INET6, 0, 0, 0, RT_TABLE_MAIN, 0, 255 /* of any scope */, 0]);
   return { what: 'delete default route', type: RTM_DELROUTE, flags: 0, body: Buffer.concat([header, number(4, index)]) };
-}
-
-/** A default route beside others of other links, the lesser `metric` first (IPv6 keeps one a metric, IPv4 too). */
-export function addDefaultRoute({ gateway, index, metric }: { gateway: string; index: number; metric: number }): NetlinkMessage {
-  const header = Buffer.alloc(12);
-  header.set([gateway.includes(':') ? AF_INET6 : AF_INET, 0, 0, 0, RT_TABLE_MAIN, 3 /* boot */, 0, 1 /* unicast */]);
-  const body = [header, attribute(5, bytesOfIp(gateway)), number(4, index), number(6, metric)];
-  return { what: `add default route by ${gateway}`, type: RTM_NEWROUTE, flags: NLM_F_CREATE, body: Buffer.concat(body) };
 }
 
 /** The networks that the main table leads to, default routes left out. */
@@ -120,15 +132,5 @@ export function readRoutes(netlink: Netlink, family: 4 | 6): IpNetwork[] {
     const to = attributes(route.subarray(12)).get(1);
     if (!to || prefixLength === 0 || table !== RT_TABLE_MAIN) return [];
     return parseIpNetwork(`${ipOfBytes(to)}/${prefixLength}`) ?? [];
-  });
-}
-
-/** The addresses of a link. */
-export function readAddresses(netlink: Netlink, index: number): { address: string; prefixLength: number }[] {
-  return netlink.dump({ what: 'list addresses', type: RTM_GETADDR, flags: 0, body: Buffer.alloc(8) }).flatMap(entry => {
-    if (entry.readUInt32LE(4) !== index) return [];
-    const parts = attributes(entry.subarray(8));
-    const address = parts.get(2) ?? parts.get(1);
-    return address ? [{ address: ipOfBytes(address), prefixLength: entry[1] ?? 0 }] : [];
   });
 }

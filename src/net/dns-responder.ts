@@ -23,8 +23,8 @@ const OWN_OPT: Answer = {
 };
 
 export interface RespondOptions {
-  zones: DnsZones;
-  forwarder: DnsForwarder;
+  zones: Pick<DnsZones, 'answer'>;
+  forwarder: Pick<DnsForwarder, 'forward'>;
   isTcp: boolean;
   /** Resolves when the zones are filled, or shall not be waited for any longer. */
   untilFilled: () => Promise<void>;
@@ -51,7 +51,11 @@ export async function respond(message: Buffer, options: RespondOptions): Promise
   try {
     return await answer(message, query, question, options);
   } catch {
-    return refusal(message, SERVFAIL); // an upstream that is silent or talks nonsense: the asker's to know
+    // An upstream that is silent or talks nonsense: the asker's to know, with his question, without which some don't believe it.
+    const { questionEnd } = outlineOf(message);
+    const header = refusal(message, SERVFAIL);
+    header.writeUInt16BE(1, 4);
+    return Buffer.concat([header, message.subarray(header.length, questionEnd)]);
   }
 }
 
@@ -81,7 +85,7 @@ async function answer(
 }
 
 /** The records of a name outside our zones that one of our aliases leads to. */
-async function chase(name: string, { type }: Question, forwarder: DnsForwarder): Promise<Answer[]> {
+async function chase(name: string, { type }: Question, forwarder: RespondOptions['forwarder']): Promise<Answer[]> {
   const query = encode({ type: 'query', id: 0, flags: FLAG_RECURSION_DESIRED, questions: [{ type, name }] });
   const response = decode(await forwarder.forward(query));
   return (response.flags ?? 0) % 16 === NOERROR ? (response.answers ?? []) : [];

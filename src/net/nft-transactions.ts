@@ -30,8 +30,8 @@ export class NftTransactions implements AsyncDisposable {
   }
 
   /** Deletes a table with all that is in it. Without one, nothing happens. */
-  async deleteTable(table: string): Promise<void> {
-    await this.apply(`add table ip ${table}\ndelete table ip ${table}`);
+  async deleteTable(table: string, family: 'ip' | 'inet' = 'ip'): Promise<void> {
+    await this.apply(`add table ${family} ${table}\ndelete table ${family} ${table}`);
   }
 
   /**

@@ -39,7 +39,7 @@ export function run(command: string[], path?: string): string {
 const SERVER = `
 const [port, address, text] = process.argv.slice(1);
 require('node:http').createServer((q, r) => r.end(text + ' ' + q.socket.remoteAddress.replace('::ffff:', ''))).listen(+port, address, () => {
-  const u = require('node:dgram').createSocket('udp4');
+  const u = require('node:dgram').createSocket(address.includes(':') ? 'udp6' : 'udp4');
   u.on('message', (m, from) => u.send(text + ' ' + from.address, from.port, from.address)).bind(+port, address, () => console.log('up'));
 });`;
 
