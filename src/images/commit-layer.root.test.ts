@@ -107,7 +107,10 @@ test('a layer holds all that the directory does, and comes out of its archive as
   assert.ok(second.isMoved && !existsSync(upper));
   assert.deepEqual(describe(join(directory.path, 'taken')), describe(again), 'what was taken is what the archive unpacks to');
   assert.equal(lstatSync(join(again, 'sparse')).size, 60 << 20);
-  assert.match(execFileSync('tar', ['tf', join(directory.path, 'blob')], { encoding: 'utf8' }), /^empty\netc\/\n.*replaced\/\.wh\.\.wh\.\.opq/s);
+  assert.match(
+    execFileSync('tar', ['tf', join(directory.path, 'blob')], { encoding: 'utf8' }),
+    /^empty\netc\/\n.*replaced\/\.wh\.\.wh\.\.opq/s,
+  );
 });
 
 test('an image of committed layers runs, is saved and loads elsewhere without the directory being unpacked', async () => {

@@ -4,7 +4,6 @@ import {
   constants,
   fchmodSync,
   fchownSync,
-  ftruncateSync,
   lchownSync,
   linkSync,
   lstatSync,
@@ -16,11 +15,11 @@ import {
   statSync,
   symlinkSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import { makeNode, setFileTime, setTime, setXattr } from '#linux/file-attributes.ts';
 import { SyscallError } from '#linux/libc.ts';
+import { writeContent } from './tar-content.ts';
 import { toText } from './tar-format.ts';
 import type { TarEntry } from './tar-reader.ts';
 import { DiskGuard, type UnpackLimits } from './unpack-limits.ts';
@@ -153,8 +152,7 @@ export class LayerTree {
     const target = this.#path(join(parent.path, base));
     const fd = this.#create(parent, base, target);
     try {
-      if (entry.sparse) await writeSparse(fd, entry);
-      else for await (const chunk of entry.body()) writeFully(fd, chunk);
+      await writeContent(fd, entry);
       if (entry.uid !== OWN_UID || entry.gid !== OWN_GID || !parent.isOurs) fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
       if (entry.xattrs.size > 0) setXattrs(target, entry);
@@ -274,30 +272,6 @@ function join(parent: string, base: string): string {
 
 function lstat(path: Buffer): Stats | undefined {
   return lstatSync(path, { throwIfNoEntry: false });
-}
-
-function writeFully(fd: number, chunk: Buffer, position: number | null = null): void {
-  for (let offset = 0; offset < chunk.length; )
-    offset += writeSync(fd, chunk, offset, chunk.length - offset, position === null ? null : position + offset);
-}
-
-/** Writes the stored pieces where they lie; the rest stays a hole. */
-async function writeSparse(fd: number, { sparse, body }: TarEntry): Promise<void> {
-  const pieces = (sparse?.pieces ?? []).filter(({ length }) => length > 0);
-  ftruncateSync(fd, sparse?.sizeBytes ?? 0);
-  let [index, done] = [0, 0];
-  for await (const chunk of body()) {
-    for (let at = 0; at < chunk.length; ) {
-      const { offset, length } = pieces[index]!;
-      const part = chunk.subarray(at, at + length - done);
-      writeFully(fd, part, offset + done);
-      at += part.length;
-      done += part.length;
-      if (done < length) continue;
-      index += 1;
-      done = 0;
-    }
-  }
 }
 
 /** Overlay's own attributes never come from an image: they could redirect into other layers. */

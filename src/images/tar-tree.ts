@@ -20,8 +20,10 @@ export interface TarTreeOptions {
   onOverlayXattr?: (path: Buffer, name: string) => void;
   /** Owners as the archive is to have them. */
   toOwner?: (uid: number, gid: number) => { uid: number; gid: number };
-  /** What is not to be in the archive, by path. */
-  skips?: (path: string) => boolean;
+  /** Whether what another file system has below a directory goes along; asked where one begins. Else the directory is empty. */
+  entersMount?: (path: Buffer) => boolean;
+  /** What is not to be in the archive. */
+  skips?: (path: string, stat: BigIntStats) => boolean;
   /** Called often; throws when nobody wants the archive any more. */
   check?: () => void;
 }
@@ -66,19 +68,20 @@ export class TarTree {
     this.#sink.end();
   }
 
-  #add(path: string, name: string, stat: BigIntStats): void {
+  /** `device`: of the directory that it is in. */
+  #add(path: string, name: string, stat: BigIntStats, device?: bigint): void {
     this.#options.check?.();
     try {
-      this.#addOne(path, name, stat);
+      this.#addOne(path, name, stat, device);
     } catch (error) {
       throw explain(error, path);
     }
   }
 
-  #addOne(path: string, name: string, stat: BigIntStats): void {
-    if (stat.isSocket() || this.#options.skips?.(path)) return;
+  #addOne(path: string, name: string, stat: BigIntStats, device: bigint | undefined): void {
+    if (stat.isSocket() || this.#options.skips?.(path, stat)) return;
     this.#count(stat);
-    if (stat.isDirectory()) this.#addDirectory(path, name, stat);
+    if (stat.isDirectory()) this.#addDirectory(path, name, stat, device);
     else if (this.#form === 'overlay' && isWhiteout(stat)) this.#addWhiteout(name);
     else this.#addOther(path, name, stat);
   }
@@ -95,8 +98,9 @@ export class TarTree {
     if (inode !== undefined && first === undefined) this.#links.set(inode, name);
   }
 
-  #addDirectory(path: string, name: string, stat: BigIntStats): void {
-    const names = readdirSync(toBytes(path), { encoding: 'latin1' }).sort();
+  #addDirectory(path: string, name: string, stat: BigIntStats, device: bigint | undefined): void {
+    const isEntered = device === undefined || device === stat.dev || (this.#options.entersMount?.(toBytes(path)) ?? true);
+    const names = isEntered ? readdirSync(toBytes(path), { encoding: 'latin1' }).sort() : [];
     const header = this.#headerOf(path, name === '' ? '.' : name, stat)!;
     const isPlainRoot =
       name === '' && (this.#form === 'plain' || ((header.mode & 0o7777) === 0o755 && header.uid === 0 && header.gid === 0));
@@ -106,7 +110,7 @@ export class TarTree {
     for (const each of names) {
       const child = below(path, each);
       const its = lstatSync(toBytes(child), { bigint: true, throwIfNoEntry: false });
-      if (its !== undefined) this.#add(child, below(name, each), its);
+      if (its !== undefined) this.#add(child, below(name, each), its, stat.dev);
     }
   }
 
@@ -290,8 +294,11 @@ function toBytes(path: string): Buffer {
   return Buffer.from(path, 'latin1');
 }
 
+/** Has its path already: that of a file, not of the directories above it. */
+class ArchiveError extends UmiakError {}
+
 function explain(error: unknown, path: string): unknown {
-  if (isUmiakError(error) && error.reason !== 'InternalError') return error;
+  if (error instanceof ArchiveError || (isUmiakError(error) && error.reason !== 'InternalError')) return error;
   const reason = error instanceof Refusal ? 'Invalid' : 'InternalError';
-  return new UmiakError(reason, `${JSON.stringify(toText(path.slice(0, 300)))} can't be archived: ${messageOf(error)}`, { cause: error });
+  return new ArchiveError(reason, `${JSON.stringify(toText(path.slice(0, 300)))} can't be archived: ${messageOf(error)}`, { cause: error });
 }

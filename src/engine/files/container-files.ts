@@ -1,0 +1,206 @@
+import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import { requireAnswering } from '#linux/answering.ts';
+import { identify } from '#linux/process.ts';
+import type { Container, Engine } from '../engine.ts';
+import type { Change } from './changes.ts';
+import type { ExtractOptions } from './extract.ts';
+import type { Owners } from './owners.ts';
+import { type PathStat, toContainerPath } from './path-stat.ts';
+import type { Root } from './root.ts';
+import { SharedPipe } from './shared-pipe.ts';
+import { type Visitor, Visitors, type VisitorsOptions } from './visitors.ts';
+
+export interface ContainerFilesOptions extends VisitorsOptions {
+  engine: Pick<Engine, 'container' | 'sandbox' | 'withRootfs' | 'rootfsParts' | 'runtimeHandlers'>;
+  clock?: Clock;
+}
+
+export interface VisitOptions {
+  signal?: AbortSignal;
+}
+
+/** How long a file system may keep us waiting for anything at all. */
+const PATIENCE_MS = 60_000;
+/** What runtimes and the engine make to mount something on. */
+const MOUNT_POINTS = [
+  '/dev',
+  '/proc',
+  '/sys',
+  '/etc/hosts',
+  '/etc/hostname',
+  '/etc/resolv.conf',
+  '/dev/console',
+  '/dev/shm',
+  '/dev/pts',
+  '/dev/mqueue',
+];
+/** These are a process's root for the runtime's own kernel, not for the container. */
+const OWN_KERNEL = /runsc|gvisor|kata/;
+
+/** The files of containers, running or not, seen from outside. What is done there is done by threads that can reach nothing else. */
+export class ContainerFiles implements AsyncDisposable {
+  readonly #engine: ContainerFilesOptions['engine'];
+  readonly #visitors: Visitors;
+
+  constructor({ engine, ...options }: ContainerFilesOptions) {
+    this.#engine = engine;
+    this.#visitors = new Visitors(options);
+  }
+
+  /** Live threads, for tests and metrics. */
+  get threads(): number {
+    return this.#visitors.threads;
+  }
+
+  /** @throws NotFound when there is no such path */
+  async stat(id: string, path: string, { signal }: VisitOptions = {}): Promise<PathStat> {
+    return await this.#visit(id, signal, (visitor, root) => visitor.call('stat', root, toContainerPath(path)));
+  }
+
+  /** Gives what is at a path to `use` as a tar archive; each chunk is valid until the next one is asked for. @throws NotFound */
+  async archive(
+    id: string,
+    path: string,
+    { signal }: VisitOptions,
+    use: (stat: PathStat, archive: AsyncIterable<Buffer>) => Promise<void>,
+  ): Promise<void> {
+    const clean = toContainerPath(path);
+    await this.#visit(id, signal, async (visitor, root) => {
+      const stat = await visitor.call('stat', root, clean);
+      // One that has mounts of its own is in that root for good.
+      const again: Root = root.kind === 'mounts' ? { kind: 'directory', path: '/' } : root;
+      const archive = (memory: SharedArrayBuffer) => visitor.call('archive', again, clean, memory, this.#ownersOf(id));
+      await receive(archive, chunks => use(stat, chunks), signal);
+    });
+  }
+
+  /** Unpacks a tar archive into a directory. @throws NotFound, BadRequest in docker's words, Invalid with the bad entry's name */
+  async extract(
+    id: string,
+    path: string,
+    source: AsyncIterable<Uint8Array>,
+    { signal, ...options }: VisitOptions & Pick<ExtractOptions, 'noOverwriteDirNonDir' | 'owner'>,
+  ): Promise<void> {
+    const { config } = this.#need(id);
+    const how: Omit<ExtractOptions, 'toOwner'> = {
+      ...options,
+      readOnlyRoot: config.security?.readOnlyRoot ?? false,
+      volumes: (config.mounts ?? []).map(({ destination, readOnly = false }) => ({ destination, readOnly })),
+    };
+    await this.#visit(id, signal, async (visitor, root) => {
+      await send(memory => visitor.call('extract', root, toContainerPath(path), memory, how, this.#ownersOf(id)), source, signal);
+    });
+  }
+
+  /** Gives the whole root file system, without what is mounted in it, to `use` as a tar archive. */
+  async export(id: string, { signal }: VisitOptions, use: (archive: AsyncIterable<Buffer>) => Promise<void>): Promise<void> {
+    this.#need(id);
+    await this.#engine.withRootfs(id, rootfs =>
+      this.#visitors.run(visitor => receive(memory => visitor.call('archiveAll', rootfs, memory, this.#ownersOf(id)), use, signal), {
+        isLast: false,
+        signal,
+      }),
+    );
+  }
+
+  /** What was changed of the image. */
+  async changes(id: string, { signal }: VisitOptions = {}): Promise<Change[]> {
+    const { config } = this.#need(id);
+    const { directory, isWhole, layers } = this.#engine.rootfsParts(id);
+    const mountPoints = [...MOUNT_POINTS, ...(config.mounts ?? []).map(({ destination }) => destination)];
+    return await this.#visitors.run(visitor => visitor.call('changes', { directory, isWhole, layers, mountPoints }), {
+      isLast: false,
+      signal,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#visitors[Symbol.asyncDispose]();
+  }
+
+  async #visit<T>(id: string, signal: AbortSignal | undefined, work: (visitor: Visitor, root: Root) => Promise<T>): Promise<T> {
+    const container = this.#need(id);
+    const process = this.#processOf(container);
+    if (process) return await this.#visitors.run(visitor => work(visitor, { kind: 'process', ...process }), { isLast: false, signal });
+    const mounts = (container.config.mounts ?? []).filter(({ type = 'bind' }) => type === 'bind');
+    await requireAnswering(mounts.map(({ source }) => source));
+    return await this.#engine.withRootfs(id, async path => {
+      const root: Root = mounts.length > 0 ? { kind: 'mounts', path, mounts } : { kind: 'directory', path };
+      return await this.#visitors.run(visitor => work(visitor, root), { isLast: mounts.length > 0, signal });
+    });
+  }
+
+  /** Whose root is the container's. */
+  #processOf({ state, pid, config }: Container): { pid: number; startTime: number } | undefined {
+    const runtime = this.#engine.sandbox(config.sandboxId)?.config.runtime ?? this.#engine.runtimeHandlers()[0] ?? '';
+    return state === 'running' && pid !== undefined && !OWN_KERNEL.test(runtime) ? identify(pid) : undefined;
+  }
+
+  #ownersOf(id: string): Owners | undefined {
+    return this.#engine.sandbox(this.#need(id).config.sandboxId)?.config.userNamespace;
+  }
+
+  #need(id: string): Container {
+    const container = this.#engine.container(id);
+    if (container) return container;
+    throw new UmiakError('NotFound', `there is no container ${id}`, { details: { kind: 'container', name: id } });
+  }
+}
+
+type Call = (memory: SharedArrayBuffer) => Promise<unknown>;
+
+/** What a call writes goes to `use`; the first of both that fails ends the other. */
+async function receive(call: Call, use: (chunks: AsyncIterable<Buffer>) => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  await together(call, pipe => use(pipe.read(PATIENCE_MS)), signal);
+}
+
+/** What comes from `source` a call reads. */
+async function send(call: Call, source: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): Promise<void> {
+  await together(
+    call,
+    async pipe => {
+      let room: Buffer | undefined;
+      let used = 0;
+      for await (const chunk of source)
+        for (let at = 0; at < chunk.length; ) {
+          room ??= await pipe.room(PATIENCE_MS);
+          const length = Math.min(chunk.length - at, room.length - used);
+          room.set(chunk.subarray(at, at + length), used);
+          at += length;
+          used += length;
+          if (used < room.length) continue;
+          pipe.publish(used);
+          [room, used] = [undefined, 0];
+        }
+      if (used > 0) pipe.publish(used);
+      await pipe.finish(PATIENCE_MS);
+    },
+    signal,
+  );
+}
+
+async function together(call: Call, own: (pipe: SharedPipe) => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  const pipe = new SharedPipe();
+  const leave = () => pipe.break();
+  signal?.addEventListener('abort', leave, { once: true });
+  if (signal?.aborted) leave();
+  let failure: { error: unknown } | undefined;
+  const done = call(pipe.memory).catch(error => {
+    failure = { error };
+    pipe.break();
+  });
+  try {
+    await own(pipe);
+    await done;
+  } catch (error) {
+    // What broke it says more than that it is broken.
+    pipe.break();
+    signal?.throwIfAborted();
+    if (failure) throw failure.error;
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', leave);
+  }
+  if (failure) throw failure.error;
+}

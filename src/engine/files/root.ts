@@ -1,0 +1,89 @@
+import { closeSync, constants, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+import { enterRoot, insideRoot, takeOwnRoot } from '#linux/confinement.ts';
+import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
+import { openBelow } from '#linux/open-below.ts';
+import { pivotInto, takePrivateMounts } from '#linux/private-mounts.ts';
+import { identify } from '#linux/process.ts';
+
+/** Whose files are to be seen. */
+export type Root =
+  /** As a running process sees them, with its mounts. */
+  | { kind: 'process'; pid: number; startTime: number }
+  /** A directory. */
+  | { kind: 'directory'; path: string }
+  /** A mounted root file system and volumes in it, which nobody else sees. A thread that was there can't be used again. */
+  | { kind: 'mounts'; path: string; mounts: { source: string; destination: string }[] };
+
+const O_PATH = 0o10000000;
+
+/**
+ * Takes this thread to where nothing but those files can be reached, whatever links say and whoever changes them meanwhile; disposing brings it
+ * back, unless it is of kind `mounts`. In between only synchronous calls see them. Worker threads only.
+ * @throws Conflict when the process has ended
+ */
+export function enter(root: Root): Disposable {
+  takeOwnRoot();
+  const own = openSync('/', constants.O_DIRECTORY | O_PATH);
+  try {
+    if (root.kind === 'mounts') {
+      enterMounts(root.path, root.mounts);
+      closeSync(own);
+      return { [Symbol.dispose]() {} };
+    }
+    const directory = root.kind === 'process' ? openProcessRoot(root) : openSync(root.path, constants.O_DIRECTORY | O_PATH);
+    enterRoot(directory);
+    closeSync(directory);
+  } catch (error) {
+    closeSync(own);
+    throw error;
+  }
+  return {
+    [Symbol.dispose]() {
+      enterRoot(own);
+      closeSync(own);
+    },
+  };
+}
+
+function openProcessRoot({ pid, startTime }: { pid: number; startTime: number }): number {
+  const ended = (cause?: unknown) => new UmiakError('Conflict', 'the container has just ended', { cause, hint: 'Try again.' });
+  let directory: number;
+  try {
+    directory = openSync(`/proc/${pid}/root`, constants.O_DIRECTORY | O_PATH);
+  } catch (error) {
+    throw ended(error);
+  }
+  // Its number may be another's by now.
+  if (identify(pid)?.startTime === startTime) return directory;
+  closeSync(directory);
+  throw ended();
+}
+
+/** What is mounted here, this thread alone sees, and it goes with the thread. All else is taken out, so that nobody's unmounting is held up. */
+function enterMounts(path: string, mounts: readonly { source: string; destination: string }[]): void {
+  takePrivateMounts();
+  mount(path, path, null, MS_BIND);
+  const parentsFirst = [...mounts].sort((a, b) => a.destination.length - b.destination.length);
+  for (const { source, destination } of parentsFirst) {
+    if (!existsSync(source)) continue;
+    const isDirectory = statSync(source).isDirectory();
+    insideRoot(path, () => makeMountPoint(destination, isDirectory));
+    const target = openBelow(path, destination, O_PATH);
+    if (target === undefined) continue;
+    try {
+      mount(source, `/proc/self/fd/${target}`, null, MS_BIND | MS_REC);
+    } finally {
+      closeSync(target);
+    }
+  }
+  pivotInto(path);
+}
+
+/** As a start would: missing directories, or an empty file to mount one on. */
+function makeMountPoint(destination: string, isDirectory: boolean): void {
+  if (existsSync(destination)) return;
+  mkdirSync(isDirectory ? destination : dirname(destination), { recursive: true, mode: 0o755 });
+  if (!isDirectory) writeFileSync(destination, '', { flag: 'wx', mode: 0o644 });
+}
