@@ -9,11 +9,15 @@ import type { ImageStore } from '#images/image-store.ts';
 import { createServer, ServerResponse, STATUS_CODES } from '#wire/http.ts';
 import { listenOnSocket } from '#wire/unix-socket.ts';
 import { toDockerError } from './docker-error.ts';
-import { Hijack, keepForHijack } from './hijack.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import { eventRoutes } from './events/event-routes.ts';
+import { Hijack, keepForHijack } from './hijack.ts';
 import { imageRoutes } from './images/image-routes.ts';
+import { registryRoutes } from './images/registry-routes.ts';
+import { transferRoutes } from './images/transfer-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
+import type { DockerStreams } from './streams/docker-streams.ts';
+import { streamRoutes } from './streams/stream-routes.ts';
 import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system/system-routes.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
 import { volumeRoutes } from './volumes/volume-routes.ts';
@@ -24,6 +28,7 @@ export interface DockerApiOptions {
   images: ImageStore;
   volumes?: DockerVolumes | undefined;
   journal?: EventJournal | undefined;
+  streams?: DockerStreams | undefined;
   /** The program's version. */
   version: string;
   log: Log;
@@ -39,9 +44,9 @@ const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
 export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDisposable> {
-  const { socketPath, images, volumes, journal, version, log, clock = systemClock, info = () => ({}) } = options;
+  const { socketPath, images, volumes, journal, streams, version, log, clock = systemClock, info = () => ({}) } = options;
   const events = journal ?? { emit() {} };
-  const context: DockerContext = { images, volumes, events, journal, version, log, clock, info };
+  const context: DockerContext = { images, volumes, streams, events, journal, version, log, clock, info };
   // A load may take as long as its client's disk; only headers have a deadline.
   const server = createServer(
     { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
@@ -104,7 +109,15 @@ async function answer(
   }
 }
 
-const ROUTES: readonly Route[] = [...systemRoutes, ...eventRoutes, ...imageRoutes, ...volumeRoutes];
+const ROUTES: readonly Route[] = [
+  ...systemRoutes,
+  ...eventRoutes,
+  ...registryRoutes,
+  ...transferRoutes,
+  ...imageRoutes,
+  ...streamRoutes,
+  ...volumeRoutes,
+];
 
 /** First words of docker's API that we do not have yet: they are known, and say so. */
 const LATER =

@@ -3,16 +3,20 @@ import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
-import type { Hijack } from './hijack.ts';
 import type { EventJournal } from './events/event-journal.ts';
-import type { Events } from './rooms.ts';
+import type { Hijack } from './hijack.ts';
+import type { ContainerLookup, Events } from './rooms.ts';
+import type { DockerStreams } from './streams/docker-streams.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
 
 /** What every route may use. */
 export interface DockerContext {
   images: ImageStore;
-  /** Absent where no containers are. */
+  /** Absent where no containers are, as all rooms about them. */
+  containers?: ContainerLookup | undefined;
   volumes?: DockerVolumes | undefined;
+  /** Absent where no containers are. */
+  streams?: DockerStreams | undefined;
   /** Where what happens is told. */
   events: Events;
   /** Where it can be read; absent where nobody keeps it. */

@@ -86,6 +86,8 @@ export interface LoadOptions {
   onBytes?: (total: number) => void;
   /** Unpack at once, so that a first container starts quickly; by default true. */
   unpack?: boolean;
+  /** Of an index; by default this machine's. */
+  platform?: Platform;
 }
 
 export interface RemoveOptions {

@@ -169,11 +169,11 @@ class LocalImageStore implements ImageStore {
 
   async #load(source: LoadSource, options: LoadOptions): Promise<ImageRecord[]> {
     using lease = this.content.lease();
-    const { signal, onBytes } = options;
+    const { signal, onBytes, platform = this.#platform } = options;
     const archived = await readArchive(await entriesOf(source), {
       content: this.content,
       lease,
-      platform: this.#platform,
+      platform,
       ...(signal ? { signal } : {}),
       ...(onBytes ? { onBytes } : {}),
     });

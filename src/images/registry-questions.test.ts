@@ -8,7 +8,7 @@ import { buildImage, buildTar, temporaryDirectory } from './fixtures.ts';
 import { type ImageStore, openImages } from './images.ts';
 import { hostPlatform } from './oci.ts';
 import { parseReference } from './reference.ts';
-import { RegistryFixture } from './registry-fixture.ts';
+import { type Fault, RegistryFixture } from './registry-fixture.ts';
 
 let stack: AsyncDisposableStack;
 let registry: RegistryFixture;
@@ -46,25 +46,24 @@ test('what a registry has under a name, with its platforms', async () => {
   await assert.rejects(questions.inspect(reference('1')), { reason: 'Unauthorized' });
 });
 
+/** `GET /v2/` of whom the fixture lets in. */
+const answerRoot: Fault = ({ url, headers: { authorization } }, response) => {
+  if (url !== '/v2/' || authorization === undefined) return false;
+  response.end('{}');
+  return true;
+};
+
 for (const auth of ['bearer', 'basic'] as const)
   test(`a login is right or wrong: ${auth}`, async () => {
     registry.auth = auth;
     registry.faults.length = 0;
     // What the fixture has no document for is there for who may see it.
-    const right = images.registries().then(questions => questions.login(registry.host, login));
-    registry.faults.push(...Array.from({ length: 1 }, () => answerRoot));
-    assert.deepEqual(await right, {});
+    registry.faults.push(answerRoot);
+    assert.deepEqual(await (await images.registries()).login(registry.host, login), {});
     await assert.rejects((await images.registries()).login(registry.host, { ...login, password: 'wrong' }), { reason: 'Unauthorized' });
     registry.faults.length = 0;
     registry.auth = 'bearer';
   });
-
-/** `GET /v2/` of whom the fixture lets in. */
-function answerRoot(request: { url?: string; headers: { authorization?: string } }, response: { end: (text: string) => unknown }): boolean {
-  if (request.url !== '/v2/' || request.headers.authorization === undefined) return false;
-  response.end('{}');
-  return true;
-}
 
 test('a search, in a registry that has one and in one that has not', async () => {
   const answer = { results: [{ name: 'team/app', description: 'ours', star_count: 3, is_official: true }, 7, { name: 'other' }] };

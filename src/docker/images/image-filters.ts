@@ -18,6 +18,7 @@ export function planImageFilter(filters: Filters, { nowMs, createdOf }: FilterFa
   const dangling = flagFilter(filters, 'dangling');
   if (dangling !== undefined) tests.push(({ repoTags }) => (repoTags.length === 0) === dangling);
   for (const label of filters.get('label') ?? []) tests.push(record => hasLabel(record.config.config?.Labels ?? {}, label));
+  for (const label of filters.get('label!') ?? []) tests.push(record => !hasLabel(record.config.config?.Labels ?? {}, label));
   const references = filters.get('reference') ?? [];
   if (references.length > 0) tests.push(record => references.some(pattern => fitsReference(record, pattern)));
   for (const before of filters.get('before') ?? []) {

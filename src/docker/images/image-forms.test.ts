@@ -91,11 +91,14 @@ test('an image in docker’s forms, old and new', () => {
   assert.equal('VirtualSize' in summary, false);
   assert.deepEqual(toImageSummary(record({ repoTags: [], repoDigests: [] }), 40).RepoTags, ['<none>:<none>']);
   assert.deepEqual(toImageSummary(record({ repoTags: [] }), 43).RepoTags, []);
+  assert.equal('ContainerConfig' in toImageInspect(record(), 45), false);
+  assert.deepEqual(toImageInspect(record(), 44).ContainerConfig, {});
+  const { Manifests, Containers, SharedSize } = toImageSummary(record(), 51, { containers: 2, sharedSize: 7, hasManifests: true });
+  assert.deepEqual([(Manifests as unknown[]).length, Containers, SharedSize], [1, 2, 7]);
   assert.deepEqual(toImageInspect(record(), 51).GraphDriver, { Name: 'overlay2', Data: { UpperDir: '/up', LowerDir: '/low' } });
-  const layer = (size: number) => ({ mediaType: '', digest: digest('e'), size });
-  const manifest = { schemaVersion: 2 as const, mediaType: '', config: layer(1), layers: [layer(100), layer(200)] };
+  const blobs = [100, 200].map(size => ({ digest: digest('e'), size }));
   assert.deepEqual(
-    toImageHistory(record(), manifest).map(({ Id, CreatedBy, Size }) => [Id, CreatedBy, Size]),
+    toImageHistory(record({ blobs })).map(({ Id, CreatedBy, Size }) => [Id, CreatedBy, Size]),
     [
       [digest('a'), 'RUN b', 200],
       ['<missing>', 'ENV x', 0],

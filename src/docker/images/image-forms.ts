@@ -1,8 +1,19 @@
 import { type ImageRecord, toFamiliarName } from '#images/index.ts';
-import type { ImageManifest } from '#images/oci.ts';
+
+/** What a summary tells besides the record. */
+export interface SummaryFacts {
+  containers?: number;
+  /** Asked for with `shared-size`. */
+  sharedSize?: number;
+  hasManifests?: boolean;
+}
 
 /** An entry of `GET /images/json`. */
-export function toImageSummary(record: ImageRecord, apiMinor: number): Record<string, unknown> {
+export function toImageSummary(
+  record: ImageRecord,
+  apiMinor: number,
+  { containers = -1, sharedSize = -1, hasManifests = false }: SummaryFacts = {},
+): Record<string, unknown> {
   const { id, repoTags, repoDigests, sizeBytes, config } = record;
   // Before 1.43 an image without a name was spelled so.
   const none = (list: string[], spelled: string) => (list.length === 0 && apiMinor < 43 ? [spelled] : list);
@@ -14,14 +25,20 @@ export function toImageSummary(record: ImageRecord, apiMinor: number): Record<st
     Created: createdSeconds(record),
     Size: sizeBytes,
     ...(apiMinor < 44 ? { VirtualSize: sizeBytes } : {}),
-    SharedSize: -1,
+    SharedSize: sharedSize,
     Labels: config.config?.Labels ?? null,
-    Containers: -1,
+    Containers: containers,
+    ...(apiMinor >= 48 ? { Descriptor: record.target } : {}),
+    ...(hasManifests ? { Manifests: [toManifestSummary(record)] } : {}),
   };
 }
 
 /** The answer of `GET /images/{name}/json`. */
-export function toImageInspect(record: ImageRecord, apiMinor: number): Record<string, unknown> {
+export function toImageInspect(
+  record: ImageRecord,
+  apiMinor: number,
+  { hasManifests = false }: Pick<SummaryFacts, 'hasManifests'> = {},
+): Record<string, unknown> {
   const { id, repoTags, sizeBytes, config, layers, target } = record;
   const [upper = '', ...lower] = layers;
   return {
@@ -33,6 +50,8 @@ export function toImageInspect(record: ImageRecord, apiMinor: number): Record<st
     ...(config.created !== undefined || apiMinor < 44 ? { Created: config.created ?? '0001-01-01T00:00:00Z' } : {}),
     DockerVersion: '',
     Author: config.author ?? '',
+    // What a container that nobody keeps was configured with.
+    ...(apiMinor < 45 ? { Container: '', ContainerConfig: {} } : {}),
     Config: config.config ?? {},
     Architecture: config.architecture,
     ...(config.variant !== undefined ? { Variant: config.variant } : {}),
@@ -43,14 +62,32 @@ export function toImageInspect(record: ImageRecord, apiMinor: number): Record<st
     RootFS: { Type: 'layers', Layers: config.rootfs.diff_ids },
     Metadata: { LastTagTime: new Date(record.taggedAtMs).toISOString() },
     ...(apiMinor >= 48 ? { Descriptor: target } : {}),
+    ...(hasManifests ? { Manifests: [toManifestSummary(record)] } : {}),
+  };
+}
+
+/** The one manifest that is here of an image. */
+function toManifestSummary({ manifestDigest, target, sizeBytes, config }: ImageRecord): Record<string, unknown> {
+  const isWhole = target.digest === manifestDigest;
+  const { os, architecture, variant } = config;
+  return {
+    ID: manifestDigest,
+    Descriptor: isWhole ? target : { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: manifestDigest, size: 0 },
+    Available: true,
+    Size: { Content: sizeBytes, Total: sizeBytes },
+    Kind: 'image',
+    ImageData: {
+      Platform: { architecture, os, ...(variant !== undefined ? { variant } : {}) },
+      Containers: [],
+      Size: { Unpacked: 0 },
+    },
   };
 }
 
 /** The answer of `GET /images/{name}/history`, newest first. Sizes are those of the layers as they are stored. */
-export function toImageHistory(record: ImageRecord, { layers }: ImageManifest): Record<string, unknown>[] {
-  const { config, id, repoTags } = record;
-  const sizes = layers.map(({ size }) => size);
-  const steps: NonNullable<typeof config.history> = config.history ?? layers.map(() => ({}));
+export function toImageHistory({ config, id, repoTags, blobs }: ImageRecord): Record<string, unknown>[] {
+  const sizes = blobs.map(({ size }) => size);
+  const steps: NonNullable<typeof config.history> = config.history ?? blobs.map(() => ({}));
   let layer = 0;
   const entries = steps.map(step => ({
     Id: '<missing>',

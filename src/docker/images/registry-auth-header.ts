@@ -4,7 +4,11 @@ import type { RegistryAuth } from '#images/registry-auth.ts';
 /** Reads `X-Registry-Auth`: base64url of JSON; docker also sends one that holds nothing. @throws BadRequest */
 export function parseRegistryAuth(header: string | string[] | undefined): RegistryAuth | undefined {
   if (header === undefined || header === '') return undefined;
-  const content = parse(String(header));
+  return parseAuthConfig(parse(String(header)));
+}
+
+/** Docker's `AuthConfig`; undefined where it holds no credentials. Pure. */
+export function parseAuthConfig(content: Readonly<Record<string, unknown>>): RegistryAuth | undefined {
   const text = (key: string) => {
     const value = content[key];
     return typeof value === 'string' && value !== '' ? value : undefined;

@@ -1,0 +1,161 @@
+import { pipeline } from 'node:stream/promises';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
+import {
+  type ImageRecord,
+  isDigest,
+  parsePlatform,
+  parseReference,
+  toCanonicalName,
+  toFamiliarName,
+  toRepositoryName,
+} from '#images/index.ts';
+import { toDockerError } from '../docker-error.ts';
+import { type DockerRequest, flagOf, JsonLines, type Route, refuse } from '../request.ts';
+import { tellImage } from './image-events.ts';
+import { parsePlatformQuery, requirePlatform } from './image-platform.ts';
+import { inUnits, PullProgress } from './pull-progress.ts';
+import { PushProgress } from './push-progress.ts';
+import { parseRegistryAuth } from './registry-auth-header.ts';
+
+/** Images on their way: from and to registries and archives. Fixed paths come before `{name}`, which takes slashes. */
+export const transferRoutes: readonly Route[] = [
+  ['GET', /^\/images\/get$/, save],
+  ['POST', /^\/images\/create$/, pull],
+  ['POST', /^\/images\/load$/, load, { readsBody: true }],
+  ['GET', /^\/images\/(.+)\/get$/, save],
+  ['POST', /^\/images\/(.+)\/push$/, push],
+];
+
+/** `docker pull`: progress until the image is here, or the failure as the stream's last line. */
+async function pull({ context, query, incoming, response, signal }: DockerRequest): Promise<void> {
+  refuse(query, 'fromSrc', 'repo', 'message', 'changes');
+  const { text, isDefaultTag } = toPullName(query.get('fromImage') ?? '', query.get('tag') ?? '');
+  const reference = parseReference(text);
+  const { images } = context;
+  const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
+  const platform = query.get('platform');
+  const name = toFamiliarName(toCanonicalName(reference));
+  const before = await idOf(images.inspect(name));
+  const lines = new JsonLines(response);
+  const progress = new PullProgress();
+  const begin = () => {
+    if (lines.isBegun) return;
+    if (isDefaultTag) lines.write({ status: 'Using default tag: latest' });
+    lines.write(progress.begin(reference));
+  };
+  let isSlow = false;
+  response.on('drain', () => (isSlow = false));
+  try {
+    const record = await images.pull(text, {
+      signal,
+      ...(auth ? { auth } : {}),
+      ...(platform ? { platform: parsePlatform(platform) } : {}),
+      onProgress(event) {
+        // The failure to find an image still gets a status of its own; a client that reads slowly misses figures, not steps.
+        if (isSlow && event.status === 'downloading') return;
+        begin();
+        for (const line of progress.lines(event)) isSlow = !lines.write(line) || isSlow;
+      },
+    });
+    begin();
+    for (const line of progress.end(record.target.digest, name, record.id !== before)) lines.write(line);
+    const { repository, ...where } = reference;
+    tellImage(context, 'pull', name, { name: toRepositoryName({ repository, ...where }), record });
+    lines.end();
+  } catch (error) {
+    if (!lines.isBegun || signal.aborted) throw error;
+    lines.fail(toDockerError(error).message);
+  }
+}
+
+/** `docker push`: of one tag, or without one of all that the repository has here. */
+async function push({ context, name, query, incoming, response, signal }: DockerRequest): Promise<void> {
+  const { images } = context;
+  const tag = query.get('tag') ?? '';
+  const reference = parseReference(tag === '' ? name : `${name}:${tag}`);
+  const isNameAlone = tag === '' && !/[:@][^/]*$/.test(name);
+  const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
+  const platform = parsePlatformQuery(query.get('platform'));
+  if (platform) requirePlatform(await images.inspect(toCanonicalName(reference)), platform, name);
+  const lines = new JsonLines(response);
+  const progress = new PushProgress();
+  let isSlow = false;
+  response.on('drain', () => (isSlow = false));
+  try {
+    await images.push(toCanonicalName(reference), {
+      signal,
+      allTags: isNameAlone,
+      ...(auth ? { auth } : {}),
+      onProgress(event) {
+        if (isSlow && event.status === 'uploading') return;
+        if (!lines.isBegun) lines.write(progress.begin(reference));
+        for (const each of progress.lines(event)) isSlow = !lines.write(each) || isSlow;
+      },
+    });
+    const pushed = isNameAlone ? toRepositoryName(reference) : toCanonicalName(reference);
+    tellImage(context, 'push', toFamiliarName(pushed), { name: toRepositoryName(reference) });
+    lines.end();
+  } catch (error) {
+    if (!lines.isBegun || signal.aborted) throw error;
+    lines.fail(toDockerError(error).message);
+  }
+}
+
+/** Docker gives name and tag apart; the tag may be a digest. Without any, `latest` is pulled, not all tags as docker does. */
+function toPullName(fromImage: string, tag: string): { text: string; isDefaultTag: boolean } {
+  if (fromImage === '') throw new UmiakError('BadRequest', 'fromImage must name the image to pull');
+  if (tag !== '') return { text: isDigest(tag) ? `${fromImage}@${tag}` : `${fromImage}:${tag}`, isDefaultTag: false };
+  const { tag: read, digest } = parseReference(fromImage);
+  return { text: fromImage, isDefaultTag: digest === undefined && read === 'latest' && !fromImage.endsWith(':latest') };
+}
+
+async function idOf(inspected: Promise<ImageRecord>): Promise<string | undefined> {
+  try {
+    return (await inspected).id;
+  } catch (error) {
+    if (isUmiakError(error, 'NotFound')) return undefined;
+    throw error;
+  }
+}
+
+const PROGRESS_BYTES = 4 << 20;
+
+/** `docker load`: the body is the archive; what fails once we spoke is the stream's last line. */
+async function load({ context, query, incoming, response, signal }: DockerRequest): Promise<void> {
+  const platform = parsePlatformQuery(query.get('platform'));
+  const lines = new JsonLines(response);
+  const isQuiet = flagOf(query, 'quiet');
+  let told = 0;
+  try {
+    const records = await context.images.load(incoming.iterator({ destroyOnReturn: false }), {
+      signal,
+      ...(platform ? { platform } : {}),
+      onBytes(total) {
+        if (isQuiet || total - told < PROGRESS_BYTES) return;
+        told = total;
+        lines.write({ status: 'Loading', id: 'archive', progressDetail: { current: total }, progress: inUnits(total) });
+      },
+    });
+    for (const { id, repoTags } of records) {
+      tellImage(context, 'load', id, repoTags[0] === undefined ? {} : { name: repoTags[0] });
+      if (repoTags.length === 0) lines.write({ stream: `Loaded image ID: ${id}\n` });
+      else for (const name of repoTags) lines.write({ stream: `Loaded image: ${toFamiliarName(name)}\n` });
+    }
+    lines.end();
+  } catch (error) {
+    if (!lines.isBegun || signal.aborted) throw error;
+    lines.fail(toDockerError(error).message);
+  }
+}
+
+async function save({ context, name, query, response, signal }: DockerRequest): Promise<void> {
+  const { images } = context;
+  const names = name !== '' ? [name] : query.getAll('names').flatMap(each => each.split(','));
+  if (names.length === 0 || names.includes('')) throw new UmiakError('BadRequest', 'names must name the images to save');
+  const platform = parsePlatformQuery(query.get('platform'));
+  if (platform) for (const each of names) requirePlatform(await images.inspect(each), platform, each);
+  const archive = await images.save(names);
+  response.writeHead(200, { 'content-type': 'application/x-tar' });
+  await pipeline(archive, response, { signal });
+  for (const each of names) tellImage(context, 'save', each);
+}
