@@ -1,6 +1,6 @@
 import type { Container, Owner, Sandbox } from '#engine/index.ts';
 import type { HealthNote } from '#engine/supervision/index.ts';
-import type { Config, EndpointSettings, Health, HostConfig, NetworkSettings, Port } from './containers/forms.ts';
+import type { Config, EndpointSettings, Health, HostConfig, NetworkSettings, Port, PortBinding } from './containers/forms.ts';
 import type { ContainerMount, ContainerVolumes } from './volumes/container-mounts.ts';
 
 /** What the rooms of the docker face need of each other: interfaces only, no room imports another. */
@@ -21,6 +21,8 @@ export interface DockerData {
   /** Wishes and, once attached, facts of each network, by the network's name. */
   endpoints: Record<string, EndpointSettings>;
   mounts: ContainerMount[];
+  /** While it runs: the machine's ports that lead to each of its own, as `Ports` of inspect tells them. Written by `Networks`. */
+  published?: Record<string, PortBinding[]>;
   /** A person stopped it: `unless-stopped` does not start it again. */
   wasStopped?: boolean;
   /** How often its restart policy has started it again. */
@@ -48,7 +50,7 @@ export interface ContainerLookup {
   /** By name, id or the unique beginning of an id. @throws NotFound, Conflict in docker's words */
   find(nameOrId: string): DockerContainer;
   all(): DockerContainer[];
-  /** Changes what docker keeps of a container of docker's own; durable when it resolves. */
+  /** Changes what docker keeps of a container of docker's own; durable when it resolves. Other rooms call it from within `connectAll` too. */
   change(id: string, change: (data: DockerData) => DockerData): Promise<DockerContainer>;
   /**
    * Starts, as `POST /containers/{id}/start` or, by a restart policy, anew: then `isWanted` is asked when its turn has come, and nothing is
