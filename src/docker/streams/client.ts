@@ -1,0 +1,39 @@
+import { type Duplex, PassThrough, type Readable, type Writable } from 'node:stream';
+import { hasHungUp } from '#linux/hung-up.ts';
+
+/** Who has taken its connection over: what it says, what it hears, and whether it is gone. */
+export class Client {
+  /** What it says; its end may be all that it has to say, while it still listens. */
+  readonly input: Readable;
+  readonly output: Writable;
+  /** Aborts as soon as it is known that nobody listens any more. */
+  readonly gone: AbortSignal;
+  readonly #connection: Duplex;
+
+  /** `halfCloses`: who has said all may go on to listen, as over a socket. */
+  constructor(connection: Duplex, { halfCloses = true }: { halfCloses?: boolean } = {}) {
+    const gone = new AbortController();
+    const input = new PassThrough();
+    this.#connection = connection;
+    this.input = input;
+    this.output = connection;
+    this.gone = gone.signal;
+    const leave = () => gone.abort(new Error('the client left'));
+    connection.once('close', () => {
+      leave();
+      input.end();
+    });
+    connection.on('error', () => connection.destroy());
+    connection.once('end', () => {
+      if (!halfCloses || hasHungUp(connection)) leave();
+    });
+    if (connection.destroyed) leave();
+    connection.pipe(input);
+  }
+
+  /** Says no more and hears no more. */
+  hangUp(): void {
+    this.input.resume();
+    if (!this.#connection.destroyed) this.#connection.end(() => this.#connection.destroy());
+  }
+}

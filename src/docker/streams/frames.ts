@@ -1,0 +1,60 @@
+import type { Readable, Writable } from 'node:stream';
+import { writeFrame } from '#engine/log-renderer.ts';
+
+export const RAW = 'application/vnd.docker.raw-stream';
+export const MULTIPLEXED = 'application/vnd.docker.multiplexed-stream';
+/** The first version that tells one from the other. */
+const MULTIPLEXED_SINCE_MINOR = 42;
+
+/** Docker's number of each stream in a frame's header. */
+export type FrameStream = 1 | 2;
+
+/** What an answer with a container's streams is called. Pure. */
+export function planContentType({ tty, apiMinor }: { tty: boolean; apiMinor: number }): string {
+  return !tty && apiMinor >= MULTIPLEXED_SINCE_MINOR ? MULTIPLEXED : RAW;
+}
+
+/** One frame: docker's header and the bytes. */
+export function toFrame(stream: FrameStream, bytes: Buffer): Buffer {
+  const frame = Buffer.allocUnsafe(8 + bytes.length);
+  writeFrame(frame, 0, stream, bytes.length);
+  bytes.copy(frame, 8);
+  return frame;
+}
+
+/** Writes all that is read, framed if `stream` says, as fast as it is taken. Resolves at the end of either; `from` stays as it then is. */
+export async function pump(from: Readable, to: Writable, stream?: FrameStream): Promise<void> {
+  try {
+    for await (const chunk of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      if (to.destroyed || to.writableEnded) return;
+      if (!writeChunk(to, chunk, stream)) await drained(to);
+    }
+  } catch {
+    // It broke off: that is its end.
+  }
+}
+
+function writeChunk(to: Writable, chunk: Buffer, stream: FrameStream | undefined): boolean {
+  if (stream === undefined) return to.write(chunk);
+  const header = Buffer.allocUnsafe(8);
+  writeFrame(header, 0, stream, chunk.length);
+  to.cork();
+  to.write(header);
+  const goesOn = to.write(chunk);
+  to.uncork();
+  return goesOn;
+}
+
+/** Resolves when more is taken, or nothing ever. */
+export async function drained(to: Writable): Promise<void> {
+  if (to.destroyed || !to.writableNeedDrain) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => {
+    to.off('drain', done);
+    to.off('close', done);
+    resolve();
+  };
+  to.on('drain', done);
+  to.on('close', done);
+  await promise;
+}

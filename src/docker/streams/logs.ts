@@ -1,0 +1,36 @@
+import { pipeline } from 'node:stream/promises';
+import { UmiakError } from '#base/errors.ts';
+import type { DockerRequest } from '../request.ts';
+import { planContentType } from './frames.ts';
+import { planLogAttributes, toLinePrefix } from './log-attributes.ts';
+import { parseLogQuery } from './log-query.ts';
+import type { StreamsRoom } from './room.ts';
+
+/** `GET /containers/{id}/logs` */
+export async function serveLogs(room: StreamsRoom, { name, query, apiMinor, response, signal }: DockerRequest): Promise<void> {
+  const { details, follow = false, ...options } = parseLogQuery(query);
+  const container = room.containers.find(name);
+  const { id, engine, data } = container;
+  if (engine.config.log === 'none') throw new UmiakError('NotImplemented', 'configured logging driver does not support reading');
+  const tty = engine.config.tty ?? false;
+  const log = room.engine.logs(id, {
+    ...options,
+    // What does not run writes nothing more.
+    follow: follow && engine.state === 'running',
+    signal,
+    ...(details ? { linePrefix: toLinePrefix(planLogAttributes({ ...container, data })) } : {}),
+    ...(tty ? {} : { frames: 'docker' }),
+  });
+  using _ = endAt(room, options.until, () => log.push(null));
+  response.writeHead(200, { 'content-type': planContentType({ tty, apiMinor }) });
+  response.flushHeaders();
+  await pipeline(log, response).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+}
+
+/** Who follows until a moment that is to come is let go then, also when nothing is written any more. */
+function endAt({ clock }: StreamsRoom, until: string | undefined, end: () => void): Disposable | undefined {
+  const inMs = until === undefined ? -1 : Date.parse(until) - clock.now();
+  return inMs < 0 ? undefined : clock.after(inMs, end);
+}
