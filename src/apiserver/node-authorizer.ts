@@ -1,6 +1,7 @@
 import { parseFieldSelector } from '#base/field-selector.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { LOCAL_PATH_NODE, localPathNodeLabel } from '#kinds/local-path.ts';
+import { MIRROR_NAMESPACE } from '#kinds/mirror-pod.ts';
 import type { PersistentVolume, Pod } from '#kinds/types.gen.ts';
 import type { Attributes, Decision, Identity } from './identity.ts';
 import { ruleAllows } from './rbac-rules.ts';
@@ -18,6 +19,8 @@ export const NODE_RULES = [
   { apiGroups: ['node.k8s.io'], resources: ['runtimeclasses'], verbs: ['get', 'list', 'watch'] },
   { apiGroups: ['storage.k8s.io'], resources: ['csidrivers'], verbs: ['get', 'list', 'watch'] },
   { apiGroups: [''], resources: ['nodes'], verbs: ['create'] },
+  // The one for its docker containers alone: NodeRestriction sees to it.
+  { apiGroups: [''], resources: ['namespaces'], verbs: ['create'] },
   { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch', 'update'] },
   { apiGroups: ['certificates.k8s.io'], resources: ['certificatesigningrequests'], verbs: ['create', 'get', 'list', 'watch'] },
   { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
@@ -124,6 +127,8 @@ export class NodeAuthorizer {
       return own ? undefined : `node '${node}' may only list and watch pods with the field selector spec.nodeName=${node}`;
     }
     if (verb === 'get' || verb === 'delete') return own ? undefined : notItsPod(node);
+    // Mirror pods only: NodeRestriction sees to it.
+    if (verb === 'create' && namespace === MIRROR_NAMESPACE) return undefined;
     return 'a node may only get, list, watch and delete pods';
   }
 

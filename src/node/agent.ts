@@ -1,6 +1,7 @@
 import { type Clock, isUmiakError, type Log, messageOf } from '#base/index.ts';
 import { type Client, EventRecorder, Informer, keyText, WorkQueue } from '#client/index.ts';
 import type { Engine } from '#engine/engine.ts';
+import { mirroredContainerOf } from '#kinds/mirror-pod.ts';
 import { Pod } from '#kinds/pod.ts';
 import { Allocations } from './allocations.ts';
 import type { NodeTraits } from './downward.ts';
@@ -84,7 +85,9 @@ export class PodAgent implements AsyncDisposable {
     const { engine } = this.#options;
     this.#subscriptions.use(
       this.#pods.subscribe(({ object, previous }) => {
-        const { uid = '' } = (object ?? previous)?.metadata ?? {};
+        const pod = object ?? previous;
+        if (pod && mirroredContainerOf(pod) !== undefined) return; // it only shows what docker runs
+        const { uid = '' } = pod?.metadata ?? {};
         if (object) this.#byUid.set(uid, object);
         else this.#byUid.delete(uid);
         if (!object || object.metadata.deletionTimestamp) this.#workers.get(uid)?.abandon();

@@ -9,6 +9,7 @@
  * - `volumes/`         emptyDir, hostPath and what the API's objects fill, swapped atomically
  * - `prober.ts`        probes by timers; `lifecycle-hooks.ts` hooks and last words; `image-puller.ts` pull policies, `pull-credentials.ts` logins
  * - `kubelet-server.ts` the node's HTTPS API, with `kubelet-logs.ts`, `kubelet-stats.ts`; its streams are `engine/streaming/`'s
+ * - `mirror-pods/`    docker's containers as Pods, to be seen and stopped
  * - `node-registration.ts` the Node object and its lease, with `node-facts.ts`, `node-conditions.ts`; `host-address.ts` by which others reach it
  *
  * Invariants: nothing is remembered that the engine's records don't say, so an agent may be killed anywhere; statuses go out behind the
@@ -20,6 +21,7 @@ export { hostAddressOf } from './host-address.ts';
 export { LocalImagePuller } from './image-puller.ts';
 export { startKubeletServer } from './kubelet-server.ts';
 export { LocalHooks } from './lifecycle-hooks.ts';
+export { type Mirrored, MirrorPods } from './mirror-pods/index.ts';
 export { readTraits } from './node-facts.ts';
 export { NodeRegistration } from './node-registration.ts';
 export { LocalProber } from './prober.ts';

@@ -13,6 +13,7 @@ import { DiskFigures } from '#engine/disk-figures.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { WantedStreams } from '#engine/streaming/session.ts';
 import { serveForwardUpgrade, serveSessionUpgrade } from '#engine/streaming/upgrade.ts';
+import { mirroredContainerOf } from '#kinds/mirror-pod.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { type CertificatePair, isApiServerClient, isClientCertificate, subjectOf } from '#pki/index.ts';
 import { refuseUpgrade } from '#wire/upgrade.ts';
@@ -258,9 +259,13 @@ function readWanted(query: URLSearchParams): WantedStreams {
 
 /** @throws `NotFound` when there is no such pod */
 function dialerOf({ pods, engine }: KubeletServerOptions, path: readonly string[]): (port: number) => Promise<Duplex> {
-  const { uid } = findPod(pods, path).metadata;
+  const pod = findPod(pods, path);
+  const { uid } = pod.metadata;
+  const find = mirroredContainerOf(pod)
+    ? () => engine.sandboxes({ owner: 'docker' }).find(({ id }) => containersOf(engine, pod)[0]?.config.sandboxId === id)
+    : () => engine.sandboxes({ owner: 'node' }).find(({ state, config }) => state === 'ready' && config.metadata.uid === uid);
   return async port => {
-    const sandbox = engine.sandboxes({ owner: 'node' }).find(({ state, config }) => state === 'ready' && config.metadata.uid === uid);
+    const sandbox = find();
     if (!sandbox) throw new UmiakError('NotFound', 'the pod does not run here');
     return await engine.dial(sandbox.id, port);
   };

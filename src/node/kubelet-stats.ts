@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { DiskFigure, DiskFigures } from '#engine/disk-figures.ts';
 import type { Container, ContainerStats, Engine } from '#engine/engine.ts';
+import { mirroredContainerOf } from '#kinds/mirror-pod.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { Pressure, PressureLine } from '#linux/cgroup-usage.ts';
 import type { LinkCounters } from '#linux/netlink.ts';
@@ -78,10 +79,18 @@ export async function measureMore(engine: DiskSource, disks: Pick<DiskFigures, '
   return { ...measured, pods: await Promise.all(withMore) };
 }
 
-/** All containers of all the pod's sandboxes. */
-export function containersOf(engine: Pick<Engine, 'sandboxes' | 'containers'>, { metadata: { uid } }: Pod): Container[] {
-  const own = engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === uid);
+/** All containers of all the pod's sandboxes; of one that shows docker's, that one under the name that the Pod has for it. */
+export function containersOf(engine: Pick<Engine, 'sandboxes' | 'containers' | 'container'>, pod: Pod): Container[] {
+  const mirrored = mirroredContainerOf(pod);
+  if (mirrored !== undefined) return containersOfMirror(engine.container(mirrored), pod);
+  const own = engine.sandboxes({ owner: 'node' }).filter(({ config }) => config.metadata.uid === pod.metadata.uid);
   return own.flatMap(({ id }) => engine.containers({ sandboxId: id }));
+}
+
+function containersOfMirror(container: Container | undefined, { spec }: Pod): Container[] {
+  const [shown] = spec.containers;
+  if (container?.owner !== 'docker' || !shown) return [];
+  return [{ ...container, config: { ...container.config, metadata: { name: shown.name, attempt: 0 } } }];
 }
 
 /** `Summary` of the kubelet's `stats/v1alpha1`, as far as it is measured. Pure. */

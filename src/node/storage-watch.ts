@@ -9,7 +9,7 @@ import { allContainersOf, instancesOf } from './plan-pod.ts';
 import { diskVolumes, isStorageLimited, planStorageEviction } from './plan-storage.ts';
 
 export interface StorageWatchOptions {
-  engine: Pick<Engine, 'sandboxes' | 'containers' | 'writableDirectory'>;
+  engine: Pick<Engine, 'sandboxes' | 'containers' | 'container' | 'writableDirectory'>;
   volumes: Pick<VolumeKeeper, 'directoryOf'>;
   /** The pods that run here now. */
   pods: () => Pod[];

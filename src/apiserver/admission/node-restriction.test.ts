@@ -5,7 +5,7 @@ import type { Write } from '../write.ts';
 import { nodeRestriction } from './node-restriction.ts';
 
 const served = (plural: string, group = '') => ({ cache: { plural }, resource: { group, plural, kind: plural } }) as unknown as Stored;
-const [pods, nodes, volumes] = [served('pods'), served('nodes'), served('persistentvolumes')];
+const [pods, nodes, volumes, namespaces] = [served('pods'), served('nodes'), served('persistentvolumes'), served('namespaces')];
 const plugin = nodeRestriction(pods, nodes);
 const MIRROR = { 'kubernetes.io/config.mirror': 'x' };
 const node = (labels: object = {}, taints: object[] = []) => ({ metadata: { name: 'n', labels }, spec: { taints } });
@@ -69,6 +69,8 @@ const cases: [what: string, said: string | undefined, expected: string | undefin
     ask(pods, pod({}, { labels: { a: 'b' } }), { operation: 'UPDATE', subresource: 'status', old: pod({}) }),
     'node "n" cannot update labels through pod status',
   ],
+  ['the namespace of its docker containers', ask(namespaces, {}, { name: 'docker' }), undefined],
+  ['another namespace', ask(namespaces, {}, { name: 'x' }), 'node "n" can only create the namespace "docker"'],
   ['a volume that is let go', ask(volumes, volume([]), { operation: 'UPDATE', old: volume([HOLD]) }), undefined],
   ['a volume that lives', ask(volumes, volume([], {}), { operation: 'UPDATE', old: volume([HOLD], {}) }), ONLY_RELEASE],
   [

@@ -1,6 +1,7 @@
 import { jsonEqual } from '#kinds/json-equal.ts';
 import type { KubeObject } from '#kinds/kind.ts';
 import { LOCAL_PATH_FINALIZER } from '#kinds/local-path.ts';
+import { MIRROR_NAMESPACE } from '#kinds/mirror-pod.ts';
 import type { Node, Pod } from '#kinds/types.gen.ts';
 import type { Stored } from '../resources.ts';
 import { forbidden } from '../status.ts';
@@ -30,6 +31,8 @@ export function nodeRestriction(pods: Stored, nodes: Stored): AdmissionPlugin {
       if (write.served.cache === nodes.cache) checkNode(write, node, nodes);
       if (write.served.cache === pods.cache) checkPod(write, node, pods);
       const { resource } = write.served;
+      if (resource.plural === 'namespaces' && resource.group === '' && write.name !== MIRROR_NAMESPACE)
+        throw forbidden(resource, write.name, `node "${node}" can only create the namespace "${MIRROR_NAMESPACE}"`);
       if (resource.plural === 'persistentvolumes') checkVolume(write, node);
       if (resource.plural === 'csinodes' && write.name !== node)
         throw forbidden(resource, write.name, 'can only access CSINode with the same name as the requesting node');
