@@ -8,11 +8,12 @@ import type { ArchivedImage } from './archive-reader.ts';
 import { writeArchive } from './archive-writer.ts';
 import { type AssembleFile, parseAssembleFile } from './assemble-file.ts';
 import { type AssembleLock, isLockFor, readLock, writeLock } from './assemble-lock.ts';
+import { composeImage } from './compose.ts';
 import { ContentStore, type Lease } from './content-store.ts';
 import { identityPackage, identityPaths, isDocumentation, mergedDirectories, usualApplets } from './debian-lists.ts';
 import { DebianPackages, type LockedPackage, readPackage } from './debian-packages.ts';
 import { ImageTree, toMergedPath, toTreeName } from './image-tree.ts';
-import { type ContainerConfig, type Descriptor, type ImageConfig, type ImageManifest, mediaTypes } from './oci.ts';
+import { type ContainerConfig, type ImageConfig, type ImageManifest, mediaTypes } from './oci.ts';
 import { parseReference, toCanonicalName } from './reference.ts';
 import { fromText } from './tar-format.ts';
 import { readTar } from './tar-reader.ts';
@@ -257,18 +258,8 @@ async function writeImage(
     rootfs: { type: 'layers', diff_ids: [layer.digest] },
     history: [{ created, created_by: 'umiak image assemble' }],
   };
-  const document = async (mediaType: string, value: unknown): Promise<Descriptor> => ({
-    mediaType,
-    ...(await content.writeDocument(Buffer.from(JSON.stringify(value)), lease)),
-  });
-  const manifest: ImageManifest = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config: await document(mediaTypes.ociConfig, config),
-    layers: [{ mediaType: mediaTypes.ociLayer, ...layer }],
-  };
-  const descriptor = await document(mediaTypes.ociManifest, manifest);
-  return { names: [toCanonicalName(parseReference(file.name))], target: descriptor, manifest: descriptor };
+  const layers = [{ mediaType: mediaTypes.ociLayer, ...layer }];
+  return await composeImage(content, { config, layers, names: [toCanonicalName(parseReference(file.name))], lease });
 }
 
 function toContainerConfig(file: AssembleFile): ContainerConfig {

@@ -4,24 +4,19 @@ import { UmiakError } from '#base/errors.ts';
 import { insideRoot } from '#linux/confinement.ts';
 import { removeXattr } from '#linux/file-attributes.ts';
 import type { Digest } from './digest.ts';
+import { changeKinds, readChanges } from './layer-changes.ts';
+import { type OwnerRanges, ownerInside } from './owners.ts';
+import { fromText } from './tar-format.ts';
 import { TarSink } from './tar-sink.ts';
 import { TarTree } from './tar-tree.ts';
 
-/** Ranges of a user namespace, of which the container's owners on the disk are; images have those inside. */
-export interface OwnerRanges {
-  uids: readonly OwnerRange[];
-  gids: readonly OwnerRange[];
-}
-
-interface OwnerRange {
-  containerId: number;
-  hostId: number;
-  length: number;
-}
-
 export interface CommitRequest {
-  /** A directory in overlay's upper form. */
+  /** A directory in overlay's upper form; with `layers` a whole root file system. */
   source: string;
+  /** Of a whole root file system: the layers, top first, that it was made of. What differs is the new layer. */
+  layers?: readonly string[];
+  /** Files that are left out while they are empty: made to mount something on. */
+  mountPoints?: readonly string[];
   /** Where the archive is written; not there yet. */
   blobPath: string;
   /** Where the directory is moved to, when it is given away. */
@@ -51,7 +46,7 @@ const OWN_NOTES = new Set(['origin', 'impure', 'nlink', 'upper', 'uuid'].map(nam
  * Makes an image layer of a directory: its archive is written, hashed and on the disk when this returns, and the directory, when it is given
  * away, stands at `target` as the layer's unpacked form. Blocks: for worker threads. On failure nothing is left and nothing moved.
  */
-export function commitLayer({ source, blobPath, target, owners, cancelled }: CommitRequest): CommitResult {
+export function commitLayer({ source, layers, mountPoints = [], blobPath, target, owners, cancelled }: CommitRequest): CommitResult {
   const blob = openSync(blobPath, 'wx', 0o644);
   try {
     const hash = createHash('sha256');
@@ -60,19 +55,24 @@ export function commitLayer({ source, blobPath, target, owners, cancelled }: Com
       for (let at = 0; at < full.length; ) at += writeSync(blob, full, at);
       return Buffer.from(full.buffer);
     });
+    const hidden = new Set(mountPoints.map(fromText));
+    const changes = layers && planWhole(source, layers, owners);
     const tree = new TarTree({
       sink,
+      skips: (path, stat) =>
+        (stat.size === 0n && stat.isFile() && hidden.has(path)) || (path !== '/' && changes?.written.has(path) === false),
       form: 'overlay',
       exactTimes: true,
       sparse: true,
       onOverlayXattr: target === undefined ? refuseRedirects : dropNotes,
-      ...(owners ? { toOwner: (uid, gid) => ({ uid: insideOf(owners.uids, uid), gid: insideOf(owners.gids, gid) }) } : {}),
+      ...(owners ? { toOwner: (uid, gid) => ownerInside(owners, uid, gid) } : {}),
       check() {
         if (Atomics.load(cancelled, 0) !== 0) throw new UmiakError('Gone', 'nobody waits for the layer any more');
       },
     });
     // Whoever still writes there can replace a directory by a link.
     insideRoot(source, () => tree.add('/', ''));
+    for (const path of changes?.deleted ?? []) tree.addWhiteout(path.slice(1));
     tree.end();
     fdatasyncSync(blob);
     const { entries, diskBytes, inodes } = tree;
@@ -84,6 +84,18 @@ export function commitLayer({ source, blobPath, target, owners, cancelled }: Com
   } finally {
     closeSync(blob);
   }
+}
+
+/** What is to be written of a whole root file system, and what is no longer there; paths are byte strings. */
+function planWhole(
+  directory: string,
+  layers: readonly string[],
+  owners: OwnerRanges | undefined,
+): { written: Set<string>; deleted: string[] } {
+  const changes = readChanges({ directory, isWhole: true, layers, mountPoints: [], ...(owners ? { owners } : {}) });
+  const paths = (isDeleted: boolean) =>
+    changes.filter(({ kind }) => (kind === changeKinds.deleted) === isDeleted).map(({ path }) => fromText(path));
+  return { written: new Set(paths(false)), deleted: paths(true) };
 }
 
 function move(source: string, target: string): boolean {
@@ -106,9 +118,4 @@ function refuseRedirects(_: Buffer, name: string): void {
   throw new UmiakError('InternalError', `overlayfs wrote it with ${name}, of which no layer can be made`, {
     hint: 'Switch it off: echo N > /sys/module/overlay/parameters/redirect_dir, and metacopy too.',
   });
-}
-
-function insideOf(ranges: readonly OwnerRange[], id: number): number {
-  const range = ranges.find(({ hostId, length }) => id >= hostId && id < hostId + length);
-  return range ? id - range.hostId + range.containerId : id;
 }

@@ -3,12 +3,12 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { ArchivedImage } from './archive-reader.ts';
 import type { AssembleOptions } from './assemble.ts';
-import type { OwnerRanges } from './commit-layer.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { LockedPackage } from './debian-packages.ts';
 import type { Digest } from './digest.ts';
 import type { DiskUsage } from './layer-store.ts';
 import type { Descriptor, ImageConfig, Platform } from './oci.ts';
+import type { OwnerRanges } from './owners.ts';
 import type { ProxySettings } from './proxy.ts';
 import type { PullOptions } from './pull.ts';
 import type { PushedImage, PushOptions } from './push.ts';
@@ -107,6 +107,10 @@ export interface CommitLayerOptions {
   lease: Lease;
   /** The caller has no more use for the directory. */
   takes?: boolean;
+  /** The directory is a whole root file system, made of these layers, top first: what differs is the new layer. Not with `takes`. */
+  layers?: readonly string[];
+  /** Files that are left out while they are empty: made to mount something on. */
+  mountPoints?: readonly string[];
   /** Of a container with a user namespace: its owners on the disk become those inside. */
   owners?: OwnerRanges;
   signal?: AbortSignal;

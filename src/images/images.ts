@@ -185,18 +185,17 @@ class LocalImageStore implements ImageStore {
     return await this.#adopt(images, options, lease);
   }
 
-  async commitLayer(directory: string, { lease, takes = false, owners, signal }: CommitLayerOptions): Promise<CommittedLayer> {
+  async commitLayer(directory: string, { takes = false, signal, ...options }: CommitLayerOptions): Promise<CommittedLayer> {
     const blobPath = this.content.temporaryPath();
     try {
       const { diffId, sizeBytes, entries } = await this.#layers.commit({
         source: directory,
         blobPath,
         takes,
-        lease,
         signal,
-        ...(owners ? { owners } : {}),
+        ...options,
       });
-      await this.content.adopt(blobPath, diffId, lease);
+      await this.content.adopt(blobPath, diffId, options.lease);
       return { diffId, digest: diffId, sizeBytes, entries };
     } catch (error) {
       await rm(blobPath, { force: true });

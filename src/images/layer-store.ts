@@ -24,7 +24,7 @@ export interface LayerStoreOptions {
 }
 
 /** What a layer is to be made of. */
-export interface LayerCommit extends Pick<CommitRequest, 'source' | 'blobPath' | 'owners'> {
+export interface LayerCommit extends Omit<CommitRequest, 'target' | 'cancelled'> {
   takes: boolean;
   lease: Lease;
   signal?: AbortSignal | undefined;
@@ -91,7 +91,7 @@ export class LayerStore {
    * unpacked form, so that nothing is unpacked; where that can't be, or without it, `ensure` unpacks it when it is first needed.
    * @returns what the layer is; its unpacked form is there when it resolves
    */
-  async commit({ source, blobPath, takes, owners, lease, signal }: LayerCommit): Promise<CommitResult> {
+  async commit({ lease, signal, ...request }: LayerCommit): Promise<CommitResult> {
     signal?.throwIfAborted();
     const cancelled = new Int32Array(new SharedArrayBuffer(4));
     const cancel = () => void Atomics.store(cancelled, 0, 1);
@@ -99,13 +99,10 @@ export class LayerStore {
     const temporary = await this.#begin();
     try {
       const result = await this.#workers.run({
+        ...request,
         op: 'commit',
         dir: temporary,
-        source,
-        blobPath,
-        takes,
         cancelled,
-        ...(owners ? { owners } : {}),
       });
       lease.add(result.diffId);
       if (result.isMoved) await this.#place(temporary, result.diffId);

@@ -62,6 +62,12 @@ export class TarTree {
     this.#add(path, name, lstatSync(toBytes(path), { bigint: true }));
   }
 
+  /** Takes away what lower layers have. */
+  addWhiteout(name: string): void {
+    const slash = name.lastIndexOf('/') + 1;
+    this.#put({ ...tarHeaderOf({ name: `${name.slice(0, slash)}${WHITEOUT}${name.slice(slash)}`, type: 'file' }), mode: 0 });
+  }
+
   /** The archive ends. */
   end(): void {
     this.#sink.write(tarEnd);
@@ -82,7 +88,7 @@ export class TarTree {
     if (stat.isSocket() || this.#options.skips?.(path, stat)) return;
     this.#count(stat);
     if (stat.isDirectory()) this.#addDirectory(path, name, stat, device);
-    else if (this.#form === 'overlay' && isWhiteout(stat)) this.#addWhiteout(name);
+    else if (this.#form === 'overlay' && isWhiteout(stat)) this.addWhiteout(name);
     else this.#addOther(path, name, stat);
   }
 
@@ -112,11 +118,6 @@ export class TarTree {
       const its = lstatSync(toBytes(child), { bigint: true, throwIfNoEntry: false });
       if (its !== undefined) this.#add(child, below(name, each), its, stat.dev);
     }
-  }
-
-  #addWhiteout(name: string): void {
-    const slash = name.lastIndexOf('/') + 1;
-    this.#put({ ...tarHeaderOf({ name: `${name.slice(0, slash)}${WHITEOUT}${name.slice(slash)}`, type: 'file' }), mode: 0 });
   }
 
   /** False when it went away meanwhile. */

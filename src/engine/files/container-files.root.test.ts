@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { isUmiakError } from '#base/errors.ts';
 import { buildTar, type FixtureEntry } from '#images/fixtures.ts';
+import { changeKinds } from '#images/layer-changes.ts';
 import { readTar } from '#images/tar-reader.ts';
 import { EngineBench } from '../test-bench.ts';
-import { changeKinds } from './changes.ts';
 import { ContainerFiles } from './container-files.ts';
 
 const bench = new EngineBench('files', 'crun');

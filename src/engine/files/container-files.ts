@@ -1,11 +1,11 @@
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
+import type { Change } from '#images/layer-changes.ts';
+import type { OwnerRanges } from '#images/owners.ts';
 import { requireAnswering } from '#linux/answering.ts';
 import { identify } from '#linux/process.ts';
 import type { Container, Engine } from '../engine.ts';
-import type { Change } from './changes.ts';
 import type { ExtractOptions } from './extract.ts';
-import type { Owners } from './owners.ts';
 import { type PathStat, toContainerPath } from './path-stat.ts';
 import type { Root } from './root.ts';
 import { SharedPipe } from './shared-pipe.ts';
@@ -108,11 +108,15 @@ export class ContainerFiles implements AsyncDisposable {
   async changes(id: string, { signal }: VisitOptions = {}): Promise<Change[]> {
     const { config } = this.#need(id);
     const { directory, isWhole, layers } = this.#engine.rootfsParts(id);
+    const owners = this.#ownersOf(id);
     const mountPoints = [...MOUNT_POINTS, ...(config.mounts ?? []).map(({ destination }) => destination)];
-    return await this.#visitors.run(visitor => visitor.call('changes', { directory, isWhole, layers, mountPoints }), {
-      isLast: false,
-      signal,
-    });
+    return await this.#visitors.run(
+      visitor => visitor.call('changes', { directory, isWhole, layers, mountPoints, ...(owners ? { owners } : {}) }),
+      {
+        isLast: false,
+        signal,
+      },
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -137,7 +141,7 @@ export class ContainerFiles implements AsyncDisposable {
     return state === 'running' && pid !== undefined && !OWN_KERNEL.test(runtime) ? identify(pid) : undefined;
   }
 
-  #ownersOf(id: string): Owners | undefined {
+  #ownersOf(id: string): OwnerRanges | undefined {
     return this.#engine.sandbox(this.#need(id).config.sandboxId)?.config.userNamespace;
   }
 

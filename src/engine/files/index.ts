@@ -9,6 +9,6 @@
  * - A thread that a file system holds is left behind, never waited for.
  * - Not here: HTTP, docker's words (docker/files); images (images/commit-layer.ts makes layers).
  */
-export { type Change, changeKinds } from './changes.ts';
+export { type Change, changeKinds } from '#images/layer-changes.ts';
 export { ContainerFiles, type ContainerFilesOptions } from './container-files.ts';
 export type { PathStat } from './path-stat.ts';

@@ -1,8 +1,9 @@
 import { type BigIntStats, lstatSync, readdirSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
-import { toText } from '#images/tar-format.ts';
 import { insideRoot } from '#linux/confinement.ts';
 import { getXattr } from '#linux/file-attributes.ts';
+import { type OwnerRanges, ownerInside } from './owners.ts';
+import { toText } from './tar-format.ts';
 
 /** Docker's numbers. */
 export const changeKinds = { modified: 0, added: 1, deleted: 2 } as const;
@@ -20,6 +21,8 @@ export interface ChangesRequest {
   layers: readonly string[];
   /** Made to mount something on: not told of while they are empty. */
   mountPoints: readonly string[];
+  /** Of a container with a user namespace. */
+  owners?: OwnerRanges;
 }
 
 const MOST_ENTRIES = 2_000_000;
@@ -29,12 +32,12 @@ const MOST_ENTRIES = 2_000_000;
  * `deleted` without. Blocks: for worker threads.
  * @throws RequestEntityTooLarge
  */
-export function readChanges({ directory, isWhole, layers, mountPoints }: ChangesRequest): Change[] {
+export function readChanges({ directory, isWhole, layers, mountPoints, owners }: ChangesRequest): Change[] {
   // First all that is written, in a root of its own: it may change meanwhile. Layers don't.
   const budget = { left: MOST_ENTRIES };
   const written = insideRoot(directory, () => readTree('/', budget));
   const changes: Change[] = [];
-  new Comparison(changes, isWhole, new Set(mountPoints)).directory(
+  new Comparison(changes, isWhole, new Set(mountPoints), owners).directory(
     '',
     written,
     layers.map(layer => Buffer.from(layer).toString('latin1')),
@@ -78,7 +81,10 @@ class Comparison {
   readonly #isWhole: boolean;
   readonly #mountPoints: ReadonlySet<string>;
 
-  constructor(changes: Change[], isWhole: boolean, mountPoints: ReadonlySet<string>) {
+  readonly #owners: OwnerRanges | undefined;
+
+  constructor(changes: Change[], isWhole: boolean, mountPoints: ReadonlySet<string>, owners: OwnerRanges | undefined) {
+    this.#owners = owners;
     this.#changes = changes;
     this.#isWhole = isWhole;
     this.#mountPoints = mountPoints;
@@ -103,14 +109,17 @@ class Comparison {
     const isMerged = stat.isDirectory() && below?.stat.isDirectory() === true;
     if (stat.isDirectory()) this.directory(path, written, isMerged ? below!.directories : [], this.#isWhole || written.isOpaque);
     if (!below) this.#changes.push({ path, kind: changeKinds.added });
-    else if (this.#changes.length > before || isDifferent(stat, below.stat)) this.#changes.push({ path, kind: changeKinds.modified });
+    else if (this.#changes.length > before || this.#isDifferent(stat, below.stat)) this.#changes.push({ path, kind: changeKinds.modified });
   }
-}
 
-/** As docker compares: of directories neither size nor time. */
-function isDifferent(a: BigIntStats, b: BigIntStats): boolean {
-  if (a.mode !== b.mode || a.uid !== b.uid || a.gid !== b.gid || a.rdev !== b.rdev) return true;
-  return !a.isDirectory() && (a.size !== b.size || a.mtimeNs !== b.mtimeNs);
+  /** As docker compares: of directories neither size nor time. */
+  #isDifferent(written: BigIntStats, below: BigIntStats): boolean {
+    const [uid, gid] = [Number(written.uid), Number(written.gid)];
+    const owner = this.#owners ? ownerInside(this.#owners, uid, gid) : { uid, gid };
+    if (written.mode !== below.mode || written.rdev !== below.rdev) return true;
+    if (owner.uid !== Number(below.uid) || owner.gid !== Number(below.gid)) return true;
+    return !written.isDirectory() && (written.size !== below.size || written.mtimeNs !== below.mtimeNs);
+  }
 }
 
 function find(name: string, lowers: readonly string[]): Below | undefined {
