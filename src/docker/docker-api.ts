@@ -18,6 +18,7 @@ import { transferRoutes } from './images/transfer-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import { streamRoutes } from './streams/stream-routes.ts';
+import type { DaemonFacts } from './system/system-forms.ts';
 import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system/system-routes.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
 import { volumeRoutes } from './volumes/volume-routes.ts';
@@ -33,8 +34,8 @@ export interface DockerApiOptions {
   version: string;
   log: Log;
   clock?: Clock;
-  /** Facts for `/info` that the agent knows: `Containers`, `CgroupVersion`, `Name`, … in docker's words. */
-  info?: () => Record<string, unknown>;
+  /** What the agent tells of itself in `/info`. */
+  daemon?: Partial<DaemonFacts>;
 }
 
 /** Bodies of all calls but `load`, which have none that we read. */
@@ -44,9 +45,9 @@ const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
 export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDisposable> {
-  const { socketPath, images, volumes, journal, streams, version, log, clock = systemClock, info = () => ({}) } = options;
+  const { socketPath, images, volumes, journal, streams, version, log, clock = systemClock, daemon = {} } = options;
   const events = journal ?? { emit() {} };
-  const context: DockerContext = { images, volumes, streams, events, journal, version, log, clock, info };
+  const context: DockerContext = { images, volumes, streams, events, journal, version, log, clock, daemon };
   // A load may take as long as its client's disk; only headers have a deadline.
   const server = createServer(
     { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },

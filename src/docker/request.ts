@@ -7,6 +7,7 @@ import type { EventJournal } from './events/event-journal.ts';
 import type { Hijack } from './hijack.ts';
 import type { ContainerLookup, Events } from './rooms.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
+import type { DaemonFacts } from './system/system-forms.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
 
 /** What every route may use. */
@@ -24,8 +25,8 @@ export interface DockerContext {
   version: string;
   clock: Clock;
   log: Log;
-  /** Facts of this machine for `/info` that its owner knows better. */
-  info: () => Record<string, unknown>;
+  /** What the agent tells of itself in `/info`. */
+  daemon: Partial<DaemonFacts>;
 }
 
 /** One call on its way: a matched path and its query, the streams, and a signal for a client that left. */

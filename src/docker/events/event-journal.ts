@@ -68,6 +68,11 @@ export class EventJournal implements AsyncDisposable {
     return this.#files.last?.at;
   }
 
+  /** Who listens just now. */
+  get listenerCount(): number {
+    return this.#listeners.size;
+  }
+
   emit(event: DockerEvent): void {
     this.#fresh.push({ ...event, at: this.#now() });
     this.#soon();

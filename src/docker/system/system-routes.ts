@@ -1,10 +1,14 @@
-import { arch, availableParallelism, hostname, release, totalmem } from 'node:os';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { UmiakError } from '#base/errors.ts';
 import { hostPlatform } from '#images/oci.ts';
-import { type DockerRequest, type Route, sendJson } from '../request.ts';
+import { type DockerContext, type DockerRequest, type Route, sendJson } from '../request.ts';
+import { type DaemonFacts, toInfo, toVersion } from './system-forms.ts';
 
-/** The newest and the oldest minor of Docker Engine API 1.x that we speak. */
-export const VERSION_MINOR = 51;
-export const OLDEST_MINOR = 24;
+export { OLDEST_MINOR, VERSION_MINOR } from './system-forms.ts';
+
+const NOT_HERE = /^\/(plugins|swarm|nodes|services|tasks|secrets|configs|session|grpc)(?:\/.*)?$/;
 
 /** What docker's clients ask first: is somebody there, who, on what machine. */
 export const systemRoutes: readonly Route[] = [
@@ -12,7 +16,30 @@ export const systemRoutes: readonly Route[] = [
   ['HEAD', /^\/_ping$/, ping],
   ['GET', /^\/version$/, version],
   ['GET', /^\/info$/, info],
+  ['GET', /^\/system\/df$/, diskUsage],
+  ['GET', NOT_HERE, refuseArea],
+  ['POST', NOT_HERE, refuseArea],
+  ['PUT', NOT_HERE, refuseArea],
+  ['DELETE', NOT_HERE, refuseArea],
 ];
+
+/** What of docker's API is not part of this program. */
+const AREAS: Record<string, string> = {
+  plugins: 'plugins: volumes are of the local driver, networks of the built-in ones',
+  swarm: 'swarm: what runs on several machines is run by Kubernetes here',
+  nodes: 'swarm nodes: `kubectl get nodes` tells of machines',
+  services: 'swarm services: Deployments of Kubernetes take their place',
+  tasks: 'swarm tasks: Pods of Kubernetes take their place',
+  secrets: 'swarm secrets: Secrets of Kubernetes take their place',
+  configs: 'swarm configs: ConfigMaps of Kubernetes take their place',
+  session: 'BuildKit sessions: builds take the classic way (DOCKER_BUILDKIT=0)',
+  grpc: "BuildKit's gRPC: builds take the classic way (DOCKER_BUILDKIT=0)",
+};
+
+/** Never an empty list: who asks is to know that there is nothing to ask. */
+function refuseArea({ name }: DockerRequest): never {
+  throw new UmiakError('NotImplemented', `umiak does not have ${AREAS[name] ?? name}`);
+}
 
 function ping({ response }: DockerRequest): void {
   const headers = {
@@ -23,46 +50,61 @@ function ping({ response }: DockerRequest): void {
   response.writeHead(200, { ...headers, 'content-length': 2, swarm: 'inactive' }).end('OK');
 }
 
-function version({ context, response }: DockerRequest): void {
-  const facts = {
-    Version: context.version,
-    ApiVersion: `1.${VERSION_MINOR}`,
-    MinAPIVersion: `1.${OLDEST_MINOR}`,
-    Os: 'linux',
-    Arch: hostPlatform().architecture,
-    KernelVersion: release(),
-  };
-  const { Version, ...details } = facts;
-  sendJson(response, 200, {
-    Platform: { Name: 'Umiak' },
-    Components: [{ Name: 'Engine', Version, Details: { ...details, Experimental: 'false' } }],
-    ...facts,
-    GitCommit: '',
-    GoVersion: '',
-  });
+function version({ context, response, apiMinor }: DockerRequest): void {
+  sendJson(response, 200, toVersion(context.version, { kernel: release(), platform: hostPlatform() }, apiMinor));
 }
 
-async function info({ context, response }: DockerRequest): Promise<void> {
-  const images = await context.images.list();
-  sendJson(response, 200, {
-    ID: hostname(),
-    Name: hostname(),
-    Images: images.length,
-    Driver: 'overlay2',
-    OSType: 'linux',
-    OperatingSystem: 'Linux',
-    KernelVersion: release(),
-    Architecture: { x64: 'x86_64', arm64: 'aarch64' }[arch() as string] ?? arch(),
-    NCPU: availableParallelism(),
-    MemTotal: totalmem(),
-    ServerVersion: context.version,
-    SystemTime: new Date(context.clock.now()).toISOString(),
-    IndexServerAddress: 'https://index.docker.io/v1/',
-    ExperimentalBuild: false,
-    Swarm: { LocalNodeState: 'inactive' },
-    Plugins: { Volume: [], Network: [], Authorization: null, Log: [] },
-    RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: ['127.0.0.0/8', '::1/128'], Mirrors: [] },
-    Warnings: ["umiak: of docker's API this socket has images only; containers are seen by `umiak ps` and kubectl"],
-    ...context.info(),
-  });
+async function info({ context, response, apiMinor }: DockerRequest): Promise<void> {
+  const { readMachineFacts } = await import('./machine-facts.ts');
+  const daemon = daemonFacts(context);
+  const states = (context.containers?.all() ?? []).map(({ engine }) => engine.state as string);
+  const running = states.filter(state => state === 'running').length;
+  const paused = states.filter(state => state === 'paused').length;
+  const counts = {
+    images: (await context.images.list()).length,
+    running,
+    paused,
+    stopped: states.length - running - paused,
+    listeners: context.journal?.listenerCount ?? 0,
+    nowMs: context.clock.now(),
+  };
+  sendJson(response, 200, toInfo(daemon, readMachineFacts(daemon.dataDir), counts, apiMinor));
+}
+
+async function diskUsage(request: DockerRequest): Promise<void> {
+  const { readDiskUsage } = await import('./disk-usage.ts');
+  sendJson(request.response, 200, await readDiskUsage(request.context, request.query.getAll('type'), request.apiMinor));
+}
+
+/** What the agent does not tell is docker's usual. */
+function daemonFacts({ daemon, version }: DockerContext): DaemonFacts {
+  const { dataDir = '/var/lib/umiak' } = daemon;
+  return {
+    id: idOf(dataDir),
+    version,
+    dataDir,
+    cgroupDriver: 'cgroupfs',
+    defaultRuntime: 'crun',
+    runtimes: ['crun'],
+    logDrivers: ['journald', 'json-file', 'local', 'none', 'syslog'],
+    networkDrivers: ['bridge', 'host', 'macvlan', 'null'],
+    insecureRegistries: [],
+    proxy: {},
+    cdiDirectories: ['/etc/cdi', '/var/run/cdi'],
+    ...daemon,
+  };
+}
+
+/** Of this machine's and the instance's own, in a UUID's form. */
+function idOf(dataDir: string): string {
+  const hex = createHash('sha256').update(`${machineId()}\0${dataDir}`).digest('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
+}
+
+function machineId(): string {
+  try {
+    return readFileSync('/etc/machine-id', 'utf8').trim();
+  } catch {
+    return '';
+  }
 }
