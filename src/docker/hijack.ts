@@ -6,8 +6,15 @@ import { UmiakError } from '#base/errors.ts';
 /** No call that takes its connection over has a longer body. */
 const MAX_BODY_BYTES = 1 << 20;
 
+interface Behind {
+  /** How the request begins. */
+  firstLine: string;
+  bodyBytes: number;
+  chunks: Buffer[];
+}
+
 /** What arrived right behind a request, and was taken for the next one. */
-const behind = new WeakMap<Duplex, Buffer[]>();
+const behind = new WeakMap<Duplex, Behind>();
 
 export interface TakeOptions {
   incoming: IncomingMessage;
@@ -33,14 +40,16 @@ export class Hijack {
     this.isUpgrade = upgrade !== undefined;
     this.#response = response;
     this.#socket = socket;
-    this.#head = upgrade?.head ?? Buffer.concat(behind.get(socket) ?? []);
+    this.#head = upgrade?.head ?? Buffer.concat(behind.get(socket)?.chunks ?? []);
   }
 
   /** Reads the body, and from its end on nothing more as HTTP. @throws RequestEntityTooLarge */
   static async take(options: TakeOptions): Promise<Hijack> {
     const { incoming, response, upgrade } = options;
     const socket = upgrade?.socket ?? incoming.socket;
-    if (!upgrade) behind.set(socket, []);
+    const { method, url, headers } = incoming;
+    if (!upgrade)
+      behind.set(socket, { firstLine: `${method} ${url} HTTP/`, bodyBytes: Number(headers['content-length'] ?? 0), chunks: [] });
     const { promise, resolve, reject } = Promise.withResolvers<Hijack>();
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -92,9 +101,15 @@ function leaveHttp(socket: Socket): void {
 }
 
 /** What is no request, but came right behind one that takes its connection over: kept for that, and true. */
-export function keepForHijack(socket: Duplex, error: Error & { rawPacket?: Buffer; bytesParsed?: number }): boolean {
+export function keepForHijack(
+  socket: Duplex,
+  { rawPacket, bytesParsed = 0 }: Error & { rawPacket?: Buffer; bytesParsed?: number },
+): boolean {
   const kept = behind.get(socket);
-  if (!kept || !error.rawPacket) return false;
-  kept.push(error.rawPacket.subarray(error.bytesParsed ?? 0));
+  if (!kept || !rawPacket) return false;
+  // The parser has gone on into what it could not read: where the request ended is found again.
+  const begin = rawPacket.lastIndexOf(kept.firstLine, bytesParsed, 'latin1');
+  const head = begin < 0 ? -1 : rawPacket.indexOf('\r\n\r\n', begin);
+  kept.chunks.push(rawPacket.subarray(head < 0 ? bytesParsed : head + 4 + kept.bodyBytes));
   return true;
 }

@@ -37,10 +37,15 @@ export function openAttach({ socket, terminal, stdin, resize }: AttachOptions): 
 async function distribute(socket: SeqpacketSocket, stdout: PassThrough, stderr: PassThrough | undefined): Promise<void> {
   for await (const packet of socket as AsyncIterable<Buffer>) {
     const target = packet[0] === STDERR ? (stderr ?? stdout) : packet[0] === STDOUT ? stdout : undefined;
-    if (target && !target.destroyed && !target.write(packet.subarray(1)))
-      await new Promise<void>(resolve => {
-        target.once('drain', resolve);
-        target.once('close', resolve);
-      });
+    if (target && !target.destroyed && !target.write(packet.subarray(1))) await drained(target);
   }
+}
+
+async function drained(target: PassThrough): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  target.once('drain', resolve);
+  target.once('close', resolve);
+  await promise;
+  target.off('drain', resolve);
+  target.off('close', resolve);
 }

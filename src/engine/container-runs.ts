@@ -113,6 +113,7 @@ export class ContainerRuns implements Disposable {
     record.phase = 'running';
     this.#ledger.saveContainer(record);
     this.#follow(record);
+    this.#attachments.open(id); // who came while it was let go
     this.#tell('started', record);
   }
 

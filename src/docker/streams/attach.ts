@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
 import type { StreamSession } from '#engine/index.ts';
 import { type DockerRequest, flagOf } from '../request.ts';
@@ -77,12 +77,17 @@ async function attach(room: StreamsRoom, asked: Asked, isFramed: boolean, open: 
   if (client.gone.aborted) over.abort();
   try {
     emitOf(room, container, 'attach');
-    if (logs) await replay(room, asked, isFramed, client);
-    const session = await opening;
-    if (!session) return;
+    const log = logs ? openLog(room, asked, { isFramed, stream, client }) : undefined;
+    const isLive = log !== undefined && stream && container.engine.state === 'running';
+    if (log && !isLive) await pump(log, client.output);
+    const own = await opening;
+    if (!own) return;
+    // What runs is read from its log from the beginning on: then nothing comes twice, and nothing is left out.
+    const session = isLive ? fromLog(own, log) : own;
     try {
       const closesStdin = stdinOnce && !tty;
-      const parting = await joinSession({ session, client, tty, isFramed, wanted, detachKeys, closesStdin });
+      const heard = isLive ? { ...wanted, stdout: true } : wanted;
+      const parting = await joinSession({ session, client, tty, isFramed: isFramed && !isLive, wanted: heard, detachKeys, closesStdin });
       if (parting === 'detached') emitOf(room, container, 'detach');
     } finally {
       session.close();
@@ -103,12 +108,31 @@ async function attachNow({ engine }: StreamsRoom, { id }: DockerContainer, stdin
   return await attaching;
 }
 
-async function replay({ engine }: StreamsRoom, { container, wanted }: Asked, isFramed: boolean, client: Client): Promise<void> {
+/** What it has written so far, and, if it runs and is to be streamed, what it will. */
+function openLog(
+  { engine }: StreamsRoom,
+  { container, wanted }: Asked,
+  { isFramed, stream, client }: { isFramed: boolean; stream: boolean; client: Client },
+): Readable | undefined {
   const { stdout, stderr } = wanted;
-  if (container.engine.config.log === 'none' || !(stdout || stderr)) return;
-  const stream = stdout && stderr ? 'all' : stdout ? 'stdout' : 'stderr';
-  const log = engine.logs(container.id, { stream, signal: client.gone, ...(isFramed ? { frames: 'docker' } : {}) });
+  if (container.engine.config.log === 'none' || !(stdout || stderr)) return undefined;
+  const log = engine.logs(container.id, {
+    stream: stdout && stderr ? 'all' : stdout ? 'stdout' : 'stderr',
+    follow: stream && container.engine.state === 'running',
+    signal: client.gone,
+    ...(isFramed ? { frames: 'docker' } : {}),
+  });
   log.on('error', () => {});
-  await pump(log, client.output);
-  log.destroy();
+  return log;
+}
+
+/** A session whose outputs are read from the log. */
+function fromLog({ stderr, ...session }: StreamSession, log: Readable): StreamSession {
+  session.stdout.resume();
+  stderr?.resume();
+  const close = () => {
+    log.destroy();
+    session.close();
+  };
+  return { ...session, stdout: log, close };
 }

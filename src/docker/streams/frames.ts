@@ -22,11 +22,11 @@ export function toFrame(stream: FrameStream, bytes: Buffer): Buffer {
   return frame;
 }
 
-/** Writes all that is read, framed if `stream` says, as fast as it is taken. Resolves at the end of either; `from` stays as it then is. */
+/** Writes all that is read, framed if `stream` says, as fast as it is taken; when nobody takes it any more it is read all the same. */
 export async function pump(from: Readable, to: Writable, stream?: FrameStream): Promise<void> {
   try {
-    for await (const chunk of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      if (to.destroyed || to.writableEnded) return;
+    for await (const chunk of from as AsyncIterable<Buffer>) {
+      if (to.destroyed || to.writableEnded) continue;
       if (!writeChunk(to, chunk, stream)) await drained(to);
     }
   } catch {
