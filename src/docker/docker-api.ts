@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse as Response } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -6,15 +5,17 @@ import { type Clock, systemClock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
-import { createServer, ServerResponse, STATUS_CODES } from '#wire/http.ts';
-import { listenOnSocket } from '#wire/unix-socket.ts';
+import { ServerResponse, STATUS_CODES } from '#wire/http.ts';
 import { toDockerError } from './docker-error.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import { eventRoutes } from './events/event-routes.ts';
+import { fileRoutes } from './files/file-routes.ts';
+import type { FilesRoom } from './files/files-room.ts';
 import { Hijack, keepForHijack } from './hijack.ts';
 import { imageRoutes } from './images/image-routes.ts';
 import { registryRoutes } from './images/registry-routes.ts';
 import { transferRoutes } from './images/transfer-routes.ts';
+import { type DockerListeners, type ServerParts, serveOnAddress, serveOnSocket } from './listeners.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import { streamRoutes } from './streams/stream-routes.ts';
@@ -30,12 +31,14 @@ export interface DockerApiOptions {
   volumes?: DockerVolumes | undefined;
   journal?: EventJournal | undefined;
   streams?: DockerStreams | undefined;
+  files?: FilesRoom | undefined;
   /** The program's version. */
   version: string;
   log: Log;
   clock?: Clock;
   /** What the agent tells of itself in `/info`. */
   daemon?: Partial<DaemonFacts>;
+  listeners?: DockerListeners;
 }
 
 /** Bodies of all calls but `load`, which have none that we read. */
@@ -44,38 +47,36 @@ const MAX_BODY_BYTES = 1 << 20;
 const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
-export async function startDockerApi(options: DockerApiOptions): Promise<AsyncDisposable> {
-  const { socketPath, images, volumes, journal, streams, version, log, clock = systemClock, daemon = {} } = options;
+export async function startDockerApi(options: DockerApiOptions): Promise<DockerApi> {
+  const { socketPath, images, volumes, journal, streams, files, version, log, clock = systemClock, daemon = {}, listeners = {} } = options;
   const events = journal ?? { emit() {} };
-  const context: DockerContext = { images, volumes, streams, events, journal, version, log, clock, daemon };
-  // A load may take as long as its client's disk; only headers have a deadline.
-  const server = createServer(
-    { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
-    (incoming, response) => void answer(context, incoming, response),
-  );
-  const upgraded = new Set<Duplex>();
-  server.on('upgrade', (incoming, socket, head) => {
-    upgraded.add(socket);
-    socket.once('close', () => upgraded.delete(socket));
-    socket.on('error', () => socket.destroy());
-    const response = new ServerResponse(incoming);
-    response.assignSocket(socket as Socket);
-    response.once('finish', () => socket.end());
-    void answer(context, incoming, response, { socket, head });
-  });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (!keepForHijack(socket, error)) refuseRequest(error, socket);
-  });
-  await listenOnSocket(server, socketPath);
-  return {
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise(resolve => server.close(resolve));
-      server.closeAllConnections();
-      for (const socket of upgraded) socket.destroy();
-      await closed;
-      rmSync(socketPath, { force: true });
+  const context: DockerContext = { images, volumes, streams, files, events, journal, version, log, clock, daemon };
+  const parts: ServerParts = {
+    // A load may take as long as its client's disk; only headers have a deadline.
+    options: { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
+    request: (incoming, response) => void answer(context, incoming, response),
+    upgrade(incoming, socket, head) {
+      const response = new ServerResponse(incoming);
+      response.assignSocket(socket as Socket);
+      response.once('finish', () => socket.end());
+      void answer(context, incoming, response, { socket, head });
+    },
+    clientError(error, socket) {
+      if (!keepForHijack(socket, error)) refuseRequest(error, socket);
     },
   };
+  await using places = new AsyncDisposableStack();
+  places.use(await serveOnSocket(parts, socketPath));
+  if (listeners.socketPath !== undefined) places.use(await serveOnSocket(parts, listeners.socketPath, { isShared: true }));
+  const { port } = listeners.tcp ? places.use(await serveOnAddress(parts, listeners.tcp)) : {};
+  const held = places.move();
+  return { port, [Symbol.asyncDispose]: () => held.disposeAsync() };
+}
+
+/** The docker API, served. */
+export interface DockerApi extends AsyncDisposable {
+  /** Of the address it listens on, if it does. */
+  readonly port: number | undefined;
 }
 
 async function answer(
@@ -113,6 +114,7 @@ async function answer(
 const ROUTES: readonly Route[] = [
   ...systemRoutes,
   ...eventRoutes,
+  ...fileRoutes,
   ...registryRoutes,
   ...transferRoutes,
   ...imageRoutes,
