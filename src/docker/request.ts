@@ -6,6 +6,7 @@ import type { ImageStore } from '#images/image-store.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import type { Hijack } from './hijack.ts';
 import type { ContainerLookup, Events } from './rooms.ts';
+import type { FilesRoom } from './files/files-room.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import type { DaemonFacts } from './system/system-forms.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
@@ -18,6 +19,8 @@ export interface DockerContext {
   volumes?: DockerVolumes | undefined;
   /** Absent where no containers are. */
   streams?: DockerStreams | undefined;
+  /** Absent where no containers are. */
+  files?: FilesRoom | undefined;
   /** Where what happens is told. */
   events: Events;
   /** Where it can be read; absent where nobody keeps it. */

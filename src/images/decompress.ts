@@ -8,7 +8,7 @@ export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 export const CHUNK_BYTES = 256 * 1024;
 
 /** What the first bytes say; media types are not always right. */
-function detectCompression(start: Uint8Array): Compression {
+export function detectCompression(start: Uint8Array): Compression {
   const begins = (...magic: number[]) => magic.every((byte, i) => start[i] === byte);
   if (begins(0x1f, 0x8b, 0x08)) return 'gzip';
   if (begins(0x28, 0xb5, 0x2f, 0xfd)) return 'zstd';
@@ -18,8 +18,15 @@ function detectCompression(start: Uint8Array): Compression {
   return 'none';
 }
 
-/** The plain bytes of a stream that is plain, gzip or zstd. @throws Invalid for xz, bzip2 and damaged streams. */
-export async function* decompressed(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array, void, undefined> {
+/**
+ * The plain bytes of a stream that is plain, gzip or zstd. `reusesChunks`: chunks of the source are valid only until the next one is asked for.
+ * @throws Invalid for xz, bzip2 and damaged streams.
+ */
+export async function* decompressed(
+  source: AsyncIterable<Uint8Array>,
+  what: string,
+  { reusesChunks = false }: { reusesChunks?: boolean } = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   const { start, rest } = await peek(iterator);
   const compression = detectCompression(start);
@@ -32,7 +39,7 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>, what: str
       hint: `Unpack it first: ${compression} -d.`,
     });
   const options = { chunkSize: CHUNK_BYTES };
-  const stream = Readable.from(rest, { objectMode: false, highWaterMark: CHUNK_BYTES });
+  const stream = Readable.from(reusesChunks ? copied(rest) : rest, { objectMode: false, highWaterMark: CHUNK_BYTES });
   const plain = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
   stream.on('error', error => plain.destroy(error));
   try {
@@ -46,7 +53,12 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>, what: str
   }
 }
 
-async function peek(iterator: AsyncIterator<Uint8Array>): Promise<{ start: Uint8Array; rest: AsyncIterable<Uint8Array> }> {
+async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) yield Buffer.from(chunk);
+}
+
+/** The first bytes of a stream, and the stream from its beginning. */
+export async function peek(iterator: AsyncIterator<Uint8Array>): Promise<{ start: Uint8Array; rest: AsyncIterable<Uint8Array> }> {
   const held: Uint8Array[] = [];
   let start: Uint8Array = Buffer.alloc(0);
   while (start.byteLength < 6) {

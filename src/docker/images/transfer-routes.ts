@@ -20,15 +20,22 @@ import { parseRegistryAuth } from './registry-auth-header.ts';
 /** Images on their way: from and to registries and archives. Fixed paths come before `{name}`, which takes slashes. */
 export const transferRoutes: readonly Route[] = [
   ['GET', /^\/images\/get$/, save],
-  ['POST', /^\/images\/create$/, pull],
+  ['POST', /^\/images\/create$/, create, { readsBody: true }],
   ['POST', /^\/images\/load$/, load, { readsBody: true }],
   ['GET', /^\/images\/(.+)\/get$/, save],
   ['POST', /^\/images\/(.+)\/push$/, push],
 ];
 
+/** `docker import`, or without a source `docker pull`, whose body says nothing. */
+async function create(request: DockerRequest): Promise<void> {
+  if (request.query.get('fromSrc')) return await (await import('../files/import.ts')).importImage(request);
+  request.incoming.resume();
+  await pull(request);
+}
+
 /** `docker pull`: progress until the image is here, or the failure as the stream's last line. */
 async function pull({ context, query, incoming, response, signal }: DockerRequest): Promise<void> {
-  refuse(query, 'fromSrc', 'repo', 'message', 'changes');
+  refuse(query, 'repo', 'message', 'changes');
   const { text, isDefaultTag } = toPullName(query.get('fromImage') ?? '', query.get('tag') ?? '');
   const reference = parseReference(text);
   const { images } = context;

@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { posix } from 'node:path';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
+import { decompressed } from '#images/decompress.ts';
 import { writeContent } from '#images/tar-content.ts';
 import { fromText, toText } from '#images/tar-format.ts';
 import { readTar, type TarEntry } from '#images/tar-reader.ts';
@@ -46,7 +47,8 @@ export async function extract(path: string, source: AsyncIterable<Uint8Array>, o
   const directory = resolveDirectory(path);
   checkWritable(directory, options);
   const extraction = new Extraction(fromText(directory), options);
-  for await (const entry of readTar(source, { sparse: true })) await extraction.add(entry);
+  const plain = decompressed(source, 'the archive', { reusesChunks: true });
+  for await (const entry of readTar(plain, { sparse: true })) await extraction.add(entry);
   extraction.finish();
 }
 
