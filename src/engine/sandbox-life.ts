@@ -91,6 +91,7 @@ export class SandboxLife {
       const record = this.#ledger.usableSandbox(id);
       if (record.phase === 'ready') return record;
       record.phase = 'starting';
+      record.bootId = this.#bootId;
       try {
         this.#ledger.saveSandbox(record);
         await this.#furnish(record);
