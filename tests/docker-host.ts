@@ -1,18 +1,22 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { isUmiakError } from '#base/errors.ts';
-import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';
+import { buildTar } from '#images/fixtures.ts';
+import { hostPlatform } from '#images/oci.ts';
 import { type Ran, TestCluster, until } from './cluster.ts';
 import type { DockerClients } from './docker-clients.ts';
 
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '..');
 const COMMAND_MS = 60_000;
+/** Another daemon to judge by the same tests, dockerd say: that shows whether they ask for what docker does. */
+const OTHER = process.env.UMIAK_TEST_DOCKER_SOCKET;
 
 /** What the docker API answered. */
 export interface Answer {
@@ -66,7 +70,7 @@ export class DockerHost implements AsyncDisposable {
   }
 
   get socketPath(): string {
-    return this.cluster.dockerSocket;
+    return OTHER ?? this.cluster.dockerSocket;
   }
 
   get address(): string {
@@ -80,6 +84,7 @@ export class DockerHost implements AsyncDisposable {
 
   /** Returns when the socket answers. */
   async startAgent(): Promise<void> {
+    if (OTHER) return;
     const logs = join(this.cluster.dataDir, 'logs');
     mkdirSync(logs, { recursive: true });
     const log = openSync(join(logs, 'agent.log'), 'a');
@@ -102,6 +107,7 @@ export class DockerHost implements AsyncDisposable {
 
   /** kill -9, and nothing else: its containers go on. */
   async killAgent(): Promise<void> {
+    if (OTHER) return;
     const ended = this.#agent && this.#agent.exitCode === null && this.#agent.signalCode === null ? once(this.#agent, 'exit') : undefined;
     try {
       process.kill(this.agentPid, 'SIGKILL');
@@ -232,9 +238,21 @@ export async function busyboxArchive(name: string): Promise<Buffer> {
     { name: 'var/' },
     { name: 'usr/' },
   ]);
-  const [repository = '', tag = 'latest'] = name.split(':');
-  const path = repository.includes('/') ? `docker.io/${repository}` : `docker.io/library/${repository}`;
-  return buildLayout(buildImage([layer], { Cmd: ['sh'], Env: ['PATH=/bin'] }), `${path}:${tag}`);
+  return dockerArchive([layer], { Cmd: ['sh'], Env: ['PATH=/bin'] }, [name]);
+}
+
+/** As `docker save` writes it: an image of whole layers under names. */
+export function dockerArchive(layers: readonly Buffer[], config: object, names: readonly string[]): Buffer {
+  const rootfs = { type: 'layers', diff_ids: layers.map(layer => `sha256:${createHash('sha256').update(layer).digest('hex')}`) };
+  const created = '2026-01-01T00:00:00Z';
+  const content = JSON.stringify({ ...hostPlatform(), created, config, rootfs, history: layers.map(() => ({ created })) });
+  const configName = `${createHash('sha256').update(content).digest('hex')}.json`;
+  const manifest = [{ Config: configName, RepoTags: names, Layers: layers.map((_, index) => `${index}/layer.tar`) }];
+  return buildTar([
+    { name: configName, content },
+    ...layers.map((layer, index) => ({ name: `${index}/layer.tar`, content: layer })),
+    { name: 'manifest.json', content: JSON.stringify(manifest) },
+  ]);
 }
 
 function parsed(text: string): unknown {
