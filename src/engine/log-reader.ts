@@ -206,10 +206,11 @@ async function openIfThere(path: string): Promise<FileHandle | undefined> {
 async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogReaderOptions, end?: End): Promise<Start> {
   if (tailLines !== undefined && tailLines >= 0) {
     let missing = tailLines;
+    const seen = new Set<string>();
     for (const file of listLogFiles(logPath).reverse()) {
       const handle = await openIfThere(file);
       if (!handle) continue;
-      const { offset, found } = await findTail(handle, { wanted: missing, stream, end });
+      const { offset, found } = await findTail(handle, { wanted: missing, stream, seen, end });
       if (offset !== undefined) return { handle, offset };
       await handle.close();
       missing -= found;
@@ -221,7 +222,7 @@ async function findStart({ logPath, tailLines, sinceMs, stream = 'all' }: LogRea
 /** Reads backwards in blocks to the place behind which there are `wanted` whole lines. Without that many: how many there are. */
 async function findTail(
   handle: FileHandle,
-  { wanted, stream, end }: { wanted: number; stream: string; end: End | undefined },
+  { wanted, stream, seen, end }: { wanted: number; stream: string; seen: Set<string>; end: End | undefined },
 ): Promise<{ offset?: number; found: number }> {
   const { ino, size } = await handle.stat();
   let position = ino === end?.ino ? end.size : size;
@@ -238,18 +239,22 @@ async function findTail(
       const lineEnd = joined[end - 1] === NEWLINE ? end - 1 : end;
       const newline = lineEnd === 0 ? -1 : joined.lastIndexOf(NEWLINE, lineEnd - 1);
       if (newline < 0) break;
-      if (isCounted(joined.subarray(newline + 1, lineEnd), stream)) found++;
+      if (isCounted(joined.subarray(newline + 1, lineEnd), stream, seen)) found++;
       // One line more than wanted, so that all partial pieces of the wanted ones lie behind.
       if (found > wanted) return { offset: position + end, found: wanted };
       end = newline + 1;
     }
     tail = joined.subarray(0, end);
   }
-  if (tail.length > 0 && isCounted(tail[tail.length - 1] === NEWLINE ? tail.subarray(0, -1) : tail, stream)) found++;
+  if (tail.length > 0 && isCounted(tail[tail.length - 1] === NEWLINE ? tail.subarray(0, -1) : tail, stream, seen)) found++;
   return found > wanted ? { offset: tail.length, found: wanted } : { found };
 }
 
-function isCounted(line: Buffer, stream: string): boolean {
+/** Whether a line ends here, looked at from the end on: one that nothing has ended yet is a line too. */
+function isCounted(line: Buffer, stream: string, seen: Set<string>): boolean {
   const parsed = parseLogLine(line);
-  return parsed !== undefined && !parsed.isPartial && (stream === 'all' || parsed.stream === stream);
+  if (!parsed || (stream !== 'all' && parsed.stream !== stream)) return false;
+  const isLast = !seen.has(parsed.stream);
+  seen.add(parsed.stream);
+  return !parsed.isPartial || isLast;
 }
