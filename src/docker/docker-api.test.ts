@@ -181,7 +181,6 @@ const refused: [method: string, path: string, status: number, says: RegExp][] = 
   ['GET', '/images/get?names=nowhere', 404, /No such image/],
   ['POST', '/images/create', 400, /fromImage/],
   ['POST', '/images/create?fromImage=UPPER&tag=x', 400, /lower case/],
-  ['POST', '/images/create?fromSrc=-', 501, /fromSrc/],
   ['POST', '/images/nowhere/tag?repo=x', 404, /No such image/],
   ['POST', '/images/nowhere/tag', 400, /repo/],
   ['DELETE', '/images/nowhere', 404, /No such image/],

@@ -6,6 +6,8 @@ import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { ServerResponse, STATUS_CODES } from '#wire/http.ts';
+import { containerRoutes } from './containers/container-routes.ts';
+import type { Containers } from './containers/containers.ts';
 import { toDockerError } from './docker-error.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import { eventRoutes } from './events/event-routes.ts';
@@ -15,12 +17,13 @@ import { Hijack, keepForHijack } from './hijack.ts';
 import { imageRoutes } from './images/image-routes.ts';
 import { registryRoutes } from './images/registry-routes.ts';
 import { transferRoutes } from './images/transfer-routes.ts';
-import { type DockerListeners, type ServerParts, serveOnAddress, serveOnSocket } from './listeners.ts';
+import { type ServerParts, serveOnAddress, serveOnSocket } from './listeners.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import { streamRoutes } from './streams/stream-routes.ts';
 import type { DaemonFacts } from './system/system-forms.ts';
 import { OLDEST_MINOR, systemRoutes, VERSION_MINOR } from './system/system-routes.ts';
+import type { DockerListeners } from './tcp-address.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
 import { volumeRoutes } from './volumes/volume-routes.ts';
 
@@ -28,6 +31,7 @@ export interface DockerApiOptions {
   /** Made anew with mode 0660; whoever holds the agent's lock may call. */
   socketPath: string;
   images: ImageStore;
+  containers?: Containers | undefined;
   volumes?: DockerVolumes | undefined;
   journal?: EventJournal | undefined;
   streams?: DockerStreams | undefined;
@@ -48,9 +52,9 @@ const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
 export async function startDockerApi(options: DockerApiOptions): Promise<DockerApi> {
-  const { socketPath, images, volumes, journal, streams, files, version, log, clock = systemClock, daemon = {}, listeners = {} } = options;
+  const { socketPath, images, containers, volumes, journal, streams, files, version, log, clock = systemClock, daemon = {}, listeners = {} } = options;
   const events = journal ?? { emit() {} };
-  const context: DockerContext = { images, volumes, streams, files, events, journal, version, log, clock, daemon };
+  const context: DockerContext = { images, containers, volumes, streams, files, events, journal, version, log, clock, daemon };
   const parts: ServerParts = {
     // A load may take as long as its client's disk; only headers have a deadline.
     options: { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
@@ -118,6 +122,7 @@ const ROUTES: readonly Route[] = [
   ...registryRoutes,
   ...transferRoutes,
   ...imageRoutes,
+  ...containerRoutes,
   ...streamRoutes,
   ...volumeRoutes,
 ];

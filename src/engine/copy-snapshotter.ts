@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { WorkerCalls } from '#base/worker-calls.ts';
 import { umountInThread } from '#linux/mount.ts';
-import type { CopyHandlers } from './copy-layers-worker.ts';
+import { copyLayersBeside } from './copy-layers-beside.ts';
 import { shiftOwners } from './shift-owners.ts';
 import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
 import type { WritableQuotas } from './writable-quotas.ts';
@@ -28,10 +27,7 @@ export class CopySnapshotter implements Snapshotter {
     await mkdir(merged, { recursive: true, mode: 0o755 });
     const isCounted = this.#quotas?.begin(merged) ?? false;
     const layers = existsSync(upper) ? [upper, ...lowerDirs] : [...lowerDirs];
-    await this.#inTurn(async () => {
-      await using worker = new WorkerCalls<CopyHandlers>(new URL('./copy-layers-worker.ts', import.meta.url), { name: 'copy-layers' });
-      await worker.call('copyLayers', layers, merged);
-    });
+    await this.#inTurn(() => copyLayersBeside(layers, merged));
     if (users) await shiftOwners(merged, users.mappings);
     if (isCounted && limitBytes !== undefined) this.#quotas?.limit(merged, limitBytes);
     await writeFile(copied, '', { flush: true });

@@ -59,6 +59,21 @@ test('runtime handlers stand in the file as a map, beside those that need no wor
   }
 });
 
+test('docker’s other places: a socket, an address with TLS, loopback without', async () => {
+  const none = await readConfig({}, {});
+  assert.deepEqual(none.docker, { socketPath: undefined, tcp: undefined });
+  const files = { dockerTlsCert: '/c', dockerTlsKey: '/k', dockerTlsClientCa: '/a' };
+  const tls = await readConfig({ dockerSocket: '/var/run/docker.sock', dockerAddress: '0.0.0.0:2376', ...files }, {});
+  assert.deepEqual(tls.docker, {
+    socketPath: '/var/run/docker.sock',
+    tcp: { host: '0.0.0.0', port: 2376, tls: { certificate: '/c', key: '/k', clientCa: '/a' } },
+  });
+  assert.deepEqual(await readConfig({}, toEnvironment(tls)), tls);
+  const plain = await readConfig({ dockerAddress: '127.0.0.1:2375', dockerPlain: 'loopback' }, {});
+  assert.deepEqual(plain.docker.tcp, { host: '127.0.0.1', port: 2375 });
+  assert.deepEqual(await readConfig({}, toEnvironment(plain)), plain);
+});
+
 const refused: [flags: Record<string, string>, message: RegExp][] = [
   [{ name: 'Bad-Name' }, /name must be 1 to 10 lower-case letters/],
   [{ podCidr: '10.0.0.0/30' }, /podCidr must be a network of \/24 or larger/],
@@ -76,6 +91,11 @@ const refused: [flags: Record<string, string>, message: RegExp][] = [
   [{ runtimes: '{"kata":{"type":"oci","path":"kata"}}' }, /runtimes\.kata\.path must be an absolute path/],
   [{ runtimes: '{"own":{"type":"runc","root":"/x"}}' }, /runtimes\.own\.root is unknown/],
   [{ runtimes: '{"own":{"type":"runc","args":["--root=/x"]}}' }, /runtimes\.own\.args must not have --root/],
+  [{ dockerAddress: '0.0.0.0:2375' }, /dockerTlsCert must name a file/],
+  [{ dockerAddress: '0.0.0.0:2376', dockerTlsCert: '/c', dockerTlsKey: '/k' }, /dockerTlsClientCa must name a file/],
+  [{ dockerAddress: '0.0.0.0:2375', dockerPlain: 'loopback' }, /dockerPlain goes with a loopback address only/],
+  [{ dockerAddress: '127.0.0.1:2375', dockerPlain: 'loopback', dockerTlsKey: '/k' }, /dockerPlain must be no/],
+  [{ dockerTlsKey: '/k' }, /dockerTlsKey needs dockerAddress/],
   [{ config: '/does/not/exist.yaml' }, /does not exist/],
 ];
 for (const [flags, message] of refused) {

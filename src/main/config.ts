@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
+import { checkTcp, type DockerListeners, type DockerTcp, isLoopbackAddress } from '#docker/tcp-address.ts';
 import type { CgroupDriver } from '#engine/cgroups.ts';
 import { type RuntimeHandlers, toRuntimeHandlers } from '#engine/runtime-handlers.ts';
 import { contains, gatewayOf, parseCidr, toAddress } from '#net/ipv4.ts';
@@ -58,6 +59,8 @@ export interface Config {
   cniConfDir: string;
   /** Where CNI plugins are, the first one first. */
   cniBinDirs: string[];
+  /** Where docker's clients may come besides the instance's own socket. */
+  docker: DockerListeners;
 }
 
 /** One setting: its flag, its variable, its default. The flag wins over the variable, the variable over the file. */
@@ -208,6 +211,48 @@ export const settings: readonly Setting[] = [
     about: 'folders with CNI plugins, by colon',
   },
   {
+    key: 'dockerSocket',
+    flag: '--docker-socket',
+    variable: 'UMIAK_DOCKER_SOCKET',
+    fallback: '',
+    about: "further place of docker's socket, for clients that look there: /var/run/docker.sock",
+  },
+  {
+    key: 'dockerAddress',
+    flag: '--docker-address',
+    variable: 'UMIAK_DOCKER_ADDRESS',
+    fallback: '',
+    about: "where docker's API listens besides its socket, with TLS: 0.0.0.0:2376",
+  },
+  {
+    key: 'dockerTlsCert',
+    flag: '--docker-tls-cert',
+    variable: 'UMIAK_DOCKER_TLS_CERT',
+    fallback: '',
+    about: 'PEM file with the certificate of --docker-address',
+  },
+  {
+    key: 'dockerTlsKey',
+    flag: '--docker-tls-key',
+    variable: 'UMIAK_DOCKER_TLS_KEY',
+    fallback: '',
+    about: 'PEM file with its key',
+  },
+  {
+    key: 'dockerTlsClientCa',
+    flag: '--docker-tls-client-ca',
+    variable: 'UMIAK_DOCKER_TLS_CLIENT_CA',
+    fallback: '',
+    about: 'PEM file with the authority whose clients may come; each is root on this machine',
+  },
+  {
+    key: 'dockerPlain',
+    flag: '--docker-plain',
+    variable: 'UMIAK_DOCKER_PLAIN',
+    fallback: 'no',
+    about: 'loopback: --docker-address without TLS, on a loopback address; whoever reaches it is root',
+  },
+  {
     key: 'insecureRegistries',
     flag: '--insecure-registries',
     variable: 'UMIAK_INSECURE_REGISTRIES',
@@ -326,6 +371,10 @@ export async function readConfig(flags: Record<string, string | undefined>, env:
       .split(/[:,]/) // a list in the file comes by comma
       .filter(Boolean)
       .map(directory => resolve(directory)),
+    docker: {
+      socketPath: value('dockerSocket') ? resolve(value('dockerSocket')) : undefined,
+      tcp: parseDockerTcp(value),
+    },
   };
   check(config);
   return config;
@@ -367,6 +416,18 @@ export function toEnvironment(config: Config): Record<string, string> {
     UMIAK_CRI_NETWORK: config.criNetwork,
     UMIAK_CNI_CONF_DIR: config.cniConfDir,
     UMIAK_CNI_BIN_DIRS: config.cniBinDirs.join(':'),
+    ...toDockerEnvironment(config.docker),
+  };
+}
+
+function toDockerEnvironment({ socketPath = '', tcp }: DockerListeners): Record<string, string> {
+  return {
+    UMIAK_DOCKER_SOCKET: socketPath,
+    UMIAK_DOCKER_ADDRESS: tcp ? joinAddress(tcp) : '',
+    UMIAK_DOCKER_TLS_CERT: tcp?.tls?.certificate ?? '',
+    UMIAK_DOCKER_TLS_KEY: tcp?.tls?.key ?? '',
+    UMIAK_DOCKER_TLS_CLIENT_CA: tcp?.tls?.clientCa ?? '',
+    UMIAK_DOCKER_PLAIN: tcp && !tcp.tls ? 'loopback' : 'no',
   };
 }
 
@@ -445,6 +506,27 @@ function parseAddress(key: string, text: string): { host: string; port: number }
   const port = Number(found?.[3]);
   if (!found || port > 65_535) throw invalid(key, 'must be HOST:PORT', text);
   return { host: found[1] ?? found[2] ?? '', port };
+}
+
+/** All three files, or on loopback none if that is said, too. */
+function parseDockerTcp(value: (key: string) => string): DockerTcp | undefined {
+  const files = ['dockerTlsCert', 'dockerTlsKey', 'dockerTlsClientCa'] as const;
+  const address = value('dockerAddress');
+  const given = files.filter(key => value(key) !== '');
+  if (address === '') {
+    if (given[0]) throw invalid(given[0], 'needs dockerAddress', value(given[0]));
+    return undefined;
+  }
+  const isPlain = oneOf('dockerPlain', value('dockerPlain'), ['no', 'loopback']) === 'loopback';
+  const at = parseAddress('dockerAddress', address);
+  if (isPlain && given[0]) throw invalid('dockerPlain', `must be no where ${given[0]} is given`, value('dockerPlain'));
+  if (isPlain && !isLoopbackAddress(at.host)) throw invalid('dockerPlain', 'goes with a loopback address only', address);
+  const missing = files.find(key => value(key) === '');
+  if (!isPlain && missing) throw invalid(missing, 'must name a file: the docker API listens on addresses with TLS only', '');
+  const [certificate, key, clientCa] = files.map(each => resolve(value(each)));
+  const tcp = isPlain ? at : { ...at, tls: { certificate: certificate ?? '', key: key ?? '', clientCa: clientCa ?? '' } };
+  checkTcp(tcp);
+  return tcp;
 }
 
 /** `proxy:3128`, `http://user:password@proxy:3128`, `https://proxy`. What stands there may be a secret and is not quoted. */

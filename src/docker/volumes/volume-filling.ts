@@ -3,8 +3,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
-import { WorkerCalls } from '#base/worker-calls.ts';
-import type { CopyHandlers } from '#engine/copy-layers-worker.ts';
+import { copyLayersBeside } from '#engine/copy-layers-beside.ts';
 import { findInLayers } from './image-content.ts';
 
 export interface Filling {
@@ -40,7 +39,7 @@ export async function fillVolume({ target, staging, layers, destination, isSeen,
   const source = isMounted ? join(target, `.umiak-${newNameSuffix(8)}`) : `${staging}-${newNameSuffix(8)}`;
   try {
     await mkdir(source, { mode: 0o700 });
-    await copyBeside(content.layers, source);
+    await copyLayersBeside(content.layers, source);
     // An empty directory gives way to another in one step; but who runs holds on to the one that it has.
     if (!isSeen && !isMounted) await rename(source, target).catch(unlessFilled);
     else await moveInto(source, target);
@@ -52,12 +51,6 @@ export async function fillVolume({ target, staging, layers, destination, isSeen,
 function copyAccess({ uid, gid, mode }: Stats, target: string): void {
   chownSync(target, uid, gid);
   chmodSync(target, mode & 0o7777);
-}
-
-async function copyBeside(layers: readonly string[], target: string): Promise<void> {
-  const module = new URL('../../engine/copy-layers-worker.ts', import.meta.url);
-  await using worker = new WorkerCalls<CopyHandlers>(module, { name: 'volume-filling' });
-  await worker.call('copyLayers', layers, target);
 }
 
 async function moveInto(source: string, target: string): Promise<void> {
