@@ -107,6 +107,10 @@ export interface Supervision {
   starting(container: DockerContainer): Promise<void>;
   /** A person stops, kills (by KILL or its stop signal), restarts or removes it: no restart. Durable when it resolves, to be awaited before the signal. */
   stopping(container: DockerContainer): Promise<void>;
+  /** Its restart policy is another one now. */
+  changed(container: DockerContainer): void;
+  /** Its restart policy is another one now. */
+  changed(container: DockerContainer): void;
   /** It has ended and will be started again: inspect says `restarting` and `Running: true`, and `wait` goes on. */
   isRestarting(container: DockerContainer): boolean;
   /** Undefined where nothing is checked, and before the first start. */

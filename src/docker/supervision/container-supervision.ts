@@ -46,6 +46,14 @@ export class ContainerSupervision implements Supervision, AsyncDisposable {
     return this.#supervisor.stopping(engine);
   }
 
+  changed({ engine }: DockerContainer): void {
+    this.#supervisor.changed(engine);
+  }
+
+  changed({ engine }: DockerContainer): void {
+    this.#supervisor.changed(engine);
+  }
+
   isRestarting({ engine }: DockerContainer): boolean {
     return this.#supervisor.isRestarting(engine);
   }

@@ -33,6 +33,8 @@ export class Restarts implements AsyncDisposable {
   readonly #due = new Map<string, Due>();
   /** The wait before the run that there is. */
   readonly #backOffMs = new Map<string, number>();
+  /** The last run of each whose end was looked at. */
+  readonly #decided = new Map<string, number | undefined>();
   readonly #underWay = new Set<Promise<void>>();
   #isOver = false;
 
@@ -42,8 +44,9 @@ export class Restarts implements AsyncDisposable {
 
   /** A run has ended, or could not begin. */
   ended(container: Container, ranMs = runMs(container)): void {
-    const { id } = container;
+    const { id, startedAtMs } = container;
     const plan = this.#plan(container, ranMs);
+    this.#decided.set(id, startedAtMs);
     if (!plan?.again || this.#isOver) {
       this.forget(id);
       return;
@@ -79,10 +82,13 @@ export class Restarts implements AsyncDisposable {
     }
   }
 
-  /** Whether it has ended and will be started again. */
+  /** Whether it has ended and will be started again; right from the moment of its end. */
   isRestarting(container: Container): boolean {
-    if (container.state === 'running') return false;
-    return this.#due.has(container.id) || (container.state === 'exited' && this.#plan(container, runMs(container))?.again === true);
+    const { id, state, startedAtMs } = container;
+    if (state === 'running') return false;
+    if (this.#due.has(id)) return true;
+    const isOpen = state === 'exited' && !(this.#decided.has(id) && this.#decided.get(id) === startedAtMs);
+    return isOpen && this.#plan(container, runMs(container))?.again === true;
   }
 
   #plan(container: Container, ranMs: number) {
@@ -111,6 +117,7 @@ export class Restarts implements AsyncDisposable {
       const notes = container.state === 'exited' && container.startedAtMs !== undefined ? read(container) : undefined;
       return notes !== undefined && planReturn({ ...notes, exitCode: container.exitCode ?? 0 });
     });
+    for (const { id, state, startedAtMs } of engine.containers()) if (state === 'exited') this.#decided.set(id, startedAtMs);
     const attempts = new Map<string, Promise<void>>();
     const running = new Set<Promise<void>>();
     for (const container of planOrder(back, needs)) {
@@ -136,6 +143,12 @@ export class Restarts implements AsyncDisposable {
   forget(id: string): void {
     this.#cancel(id);
     this.#backOffMs.delete(id);
+  }
+
+  /** The container is gone. */
+  removed(id: string): void {
+    this.forget(id);
+    this.#decided.delete(id);
   }
 
   #cancel(id: string): void {

@@ -149,6 +149,21 @@ describe('Supervisor: restarts', () => {
     assert.equal(scene.starts, 1);
   });
 
+  it('a policy that changes later starts nothing by itself, and ends what waits', async () => {
+    await using scene = new Scene({});
+    scene.begins();
+    await scene.ends(1);
+    scene.asks = { ...scene.asks, policy: { policy: 'always' } };
+    assert.ok(!scene.isRestarting);
+    scene.begins();
+    await scene.ends(1);
+    assert.ok(scene.isRestarting);
+    scene.asks = { ...scene.asks, policy: { policy: 'no' } };
+    scene.supervisor.changed(scene.container);
+    await scene.passes(60_000);
+    assert.deepEqual([scene.starts, scene.isRestarting], [0, false]);
+  });
+
   it('one that never ran does not come', async () => {
     await using scene = new Scene({ policy: { policy: 'always' } });
     await scene.supervisor.resume();

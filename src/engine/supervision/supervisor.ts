@@ -60,7 +60,7 @@ export class Supervisor implements AsyncDisposable {
       }
       if (action === 'removed') {
         this.#checks.forget(container.id);
-        this.#restarts.forget(container.id);
+        this.#restarts.removed(container.id);
       }
     });
   }
@@ -84,9 +84,9 @@ export class Supervisor implements AsyncDisposable {
     await this.#restarts.stopping(container);
   }
 
-  /** Its policy is another one now. */
+  /** Its policy is another one now: what waits for a restart and is not to have one any more stays as it is. */
   changed(container: Container): void {
-    if (container.state === 'exited' && this.#options.read(container)?.policy.policy === 'no') this.#restarts.forget(container.id);
+    if (this.#options.read(container)?.policy.policy === 'no') this.#restarts.forget(container.id);
   }
 
   /** Whether it has ended and will be started again. */
