@@ -5,10 +5,11 @@
  * - `images/`             list, inspect, history, pull, push, load, save, remove, tag, search, prune
  * - `system/`             `_ping`, `version`, `info`, `system/df`, `auth`
  * - `volumes/`            volumes of the local driver, and all that containers mount
+ * - `containers/`         the containers themselves; `open-docker.ts` makes all rooms, `rooms.ts` is what they need of each other
  * - `filters.ts`          `filters` of a query, pure
  *
  * Invariants: what a route answers is what the image store holds at that moment; nothing is kept here. Memory does not grow with an
  * image's size. What docker has and we have not yet answers 501 with a sentence, never an empty list.
  */
 export { type DockerApiOptions, startDockerApi } from './docker-api.ts';
-export { DockerEvents } from './events/docker-events.ts';
+export { type DockerRooms, type DockerRoomsOptions, openDockerRooms } from './open-docker.ts';

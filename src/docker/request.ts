@@ -3,9 +3,10 @@ import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import type { Containers } from './containers/containers.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import type { Hijack } from './hijack.ts';
-import type { ContainerLookup, Events } from './rooms.ts';
+import type { Events } from './rooms.ts';
 import type { FilesRoom } from './files/files-room.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import type { DaemonFacts } from './system/system-forms.ts';
@@ -15,7 +16,7 @@ import type { DockerVolumes } from './volumes/docker-volumes.ts';
 export interface DockerContext {
   images: ImageStore;
   /** Absent where no containers are, as all rooms about them. */
-  containers?: ContainerLookup | undefined;
+  containers?: Containers | undefined;
   volumes?: DockerVolumes | undefined;
   /** Absent where no containers are. */
   streams?: DockerStreams | undefined;

@@ -109,8 +109,6 @@ export interface Supervision {
   stopping(container: DockerContainer): Promise<void>;
   /** Its restart policy is another one now. */
   changed(container: DockerContainer): void;
-  /** Its restart policy is another one now. */
-  changed(container: DockerContainer): void;
   /** It has ended and will be started again: inspect says `restarting` and `Running: true`, and `wait` goes on. */
   isRestarting(container: DockerContainer): boolean;
   /** Undefined where nothing is checked, and before the first start. */

@@ -154,9 +154,23 @@ export class ContainerLife {
     });
   }
 
-  async stop(record: ContainerRecord, graceMs: number): Promise<void> {
+  async stop(record: ContainerRecord, graceMs: number, signal?: string): Promise<void> {
+    const number = signal === undefined ? undefined : parseSignal(signal);
     await this.#locks.run(record.id, () => {}); // a start under way comes to its end first
-    await this.#runs.stop(record, graceMs);
+    await this.#runs.stop(record, graceMs, number);
+  }
+
+  /** Noted before it halts and after it goes on: nobody is halted whose record does not say so. @throws Conflict when it does not run */
+  async pause(id: string, isPaused: boolean): Promise<ContainerRecord> {
+    return this.#locks.run(id, async () => {
+      const record = this.#ledger.needRunning(id);
+      if (isPaused) this.#ledger.beginContainer(record, { isPaused });
+      await this.#cgroups.of(record).freeze(isPaused);
+      if (isPaused || record.phase !== 'running') return record;
+      delete record.isPaused;
+      this.#ledger.saveContainer(record);
+      return record;
+    });
   }
 
   /** @throws Conflict when it does not run */

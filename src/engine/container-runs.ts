@@ -169,6 +169,7 @@ export class ContainerRuns implements Disposable {
   recordExit(record: ContainerRecord, { exitCode, reason, message, atMs }: Exit): boolean {
     const wasOomKilled = exitCode !== 0 && this.#lackedMemory(record);
     record.phase = 'exited';
+    delete record.isPaused;
     // The machine's time may have been set back since it began.
     record.finishedAtMs = Math.max(atMs ?? this.#clock.now(), record.startedAtMs ?? 0);
     record.exitCode = exitCode;
@@ -185,11 +186,16 @@ export class ContainerRuns implements Disposable {
   }
 
   /** Signal, grace, force; resolves when the run that there was, if any, has ended. */
-  async stop(record: ContainerRecord, graceMs: number): Promise<void> {
+  async stop(record: ContainerRecord, graceMs: number, signal = stopSignalOf(record)): Promise<void> {
     const run = this.#runs.get(record.id);
     if (!run) return;
     if (graceMs > 0) {
-      await this.signal(record, stopSignalOf(record)).catch(() => {}); // it has ended meanwhile, or does not hear: force comes
+      await this.signal(record, signal).catch(() => {}); // it has ended meanwhile, or does not hear: force comes
+      if (record.isPaused)
+        await this.#cgroups
+          .of(record)
+          .freeze(false)
+          .catch(() => {}); // gone meanwhile
       const { promise: patience, resolve } = Promise.withResolvers<void>();
       using _ = this.#clock.after(graceMs, resolve);
       await Promise.race([run.ended, patience]);

@@ -240,6 +240,8 @@ export interface Container {
   imageId: string;
   imageRef: string;
   state: ContainerState;
+  /** It runs and is halted. */
+  isPaused?: true;
   pid?: number;
   createdAtMs: number;
   startedAtMs?: number;
@@ -341,8 +343,11 @@ export interface Engine extends AsyncDisposable {
   /** `id` is 64 hexadecimal digits that nobody has. */
   createContainer(config: ContainerConfig, options?: { id?: string }): Promise<Container>;
   startContainer(id: string): Promise<Container>;
-  /** Stop signal, then SIGKILL after `graceMs`; resolves when it has exited. Idempotent. */
-  stopContainer(id: string, options: { graceMs: number }): Promise<Container>;
+  /** Its stop signal, or `signal`, then SIGKILL after `graceMs`; resolves when it has exited. A halted one goes on to hear it. Idempotent. */
+  stopContainer(id: string, options: { graceMs: number; signal?: string }): Promise<Container>;
+  /** Halts all of a running container's processes. Idempotent. */
+  pauseContainer(id: string): Promise<Container>;
+  unpauseContainer(id: string): Promise<Container>;
   killContainer(id: string, signal: string): Promise<void>;
   /** The container must not run. Idempotent. */
   removeContainer(id: string): Promise<void>;

@@ -262,10 +262,18 @@ export class LocalEngine implements Engine {
     return toContainer(await this.#containers.start(id));
   }
 
-  async stopContainer(id: string, { graceMs }: { graceMs: number }): Promise<Container> {
+  async stopContainer(id: string, { graceMs, signal }: { graceMs: number; signal?: string }): Promise<Container> {
     const record = this.#ledger.need(id);
-    await this.#containers.stop(record, graceMs);
+    await this.#containers.stop(record, graceMs, signal);
     return toContainer(record);
+  }
+
+  async pauseContainer(id: string): Promise<Container> {
+    return toContainer(await this.#containers.pause(id, true));
+  }
+
+  async unpauseContainer(id: string): Promise<Container> {
+    return toContainer(await this.#containers.pause(id, false));
   }
 
   async killContainer(id: string, signal: string): Promise<void> {
@@ -349,6 +357,11 @@ export class LocalEngine implements Engine {
         return netlink.counters().filter(({ name }) => name !== 'lo');
       }),
     );
+  }
+
+  /** Processes of a running container, as the machine numbers them. */
+  processes(id: string): number[] {
+    return this.#cgroups.of(this.#ledger.needRunning(id)).processes();
   }
 
   /** The limits of a running container as the kernel holds them. */

@@ -59,6 +59,7 @@ export interface ContainerRecord {
   user?: NonNullable<Container['user']>;
   /** The last start. */
   bootId?: string;
+  isPaused?: boolean;
   monitor?: ProcessIdentity;
   /** The container's first process. */
   init?: ProcessIdentity;
@@ -108,6 +109,7 @@ export function toContainer(record: ContainerRecord): Container {
   if (record.user) container.user = record.user;
   if (record.startedAtMs !== undefined) container.startedAtMs = record.startedAtMs;
   if (state === 'running' && record.init !== undefined) container.pid = record.init.pid;
+  if (state === 'running' && record.isPaused) container.isPaused = true;
   if (state !== 'exited') return container;
   if (record.finishedAtMs !== undefined) container.finishedAtMs = record.finishedAtMs;
   if (record.exitCode !== undefined) container.exitCode = record.exitCode;

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
 import { startCri } from '#cri/index.ts';
-import { DockerEvents, startDockerApi } from '#docker/index.ts';
+import { openDockerRooms, startDockerApi } from '#docker/index.ts';
 import type { Finding } from '#engine/doctor/index.ts';
 import { readBootId } from '#engine/host-facts.ts';
 import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
@@ -70,8 +70,8 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   const { networks: pool, lentRecords: records, bridge } = machine;
   stack.use(await PluginServer.listen({ socketPath: paths.cniSocket, records, pool, bridge }));
   const docker = { socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') };
-  const journal = stack.use(new DockerEvents({ dataDir: config.dataDir, engine: machine.engine, clock, log: docker.log }));
-  stack.use(await startDockerApi({ ...docker, journal }));
+  const rooms = stack.use(await openDockerRooms({ ...docker, dataDir: config.dataDir, runDir: config.runDir, engine: machine.engine }));
+  stack.use(await startDockerApi({ ...docker, ...rooms }));
   stack.use(await openCri({ config, machine, clock, log }));
   try {
     await whenState(paths.control('server'), { accept: ({ details }) => details?.api !== undefined, signal });

@@ -50,10 +50,6 @@ export class ContainerSupervision implements Supervision, AsyncDisposable {
     this.#supervisor.changed(engine);
   }
 
-  changed({ engine }: DockerContainer): void {
-    this.#supervisor.changed(engine);
-  }
-
   isRestarting({ engine }: DockerContainer): boolean {
     return this.#supervisor.isRestarting(engine);
   }

@@ -1,0 +1,407 @@
+import { isUmiakError, UmiakError } from '#base/errors.ts';
+import { newContainerId } from '#base/ids.ts';
+import { KeyedLock } from '#base/keyed-lock.ts';
+import type { Log } from '#base/log.ts';
+import type { Container, EngineEvent, LocalEngine } from '#engine/index.ts';
+import type { ImageStore } from '#images/image-store.ts';
+import type { ContainerLookup, DockerContainer, DockerData, Events, Networks, Streams, Supervision, Volumes } from '../rooms.ts';
+import type { ContainerMount, VolumeUser, VolumeUsers } from '../volumes/container-mounts.ts';
+import type { CreateBody } from './config.ts';
+import { createContainer } from './creation.ts';
+import { toStartError } from './failures.ts';
+import type { Health } from './forms.ts';
+import { type MachineSupport, readMachineSupport } from './machine-support.ts';
+import { NameIndex, parseName } from './names.ts';
+import { toForeignData } from './pod-containers.ts';
+import { containerSizes } from './sizes.ts';
+import { type Status, statusOf } from './state-words.ts';
+import { validateSignal } from './validate.ts';
+import { type WaitCondition, Waits } from './waits.ts';
+
+const SIGKILL = 9;
+const DEFAULT_STOP_SECONDS = 10;
+/** As long as a timer lasts. */
+const ENDLESS_MS = 2 ** 31 - 1;
+
+export interface ContainersOptions {
+  engine: LocalEngine;
+  images: ImageStore;
+  events: Events;
+  log: Log;
+}
+
+/** The rooms that containers need; they need the containers too, so they come after. */
+export interface ContainerRooms {
+  networks: Networks;
+  volumes: Volumes;
+  supervision?: Supervision | undefined;
+  streams?: Streams | undefined;
+}
+
+/**
+ * Docker's containers: one engine sandbox on demand and one engine container each, with docker's data in the engine's record. Nothing
+ * is kept here but an index of names and who waits: what is known after a kill is what the engine knows. One thing at a time to each.
+ */
+export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable {
+  readonly engine: LocalEngine;
+  readonly #images: ImageStore;
+  readonly #events: Events;
+  readonly #log: Log;
+  readonly #names = new NameIndex();
+  readonly #waits = new Waits();
+  readonly #locks = new KeyedLock();
+  readonly #removing = new Set<string>();
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #subscription: Disposable;
+  #support: MachineSupport | undefined;
+  #rooms: ContainerRooms | undefined;
+
+  constructor({ engine, images, events, log }: ContainersOptions) {
+    this.engine = engine;
+    this.#images = images;
+    this.#events = events;
+    this.#log = log;
+    for (const container of engine.containers()) this.#index(container);
+    this.#subscription = engine.subscribe(event => this.#follow(event));
+  }
+
+  /** The rooms are there: what a killed process left half-done is finished. */
+  async open(rooms: ContainerRooms): Promise<void> {
+    this.#rooms = rooms;
+    const used = new Set(this.engine.containers({ owner: 'docker' }).map(({ config }) => config.sandboxId));
+    for (const { id } of this.engine.sandboxes({ owner: 'docker' })) if (!used.has(id)) await this.engine.removeSandbox(id);
+    for (const container of this.all())
+      if (container.owner === 'docker' && container.engine.state !== 'running') await this.#settle(container.id);
+  }
+
+  get support(): MachineSupport {
+    this.#support ??= readMachineSupport();
+    return this.#support;
+  }
+
+  get rooms(): ContainerRooms {
+    if (!this.#rooms) throw new UmiakError('ServiceUnavailable', 'the docker face is not open yet');
+    return this.#rooms;
+  }
+
+  // ——— looking ———
+
+  find(nameOrId: string): DockerContainer {
+    const id = this.#names.find(nameOrId);
+    const found = this.engine.container(id);
+    if (!found) throw new UmiakError('NotFound', `No such container: ${nameOrId.slice(0, 256)}`);
+    return this.#view(found);
+  }
+
+  all(): DockerContainer[] {
+    return this.engine.containers().map(container => this.#view(container));
+  }
+
+  users(): VolumeUser[] {
+    return this.engine.containers({ owner: 'docker' }).map(({ id, state, config }) => ({
+      id,
+      isRunning: state === 'running',
+      mounts: (config.ownerData as DockerData | undefined)?.mounts ?? [],
+    }));
+  }
+
+  mountsOf(reference: string): readonly ContainerMount[] {
+    return this.find(reference).data.mounts;
+  }
+
+  #view(container: Container): DockerContainer {
+    const { id, owner, config } = container;
+    const sandbox = this.engine.sandbox(config.sandboxId);
+    const own = owner === 'docker' ? (config.ownerData as DockerData | undefined) : undefined;
+    const data = own ?? toForeignData(container, sandbox);
+    return { id, sandboxId: config.sandboxId, owner, name: data.name, data, engine: container, sandbox };
+  }
+
+  #index(container: Container): void {
+    const { name } = this.#view(container).data;
+    try {
+      this.#names.take(name, container.id);
+    } catch {
+      this.#names.take(container.id, container.id); // found by its id alone
+    }
+  }
+
+  isRestarting(container: DockerContainer): boolean {
+    return this.#rooms?.supervision?.isRestarting(container) ?? false;
+  }
+
+  statusOf(container: DockerContainer): Status {
+    return statusOf(container.engine, { isRestarting: this.isRestarting(container), isRemoving: this.#removing.has(container.id) });
+  }
+
+  healthOf(container: DockerContainer): Health | undefined {
+    return this.#rooms?.supervision?.healthOf(container);
+  }
+
+  // ——— making and changing ———
+
+  /** @throws BadRequest, NotFound (the image), Conflict (the name), in docker's words */
+  async create(
+    body: CreateBody,
+    { name, platform, apiMinor }: { name?: string | undefined; platform?: string | undefined; apiMinor: number },
+  ): Promise<{ id: string; warnings: string[] }> {
+    const { engine } = this;
+    const taken = name ? parseName(name) : this.#names.invent();
+    const id = newContainerId();
+    this.#names.take(taken, id);
+    try {
+      const options = { rooms: this.rooms, engine, images: this.#images, lookup: this, support: this.support };
+      return { id, warnings: await createContainer(options, { name: taken, id, body, platform, apiMinor }) };
+    } catch (error) {
+      this.#names.free(id);
+      throw error;
+    }
+  }
+
+  async change(id: string, change: (data: DockerData) => DockerData): Promise<DockerContainer> {
+    const { owner, data } = this.find(id);
+    if (owner === 'docker') await this.engine.setOwnerData(id, change(data));
+    return this.find(id);
+  }
+
+  /** @throws Conflict, BadRequest */
+  async rename(reference: string, newName: string): Promise<void> {
+    if (newName === '' || newName === '/') throw new UmiakError('BadRequest', 'Neither old nor new names may be empty');
+    const { id, owner, name: oldName } = this.find(reference);
+    const name = parseName(newName);
+    if (owner !== 'docker') throw new UmiakError('Conflict', `container ${id} belongs to a pod: its name is the pod's`);
+    await this.#locks.run(id, async () => {
+      if (name === oldName) throw new UmiakError('BadRequest', 'Renaming a container with the same name as its current name');
+      this.#names.rename(id, name);
+      try {
+        await this.change(id, data => ({ ...data, name }));
+      } catch (error) {
+        this.#names.rename(id, oldName);
+        throw error;
+      }
+    });
+    this.tell(this.find(id), 'rename', { oldName: `/${oldName}` });
+  }
+
+  // ——— running ———
+
+  async start(id: string, why: 'asked' | 'policy' = 'asked', isWanted: () => boolean = () => true): Promise<void> {
+    await this.startOnce(id, why, isWanted);
+  }
+
+  /** Resolves false when it runs already. */
+  async startOnce(id: string, why: 'asked' | 'policy' = 'asked', isWanted: () => boolean = () => true): Promise<boolean> {
+    return this.#locks.run(id, async () => {
+      const container = this.find(id);
+      if (container.engine.isPaused) throw new UmiakError('Conflict', 'cannot start a paused container, try unpause instead');
+      if (container.engine.state === 'running' || !isWanted()) return false;
+      if (this.#removing.has(id)) throw new UmiakError('Conflict', 'container is marked for removal and cannot be started');
+      if (container.owner !== 'docker') {
+        await this.engine.startContainer(id);
+        return true;
+      }
+      if (why === 'asked') await this.rooms.supervision?.starting(container);
+      await this.#run(container);
+      return true;
+    });
+  }
+
+  async #run({ id, sandboxId, data }: DockerContainer): Promise<void> {
+    const { volumes, networks } = this.rooms;
+    try {
+      await volumes.mount(id, data.mounts);
+      await this.engine.startSandbox(sandboxId);
+      const endpoints = await networks.connectAll(this.find(id));
+      if (endpoints !== data.endpoints) await this.change(id, known => ({ ...known, endpoints }));
+      await this.engine.startContainer(id);
+    } catch (error) {
+      await this.#release(this.find(id));
+      const { data: asked } = this.find(id);
+      if (asked.hostConfig.AutoRemove) await this.#discard(id, true);
+      throw toStartError(error);
+    }
+  }
+
+  /** Gives back what a run had: networks, namespaces, file systems of volumes. */
+  async #release(container: DockerContainer): Promise<void> {
+    const { volumes, networks } = this.rooms;
+    if (container.sandbox?.state === 'ready') await networks.disconnectAll(container);
+    await this.engine.stopSandbox(container.sandboxId);
+    await volumes.unmount(container.id, container.data.mounts);
+  }
+
+  #follow(event: EngineEvent): void {
+    if (event.type !== 'container') return;
+    const { action, container } = event;
+    const { id, exitCode = 0 } = container;
+    if (action === 'created') this.#index(container);
+    if (action === 'removed') {
+      this.#names.free(id);
+      this.#waits.removed(id, exitCode);
+    }
+    if (action !== 'exited' || container.startedAtMs === undefined) return;
+    const isOver = !this.isRestarting(this.#view(container));
+    this.#waits.ended(id, exitCode, isOver);
+    if (container.owner === 'docker') this.#track(this.#settle(id));
+  }
+
+  /** After the end of a run. Twice is as good as once. */
+  async #settle(id: string): Promise<void> {
+    await this.#locks.run(id, async () => {
+      const found = this.engine.container(id);
+      if (!found || found.state === 'running') return;
+      const container = this.#view(found);
+      await this.#release(container);
+      const { AutoRemove } = container.data.hostConfig;
+      if (AutoRemove && found.state === 'exited' && !this.#removing.has(id)) await this.#discard(id, true);
+    });
+  }
+
+  #track(work: Promise<void>): void {
+    const done = work.catch(error => {
+      if (!isUmiakError(error, 'NotFound')) this.#log.error('what a container had could not be taken back', { error });
+    });
+    this.#underWay.add(done);
+    void done.finally(() => this.#underWay.delete(done));
+  }
+
+  /** Signal, patience, force. Resolves false when it does not run. */
+  async stop(id: string, { seconds, signal }: { seconds?: number | undefined; signal?: string | undefined } = {}): Promise<boolean> {
+    const container = this.find(id);
+    const { data, engine: facts } = container;
+    if (signal) validateSignal(signal);
+    if (container.owner === 'docker') await this.rooms.supervision?.stopping(container);
+    if (facts.state !== 'running') return false;
+    const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
+    const graceMs = patience < 0 ? ENDLESS_MS : Math.min(patience * 1000, ENDLESS_MS);
+    await this.engine.stopContainer(id, { graceMs, ...(signal ? { signal } : {}) });
+    await this.#settled(id);
+    this.tell(container, 'stop');
+    return true;
+  }
+
+  /** Resolves when what followed a run's end is done. */
+  async #settled(id: string): Promise<void> {
+    await this.#locks.run(id, () => {});
+  }
+
+  async restart(id: string, options: { seconds?: number | undefined; signal?: string | undefined } = {}): Promise<void> {
+    await this.stop(id, options);
+    await this.start(id);
+    this.tell(this.find(id), 'restart');
+  }
+
+  /** @throws Conflict in docker's words when it does not run */
+  async kill(id: string, signal = 'SIGKILL'): Promise<void> {
+    const container = this.find(id);
+    const { engine: facts, owner } = container;
+    const number = validateSignal(signal || 'SIGKILL');
+    if (facts.state !== 'running') throw new UmiakError('Conflict', `cannot kill container: ${id}: container ${id} is not running`);
+    const isEnd = number === SIGKILL || number === validateSignal(facts.stopSignal ?? 'SIGTERM');
+    if (isEnd && owner === 'docker') await this.rooms.supervision?.stopping(container);
+    await this.engine.killContainer(id, String(number));
+    this.tell(container, 'kill', { signal: String(number) });
+    if (number === SIGKILL) {
+      await this.engine.stopContainer(id, { graceMs: 0 });
+      await this.#settled(id);
+    }
+  }
+
+  async pause(id: string): Promise<void> {
+    const { engine: facts } = this.find(id);
+    if (facts.state !== 'running') throw new UmiakError('Conflict', `container ${id} is not running`);
+    if (facts.isPaused) throw new UmiakError('Conflict', `container ${id} is already paused`);
+    await this.engine.pauseContainer(id);
+    this.tell(this.find(id), 'pause');
+  }
+
+  async unpause(id: string): Promise<void> {
+    if (!this.find(id).engine.isPaused) throw new UmiakError('Conflict', `container ${id} is not paused`);
+    await this.engine.unpauseContainer(id);
+    this.tell(this.find(id), 'unpause');
+  }
+
+  /** Resolves with its exit code when the condition holds. */
+  async wait(id: string, condition: WaitCondition, signal: AbortSignal): Promise<number> {
+    const container = this.find(id);
+    const { state, exitCode = 0 } = container.engine;
+    if (condition === 'not-running' && state !== 'running' && !this.isRestarting(container)) return exitCode;
+    return await this.#waits.wait(id, condition, signal);
+  }
+
+  // ——— going ———
+
+  /** @throws Conflict in docker's words when it runs and is not forced */
+  async remove(reference: string, { force = false, volumes = false }: { force?: boolean; volumes?: boolean } = {}): Promise<void> {
+    const container = this.find(reference);
+    const { id, name, owner } = container;
+    if (this.#removing.has(id)) throw new UmiakError('Conflict', `removal of container ${reference} is already in progress`);
+    const { state, isPaused } = container.engine;
+    const refuse = (is: string, first: string) =>
+      new UmiakError('Conflict', `cannot remove container "/${name}": container is ${is}: ${first} before removing or force remove`);
+    if (!force) {
+      if (isPaused) throw new UmiakError('Conflict', `cannot remove container "/${name}": container is paused and must be unpaused first`);
+      if (state === 'running') throw refuse('running', 'stop the container');
+      if (this.isRestarting(container)) throw refuse('restarting', 'stop the container');
+    }
+    this.#removing.add(id);
+    try {
+      if (owner === 'docker') await this.rooms.supervision?.stopping(container);
+      if (state === 'running') await this.engine.stopContainer(id, { graceMs: 0 });
+      await this.#locks.run(id, async () => {
+        const now = this.engine.container(id);
+        if (!now) return;
+        if (now.state === 'running') {
+          if (!force) throw refuse('running', 'stop the container');
+          await this.engine.stopContainer(id, { graceMs: 0 });
+        }
+        if (owner === 'docker') await this.#release(this.find(id));
+        await this.#discard(id, volumes);
+      });
+    } finally {
+      this.#removing.delete(id);
+    }
+  }
+
+  /** Removes all that do not run and pass; what can't be removed now stays. */
+  async prune(passes: (container: DockerContainer) => boolean): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
+    const idle = this.all().filter(
+      container =>
+        container.owner === 'docker' && container.engine.state !== 'running' && !this.isRestarting(container) && passes(container),
+    );
+    const sizes = await containerSizes(
+      this.engine,
+      idle.map(({ id }) => id),
+    );
+    const deleted: string[] = [];
+    let reclaimed = 0;
+    for (const [index, { id }] of idle.entries()) {
+      try {
+        await this.remove(id);
+        deleted.push(id);
+        reclaimed += sizes[index]?.rw ?? 0;
+      } catch (error) {
+        if (!isUmiakError(error, 'Conflict') && !isUmiakError(error, 'NotFound')) throw error;
+      }
+    }
+    return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed };
+  }
+
+  async #discard(id: string, anonymous: boolean): Promise<void> {
+    const { owner, sandboxId, data } = this.find(id);
+    await this.engine.removeContainer(id);
+    if (owner !== 'docker') return;
+    await this.engine.removeSandbox(sandboxId);
+    await this.rooms.volumes.removed(data.mounts, { anonymous });
+  }
+
+  /** An event in docker's form. */
+  tell({ id, name, data }: DockerContainer, action: string, more: Record<string, string> = {}): void {
+    this.#events.emit({ type: 'container', action, id, attributes: { ...data.config.Labels, ...more, image: data.image, name } });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#subscription[Symbol.dispose]();
+    await Promise.all(this.#underWay);
+  }
+}

@@ -1,0 +1,46 @@
+import type { DockerContainer } from '../rooms.ts';
+import type { EndpointSettings, Port } from './forms.ts';
+import type { Status } from './state-words.ts';
+
+export interface SummaryFacts {
+  status: Status;
+  text: string;
+  ports: Port[];
+  networks: Record<string, EndpointSettings>;
+  /** What the image is called now; its id where its name means another one. */
+  image: string;
+  size?: { rw: number; rootFs: number } | undefined;
+  apiMinor: number;
+}
+
+/** An entry of `GET /containers/json`. Pure. */
+export function toContainerSummary({ id, name, data, engine }: DockerContainer, facts: SummaryFacts): Record<string, unknown> {
+  const { status, text, ports, networks, image, size, apiMinor } = facts;
+  const { NetworkMode, Annotations } = data.hostConfig;
+  return {
+    Id: id,
+    Names: [`/${name}`, ...linkNames(data.hostConfig.Links)],
+    Image: image,
+    ImageID: engine.imageId,
+    Command: toCommand(data.path, data.args),
+    Created: Math.floor(engine.createdAtMs / 1000),
+    Ports: ports,
+    ...(size ? { SizeRw: size.rw, SizeRootFs: size.rootFs } : {}),
+    Labels: data.config.Labels,
+    State: status,
+    Status: text,
+    HostConfig: { NetworkMode, ...(apiMinor >= 46 && Annotations ? { Annotations } : {}) },
+    NetworkSettings: { Networks: networks },
+    Mounts: data.mounts.map(({ point }) => point),
+  };
+}
+
+/** Its links show on those that it is linked to: nothing of its own. */
+function linkNames(_links: readonly string[] | null): string[] {
+  return [];
+}
+
+/** As docker shows it: arguments with blanks in quotes. Pure. */
+function toCommand(path: string, args: readonly string[]): string {
+  return [path, ...args.map(arg => (arg.includes(' ') ? `'${arg}'` : arg))].join(' ');
+}

@@ -1,0 +1,61 @@
+import { UmiakError } from '#base/errors.ts';
+
+export type WaitCondition = 'not-running' | 'next-exit' | 'removed';
+
+interface Waiter {
+  condition: WaitCondition;
+  resolve: (exitCode: number) => void;
+}
+
+/** @throws BadRequest in docker's words */
+export function parseCondition(text: string | null): WaitCondition {
+  if (text === null || text === '' || text === 'not-running') return 'not-running';
+  if (text === 'next-exit' || text === 'removed') return text;
+  throw new UmiakError('BadRequest', `invalid condition: ${JSON.stringify(text.slice(0, 64))}`);
+}
+
+/** Who waits for the end of which container. */
+export class Waits {
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  /** Of those that are being removed. */
+  readonly #lastCodes = new Map<string, number>();
+
+  /** Resolves with the exit code; rejects with the signal's reason when whoever waits has left. */
+  wait(id: string, condition: WaitCondition, signal: AbortSignal): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const waiters = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, waiters);
+    const leave = () => {
+      waiters.delete(waiter);
+      if (waiters.size === 0 && this.#waiters.get(id) === waiters) this.#waiters.delete(id);
+    };
+    const waiter: Waiter = { condition, resolve };
+    const abandon = () => {
+      leave();
+      reject(signal.reason);
+    };
+    if (signal.aborted) abandon();
+    signal.addEventListener('abort', abandon, { once: true });
+    waiters.add(waiter);
+    return promise.finally(() => {
+      signal.removeEventListener('abort', abandon);
+      leave();
+    });
+  }
+
+  /** A run has ended; `isOver`: no restart follows. */
+  ended(id: string, exitCode: number, isOver: boolean): void {
+    this.#lastCodes.set(id, exitCode);
+    this.#tell(id, exitCode, condition => condition === 'next-exit' || (condition === 'not-running' && isOver));
+  }
+
+  /** It is gone. Whoever waits for a next exit waits for nothing. */
+  removed(id: string, exitCode: number): void {
+    this.#tell(id, this.#lastCodes.get(id) ?? exitCode, () => true);
+    this.#lastCodes.delete(id);
+  }
+
+  #tell(id: string, exitCode: number, concerns: (condition: WaitCondition) => boolean): void {
+    for (const { condition, resolve } of this.#waiters.get(id) ?? []) if (concerns(condition)) resolve(exitCode);
+  }
+}
