@@ -1,0 +1,178 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { Clock } from '#base/clock.ts';
+import { messageOf } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import type { Engine } from '#engine/index.ts';
+import type { Digest, ImageStore } from '#images/index.ts';
+import { Slots } from '#images/slots.ts';
+import { diskUsage } from '#linux/disk-usage.ts';
+import { unmountBelow } from '#linux/unmount-below.ts';
+import { makeBottom } from './bottom.ts';
+import { BuildCache, type CacheRecord } from './cache.ts';
+import { type ExportOptions, exportImage } from './export-image.ts';
+import { type BuildContext, BuildFiles } from './files/build-files.ts';
+import type { BuildGraph } from './graph.ts';
+import { type PruneOptions, planPrune } from './plan-prune.ts';
+import { BUILD_LABEL } from './run-step.ts';
+import { type Solved, type SolveOptions, Solver } from './solver.ts';
+
+export interface BuilderOptions {
+  /** `builder` lies below it, on the file system of the engine's data. */
+  dataDir: string;
+  engine: Engine;
+  images: ImageStore;
+  clock: Clock;
+  log: Log;
+  /** Of all results; what was used longest ago goes first. */
+  maxCacheBytes?: number;
+  /** What one context may bring. */
+  maxContextBytes?: number;
+  /** Commands that run side by side, of all builds. */
+  parallelRuns?: number;
+  bootId?: string;
+}
+
+const GIB = 2 ** 30;
+
+/** What there is in the cache, for people and docker's `system df`. */
+export interface CacheEntry {
+  id: string;
+  parent: string;
+  type: CacheRecord['kind'];
+  description: string;
+  inUse: boolean;
+  /** Its files are a layer of an image, too. */
+  shared: boolean;
+  sizeBytes: number;
+  createdAtMs: number;
+  usedAtMs: number;
+  uses: number;
+}
+
+/** Builds images: brings graphs of steps to results, keeps these, makes images of them. */
+export class Builder implements AsyncDisposable {
+  readonly cache: BuildCache;
+  readonly images: ImageStore;
+  readonly #options: Required<Omit<BuilderOptions, 'bootId'>>;
+  readonly #files: BuildFiles;
+  readonly #solver: Solver;
+  readonly #directory: string;
+  /** Work in the background, at a build's end. */
+  #after: Promise<void> = Promise.resolve();
+
+  private constructor(options: BuilderOptions) {
+    this.#options = { maxCacheBytes: 20 * GIB, maxContextBytes: 50 * GIB, parallelRuns: 4, ...options };
+    const { dataDir, engine, images, clock, log, bootId = readBootId() } = options;
+    this.images = images;
+    this.#directory = `${dataDir}/builder`;
+    const temporaryDir = `${this.#directory}/tmp`;
+    clearTemporary(temporaryDir);
+    for (const name of ['nothing', 'nothing-more']) mkdirSync(`${temporaryDir}/${name}`, { recursive: true, mode: 0o755 });
+    const bottomDir = `${this.#directory}/bottom`;
+    makeBottom(bottomDir);
+    this.cache = new BuildCache({ directory: this.#directory, images, clock, bootId });
+    const { maxContextBytes, maxCacheBytes, parallelRuns } = this.#options;
+    this.#files = new BuildFiles({ directory: `${this.#directory}/content`, maxBytes: maxCacheBytes / 10, maxContextBytes, clock });
+    this.#solver = new Solver({ engine, images, cache: this.cache, slots: new Slots(parallelRuns), temporaryDir, bottomDir, log });
+  }
+
+  /** Opens the builder: what a killed process was making is removed. Containers of steps are `removeLeftSteps`'s. */
+  static async open(options: BuilderOptions): Promise<Builder> {
+    return new Builder(options);
+  }
+
+  /** A place for the files of one build. */
+  openContext(): BuildContext {
+    return this.#files.open();
+  }
+
+  /** Brings the vertices to results that the graph's own result needs. */
+  async solve(graph: BuildGraph, options: SolveOptions, held: DisposableStack): Promise<Map<number, Solved>> {
+    return await this.#solver.solve(
+      graph,
+      [...new Set([...graph.result.chain, graph.result.vertex, graph.result.fileSystem])],
+      options,
+      held,
+    );
+  }
+
+  /** Makes an image of a graph's result. */
+  async exportImage(options: Omit<ExportOptions, 'images' | 'cache' | 'nowMs'>): Promise<Digest> {
+    return await exportImage({ ...options, images: this.images, cache: this.cache, nowMs: this.#options.clock.now() });
+  }
+
+  /** A build has ended: what it wrote is counted, written back, and what is too much goes, in the background. */
+  ended(): void {
+    this.#after = this.#after
+      .then(() => this.#tidy())
+      .catch(error => this.#options.log.warn('the build cache could not be tidied', { error: messageOf(error) }));
+  }
+
+  async #tidy(): Promise<void> {
+    const young = this.cache
+      .all()
+      .map(({ record }) => record)
+      .filter(record => record.bootId !== undefined && !record.layer);
+    if (young.length > 0) {
+      await this.#files.run(worker => worker.call('sync', this.#directory));
+      const sizes = await diskUsage(young.map(record => this.cache.snapshotOf(record)));
+      for (const record of young) {
+        const sizeBytes = sizes.get(this.cache.snapshotOf(record));
+        this.cache.note(record, { isDurable: true, ...(sizeBytes !== undefined ? { sizeBytes } : {}) });
+      }
+    }
+    await this.prune({ maxBytes: this.#options.maxCacheBytes });
+    await this.#files.run(worker => worker.call('trim', {}));
+  }
+
+  /** Resolves when nothing goes on in the background. */
+  async settled(): Promise<void> {
+    await this.#after;
+  }
+
+  /** Removes results; what went and what came free. */
+  async prune(options: PruneOptions & { maxBytes?: number }): Promise<{ deleted: string[]; freedBytes: number }> {
+    const going = planPrune(this.cache.all(), { ...options, nowMs: this.#options.clock.now() });
+    let freedBytes = 0;
+    for (const record of going) freedBytes += await this.cache.remove(record);
+    if (options.all) freedBytes += (await this.#files.run(worker => worker.call('trim', { all: true }))).freedBytes;
+    return { deleted: going.map(({ id }) => id), freedBytes };
+  }
+
+  entries(): CacheEntry[] {
+    return this.cache.all().map(({ record, usedAtMs, isHeld }) => ({
+      id: record.id,
+      parent: this.cache.get(record.base) ? record.base : '',
+      type: record.kind,
+      description: record.createdBy,
+      inUse: isHeld,
+      shared: record.layer !== undefined,
+      sizeBytes: record.sizeBytes ?? 0,
+      createdAtMs: record.createdAtMs,
+      usedAtMs,
+      uses: record.uses,
+    }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#solver.settled();
+    await this.#after;
+    await this.#files[Symbol.asyncDispose]();
+  }
+}
+
+/** Removes the containers of steps that a killed process left. To be called once, at the start. */
+export async function removeLeftSteps(engine: Engine): Promise<void> {
+  const left = engine.sandboxes({ owner: 'docker' }).filter(({ config }) => config.labels?.[BUILD_LABEL] !== undefined);
+  await Promise.all(left.map(({ id }) => engine.removeSandbox(id)));
+}
+
+function clearTemporary(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o711 });
+  unmountBelow(directory);
+  for (const name of readdirSync(directory)) rmSync(`${directory}/${name}`, { recursive: true, force: true });
+}
+
+function readBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}

@@ -1,0 +1,76 @@
+import { createHash } from 'node:crypto';
+import { UmiakError } from '#base/errors.ts';
+import { fromText } from '#images/tar-format.ts';
+import type { TarEntry } from '#images/tar-reader.ts';
+import type { ContextTree } from './context-tree.ts';
+
+const TIMEOUT_MS = 600_000;
+
+/** Fetches a file into a tree, under the last part of its address. @throws Invalid in docker's words */
+export async function fetchInto(tree: ContextTree, address: string, { checksum }: { checksum?: string | undefined } = {}): Promise<string> {
+  const response = await get(address);
+  const name = nameOf(response.url || address);
+  const modified = Date.parse(response.headers.get('last-modified') ?? '');
+  const bytes = Buffer.from(await response.arrayBuffer());
+  if (checksum !== undefined && `sha256:${createHash('sha256').update(bytes).digest('hex')}` !== checksum)
+    throw new UmiakError('Invalid', `ADD failed: digest mismatch of ${address}: it is not ${checksum}`);
+  await tree.add(fileEntry(fromText(name), bytes, Number.isNaN(modified) ? 0 : modified / 1000, 0o600));
+  return name;
+}
+
+const MAX_BYTES = 2 ** 31;
+
+async function get(address: string): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(address, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch (cause) {
+    throw new UmiakError('Invalid', `ADD failed: Get ${JSON.stringify(address)}: ${reasonOf(cause)}`, { cause });
+  }
+  if (!response.ok)
+    throw new UmiakError('Invalid', `ADD failed: failed to GET ${address} with status ${response.status} ${response.statusText}`);
+  if (Number(response.headers.get('content-length') ?? 0) > MAX_BYTES)
+    throw new UmiakError('Invalid', `ADD failed: ${address} is larger than ${MAX_BYTES} bytes`);
+  return response;
+}
+
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}
+
+function nameOf(address: string): string {
+  const name = decodeURIComponent(new URL(address).pathname.split('/').filter(Boolean).at(-1) ?? '');
+  if (name === '' || name === '.' || name === '..' || name.includes('/'))
+    throw new UmiakError('Invalid', `ADD failed: cannot determine filename for url: ${address}`);
+  return name;
+}
+
+/** A file as an archive would have it. */
+export function fileEntry(name: string, bytes: Buffer, mtime: number, mode: number): TarEntry {
+  return {
+    name,
+    type: 'file',
+    mode,
+    uid: 0,
+    gid: 0,
+    sizeBytes: bytes.length,
+    mtime: Math.floor(mtime),
+    linkName: '',
+    devMajor: 0,
+    devMinor: 0,
+    xattrs: new Map(),
+    body: () => once(bytes),
+  };
+}
+
+async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
+
+/** The bytes of an address as they come, for a context. @throws Invalid */
+export async function streamOf(address: string): Promise<AsyncIterable<Uint8Array>> {
+  const response = await get(address);
+  if (!response.body) throw new UmiakError('Invalid', `${address} has no content`);
+  return response.body as unknown as AsyncIterable<Uint8Array>;
+}

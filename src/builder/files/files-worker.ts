@@ -1,0 +1,167 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
+import { UmiakError } from '#base/errors.ts';
+import { serveCalls } from '#base/worker-calls.ts';
+import { planUser } from '#engine/user.ts';
+import { fromText, toText } from '#images/tar-format.ts';
+import { readTar } from '#images/tar-reader.ts';
+import { syncFileSystem } from '#linux/file-attributes.ts';
+import { IgnoreRules } from '../ignore.ts';
+import { fetchInto, fileEntry, streamOf } from './addresses.ts';
+import { isArchive, peek, unpacked } from './archives.ts';
+import { ContextTree } from './context-tree.ts';
+import { DirectoryTree } from './directory-tree.ts';
+import { FileContents, type FileContentsOptions } from './file-contents.ts';
+import { placeDirectory, placeSources } from './place.ts';
+import { Receiving } from './receiving.ts';
+import { lstat, RootPaths } from './root-paths.ts';
+import { digestOfSources, explainContextSource, type FoundSource, findSources, follow, type SourceTree } from './source-tree.ts';
+
+/** Where a copy reads: a context (or what was fetched) by its id, or a mounted file system. */
+export type TreeName = { context: string } | { root: string };
+
+export interface PlaceCall {
+  from: TreeName;
+  paths: string[];
+  root: string;
+  destination: string;
+  chown?: string | undefined;
+  mode?: number | undefined;
+  unpacks: boolean;
+  keyword: string;
+}
+
+const MAX_IGNORE_BYTES = 4 << 20;
+const PEEK_BYTES = 1 << 20;
+
+const contents = new FileContents(workerData as FileContentsOptions);
+const receiving = new Map<string, Receiving>();
+const contexts = new Map<string, ContextTree>();
+
+function treeOf(name: TreeName): SourceTree {
+  if ('root' in name) return new DirectoryTree(name.root);
+  const tree = contexts.get(name.context);
+  if (!tree) throw new UmiakError('InternalError', 'the build context is gone');
+  return tree;
+}
+
+function find(from: TreeName, paths: readonly string[], keyword: string): { tree: SourceTree; sources: FoundSource[] } {
+  const tree = treeOf(from);
+  return { tree, sources: findSources(tree, paths, explainContextSource(keyword)) };
+}
+
+function adopt(id: string, tree: ContextTree) {
+  contexts.set(id, tree);
+  return { entries: tree.entries, sizeBytes: tree.sizeBytes };
+}
+
+/** What is asked of the thread that works on files; by id of a context. */
+const handlers = {
+  begin: (id: string) => void receiving.set(id, new Receiving(contents)),
+  chunk: async (id: string, chunk: Uint8Array) => await receiving.get(id)?.add(chunk),
+  async end(id: string) {
+    const tree = await receiving.get(id)?.end();
+    receiving.delete(id);
+    if (!tree) throw new UmiakError('InternalError', 'the build context is gone');
+    return adopt(id, tree);
+  },
+
+  /** A context without files. */
+  empty: (id: string) => adopt(id, new ContextTree(contents)),
+
+  /** A context at an address: an archive, or a Dockerfile alone, which is called `dockerfile` then. */
+  async remote(id: string, address: string, dockerfile: string) {
+    const tree = new ContextTree(contents);
+    const { start, rest } = await peek(await streamOf(address), PEEK_BYTES);
+    const once = (async function* () {
+      yield start;
+    })();
+    if (await isArchive(once)) for await (const entry of readTar(unpacked(rest, 'the build context'))) await tree.add(entry);
+    else {
+      await rest.return(undefined);
+      if (start.length >= PEEK_BYTES) throw new UmiakError('Invalid', `${address} is neither an archive nor a Dockerfile`);
+      await tree.add(fileEntry(fromText(dockerfile), Buffer.from(start), 0, 0o644));
+    }
+    return adopt(id, tree);
+  },
+
+  /** A small file of the context, by its path in it; links are followed. */
+  async read(id: string, path: string, maxBytes: number) {
+    const tree = contexts.get(id);
+    const place = tree && follow(tree, fromText(path));
+    return place === undefined ? undefined : (await tree?.read(place, maxBytes))?.toString('utf8');
+  },
+
+  /** Takes the files away that are there only for the build and that `.dockerignore` leaves out. */
+  async hide(id: string, files: readonly string[]) {
+    const tree = contexts.get(id);
+    const text = (await tree?.read('.dockerignore', MAX_IGNORE_BYTES))?.toString('utf8');
+    if (text === undefined) return;
+    const rules = IgnoreRules.parse(text);
+    for (const file of files) if (rules.excludes(file)) tree?.remove(fromText(file));
+  },
+
+  /** Fetches files into a context of their own; their names. */
+  async fetch(id: string, addresses: readonly string[], checksum: string | undefined) {
+    const tree = contexts.get(id) ?? new ContextTree(contents);
+    contexts.set(id, tree);
+    const names: string[] = [];
+    for (const address of addresses) names.push(await fetchInto(tree, address, { checksum }));
+    return names;
+  },
+
+  digest(from: TreeName, paths: readonly string[], keyword: string) {
+    const { tree, sources } = find(from, paths, keyword);
+    return digestOfSources(tree, sources);
+  },
+
+  async place({ from, paths, chown, ...rest }: PlaceCall) {
+    const { tree, sources } = find(from, paths, rest.keyword);
+    await placeSources({ ...rest, tree, sources, ...ownerOf(rest.root, chown) });
+  },
+
+  makeDirectory: (root: string, path: string) => placeDirectory(root, path),
+
+  drop(id: string) {
+    receiving.get(id)?.abort();
+    receiving.delete(id);
+    contexts.delete(id);
+  },
+
+  trim: (options: { all?: boolean }) => contents.trim(options),
+
+  /** Writes all of the file system back that holds `directory`. */
+  sync(directory: string) {
+    const fd = openSync(directory, 'r');
+    try {
+      syncFileSystem(fd);
+    } finally {
+      closeSync(fd);
+    }
+  },
+};
+
+export type FilesHandlers = typeof handlers;
+
+/** By the file system's own names. @throws Invalid in docker's words */
+function ownerOf(root: string, chown: string | undefined): { uid: number; gid: number } {
+  if (chown === undefined) return { uid: 0, gid: 0 };
+  const paths = new RootPaths(root);
+  const read = (path: string) => {
+    const place = paths.resolve(path);
+    return lstat(place)?.isFile() ? readFileSync(Buffer.from(place, 'latin1'), 'utf8') : '';
+  };
+  const [name = '', ...group] = chown.split(':');
+  try {
+    const user = /^\d+$/.test(name) && group.length === 0 ? `${name}:${name}` : chown;
+    const { uid, gid } = planUser({ user, passwd: read('/etc/passwd'), group: read('/etc/group') });
+    return { uid, gid };
+  } catch (cause) {
+    if (!(cause instanceof UmiakError)) throw cause;
+    throw new UmiakError('Invalid', `unable to convert uid/gid chown string to host mapping: ${toText(fromText(cause.message))}`, {
+      cause,
+    });
+  }
+}
+
+serveCalls(handlers);

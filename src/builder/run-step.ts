@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { UmiakError } from '#base/errors.ts';
+import { newUid } from '#base/ids.ts';
+import type { ContainerConfig, Engine, EngineEvent, Resources, SandboxConfig } from '#engine/index.ts';
+import type { RunOperation } from './graph.ts';
+
+/** How containers of steps run; no part of what a step is. */
+export interface RunOptions {
+  network?: 'pod' | 'host' | 'none';
+  hostAliases?: SandboxConfig['hostAliases'];
+  dns?: SandboxConfig['dns'];
+  resources?: Resources;
+  rlimits?: ContainerConfig['rlimits'];
+  cgroupParent?: string;
+}
+
+/** By which a step's sandbox is told from what people run. */
+export const BUILD_LABEL = 'io.umiak.build';
+
+export interface RunStepOptions {
+  engine: Engine;
+  operation: RunOperation;
+  /** Top first. */
+  lowerDirs: string[];
+  run: RunOptions;
+  signal: AbortSignal;
+  onStart: (containerId: string) => void;
+  onOutput: (chunk: Buffer, stream: 'stdout' | 'stderr') => void;
+}
+
+/** A command that ended; its files are in `files` until `discard`. */
+export interface RanStep extends AsyncDisposable {
+  /** In overlay's upper form. */
+  files: string;
+}
+
+/**
+ * Runs a step's command in a container of its own, until it ends. `lowerDirs` must stay where they are until `onStart` is called.
+ * @throws Invalid in docker's words for a command that fails; the reason of `signal` when it is aborted; the container is gone then
+ */
+export async function runStep({ engine, operation, lowerDirs, run, signal, onStart, onOutput }: RunStepOptions): Promise<RanStep> {
+  signal.throwIfAborted();
+  const uid = newUid();
+  const sandbox = await engine.createSandbox({
+    owner: 'docker',
+    metadata: { name: `build-${uid}`, namespace: 'build', uid, attempt: 0 },
+    hostname: uid.slice(0, 12).replace('-', ''),
+    network: run.network ?? 'pod',
+    labels: { [BUILD_LABEL]: 'step' },
+    ...(run.hostAliases ? { hostAliases: run.hostAliases } : {}),
+    ...(run.dns ? { dns: run.dns } : {}),
+    ...(run.cgroupParent ? { cgroupParent: run.cgroupParent } : {}),
+  });
+  const discard = () => engine.removeSandbox(sandbox.id);
+  try {
+    const container = await engine.createContainer(configOf(sandbox.id, operation, lowerDirs, run));
+    const ended = untilEnded(engine, container.id);
+    const output = readOutput(engine, container.id, onOutput);
+    output.catch(() => {}); // a start that fails says why
+    onStart(container.id);
+    const abort = () => void engine.stopContainer(container.id, { graceMs: 0 }).catch(() => {});
+    await engine.startContainer(container.id);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await Promise.all([ended, output]);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+    signal.throwIfAborted();
+    const { exitCode = 0, reason } = engine.container(container.id) ?? {};
+    if (exitCode !== 0) throw failed(operation, exitCode, reason);
+    const files = engine.writableDirectory(container.id);
+    if (basename(files) !== 'upper' || !existsSync(files))
+      throw new UmiakError('NotImplemented', 'images are built where overlayfs works; here containers get copies of their images');
+    return { files, [Symbol.asyncDispose]: discard };
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+}
+
+function configOf(
+  sandboxId: string,
+  { args, env, hiddenEnv, workingDir, user }: RunOperation,
+  lowerDirs: string[],
+  run: RunOptions,
+): ContainerConfig {
+  return {
+    sandboxId,
+    metadata: { name: 'step', attempt: 0 },
+    image: 'build',
+    layers: { lowerDirs, defaults: {} },
+    command: args,
+    env: [...env, ...hiddenEnv].map(entry => ({ name: entry.split('=', 1)[0] ?? '', value: entry.slice(entry.indexOf('=') + 1) })),
+    workingDir,
+    security: { user, seccomp: 'runtime/default' },
+    labels: { [BUILD_LABEL]: 'step' },
+    ...(run.resources ? { resources: run.resources } : {}),
+    ...(run.rlimits ? { rlimits: run.rlimits } : {}),
+  };
+}
+
+function untilEnded(engine: Engine, id: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const subscription = engine.subscribe((event: EngineEvent) => {
+    if (event.type === 'container' && event.container.id === id && (event.action === 'exited' || event.action === 'removed')) resolve();
+  });
+  return promise.finally(() => subscription[Symbol.dispose]());
+}
+
+/** Resolves at the end of both streams. To be called before the start, so that nothing is missed. */
+async function readOutput(engine: Engine, id: string, onOutput: RunStepOptions['onOutput']): Promise<void> {
+  const { stdout, stderr } = await engine.attach(id, { stdin: false });
+  const drain = async (stream: 'stdout' | 'stderr', source: AsyncIterable<Buffer> | undefined) => {
+    for await (const chunk of source ?? []) onOutput(chunk, stream);
+  };
+  await Promise.all([drain('stdout', stdout as AsyncIterable<Buffer>), drain('stderr', stderr as AsyncIterable<Buffer> | undefined)]);
+}
+
+/** Docker's sentence, with the code for machines. */
+function failed({ args }: RunOperation, exitCode: number, reason: string | undefined): UmiakError {
+  const why = reason === 'OOMKilled' ? ' (it used up its memory)' : '';
+  return new UmiakError('Invalid', `The command '${args.join(' ')}' returned a non-zero code: ${exitCode}${why}`, {
+    details: { kind: 'build', causes: [{ reason: EXIT_CODE, message: String(exitCode), field: '' }] },
+  });
+}
+
+const EXIT_CODE = 'ExitCode';
+
+/** The exit code of the command for which a build failed, if it did for one. */
+export function exitCodeOf(error: unknown): number | undefined {
+  const cause = error instanceof UmiakError ? error.details.causes?.find(({ reason }) => reason === EXIT_CODE) : undefined;
+  return cause && Number(cause.message);
+}
