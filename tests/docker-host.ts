@@ -35,6 +35,15 @@ export interface CommandOptions {
   cwd?: string;
 }
 
+export interface StartOptions {
+  /** Without them only the API is spoken to. */
+  clients?: DockerClients | undefined;
+  /** Loads `busybox`. Default: true. */
+  image?: boolean;
+  /** More variables for the agent. */
+  agentEnv?: Record<string, string>;
+}
+
 /**
  * An agent alone, with no server: as much of an instance as docker needs, up in a third of a second. The docker command speaks to it with a
  * configuration of its own. Disposing leaves nothing; what is left fails the test, by `TestCluster`'s census.
@@ -55,9 +64,9 @@ export class DockerHost implements AsyncDisposable {
     writeFileSync(join(this.configDirectory, 'config.json'), JSON.stringify({ cliPluginsExtraDirs: plugins }));
   }
 
-  /** Starts the agent and loads `busybox`, unless `image` is false. Without `clients` only its API is spoken to. */
-  static async start({ clients, image = true }: { clients?: DockerClients | undefined; image?: boolean } = {}): Promise<DockerHost> {
-    const cluster = await TestCluster.open();
+  /** Starts the agent. */
+  static async start({ clients, image = true, agentEnv = {} }: StartOptions = {}): Promise<DockerHost> {
+    const cluster = await TestCluster.open(agentEnv);
     const host = new DockerHost(cluster, clients);
     try {
       await host.startAgent();

@@ -48,7 +48,6 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['files'], /\/pki(\/|$)/, 'pki'],
   [['files'], /\/(server|kubeconfig|encryption[^/]*)(\/|$)/, 'main/server'],
   [['files'], /\/\.umiak-doctor-[^/]*(\/|$)/, 'engine/doctor: the next one removes what a killed one left'],
-  [['files', 'mounts'], /\/docker\/volumes(\/|$)/, 'docker/volumes'],
   [['files'], /\/docker\/events(\/|$)/, 'docker/events'],
   [['files', 'namespaces'], /\/docker\/networks(\/|$)/, 'docker/networks'],
   [['files'], /\/docker$/, 'docker'],
