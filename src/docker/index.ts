@@ -13,3 +13,4 @@
  */
 export { type DockerApiOptions, startDockerApi } from './docker-api.ts';
 export { type DockerRooms, type DockerRoomsOptions, openDockerRooms } from './open-docker.ts';
+export { toMirrored } from './supervision/mirror-form.ts';

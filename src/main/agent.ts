@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
 import { startCri } from '#cri/index.ts';
-import { openDockerRooms, startDockerApi } from '#docker/index.ts';
+import { type DockerRooms, openDockerRooms, startDockerApi, toMirrored } from '#docker/index.ts';
 import type { Finding } from '#engine/doctor/index.ts';
 import { readBootId } from '#engine/host-facts.ts';
 import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
@@ -36,6 +36,8 @@ import {
   LocalPathDirectories,
   LocalProber,
   LocalVolumes,
+  MirrorPods,
+  type MirrorPodsOptions,
   NodeRegistration,
   ObjectSource,
   PodAgent,
@@ -79,7 +81,7 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
     if (signal.aborted) return;
     throw error;
   }
-  const { problems, ...node } = await joinCluster({ config, machine, clock, log, stack });
+  const { problems, ...node } = await joinCluster({ config, machine, docker: rooms, clock, log, stack });
   const details = { docker: paths.dockerSocket, cri: paths.criSocket, node: config.nodeName, ...node };
   control.say({ state: 'ready', details });
   log.info('the agent is ready', { node: config.nodeName, ...node });
@@ -164,7 +166,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
 }
 
 /** The engine's CRI face; what serves it is loaded with its first connection. */
-function openCri({ config, machine, clock, log }: Omit<JoinParts, 'stack'>): Promise<AsyncDisposable> {
+function openCri({ config, machine, clock, log }: Omit<JoinParts, 'stack' | 'docker'>): Promise<AsyncDisposable> {
   const { engine, images, cni } = machine;
   return startCri({
     socketPath: pathsOf(config).criSocket,
@@ -183,6 +185,7 @@ function openCri({ config, machine, clock, log }: Omit<JoinParts, 'stack'>): Pro
 
 interface JoinParts extends Parts {
   machine: Awaited<ReturnType<typeof startMachine>>;
+  docker: DockerRooms;
 }
 
 interface Joined {
@@ -197,7 +200,7 @@ interface Joined {
  * What makes this machine a node: Services' rules, DNS, pods, the node's HTTPS API; at last the Node object says Ready. Where a foreign kubelet runs the
  * pods, it has the Node object and the HTTPS API too, and we have the network.
  */
-async function joinCluster({ config, machine, clock, log, stack }: JoinParts): Promise<Joined> {
+async function joinCluster({ config, machine, docker, clock, log, stack }: JoinParts): Promise<Joined> {
   const { engine, images, imageChanges, imageUsers, bridge } = machine;
   const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
   const paths = pathsOf(config);
@@ -367,6 +370,8 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
   await Promise.all([network.start(), services.start(), registration.start({ kubeletPort: kubelet.port })]);
   await hostPorts.start();
   await Promise.all([agent.start(), directories.start(), untilServing()]);
+  const mirrors = stack.use(mirrorDocker({ docker, machine, client, nodeName, hostAddress, clock, log: log.part('mirror-pods') }));
+  await mirrors.start();
   await registration.markReady();
   const problems = (found: readonly string[]) => {
     registration.problemsFound(found);
@@ -378,6 +383,21 @@ async function joinCluster({ config, machine, clock, log, stack }: JoinParts): P
     for (const problem of found) events.warning(node, 'MachineLacks', problem);
   };
   return { kubelet: joinAddress({ host: hostAddress, port: kubelet.port }), dns: dnsAddress, problems };
+}
+
+/** Docker's containers as Pods. */
+function mirrorDocker({
+  docker: { containers, supervision, journal },
+  machine: { engine },
+  ...options
+}: Pick<JoinParts, 'docker' | 'machine'> & Omit<MirrorPodsOptions, 'engine' | 'describe' | 'stop' | 'changes'>): MirrorPods {
+  return new MirrorPods({
+    ...options,
+    engine,
+    describe: ({ id }) => toMirrored(containers.find(id), supervision),
+    stop: async (id, seconds) => void (await containers.stop(id, { seconds })),
+    changes: hear => journal.follow(({ type, id }) => type === 'container' && hear(id)),
+  });
 }
 
 /** Asks the cluster's DNS server for the API's own Service. */

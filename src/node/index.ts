@@ -21,7 +21,7 @@ export { hostAddressOf } from './host-address.ts';
 export { LocalImagePuller } from './image-puller.ts';
 export { startKubeletServer } from './kubelet-server.ts';
 export { LocalHooks } from './lifecycle-hooks.ts';
-export { type Mirrored, MirrorPods } from './mirror-pods/index.ts';
+export { type Mirrored, MirrorPods, type MirrorPodsOptions } from './mirror-pods/index.ts';
 export { readTraits } from './node-facts.ts';
 export { NodeRegistration } from './node-registration.ts';
 export { LocalProber } from './prober.ts';

@@ -101,6 +101,15 @@ export class EventJournal implements AsyncDisposable {
     };
   }
 
+  /** Tells of each event from the next on, as `emit` does not wait for it. */
+  follow(hear: (event: Recorded) => void): Disposable {
+    const passes = (event: Recorded) => {
+      hear(event);
+      return false;
+    };
+    return this.listen(passes, { write: () => true, cut() {} });
+  }
+
   /** Where the journal ends now, all that was emitted in it. */
   get end(): JournalEnd {
     this.#write();

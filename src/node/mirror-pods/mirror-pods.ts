@@ -10,11 +10,13 @@ import { type Mirrored, type MirrorPlan, planMirror, planMirrorPod, planMirrorSt
 
 export interface MirrorPodsOptions {
   client: Client;
-  engine: Pick<Engine, 'container' | 'containers' | 'subscribe'>;
+  engine: Pick<Engine, 'container' | 'containers'>;
   /** What docker says of a container; undefined for those that are not docker's. */
   describe: (container: Container) => Mirrored | undefined;
   /** Stops a container as a person does. */
   stop: (id: string, graceSeconds: number) => Promise<void>;
+  /** Calls with the id of each container of which docker says that something happened, until it is disposed. */
+  changes: (hear: (id: string) => void) => Disposable;
   nodeName: string;
   hostAddress: string;
   clock: Clock;
@@ -66,20 +68,16 @@ export class MirrorPods implements AsyncDisposable {
 
   /** Resolves when what is shown is known; the rest comes behind. */
   async start(): Promise<void> {
-    const { engine } = this.#options;
+    const { engine, changes } = this.#options;
     this.#subscriptions.use(this.#informer.subscribe(({ object, previous }) => this.#notice(object, previous), { replay: true }));
     await this.#informer.start();
-    this.#subscriptions.use(
-      engine.subscribe(event => {
-        if (event.type === 'container' && event.container.owner === 'docker') this.touch(event.container.id);
-      }),
-    );
+    this.#subscriptions.use(changes(id => this.#touch(id)));
     for (const { id } of engine.containers({ owner: 'docker' })) this.#queue.add(id);
     for (const id of this.#podsOf.keys()) this.#queue.add(id);
   }
 
-  /** Something about a container may have changed that the engine does not tell: its name, its health. */
-  touch(id: string): void {
+  /** Something about a container may have changed. */
+  #touch(id: string): void {
     this.#queue.addAfter(id, this.#podsOf.has(id) ? SETTLING_MS : LASTING_MS);
   }
 

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Pod } from '#kinds/pod.ts';
+import { type Ran, TestCluster, until } from './cluster.ts';
+import { findDockerClients } from './docker-clients.ts';
+
+const { have: clients, missing } = await findDockerClients();
+
+describe('docker containers as Pods', { skip: missing ?? false }, () => {
+  let cluster: TestCluster;
+  before(async () => {
+    cluster = await TestCluster.up();
+    await cluster.loadBusybox();
+  });
+  after(async () => {
+    const { stdout } = (await tryDocker('ps', '-aq', '--filter', 'label=mirror')) ?? {};
+    for (const id of stdout?.split('\n').filter(Boolean) ?? []) await tryDocker('rm', '-f', id);
+    await cluster?.[Symbol.asyncDispose]();
+  });
+
+  const tryDocker = (...args: string[]): Promise<Ran> => cluster.command(clients?.docker ?? '', args);
+  const docker = async (...args: string[]) => {
+    const { code, stdout, stderr } = await tryDocker(...args);
+    assert.equal(code, 0, `docker ${args.join(' ')}: ${stderr}\n${cluster.log('agent').slice(-2000)}`);
+    return stdout.trim();
+  };
+  const run = (name: string, ...command: string[]) =>
+    docker('run', '-d', '--label', 'mirror=1', '--name', name, 'busybox:test', ...command);
+  const pods = async (): Promise<Pod[]> => JSON.parse(await cluster.kubectl('-n', 'docker', 'get', 'pods', '-o', 'json')).items;
+  const podOf = async (name: string): Promise<Pod | undefined> =>
+    (await pods()).find(({ metadata }) => metadata.annotations?.['umiak.io/docker-name'] === name);
+  const shown = (name: string, isSo: (pod: Pod) => boolean = ({ status }) => status?.phase === 'Running') =>
+    until(`the Pod of ${name}`, async () => {
+      const pod = await podOf(name);
+      return pod && isSo(pod) ? pod : undefined;
+    });
+
+  test('shows what docker runs, with logs and exec; kubectl delete stops it', { timeout: 120_000 }, async () => {
+    const id = await run('Web_1', 'sh', '-c', 'echo hello; exec sleep 1000');
+    const { metadata, spec, status } = await shown('Web_1');
+    const { name } = metadata;
+    assert.match(name, /^web-1-[0-9a-f]{6}-node-/);
+    assert.equal(spec.nodeName, cluster.env.UMIAK_NODE_NAME);
+    assert.equal(status?.containerStatuses?.[0]?.containerID, `umiak://${id}`);
+    assert.equal(status?.podIP, await docker('inspect', '-f', '{{.NetworkSettings.IPAddress}}', 'Web_1'));
+    assert.equal(await cluster.kubectl('-n', 'docker', 'logs', name), 'hello\n');
+    assert.equal(await cluster.kubectl('-n', 'docker', 'exec', name, '--', 'echo', 'inside'), 'inside\n');
+    await cluster.kubectl('-n', 'docker', 'wait', '--for=condition=Ready', `pod/${name}`, '--timeout=10s');
+    await cluster.kubectl('-n', 'docker', 'delete', 'pod', name, '--grace-period=1');
+    assert.equal(await docker('inspect', '-f', '{{.State.Status}}', 'Web_1'), 'exited');
+    await docker('start', 'Web_1');
+    const again = await shown('Web_1');
+    assert.notEqual(again.metadata.uid, metadata.uid);
+    await docker('rm', '-f', 'Web_1');
+    await until('its Pod gone', async () => !(await podOf('Web_1')));
+  });
+
+  test('what ended stays as docker keeps it, with its exit; a new name is shown', { timeout: 60_000 }, async () => {
+    await run('done', 'sh', '-c', 'sleep 1; exit 3');
+    const ended = await shown('done', ({ status }) => status?.phase === 'Failed');
+    assert.equal(ended.status?.containerStatuses?.[0]?.state?.terminated?.exitCode, 3);
+    await docker('rename', 'done', 'over');
+    await shown('over', ({ status }) => status?.phase === 'Failed');
+    assert.equal(await podOf('done'), undefined);
+    await docker('rm', 'over');
+    await until('its Pod gone', async () => !(await podOf('over')));
+  });
+
+  test('short runs never appear, and the API hears nothing of them', { timeout: 120_000 }, async () => {
+    const seen = JSON.parse(await cluster.kubectl('-n', 'docker', 'get', 'pods', '-o', 'json')).metadata.resourceVersion;
+    const one = () => docker('run', '--rm', '--label', 'mirror=1', 'busybox:test', 'true');
+    for (let n = 0; n < 5; n++) await Promise.all(Array.from({ length: 4 }, one));
+    await run('last', 'sleep', '1000');
+    await shown('last');
+    const watched = await cluster.kubectl(
+      'get',
+      '--raw',
+      `/api/v1/namespaces/docker/pods?watch=1&resourceVersion=${seen}&timeoutSeconds=1`,
+    );
+    const names = watched
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line).object.metadata.annotations?.['umiak.io/docker-name']);
+    assert.deepEqual([...new Set(names)], ['last']);
+    await docker('rm', '-f', 'last');
+  });
+
+  test('over an agent that is killed: what was made and removed meanwhile', { timeout: 120_000 }, async () => {
+    const kept = await run('kept', 'sleep', '1000');
+    const before = await shown('kept');
+    const went = await run('went', 'sleep', '1000');
+    await shown('went');
+    process.kill(cluster.pid('agent'), 'SIGKILL');
+    await until('the agent', async () => (await tryDocker('ps', '-q')).code === 0);
+    await docker('rm', '-f', went);
+    await run('new', 'sleep', '1000');
+    await shown('new');
+    await until('the Pod of what went gone', async () => !(await podOf('went')));
+    assert.equal((await podOf('kept'))?.metadata.uid, before.metadata.uid);
+    assert.equal(await docker('inspect', '-f', '{{.Id}}', 'kept'), kept);
+    const running = (await docker('ps', '--format', '{{.Names}}', '--filter', 'label=mirror')).split('\n').sort();
+    const names = (await pods())
+      .filter(({ status }) => status?.phase === 'Running')
+      .map(({ metadata }) => metadata.annotations?.['umiak.io/docker-name']);
+    assert.deepEqual(names.sort(), running);
+  });
+});
