@@ -4,6 +4,7 @@ import { serveAttach, serveAttachWebSocket } from './attach.ts';
 import { ExecCalls } from './exec-calls.ts';
 import { ExecRegistry } from './exec-registry.ts';
 import { planLogConfig } from './log-config.ts';
+import { LogDrivers } from './log-drivers/log-drivers.ts';
 import { serveLogs } from './logs.ts';
 import { serveResize } from './resize.ts';
 import type { StreamsRoom } from './room.ts';
@@ -13,12 +14,14 @@ export class DockerStreams implements Streams, AsyncDisposable {
   readonly execs: ExecCalls;
   readonly #room: StreamsRoom;
   readonly #registry: ExecRegistry;
+  readonly #drivers: LogDrivers;
   readonly #subscription: Disposable;
 
   constructor(room: StreamsRoom) {
     this.#room = room;
     this.#registry = new ExecRegistry(room);
     this.execs = new ExecCalls(room, this.#registry);
+    this.#drivers = new LogDrivers(room, room);
     this.#subscription = room.engine.subscribe(event => {
       if (event.type !== 'container') return;
       if (event.action === 'exited') this.#registry.dropWaiting(event.container.id);
@@ -58,5 +61,6 @@ export class DockerStreams implements Streams, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#subscription[Symbol.dispose]();
     this.#registry[Symbol.dispose]();
+    await this.#drivers[Symbol.asyncDispose]();
   }
 }

@@ -73,7 +73,7 @@ test('a terminal of a size, resized, left by its keys', async () => {
 
 test('detached it runs alone; a client that leaves leaves it running', async () => {
   const { id } = await bench.start('mkfifo /f; cat /f; sleep 100');
-  const detached = await create(id, 'yes | head -c 300000; echo done > /f');
+  const detached = await create(id, 'yes | head -c 300000; while [ ! -p /f ]; do sleep 0.05; done; echo done > /f');
   assert.equal((await bench.call('POST', `/exec/${detached}/start`, { Detach: true })).status, 200);
   const log = bench.bench.engine.logs(id, { follow: true });
   const said = new Promise<string>(resolve => log.once('data', chunk => resolve(String(chunk))));

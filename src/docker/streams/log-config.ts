@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { HostConfig } from '../containers/forms.ts';
+import { parseFacility, parseSyslogAddress, SYSLOG_FORMATS } from './log-drivers/syslog-options.ts';
 import { unknownTagField } from './log-tag.ts';
-import { parseFacility, parseSyslogAddress, SYSLOG_FORMATS } from './syslog-options.ts';
 
 type LogConfig = HostConfig['LogConfig'];
 

@@ -13,6 +13,8 @@ export interface StreamsRoom {
   isRestarting?: ((id: string) => boolean) | undefined;
   clock: Clock;
   log: Log;
+  /** Journald's, if it is not where it is everywhere. */
+  journalSocket?: string | undefined;
 }
 
 /** Tells what happened to a container, in docker's form. */
@@ -27,7 +29,7 @@ export function emitOf(
 }
 
 export function isPaused({ engine }: DockerContainer): boolean {
-  return (engine as { isPaused?: boolean }).isPaused ?? false;
+  return engine.isPaused ?? false;
 }
 
 /** @throws Conflict in docker's words for a container in which nothing can be run now */

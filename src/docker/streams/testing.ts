@@ -25,7 +25,10 @@ export class StreamsBench implements AsyncDisposable {
   #api: AsyncDisposable | undefined;
   #streams: DockerStreams | undefined;
 
-  constructor(name: string) {
+  readonly #journalSocket: string | undefined;
+
+  constructor(name: string, { journalSocket }: { journalSocket?: string } = {}) {
+    this.#journalSocket = journalSocket;
     this.bench = new EngineBench(name, 'crun');
     this.socketPath = join(this.bench.directory, 'docker.sock');
   }
@@ -43,7 +46,7 @@ export class StreamsBench implements AsyncDisposable {
   /** Opens the docker face, or closes it and opens it again. */
   async openApi(): Promise<void> {
     await this.closeApi();
-    const log = createLog({ level: 'warn' });
+    const log = createLog({ level: 'error' });
     const lookup = { find: (name: string) => this.find(name), all: () => this.bench.engine.containers().map(({ id }) => this.find(id)) };
     this.#streams = new DockerStreams({
       engine: this.bench.engine,
@@ -52,6 +55,7 @@ export class StreamsBench implements AsyncDisposable {
       isRestarting: id => this.restarting.has(id),
       clock: systemClock,
       log,
+      journalSocket: this.#journalSocket,
     });
     const images = {} as ImageStore; // not asked for
     this.#api = await startDockerApi({ socketPath: this.socketPath, images, version: '0', log, streams: this.#streams });
