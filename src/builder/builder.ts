@@ -13,7 +13,6 @@ import { type ExportOptions, exportImage } from './export-image.ts';
 import { type BuildContext, BuildFiles } from './files/build-files.ts';
 import type { BuildGraph } from './graph.ts';
 import { type PruneOptions, planPrune } from './plan-prune.ts';
-import { BUILD_LABEL } from './run-step.ts';
 import { type Solved, type SolveOptions, Solver } from './solver.ts';
 
 export interface BuilderOptions {
@@ -159,12 +158,6 @@ export class Builder implements AsyncDisposable {
     await this.#after;
     await this.#files[Symbol.asyncDispose]();
   }
-}
-
-/** Removes the containers of steps that a killed process left. To be called once, at the start. */
-export async function removeLeftSteps(engine: Engine): Promise<void> {
-  const left = engine.sandboxes({ owner: 'docker' }).filter(({ config }) => config.labels?.[BUILD_LABEL] !== undefined);
-  await Promise.all(left.map(({ id }) => engine.removeSandbox(id)));
 }
 
 function clearTemporary(directory: string): void {

@@ -11,8 +11,9 @@
  * - Results can be lost without loss. What is half made when the process is killed is removed at the next start, its containers with it.
  * - Not here: docker's wire forms (docker/build), images and registries (images), how containers run (engine).
  */
-export { Builder, type BuilderOptions, type CacheEntry, removeLeftSteps } from './builder.ts';
+export { Builder, type BuilderOptions, type CacheEntry } from './builder.ts';
 export { type BuildEvent, buildDockerfile, type DockerfileBuild } from './dockerfile/build.ts';
 export type { Step } from './dockerfile/plan.ts';
 export type { BuildContext } from './files/build-files.ts';
-export { BUILD_LABEL, exitCodeOf, type RunOptions } from './run-step.ts';
+export { removeLeftSteps } from './left-steps.ts';
+export { exitCodeOf, type RunOptions } from './run-step.ts';

@@ -8,15 +8,13 @@ import type { RunOperation } from './graph.ts';
 /** How containers of steps run; no part of what a step is. */
 export interface RunOptions {
   network?: 'pod' | 'host' | 'none';
+  shmSizeBytes?: number;
   hostAliases?: SandboxConfig['hostAliases'];
   dns?: SandboxConfig['dns'];
   resources?: Resources;
   rlimits?: ContainerConfig['rlimits'];
   cgroupParent?: string;
 }
-
-/** By which a step's sandbox is told from what people run. */
-export const BUILD_LABEL = 'io.umiak.build';
 
 export interface RunStepOptions {
   engine: Engine;
@@ -47,8 +45,9 @@ export async function runStep({ engine, operation, lowerDirs, run, signal, onSta
     metadata: { name: `build-${uid}`, namespace: 'build', uid, attempt: 0 },
     hostname: uid.slice(0, 12).replace('-', ''),
     network: run.network ?? 'pod',
-    labels: { [BUILD_LABEL]: 'step' },
+    internal: true,
     ...(run.hostAliases ? { hostAliases: run.hostAliases } : {}),
+    ...(run.shmSizeBytes !== undefined ? { shmSizeBytes: run.shmSizeBytes } : {}),
     ...(run.dns ? { dns: run.dns } : {}),
     ...(run.cgroupParent ? { cgroupParent: run.cgroupParent } : {}),
   });
@@ -96,7 +95,7 @@ function configOf(
     env: [...env, ...hiddenEnv].map(entry => ({ name: entry.split('=', 1)[0] ?? '', value: entry.slice(entry.indexOf('=') + 1) })),
     workingDir,
     security: { user, seccomp: 'runtime/default' },
-    labels: { [BUILD_LABEL]: 'step' },
+    internal: true,
     ...(run.resources ? { resources: run.resources } : {}),
     ...(run.rlimits ? { rlimits: run.rlimits } : {}),
   };
@@ -104,9 +103,12 @@ function configOf(
 
 function untilEnded(engine: Engine, id: string): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const subscription = engine.subscribe((event: EngineEvent) => {
-    if (event.type === 'container' && event.container.id === id && (event.action === 'exited' || event.action === 'removed')) resolve();
-  });
+  const subscription = engine.subscribe(
+    (event: EngineEvent) => {
+      if (event.type === 'container' && event.container.id === id && (event.action === 'exited' || event.action === 'removed')) resolve();
+    },
+    { internal: true },
+  );
   return promise.finally(() => subscription[Symbol.dispose]());
 }
 

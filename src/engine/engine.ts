@@ -22,6 +22,8 @@ export interface SandboxConfig {
   network: 'pod' | 'cni' | 'host' | 'none' | 'sandbox';
   /** The id of a sandbox that is ready whenever this one starts. */
   networkOf?: string;
+  /** A part of something else, as a build's step: in no list, and no event tells of it, but for those who ask. Its containers say so, too. */
+  internal?: boolean;
   /** Made without namespaces: `startSandbox` gives them, `stopSandbox` takes them back, any number of times. */
   onDemand?: boolean;
   /** `pod`: all containers share one PID namespace (runs a pause process); `container`: each its own (default). */
@@ -183,6 +185,8 @@ export interface ContainerConfig {
   metadata: { name: string; attempt: number };
   /** A reference or image id that the image store knows; with `layers` only a name. */
   image: string;
+  /** Its sandbox is. */
+  internal?: boolean;
   /** In the place of an image: directories in overlay's form, top first, which their owner keeps while the container is there. */
   layers?: { lowerDirs: string[]; defaults: ImageDefaults };
   /** Replaces the image's entrypoint. */
@@ -337,7 +341,8 @@ export interface Engine extends AsyncDisposable {
   removeSandbox(id: string): Promise<void>;
   /** Writes the files that its containers see as `/etc/hosts` and `/etc/resolv.conf`, until its next start. */
   setSandboxFiles(id: string, files: { hosts?: string; resolvConf?: string }): Promise<void>;
-  sandboxes(filter?: { owner?: Owner }): Sandbox[];
+  /** Those that are `internal`, or those that are not. */
+  sandboxes(filter?: { owner?: Owner; internal?: boolean }): Sandbox[];
   sandbox(id: string): Sandbox | undefined;
 
   /** `id` is 64 hexadecimal digits that nobody has. */
@@ -355,6 +360,7 @@ export interface Engine extends AsyncDisposable {
   setOwnerData(id: string, ownerData: unknown): Promise<void>;
   /** Runs `visit` with the container's root file system, mounted for that time if it does not run. */
   withRootfs<T>(id: string, visit: (rootfs: string) => Promise<T>): Promise<T>;
+  /** Without `internal` ones, unless by their sandbox. */
   containers(filter?: { owner?: Owner; sandboxId?: string }): Container[];
   container(id: string): Container | undefined;
 
@@ -404,6 +410,6 @@ export interface Engine extends AsyncDisposable {
   /** What a handler can do; the machine's own choice when no name is given. @throws `Invalid` when it is not configured */
   runtimeFeatures(name?: string): Promise<RuntimeFeatures>;
 
-  /** `listener` is called in order until disposed. */
-  subscribe(listener: (event: EngineEvent) => void): Disposable;
+  /** `listener` is called in order until disposed; of what is `internal`, or of what is not. */
+  subscribe(listener: (event: EngineEvent) => void, options?: { internal?: boolean }): Disposable;
 }

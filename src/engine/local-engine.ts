@@ -230,6 +230,12 @@ export class LocalEngine implements Engine {
     await this.#sandboxes.setFiles(this.#ledger.usableSandbox(id), files);
   }
 
+  /** Where the files are that its containers have at /etc. */
+  sandboxFiles(id: string): { hosts: string; hostname: string; resolvConf: string } {
+    const directory = this.#paths.sandbox(id);
+    return { hosts: `${directory}/hosts`, hostname: `${directory}/hostname`, resolvConf: `${directory}/resolv.conf` };
+  }
+
   async stopSandbox(id: string): Promise<void> {
     const record = this.#ledger.sandbox(id);
     if (record) await this.#sandboxes.stop(record);
@@ -240,10 +246,11 @@ export class LocalEngine implements Engine {
     if (record) await this.#sandboxes.remove(record);
   }
 
-  sandboxes({ owner }: { owner?: Owner } = {}): Sandbox[] {
+  sandboxes({ owner, internal = false }: { owner?: Owner; internal?: boolean } = {}): Sandbox[] {
     return this.#ledger
       .sandboxes()
       .filter(({ phase, config }) => phase !== 'creating' && (owner === undefined || config.owner === owner))
+      .filter(({ config }) => (config.internal ?? false) === internal)
       .map(toSandbox);
   }
 
@@ -318,7 +325,7 @@ export class LocalEngine implements Engine {
     return this.#ledger
       .containers()
       .filter(record => isVisible(record) && (owner === undefined || record.owner === owner))
-      .filter(({ config }) => sandboxId === undefined || config.sandboxId === sandboxId)
+      .filter(({ config }) => (sandboxId === undefined ? !config.internal : config.sandboxId === sandboxId))
       .map(toContainer);
   }
 
@@ -432,8 +439,8 @@ export class LocalEngine implements Engine {
     await checkpoint({ record, runtime: await this.#runtimes.of(record), paths: this.#paths, location, timeoutMs });
   }
 
-  subscribe(listener: (event: EngineEvent) => void): Disposable {
-    return this.#events.subscribe(listener);
+  subscribe(listener: (event: EngineEvent) => void, { internal = false }: { internal?: boolean } = {}): Disposable {
+    return this.#events.subscribe(listener, internal);
   }
 
   /** Lets go of everything; containers go on. */
