@@ -29,6 +29,11 @@ export class DockerStreams implements Streams, AsyncDisposable {
     });
   }
 
+  /** Once the containers room is open: log drivers go on with what there is. */
+  resume(): void {
+    this.#drivers.resume();
+  }
+
   attach(request: DockerRequest): Promise<void> {
     return serveAttach(this.#room, request);
   }

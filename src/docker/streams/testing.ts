@@ -57,6 +57,7 @@ export class StreamsBench implements AsyncDisposable {
       log,
       journalSocket: this.#journalSocket,
     });
+    this.#streams.resume();
     const images = {} as ImageStore; // not asked for
     this.#api = await startDockerApi({ socketPath: this.socketPath, images, version: '0', log, streams: this.#streams });
   }

@@ -23,8 +23,11 @@ export class LogDrivers implements AsyncDisposable {
       if (event.action === 'exited') this.#end(event.container.id);
       if (event.action === 'removed') this.#forwarders.get(event.container.id)?.hurry();
     });
-    // Those that ended while nobody was there may have said something that was not sent.
-    for (const container of room.engine.containers({ owner: 'docker' })) if (container.state !== 'created') this.#begin(container);
+  }
+
+  /** Goes on with those that a former agent left. Some may have ended since then, with something said that was not sent. */
+  resume(): void {
+    for (const container of this.#room.engine.containers({ owner: 'docker' })) if (container.state !== 'created') this.#begin(container);
   }
 
   #begin({ id, state }: Container): void {
