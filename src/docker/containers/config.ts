@@ -139,8 +139,8 @@ export function planHostConfig(asked: Partial<HostConfig> = {}, { runtime, cgrou
     VolumesFrom: asked.VolumesFrom ?? null,
     ConsoleSize: [asked.ConsoleSize?.[0] ?? 0, asked.ConsoleSize?.[1] ?? 0],
     ...(asked.Annotations ? { Annotations: asked.Annotations } : {}),
-    CapAdd: asked.CapAdd ?? null,
-    CapDrop: asked.CapDrop ?? null,
+    CapAdd: toCapabilities(asked.CapAdd),
+    CapDrop: toCapabilities(asked.CapDrop),
     CgroupnsMode: asked.CgroupnsMode || cgroupns,
     Dns: asked.Dns ?? [],
     DnsOptions: asked.DnsOptions ?? [],
@@ -199,4 +199,10 @@ export function planHostConfig(asked: Partial<HostConfig> = {}, { runtime, cgrou
     ReadonlyPaths: paths(asked.ReadonlyPaths, READONLY_PATHS),
     ...(asked.Init === undefined ? {} : { Init: asked.Init }),
   };
+}
+
+/** `net_raw` and `NET_RAW` as `CAP_NET_RAW`. */
+function toCapabilities(names: readonly string[] | null | undefined): string[] | null {
+  const spell = (name: string) => (name === 'ALL' || name.startsWith('CAP_') ? name : `CAP_${name}`);
+  return names ? names.map(name => spell(name.toUpperCase())) : null;
 }

@@ -8,7 +8,7 @@ import type { ContainerLookup, DockerContainer, DockerData, Events, Networks, St
 import type { ContainerMount, VolumeUser, VolumeUsers } from '../volumes/container-mounts.ts';
 import type { CreateBody } from './config.ts';
 import { createContainer } from './creation.ts';
-import { toStartError } from './failures.ts';
+import { exitCodeOf, toStartError } from './failures.ts';
 import type { Health } from './forms.ts';
 import { type MachineSupport, readMachineSupport } from './machine-support.ts';
 import { NameIndex, parseName } from './names.ts';
@@ -218,7 +218,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
       await this.#release(this.find(id));
       const { data: asked } = this.find(id);
       if (asked.hostConfig.AutoRemove) await this.#discard(id, true);
-      throw toStartError(error);
+      throw toStartError(error, data.path);
     }
   }
 
@@ -233,7 +233,8 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   #follow(event: EngineEvent): void {
     if (event.type !== 'container') return;
     const { action, container } = event;
-    const { id, exitCode = 0 } = container;
+    const { id } = container;
+    const exitCode = exitCodeOf(container);
     if (action === 'created') this.#index(container);
     if (action === 'removed') {
       this.#names.free(id);
@@ -324,8 +325,8 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   /** Resolves with its exit code when the condition holds. */
   async wait(id: string, condition: WaitCondition, signal: AbortSignal): Promise<number> {
     const container = this.find(id);
-    const { state, exitCode = 0 } = container.engine;
-    if (condition === 'not-running' && state !== 'running' && !this.isRestarting(container)) return exitCode;
+    const isOver = container.engine.state !== 'running' && !this.isRestarting(container);
+    if (condition === 'not-running' && isOver) return exitCodeOf(container.engine);
     return await this.#waits.wait(id, condition, signal);
   }
 

@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { UmiakError } from '#base/errors.ts';
-import { newContainerId } from '#base/ids.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Engine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { parsePlatform } from '#images/index.ts';
@@ -99,10 +98,15 @@ function checkPlatform(
   );
 }
 
-/** `container:name` with the id, so that a later rename changes nothing. @throws NotFound */
+/** `container:name` with the id, so that a later rename changes nothing. @throws BadRequest: not found is for images alone, which clients then pull */
 function byId(mode: string, lookup: ContainerLookup): string {
   const reference = containerOf(mode);
-  return reference === undefined ? mode : `container:${lookup.find(reference).id}`;
+  if (reference === undefined) return mode;
+  try {
+    return `container:${lookup.find(reference).id}`;
+  } catch (cause) {
+    throw new UmiakError('BadRequest', messageOf(cause), { cause });
+  }
 }
 
 function cgroupnsDefault({ cgroupVersion }: MachineSupport, privileged = false): 'host' | 'private' {
@@ -153,6 +157,3 @@ async function findInit(): Promise<string> {
     hint: 'Install the package tini.',
   });
 }
-
-/** A fresh id of a container. */
-export const newId = newContainerId;

@@ -1,19 +1,38 @@
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
+import type { Container } from '#engine/index.ts';
 
-/** Why a container could not be started, in the words by which docker's command tells 127 and 126 from 125. Pure. */
-export function toStartError(error: unknown): UmiakError {
-  if (isUmiakError(error) && !['InternalError', 'Invalid'].includes(error.reason)) return error;
-  const message = messageOf(error);
-  const missing = /executable file [`'"]?([^`'"]+?)[`'"]? not found/.exec(message)?.[1];
-  const said = missing === undefined ? message : `exec: ${JSON.stringify(missing)}: executable file not found in $PATH`;
-  const isClients = /not found|no such file|permission denied|is a directory|not a directory|invalid|no user|no group/i.test(said);
-  const reason = isClients || isUmiakError(error, 'Invalid') ? 'BadRequest' : 'InternalError';
-  return new UmiakError(reason, `failed to create task for container: OCI runtime create failed: ${said.trim()}`, { cause: error });
+const MISSING = /executable file [`'"]?[^`'"]*[`'"]? not found|open executable: no such file|exec [^:]*: no such file/i;
+const FORBIDDEN = /open executable: (operation not permitted|permission denied|is a directory)|exec [^:]*: permission denied/i;
+/** What the client can set right: a path, a user, a limit. */
+const OF_THE_CLIENT = /no such file|not found|permission denied|is a directory|not a directory|invalid|has no user|has no group/i;
+
+/** How what networks refuse begins. */
+const OF_NETWORKS = 'failed to set up container networking: ';
+
+/**
+ * Why a container could not be started, in the words by which docker's command tells exit codes 127 and 126 from 125. Pure.
+ * `path` is the program that was to run.
+ */
+export function toStartError(error: unknown, path: string): UmiakError {
+  const isOurs = isUmiakError(error) && !['InternalError', 'Invalid'].includes(error.reason);
+  if (isOurs || (isUmiakError(error) && error.message.startsWith(OF_NETWORKS))) return error;
+  const said = say(messageOf(error), path);
+  const reason = OF_THE_CLIENT.test(said) || isUmiakError(error, 'Invalid') ? 'BadRequest' : 'InternalError';
+  return new UmiakError(reason, `failed to create task for container: OCI runtime create failed: ${said}`, { cause: error });
 }
 
-/** The exit code that docker gives a container that could not be started. Pure. */
-export function startExitCode(error: unknown): number {
-  const message = messageOf(error);
-  if (/permission denied|is a directory/i.test(message)) return 126;
-  return /not found|no such file/i.test(message) ? 127 : 128;
+function say(message: string, path: string): string {
+  if (MISSING.test(message))
+    return path.includes('/')
+      ? `exec: ${JSON.stringify(path)}: stat ${path}: no such file or directory`
+      : `exec: ${JSON.stringify(path)}: executable file not found in $PATH`;
+  if (FORBIDDEN.test(message)) return `exec: ${JSON.stringify(path)}: permission denied`;
+  return message.trim();
+}
+
+/** The exit code of a container's last run, or that which docker gives one that could not be started. Pure. */
+export function exitCodeOf({ exitCode = 0, reason, message = '' }: Container): number {
+  if (reason !== 'StartError' && reason !== 'ContainerCannotRun') return exitCode;
+  if (FORBIDDEN.test(message)) return 126;
+  return MISSING.test(message) ? 127 : 128;
 }

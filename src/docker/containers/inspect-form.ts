@@ -1,5 +1,6 @@
 import type { ImageRecord } from '#images/image-store.ts';
 import type { DockerContainer } from '../rooms.ts';
+import { exitCodeOf } from './failures.ts';
 import type { Health, NetworkSettings } from './forms.ts';
 import type { Status } from './state-words.ts';
 
@@ -9,6 +10,7 @@ export interface InspectFacts {
   health: Health | undefined;
   network: NetworkSettings;
   execIds: string[] | null;
+  files: { hosts: string; hostname: string; resolvConf: string };
   image: ImageRecord | undefined;
   /** The container's layers: what it writes to and what it stands on, top first. */
   layers: { upper: string; lower: readonly string[]; merged: string; work: string };
@@ -38,9 +40,9 @@ export function toContainerInspect(container: DockerContainer, facts: InspectFac
     Args: data.args,
     State: toState(container, facts),
     Image: engine.imageId,
-    ResolvConfPath: '',
-    HostnamePath: '',
-    HostsPath: '',
+    ResolvConfPath: facts.files.resolvConf,
+    HostnamePath: facts.files.hostname,
+    HostsPath: facts.files.hosts,
     LogPath: hostConfig.LogConfig.Type === 'json-file' || hostConfig.LogConfig.Type === 'local' ? (engine.logPath ?? '') : '',
     Name: `/${data.name}`,
     RestartCount: data.restartCount ?? 0,
@@ -80,7 +82,7 @@ function toState({ engine }: DockerContainer, { status, health }: InspectFacts):
     OOMKilled: engine.reason === 'OOMKilled',
     Dead: false,
     Pid: engine.pid ?? 0,
-    ExitCode: isRunning ? 0 : (engine.exitCode ?? 0),
+    ExitCode: isRunning ? 0 : exitCodeOf(engine),
     Error: !isRunning && engine.reason !== 'Completed' && engine.reason !== 'Error' ? (engine.message ?? '') : '',
     StartedAt: toTimestamp(engine.startedAtMs),
     FinishedAt: toTimestamp(isRunning || engine.startedAtMs === undefined ? undefined : engine.finishedAtMs),

@@ -3,7 +3,6 @@ import type { ContainerConfig, Mount, Resources, SandboxConfig, SecurityConfig }
 import type { DockerData, SandboxNetworkPlan } from '../rooms.ts';
 import { planEnvironment } from './config.ts';
 import type { Config, HostConfig, Ulimit } from './forms.ts';
-import { containerOf } from './validate.ts';
 
 /** What a container needs of others, found out before. */
 export interface PlanContext {
@@ -201,8 +200,10 @@ export function planSecurityOptions(options: readonly string[]): Partial<Securit
     }
     const [, key = '', value = ''] = /^([a-z-]+)[=:](.*)$/s.exec(option) ?? [];
     if (key === 'no-new-privileges') planned.noNewPrivileges = toFlag(value, refuse);
-    else if (key === 'apparmor') planned.apparmor = value === 'docker-default' ? 'runtime/default' : value;
-    else if (key === 'seccomp') {
+    else if (key === 'apparmor') {
+      // That profile is dockerd's own; here it is what a container has anyway.
+      if (value !== 'docker-default') planned.apparmor = value;
+    } else if (key === 'seccomp') {
       if (value.trimStart().startsWith('{')) planned.seccompProfile = parseProfile(value);
       else planned.seccomp = value === 'builtin' ? 'runtime/default' : value;
     } else if (key === 'label') planLabel(planned, value, refuse);
@@ -232,9 +233,4 @@ function planLabel(planned: Partial<SecurityConfig>, value: string, refuse: () =
   const [, key = '', rest = ''] = /^(user|role|type|level)[:=](.+)$/.exec(value) ?? [];
   if (key === '') throw refuse();
   planned.selinux = { ...planned.selinux, [key]: rest };
-}
-
-/** The container that a mode names, for `network`, `pid` and `ipc`. */
-export function namedContainers({ NetworkMode, PidMode, IpcMode }: HostConfig): string[] {
-  return [NetworkMode, PidMode, IpcMode].flatMap(mode => containerOf(mode) ?? []);
 }

@@ -39,12 +39,13 @@ export class PoolNetworks implements Networks {
     const other = containerOf(NetworkMode);
     if (other !== undefined) return { network: 'sandbox', networkOf: lookup.find(other).sandboxId };
     if (NetworkMode === 'bridge') return { network: 'pod' };
-    if (NetworkMode === 'host' || NetworkMode === 'none') return { network: NetworkMode };
-    throw new UmiakError('NotFound', `network ${NetworkMode} not found`);
+    return { network: NetworkMode === 'host' ? 'host' : 'none' };
   }
 
   async connectAll({ sandboxId, sandbox, data }: DockerContainer): Promise<Record<string, EndpointSettings>> {
     const { config, hostConfig, endpoints } = data;
+    const unknown = Object.keys(endpoints).find(name => !['bridge', 'host', 'none'].includes(name));
+    if (unknown !== undefined) throw new UmiakError('NotFound', `network ${unknown} not found`);
     const address = sandbox?.address;
     await this.#engine.setSandboxFiles(sandboxId, {
       hosts: planHosts(config, hostConfig, address),

@@ -1,4 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
+import { ALL_CAPABILITIES } from '#engine/capabilities.ts';
 import { parseSignal } from '#linux/process.ts';
 import { REFUSED } from './config-table.ts';
 import type { Config, HostConfig, RestartPolicy } from './forms.ts';
@@ -55,6 +56,9 @@ function validateHost(host: HostConfig): void {
   }
   if (host.Isolation !== '' && host.Isolation.toLowerCase() !== 'default')
     throw bad(`invalid isolation '${host.Isolation}': only 'default' is there on linux`);
+  for (const field of ['CapAdd', 'CapDrop'] as const)
+    for (const name of host[field] ?? [])
+      if (!CAPABILITIES.has(name)) throw bad(`invalid ${field}: unknown capability: ${JSON.stringify(name)}`);
   if (host.ShmSize < 0) throw bad('SHM size can not be less than 0');
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)
     throw bad(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
@@ -73,6 +77,8 @@ function validateHost(host: HostConfig): void {
 }
 
 const ULIMITS = new Set('core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack as'.split(' '));
+
+const CAPABILITIES: ReadonlySet<string> = new Set(['ALL', ...ALL_CAPABILITIES]);
 
 function validateExtraHost(entry: string): void {
   const [, host = '', address = ''] = /^([^:=]*)[:=](.*)$/s.exec(entry) ?? [];
