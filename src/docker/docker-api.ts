@@ -18,6 +18,8 @@ import { imageRoutes } from './images/image-routes.ts';
 import { registryRoutes } from './images/registry-routes.ts';
 import { transferRoutes } from './images/transfer-routes.ts';
 import { type ServerParts, serveOnAddress, serveOnSocket } from './listeners.ts';
+import type { DockerNetworks } from './networks/docker-networks.ts';
+import { networkRoutes } from './networks/network-routes.ts';
 import { type DockerContext, type Handler, type Route, sendJson } from './request.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import { streamRoutes } from './streams/stream-routes.ts';
@@ -36,6 +38,7 @@ export interface DockerApiOptions {
   journal?: EventJournal | undefined;
   streams?: DockerStreams | undefined;
   files?: FilesRoom | undefined;
+  networks?: DockerNetworks | undefined;
   /** The program's version. */
   version: string;
   log: Log;
@@ -52,9 +55,23 @@ const FORGOTTEN_BYTES = 64 << 20;
 
 /** Opens the docker socket. Disposing ends it, its connections and what they were doing. */
 export async function startDockerApi(options: DockerApiOptions): Promise<DockerApi> {
-  const { socketPath, images, containers, volumes, journal, streams, files, version, log, clock = systemClock, daemon = {}, listeners = {} } = options;
+  const {
+    socketPath,
+    images,
+    containers,
+    volumes,
+    journal,
+    streams,
+    files,
+    networks,
+    version,
+    log,
+    clock = systemClock,
+    daemon = {},
+    listeners = {},
+  } = options;
   const events = journal ?? { emit() {} };
-  const context: DockerContext = { images, containers, volumes, streams, files, events, journal, version, log, clock, daemon };
+  const context: DockerContext = { images, containers, volumes, streams, files, networks, events, journal, version, log, clock, daemon };
   const parts: ServerParts = {
     // A load may take as long as its client's disk; only headers have a deadline.
     options: { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
@@ -125,6 +142,7 @@ const ROUTES: readonly Route[] = [
   ...containerRoutes,
   ...streamRoutes,
   ...volumeRoutes,
+  ...networkRoutes,
 ];
 
 /** First words of docker's API that we do not have yet: they are known, and say so. */

@@ -6,6 +6,8 @@ import { Containers } from './containers/containers.ts';
 import { PoolNetworks } from './containers/pool-networks.ts';
 import { DockerEvents } from './events/docker-events.ts';
 import { FilesRoom } from './files/files-room.ts';
+import type { DockerNetworks } from './networks/docker-networks.ts';
+import { type NetworkParts, openNetworks } from './networks/open-networks.ts';
 import { DockerStreams } from './streams/docker-streams.ts';
 import { ContainerSupervision } from './supervision/container-supervision.ts';
 import { DockerVolumes } from './volumes/docker-volumes.ts';
@@ -15,6 +17,8 @@ export interface DockerRoomsOptions {
   runDir: string;
   engine: LocalEngine;
   images: ImageStore;
+  /** Absent where there are the engine's own networks alone. */
+  network?: NetworkParts | undefined;
   clock: Clock;
   log: Log;
 }
@@ -26,11 +30,12 @@ export interface DockerRooms extends AsyncDisposable {
   volumes: DockerVolumes;
   streams: DockerStreams;
   files: FilesRoom;
+  networks?: DockerNetworks | undefined;
   supervision: ContainerSupervision;
 }
 
 /** Opens the rooms: what a killed agent left half-done is finished, and containers that are to run are started in the background. */
-export async function openDockerRooms({ dataDir, runDir, engine, images, clock, log }: DockerRoomsOptions): Promise<DockerRooms> {
+export async function openDockerRooms({ dataDir, runDir, engine, images, network, clock, log }: DockerRoomsOptions): Promise<DockerRooms> {
   await using stack = new AsyncDisposableStack();
   const journal = stack.use(new DockerEvents({ dataDir, engine, clock, log }));
   const containers = stack.use(new Containers({ engine, images, events: journal, log }));
@@ -50,8 +55,10 @@ export async function openDockerRooms({ dataDir, runDir, engine, images, clock, 
   const isRestarting = (id: string) => containers.isRestarting(containers.find(id));
   const streams = stack.use(new DockerStreams({ engine, containers, events: journal, isRestarting, clock, log }));
   const files = stack.use(new FilesRoom({ engine, containers, volumes, images, events: journal, clock }));
-  await containers.open({ networks: new PoolNetworks(engine), volumes, supervision, streams });
+  const networks = network && stack.use(await openNetworks(network, { dataDir, engine, containers, events: journal, clock, log }));
+  await containers.open({ networks: networks ?? new PoolNetworks(engine), volumes, supervision, streams });
+  streams.resume();
   void supervision.resume().catch((error: unknown) => log.error('containers that are to run could not be started', { error }));
   const held = stack.move();
-  return { journal, containers, volumes, streams, files, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { journal, containers, volumes, streams, files, networks, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

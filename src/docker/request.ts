@@ -3,11 +3,13 @@ import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import type { BuildRoom } from './build/build-room.ts';
 import type { Containers } from './containers/containers.ts';
 import type { EventJournal } from './events/event-journal.ts';
-import type { Hijack } from './hijack.ts';
-import type { Events } from './rooms.ts';
 import type { FilesRoom } from './files/files-room.ts';
+import type { Hijack } from './hijack.ts';
+import type { DockerNetworks } from './networks/docker-networks.ts';
+import type { Events } from './rooms.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
 import type { DaemonFacts } from './system/system-forms.ts';
 import type { DockerVolumes } from './volumes/docker-volumes.ts';
@@ -17,11 +19,14 @@ export interface DockerContext {
   images: ImageStore;
   /** Absent where no containers are, as all rooms about them. */
   containers?: Containers | undefined;
+  networks?: DockerNetworks | undefined;
   volumes?: DockerVolumes | undefined;
   /** Absent where no containers are. */
   streams?: DockerStreams | undefined;
   /** Absent where no containers are. */
   files?: FilesRoom | undefined;
+  /** Absent where no containers are. */
+  builds?: BuildRoom | undefined;
   /** Where what happens is told. */
   events: Events;
   /** Where it can be read; absent where nobody keeps it. */

@@ -8,6 +8,7 @@ const RTM_GETROUTE = 26;
 const NLM_F_EXCL = 0x200;
 const NLM_F_CREATE = 0x400;
 
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
@@ -112,6 +113,18 @@ export function readLinkAliases(netlink: Netlink): Map<string, string> {
       const parts = attributes(link.subarray(16));
       const [name, alias] = [IFLA_IFNAME, IFLA_IFALIAS].map(type => parts.get(type)?.toString().replaceAll('\0', ''));
       return name && alias ? [[name, alias]] : [];
+    }),
+  );
+}
+
+/** The names of this namespace's links by their hardware addresses. */
+export function readHardware(netlink: Netlink): Record<string, string> {
+  const links = netlink.dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) });
+  return Object.fromEntries(
+    links.flatMap(link => {
+      const parts = attributes(link.subarray(16));
+      const [mac, name] = [parts.get(IFLA_ADDRESS), parts.get(IFLA_IFNAME)?.toString().replaceAll('\0', '')];
+      return mac && name ? [[[...mac].map(byte => byte.toString(16).padStart(2, '0')).join(':'), name]] : [];
     }),
   );
 }

@@ -72,7 +72,9 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   const { networks: pool, lentRecords: records, bridge } = machine;
   stack.use(await PluginServer.listen({ socketPath: paths.cniSocket, records, pool, bridge }));
   const docker = { socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') };
-  const rooms = stack.use(await openDockerRooms({ ...docker, dataDir: config.dataDir, runDir: config.runDir, engine: machine.engine }));
+  const { name: instance, dataDir, runDir, podCidr, serviceCidr, resolvConf } = config;
+  const network = { instance, podCidr, serviceCidr, resolvConf, ...machine };
+  const rooms = stack.use(await openDockerRooms({ ...docker, dataDir, runDir, engine: machine.engine, network }));
   stack.use(await startDockerApi({ ...docker, ...rooms }));
   stack.use(await openCri({ config, machine, clock, log }));
   try {
@@ -112,6 +114,11 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const lentRecords = new LentRecords(pathsOf(config).cniLent);
   const lent = lentRecords.all.filter(({ phase }) => phase === 'made').map(({ link }) => link);
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, lent, clock }));
+  const nft = stack.use(new NftTransactions());
+  const rules = new RuleTable({ nft, config: { instance, podCidr, clusterCidr: podCidr, serviceCidr } });
+  const hasRules = rules.ensure();
+  hasRules.catch(() => {}); // awaited below
+  const reservations = stack.use(new PortReservations());
   const cni = new CniNetworks({
     confDir: config.cniConfDir,
     binDirs: config.cniBinDirs,
@@ -162,7 +169,8 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
       log: log.part('engine'),
     }),
   );
-  return { kernel, bridge, networks, lentRecords, cni, images, imageChanges, imageUsers, engine };
+  await hasRules;
+  return { kernel, bridge, networks, nft, rules, reservations, lentRecords, cni, images, imageChanges, imageUsers, engine };
 }
 
 /** The engine's CRI face; what serves it is loaded with its first connection. */
@@ -201,7 +209,7 @@ interface Joined {
  * pods, it has the Node object and the HTTPS API too, and we have the network.
  */
 async function joinCluster({ config, machine, docker, clock, log, stack }: JoinParts): Promise<Joined> {
-  const { engine, images, imageChanges, imageUsers, bridge } = machine;
+  const { engine, images, imageChanges, imageUsers, bridge, rules, reservations } = machine;
   const { nodeName, clusterDomain, podCidr, serviceCidr } = config;
   const paths = pathsOf(config);
   const { kubernetesService } = derivedAddresses(config);
@@ -226,8 +234,6 @@ async function joinCluster({ config, machine, docker, clock, log, stack }: JoinP
   const client = createClient(transport);
   const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, log: log.part('events') });
 
-  const nft = stack.use(new NftTransactions());
-  const rules = new RuleTable({ nft, config: { instance: config.name, podCidr, clusterCidr: podCidr, serviceCidr } });
   const resolvConf = readFileSync(config.resolvConf, 'utf8');
   const dns = stack.use(
     await DnsServer.listen({
@@ -253,7 +259,7 @@ async function joinCluster({ config, machine, docker, clock, log, stack }: JoinP
     new HostPorts({
       engine,
       rules,
-      reservations: stack.use(new PortReservations()),
+      reservations,
       log: log.part('network'),
       onRefused: ({ config: { metadata } }, message) => {
         const about = { apiVersion: 'v1', kind: 'Pod', metadata: { ...metadata, resourceVersion: '', creationTimestamp: '' } };

@@ -18,8 +18,8 @@ export class NftTransactions implements AsyncDisposable {
     await this.#worker.call('run', ruleset);
   }
 
-  /** A table, or a map of it, as nft prints it; undefined when there is none. */
-  async list(table: string, ...part: [] | ['map', string]): Promise<string | undefined> {
+  /** A table, or a map or chain of it, as nft prints it; undefined when there is none. */
+  async list(table: string, ...part: [] | ['map' | 'chain', string]): Promise<string | undefined> {
     const [what = 'table', name = ''] = part;
     try {
       return await this.#worker.call('run', `list ${what} ip ${table} ${name}`);

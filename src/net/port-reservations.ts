@@ -7,8 +7,12 @@ import type { Protocol } from './rules.ts';
 export interface ReservedPort {
   protocol: Protocol;
   port: number;
-  /** All of the node's addresses when absent or `0.0.0.0`. */
+  /** All of the node's IPv4 addresses when absent or `0.0.0.0`; `::`: all of IPv6. */
   hostIp?: string | undefined;
+  /** No more than that: without it `[::1]` is passed on to `127.0.0.1` where that is reserved. */
+  isAlone?: boolean;
+  /** Whom connections are passed on to that no rule led elsewhere. */
+  passOnTo?: { address: string; port: number };
 }
 
 /** Holds the listening sockets of one reservation. */
@@ -28,14 +32,14 @@ export class PortReservations implements AsyncDisposable {
 
   /**
    * Reserves a port for `owner`, who is named to the next one that wants it.
-   * @throws UmiakError `AlreadyExists` when somebody has it, `Invalid` when `hostIp` is none of this machine's addresses
+   * @throws UmiakError `AlreadyExists` when somebody has it (`details.name`: for whom it is reserved here), `Invalid` when `hostIp` is none of this machine's addresses
    */
   async reserve(wanted: ReservedPort, owner: string): Promise<void> {
     const { protocol, port } = wanted;
     const other = [...this.#held.values()].find(
       held => held.protocol === protocol && held.port === port && overlaps(held.hostIp, wanted.hostIp),
     );
-    if (other) throw taken(wanted, `it is reserved for ${other.owner}`);
+    if (other) throw taken(wanted, `it is reserved for ${other.owner}`, other.owner);
     const holder = { ...wanted, owner, sockets: [] as AsyncDisposable[] };
     this.#held.set(keyOf(wanted), holder);
     try {
@@ -62,19 +66,20 @@ export class PortReservations implements AsyncDisposable {
   }
 }
 
-function openers({ protocol, port, hostIp }: ReservedPort): (() => Promise<AsyncDisposable>)[] {
+function openers({ protocol, port, hostIp, isAlone = false, passOnTo }: ReservedPort): (() => Promise<AsyncDisposable>)[] {
   const isEverywhere = isWildcard(hostIp);
   const address = isEverywhere ? '0.0.0.0' : hostIp!;
   if (protocol === 'udp') return [() => holdUdp(address, port)];
   if (protocol === 'sctp') return [];
-  const isOnLoopback = isEverywhere || address === '127.0.0.1';
-  const passOn = (socket: Socket) => relay(socket, port);
-  return [() => listen(address, port, socket => socket.destroy()), ...(isOnLoopback ? [() => listenIfPossible('::1', port, passOn)] : [])];
+  const accept = (socket: Socket) => (passOnTo ? relay(socket, passOnTo) : socket.destroy());
+  const isOnLoopback = !isAlone && (isEverywhere || address === '127.0.0.1');
+  const passOn = (socket: Socket) => relay(socket, { address: '127.0.0.1', port });
+  return [() => listen(address, port, accept), ...(isOnLoopback ? [() => listenIfPossible('::1', port, passOn)] : [])];
 }
 
 /** Passes a connection on; both ends' errors end both, as a broken connection does. */
-function relay(socket: Socket, port: number): void {
-  const target = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+function relay(socket: Socket, { address, port }: { address: string; port: number }): void {
+  const target = connect({ port, host: address, allowHalfOpen: true });
   for (const [from, to] of [
     [socket, target],
     [target, socket],
@@ -99,7 +104,7 @@ function listen(host: string, port: number, onConnection: (socket: Socket) => vo
     });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ host, port, exclusive: true }, () => resolve({ [Symbol.asyncDispose]: close }));
+    server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, () => resolve({ [Symbol.asyncDispose]: close }));
   });
 }
 
@@ -114,7 +119,7 @@ async function listenIfPossible(host: string, port: number, onConnection: (socke
 }
 
 function holdUdp(address: string, port: number): Promise<AsyncDisposable> {
-  const socket = createSocket('udp4');
+  const socket = address.includes(':') ? createSocket({ type: 'udp6', ipv6Only: true }) : createSocket('udp4');
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
     socket.bind({ address, port, exclusive: true }, () =>
@@ -128,7 +133,12 @@ function isWildcard(hostIp: string | undefined): boolean {
 }
 
 function overlaps(one: string | undefined, other: string | undefined): boolean {
-  return isWildcard(one) || isWildcard(other) || one === other;
+  if (isIpv6(one) !== isIpv6(other)) return false;
+  return one === '::' || other === '::' || isWildcard(one) || isWildcard(other) || one === other;
+}
+
+function isIpv6(address = ''): boolean {
+  return address.includes(':');
 }
 
 function keyOf({ protocol, port, hostIp }: ReservedPort): string {
@@ -139,6 +149,8 @@ function nameOf({ protocol, port, hostIp }: ReservedPort): string {
   return `port ${isWildcard(hostIp) ? '' : `${hostIp}:`}${port}/${protocol}`;
 }
 
-function taken(port: ReservedPort, why: string): UmiakError {
-  return new UmiakError('AlreadyExists', `can't reserve ${nameOf(port)}: ${why}`, { hint: 'Choose another port, or stop what uses it.' });
+function taken(port: ReservedPort, why: string, owner?: string): UmiakError {
+  const hint = 'Choose another port, or stop what uses it.';
+  const details = owner === undefined ? {} : { kind: 'port', name: owner };
+  return new UmiakError('AlreadyExists', `can't reserve ${nameOf(port)}: ${why}`, { hint, details });
 }

@@ -34,6 +34,13 @@ export class RuleTable {
     return this.#rules;
   }
 
+  /** Sees to it that there is a table, for what pods and containers send out, without touching one that a former process left. */
+  ensure(): Promise<void> {
+    return this.#queue(async () => {
+      if (!this.#isLoaded && (await this.#nft.list(this.#config.instance, 'chain', 'guard')) === undefined) await this.#replace(new Map());
+    });
+  }
+
   /** Replaces the whole table, whatever it was, by one with these rules, in one transaction. Connections go on. */
   load(rules: Iterable<Rule>): Promise<void> {
     return this.#queue(() => this.#replace(new Map([...rules].map(rule => [rule.id, rule]))));

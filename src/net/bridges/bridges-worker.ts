@@ -27,6 +27,7 @@ import {
   EXFULL,
   joinBridge,
   MOST_BRIDGE_PORTS,
+  readHardware,
   readLinkAliases,
   readRoutes,
   setBridgePort,
@@ -127,6 +128,14 @@ const handlers = {
     inNamespace(netns, 'net', () => {
       using inside = new Netlink();
       setRoutes(inside, routes);
+    });
+  },
+
+  /** Names by hardware addresses. */
+  linksIn(netns: string): Record<string, string> {
+    return inNamespace(netns, 'net', () => {
+      using inside = new Netlink();
+      return readHardware(inside);
     });
   },
 

@@ -53,7 +53,9 @@ export class Bridges implements AsyncDisposable {
       await this.#make(network).catch(error => refused(network, error));
     }
     const standing = networks.length > 0 ? await this.#call('keepOnly', [...endpoints]) : [];
-    await this.#load(); // also where there is nothing any more
+    const loaded = this.#load(); // also where there is nothing any more, for which nobody waits
+    if (networks.length + published.size > 0) await loaded;
+    else loaded.catch(() => {}); // whoever publishes next says all of it again
     return standing;
   }
 
@@ -95,6 +97,16 @@ export class Bridges implements AsyncDisposable {
   /** Other ways out of a namespace. */
   async setRoutes(netns: string, routes: DefaultRoutes): Promise<void> {
     await this.#call('setRoutes', netns, routes);
+  }
+
+  /** Deletes a link inside a namespace, and its other end with it. Without one, nothing happens. */
+  async deleteInside(netns: string, ifName: string): Promise<void> {
+    await this.#call('detach', [{ hostLink: '', netns, ifName, isShared: true }]);
+  }
+
+  /** The names of the links in a namespace by their hardware addresses. */
+  async linksIn(netns: string): Promise<Record<string, string>> {
+    return await this.#call('linksIn', netns);
   }
 
   /** What this machine has routes to, and the names of its links. */

@@ -1,0 +1,436 @@
+import { readFile } from 'node:fs/promises';
+import type { Clock } from '#base/clock.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
+import { newContainerId } from '#base/ids.ts';
+import type { Log } from '#base/log.ts';
+import type { Engine } from '#engine/index.ts';
+import {
+  type Bridges,
+  type DefaultRoutes,
+  type EmbeddedDns,
+  type EndpointLink,
+  endpointLinkName,
+  type KernelNetwork,
+  macOfAddress,
+  type PublishedRule,
+} from '#net/bridges/index.ts';
+import type { PortReservations } from '#net/index.ts';
+import { macOf } from '#net/ipv4.ts';
+import type { EndpointSettings, NetworkSettings, PortBinding } from '../containers/forms.ts';
+import { containerOf } from '../containers/validate.ts';
+import type { ContainerLookup, DockerContainer, Events } from '../rooms.ts';
+import { planContainerDns, planContainerHosts, planHostHosts } from './container-files.ts';
+import type { Member, NetworkBook } from './network-book.ts';
+import { isFixed } from './network-filters.ts';
+import { type NetworkRecord, toKernelNetwork } from './network-record.ts';
+import { dnsNamesOf, isUserDefined, NO_ENDPOINT, orderOf, parseLink, withoutFacts } from './plan-endpoints.ts';
+import { planPorts, toPortMap } from './plan-ports.ts';
+import { PublishedPorts } from './published-ports.ts';
+
+export interface ConnectorOptions {
+  instance: string;
+  book: NetworkBook;
+  bridges: Bridges;
+  dns: EmbeddedDns;
+  reservations: PortReservations;
+  engine: Pick<Engine, 'setSandboxFiles'>;
+  containers: () => ContainerLookup;
+  events: Events;
+  /** The gateway of the default network: this machine. */
+  poolGateway: string;
+  poolPrefixLength: number;
+  /** The machine's resolv.conf. */
+  resolvConf: string;
+  clock: Clock;
+  log: Log;
+}
+
+/** A container's link into one network. */
+interface Attached {
+  record: NetworkRecord;
+  ifName: string;
+  settings: EndpointSettings;
+}
+
+/** A running container in its networks, by their names. */
+interface Joined {
+  netns: string | undefined;
+  attached: Map<string, Attached>;
+}
+
+/** Puts containers into their networks and takes them out: links, names, files, published ports. One thing at a time to each container, by its caller. */
+export class Connector {
+  readonly #options: ConnectorOptions;
+  readonly #ports: PublishedPorts;
+  readonly #joined = new Map<string, Joined>();
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+    this.#ports = new PublishedPorts(options);
+  }
+
+  /** Takes over the containers that run, as their records say; makes what the kernel lacks of the networks and deletes what nobody has. */
+  async resume(): Promise<void> {
+    const { book, bridges, containers, instance, log } = this.#options;
+    const running = containers()
+      .all()
+      .filter(({ owner, sandbox }) => owner === 'docker' && sandbox?.state === 'ready');
+    const published = new Map<string, PublishedRule[]>();
+    const links: string[] = [];
+    for (const container of running) {
+      const { id, data, sandbox } = container;
+      if (containerOf(data.hostConfig.NetworkMode) !== undefined) continue;
+      const joined: Joined = { netns: sandbox?.netns, attached: new Map() };
+      this.#joined.set(id, joined);
+      const hasOwn = Object.keys(data.endpoints).some(isUserDefined);
+      const namesOfLinks = hasOwn && joined.netns ? await bridges.linksIn(joined.netns) : {};
+      for (const name of Object.keys(data.endpoints)) {
+        const record = book.find(name);
+        const known = data.endpoints[name];
+        if (!record || !known) continue;
+        const settings = isFixed(record) ? this.#fixedSettings(container, record, known) : known;
+        joined.attached.set(name, { record, ifName: namesOfLinks[settings.MacAddress] ?? 'eth0', settings });
+        book.enter(record.id, memberOf(container, settings));
+        if (!isFixed(record)) links.push(endpointLinkName(instance, settings.EndpointID));
+      }
+      const target = this.#publishTarget(container, joined);
+      const warn = (why: string) => log.warn('a published port is not reserved any more', { container: data.name, why });
+      if (target && data.published) published.set(id, await this.#ports.resume(target, data.published, warn));
+    }
+    const networks = book
+      .list()
+      .filter(record => !isFixed(record))
+      .map(record => toKernelNetwork(record, instance));
+    const refused = (network: KernelNetwork, error: unknown) =>
+      log.error('a network could not be made again', { network: network.id, error: messageOf(error) });
+    await Promise.all([
+      bridges.restore({ networks, endpoints: links, published, refused }),
+      ...running.map(async container => {
+        const joined = this.#joined.get(container.id);
+        if (joined) await this.#tellNames(container, joined);
+      }),
+    ]);
+  }
+
+  /** All of a container's networks, before it starts. @returns its endpoints as they are now. @throws in docker's words, everything undone */
+  async joinAll(container: DockerContainer): Promise<Record<string, EndpointSettings>> {
+    const { id, data, sandbox } = container;
+    const { endpoints, hostConfig } = data;
+    const target = containerOf(hostConfig.NetworkMode);
+    if (target !== undefined) {
+      await this.#writeFiles(container, this.#options.containers().find(target));
+      return endpoints;
+    }
+    const joined: Joined = { netns: sandbox?.netns, attached: new Map() };
+    this.#joined.set(id, joined);
+    try {
+      const isPooled = sandbox?.config.network === 'pod';
+      if (isPooled && !endpoints.bridge && joined.netns) await this.#options.bridges.deleteInside(joined.netns, 'eth0');
+      // The default network's link is there already, the first of all.
+      const names = orderOf(endpoints).toSorted((a, b) => Number(b === 'bridge') - Number(a === 'bridge'));
+      for (const name of names) await this.#attach(container, joined, this.#options.book.need(name), endpoints[name] ?? NO_ENDPOINT);
+      await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
+    } catch (error) {
+      await this.partAll(id, false);
+      throw error;
+    }
+    for (const { record } of joined.attached.values()) this.#tell('connect', record, id);
+    if (!names(joined).some(isUserDefined)) return endpoints;
+    return Object.fromEntries([...joined.attached].map(([name, { settings }]) => [name, settings]));
+  }
+
+  /** Another network for a container that runs. All or nothing. */
+  async join(container: DockerContainer, record: NetworkRecord, wish: EndpointSettings): Promise<EndpointSettings> {
+    const joined = this.#need(container);
+    if (isFixed(record))
+      throw new UmiakError('Forbidden', `a running container can't come back to the network ${record.name}: start it again`);
+    try {
+      await this.#attach(container, joined, record, wish);
+      await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container)]);
+    } catch (error) {
+      await this.#detach(container.id, joined, [record.name]);
+      throw error;
+    }
+    this.#tell('connect', record, container.id);
+    return joined.attached.get(record.name)!.settings;
+  }
+
+  /** Takes a running container out of one of its networks. */
+  async part(container: DockerContainer, record: NetworkRecord): Promise<void> {
+    const joined = this.#need(container);
+    if (!joined.attached.has(record.name)) return;
+    await this.#detach(container.id, joined, [record.name]);
+    if (joined.netns && names(joined).length > 0) await this.#options.bridges.setRoutes(joined.netns, routesOf(joined));
+    await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container)]);
+    this.#tell('disconnect', record, container.id);
+  }
+
+  /** Takes a container that has ended out of all of its networks. Twice is as good as once. */
+  async partAll(id: string, isTold = true): Promise<void> {
+    const joined = this.#joined.get(id);
+    if (!joined) return;
+    const records = [...joined.attached.values()].map(({ record }) => record);
+    const hasOwn = names(joined).some(isUserDefined);
+    await Promise.all([
+      this.#ports.withdraw(id),
+      hasOwn ? this.#options.dns.close(id) : undefined,
+      this.#detach(id, joined, names(joined)),
+    ]);
+    this.#joined.delete(id);
+    if (isTold) for (const record of records) this.#tell('disconnect', record, id);
+  }
+
+  /** `NetworkSettings` of inspect. */
+  settingsOf(container: DockerContainer): NetworkSettings {
+    const { id, data, sandbox, sandboxId } = container;
+    const joined = this.#joined.get(id);
+    const isThere = sandbox?.state === 'ready';
+    const shown = Object.entries(data.endpoints).map(([name, endpoint]): [string, EndpointSettings] => {
+      const now = joined?.attached.get(name)?.settings;
+      return [name, isThere && now ? now : withoutFacts(endpoint)];
+    });
+    const Networks = Object.fromEntries(shown);
+    const { Gateway, IPAddress, IPPrefixLen, MacAddress, EndpointID, IPv6Gateway, GlobalIPv6Address, GlobalIPv6PrefixLen } =
+      Networks.bridge ?? NO_ENDPOINT;
+    return {
+      Bridge: '',
+      SandboxID: isThere ? sandboxId : '',
+      SandboxKey: isThere ? (sandbox.netns ?? '') : '',
+      Ports: isThere ? toPortMap(data.config, data.published ?? {}) : {},
+      HairpinMode: false,
+      LinkLocalIPv6Address: '',
+      LinkLocalIPv6PrefixLen: 0,
+      SecondaryIPAddresses: null,
+      SecondaryIPv6Addresses: null,
+      EndpointID,
+      Gateway,
+      GlobalIPv6Address,
+      GlobalIPv6PrefixLen,
+      IPAddress,
+      IPPrefixLen,
+      IPv6Gateway,
+      MacAddress,
+      Networks,
+    };
+  }
+
+  async #attach(container: DockerContainer, joined: Joined, record: NetworkRecord, endpoint: EndpointSettings): Promise<void> {
+    const { book, bridges, instance } = this.#options;
+    const { name } = record;
+    if (isFixed(record)) {
+      const settings = this.#fixedSettings(container, record, endpoint);
+      joined.attached.set(name, { record, ifName: 'eth0', settings });
+      book.enter(record.id, memberOf(container, settings));
+      return;
+    }
+    if (joined.netns === undefined) throw new UmiakError('Conflict', `container ${container.id} has no network of its own`);
+    const wish = withoutFacts(endpoint);
+    const addresses = book.allocate(record, wish);
+    const settings: EndpointSettings = {
+      ...wish,
+      NetworkID: record.id,
+      EndpointID: newContainerId(),
+      MacAddress: wish.MacAddress || macOfAddress(addresses.ipv4 || addresses.ipv6),
+      Gateway: gatewayIn(record, '.'),
+      IPAddress: addresses.ipv4,
+      IPPrefixLen: addresses.ipv4PrefixLength,
+      IPv6Gateway: gatewayIn(record, ':'),
+      GlobalIPv6Address: addresses.ipv6,
+      GlobalIPv6PrefixLen: addresses.ipv6PrefixLength,
+      DNSNames: dnsNamesOf({ name: container.name, id: container.id, hostname: container.data.config.Hostname }, wish),
+    };
+    const ifName = freeLinkName(joined, record, settings);
+    joined.attached.set(name, { record, ifName, settings });
+    book.enter(record.id, memberOf(container, settings));
+    await bridges.attach(toKernelNetwork(record, instance), linkOf(instance, joined.netns, ifName, settings), routesOf(joined));
+  }
+
+  async #detach(id: string, joined: Joined, gone: readonly string[]): Promise<void> {
+    const { book, bridges, dns, instance } = this.#options;
+    const attached = gone.flatMap(name => joined.attached.get(name) ?? []);
+    const own = attached.filter(({ record }) => !isFixed(record));
+    const netns = joined.netns ?? '';
+    await bridges.detach(
+      own.map(({ record, ifName, settings }) => ({
+        network: toKernelNetwork(record, instance),
+        endpoint: { hostLink: endpointLinkName(instance, settings.EndpointID), netns, ifName },
+      })),
+    );
+    for (const { record, settings, ifName } of attached) {
+      if (!isFixed(record)) await dns.drop(record.id, settings.EndpointID);
+      else if (record.name === 'bridge' && names(joined).length > gone.length) await bridges.deleteInside(netns, ifName);
+      book.leave(record.id, id);
+      joined.attached.delete(record.name);
+    }
+  }
+
+  /** The names by which others find it, and whom it finds itself. */
+  async #tellNames(container: DockerContainer, joined: Joined): Promise<void> {
+    const own = [...joined.attached.values()].filter(({ record }) => !isFixed(record));
+    if (own.length === 0 || joined.netns === undefined) return;
+    const { dns, resolvConf } = this.#options;
+    const { id, name, data } = container;
+    for (const { record, settings } of own)
+      await dns.put(record.id, {
+        id: settings.EndpointID,
+        name,
+        names: settings.DNSNames ?? [],
+        addresses: [settings.IPAddress, settings.GlobalIPv6Address].filter(address => address !== ''),
+      });
+    const { upstreams } = planContainerDns(data.hostConfig, await readFile(resolvConf, 'utf8'), 'embedded');
+    await dns.open({
+      key: id,
+      netns: joined.netns,
+      networks: own.map(({ record, settings }) => ({
+        id: record.id,
+        name: record.name,
+        links: linksOf([...(settings.Links ?? []), ...(data.hostConfig.Links ?? [])]),
+      })),
+      upstreams: upstreams.filter(server => !server.includes(':')),
+      isIsolated: [...joined.attached.values()].every(({ record }) => record.internal),
+    });
+  }
+
+  /** /etc/hosts and /etc/resolv.conf of a container, by the networks of its own or of the one whose network it shares. */
+  async #writeFiles({ sandboxId }: DockerContainer, of: DockerContainer): Promise<void> {
+    const { engine, resolvConf: path, poolGateway } = this.#options;
+    const { config, hostConfig } = of.data;
+    const machine = await readFile(path, 'utf8');
+    const extraHosts = hostConfig.ExtraHosts ?? [];
+    if (hostConfig.NetworkMode === 'host') {
+      const hosts = planHostHosts(await readFile('/etc/hosts', 'utf8').catch(() => ''), extraHosts);
+      await engine.setSandboxFiles(sandboxId, { hosts, resolvConf: planContainerDns(hostConfig, machine, 'host').resolvConf });
+      return;
+    }
+    const attached = [...(this.#joined.get(of.id)?.attached.values() ?? [])];
+    const hasOwn = attached.some(({ record }) => !isFixed(record));
+    const addresses = attached
+      .flatMap(({ settings }) => [settings.IPAddress, settings.GlobalIPv6Address])
+      .filter(address => address !== '');
+    const way = attached.find(({ settings }) => settings.Gateway !== '')?.settings.Gateway;
+    await engine.setSandboxFiles(sandboxId, {
+      hosts: planContainerHosts({
+        hostname: config.Hostname || of.id.slice(0, 12),
+        domainname: config.Domainname,
+        addresses,
+        extraHosts,
+        hostGateway: way ?? poolGateway,
+        links: hasOwn ? [] : this.#linkedHosts(of),
+      }),
+      resolvConf: planContainerDns(hostConfig, machine, hasOwn ? 'embedded' : 'default').resolvConf,
+    });
+  }
+
+  /** Containers that `--link` names, on the default network. @throws when one does not run, in docker's words */
+  #linkedHosts({ name, data: { hostConfig } }: DockerContainer): { address: string; names: string[] }[] {
+    return (hostConfig.Links ?? []).map(link => {
+      const { target, alias } = parseLink(link);
+      const other = this.#options.containers().find(target);
+      const address = this.#joined.get(other.id)?.attached.get('bridge')?.settings.IPAddress;
+      if (!address) throw new UmiakError('Conflict', `Cannot link to a non running container: /${other.name} AS /${name}/${alias}`);
+      return { address, names: [...new Set([alias, other.id.slice(0, 12), other.name])] };
+    });
+  }
+
+  async #publish(container: DockerContainer, joined: Joined): Promise<void> {
+    const { id, data } = container;
+    const wishes = planPorts(data.config, data.hostConfig);
+    const target = wishes.length > 0 ? this.#publishTarget(container, joined) : undefined;
+    const published: Record<string, PortBinding[]> | undefined = target ? await this.#ports.publish(target, wishes) : undefined;
+    if (!published && !data.published) return;
+    await this.#options.containers().change(id, ({ published: _before, ...known }) => ({ ...known, ...(published ? { published } : {}) }));
+  }
+
+  /** Where published ports lead: by the network that is its way out, if that is a bridge. */
+  #publishTarget({ id, name }: DockerContainer, joined: Joined) {
+    const way = wayOut(joined, ({ record, settings }) => record.driver === 'bridge' && settings.Gateway !== '');
+    if (!way) return undefined;
+    const { record, settings } = way;
+    const binding = record.options['com.docker.network.bridge.host_binding_ipv4'];
+    return {
+      id,
+      name,
+      endpointId: settings.EndpointID,
+      ipv4: settings.IPAddress,
+      ipv6: settings.GlobalIPv6Address || undefined,
+      defaultHostIp: binding && binding !== '0.0.0.0' ? binding : undefined,
+    };
+  }
+
+  /** What the engine's own networks give. */
+  #fixedSettings({ sandbox, sandboxId }: DockerContainer, record: NetworkRecord, endpoint: EndpointSettings): EndpointSettings {
+    const common = { ...withoutFacts(endpoint), NetworkID: record.id, EndpointID: sandboxId };
+    const address = record.name === 'bridge' ? sandbox?.address : undefined;
+    if (address === undefined) return common;
+    const { poolGateway, poolPrefixLength } = this.#options;
+    return { ...common, MacAddress: macOf(address), Gateway: poolGateway, IPAddress: address, IPPrefixLen: poolPrefixLength };
+  }
+
+  #need({ id }: DockerContainer): Joined {
+    const joined = this.#joined.get(id);
+    if (!joined) throw new UmiakError('Conflict', `container ${id} is not running`);
+    return joined;
+  }
+
+  #tell(action: string, { id, name, driver }: NetworkRecord, container: string): void {
+    this.#options.events.emit({ type: 'network', action, id, attributes: { container, name, type: driver } });
+  }
+}
+
+function names({ attached }: Joined): string[] {
+  return [...attached.keys()];
+}
+
+function memberOf({ id, name }: DockerContainer, settings: EndpointSettings): Member {
+  return {
+    containerId: id,
+    name,
+    endpointId: settings.EndpointID,
+    mac: settings.MacAddress,
+    ipv4: settings.IPAddress,
+    ipv4PrefixLength: settings.IPPrefixLen,
+    ipv6: settings.GlobalIPv6Address,
+    ipv6PrefixLength: settings.GlobalIPv6PrefixLen,
+  };
+}
+
+/** The gateway of a network in one family; an internal one is no way out. */
+function gatewayIn({ ipam, internal }: NetworkRecord, sign: '.' | ':'): string {
+  return internal ? '' : (ipam.config.find(({ Subnet }) => Subnet.includes(sign))?.Gateway ?? '');
+}
+
+/** The first network, in docker's order, that fits. */
+function wayOut({ attached }: Joined, fits: (attached: Attached) => boolean): Attached | undefined {
+  const order = orderOf(Object.fromEntries([...attached].map(([name, { settings }]) => [name, settings])));
+  return order.flatMap(name => attached.get(name) ?? []).find(fits);
+}
+
+function routesOf(joined: Joined): DefaultRoutes {
+  const v4 = wayOut(joined, ({ settings }) => settings.Gateway !== '');
+  const v6 = wayOut(joined, ({ settings }) => settings.IPv6Gateway !== '');
+  return {
+    ...(v4 ? { ipv4: { gateway: v4.settings.Gateway, ifName: v4.ifName } } : {}),
+    ...(v6 ? { ipv6: { gateway: v6.settings.IPv6Gateway, ifName: v6.ifName } } : {}),
+  };
+}
+
+function linkOf(instance: string, netns: string, ifName: string, settings: EndpointSettings): EndpointLink {
+  const addresses = [
+    { address: settings.IPAddress, prefixLength: settings.IPPrefixLen },
+    { address: settings.GlobalIPv6Address, prefixLength: settings.GlobalIPv6PrefixLen },
+  ].filter(({ address }) => address !== '');
+  return { hostLink: endpointLinkName(instance, settings.EndpointID), netns, ifName, mac: settings.MacAddress, addresses };
+}
+
+/** The name that was asked for, or the first of eth0, eth1 … that is free. */
+function freeLinkName({ attached }: Joined, { options }: NetworkRecord, { DriverOpts }: EndpointSettings): string {
+  const wanted = DriverOpts?.['com.docker.network.endpoint.ifname'];
+  const taken = new Set([...attached.values()].map(({ ifName }) => ifName));
+  if (wanted) return wanted;
+  const prefix = options['com.docker.network.container_iface_prefix'] ?? 'eth';
+  for (let n = 0; ; n++) if (!taken.has(`${prefix}${n}`)) return `${prefix}${n}`;
+}
+
+function linksOf(links: readonly string[]): Record<string, string> {
+  return Object.fromEntries(links.map(parseLink).map(({ target, alias }) => [alias.toLowerCase(), target]));
+}
