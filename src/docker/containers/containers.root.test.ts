@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as passed } from 'node:timers/promises';
+import { findDockerClients } from '#tests/docker-clients.ts';
+import { DockerHost } from '#tests/docker-host.ts';
+
+const { have: clients } = await findDockerClients();
+
+interface Inspect {
+  Id: string;
+  Name: string;
+  State: { Status: string; Running: boolean; Paused: boolean; Pid: number; ExitCode: number; OOMKilled: boolean };
+  HostConfig: Record<string, unknown>;
+}
+
+describe('containers over docker’s API', { skip: clients ? false : 'no docker command' }, () => {
+  let host: DockerHost;
+  before(async () => {
+    host = await DockerHost.start({ clients });
+  });
+  after(() => host?.[Symbol.asyncDispose]());
+
+  const docker = (...args: string[]) => host.docker(...args);
+  const refused = async (...args: string[]) => {
+    const { code, stderr } = await host.tryDocker(args);
+    assert.notEqual(code, 0, `docker ${args.join(' ')} was not refused`);
+    return stderr;
+  };
+  const inspect = (name: string) => host.must<Inspect>('GET', `/containers/${name}/json`);
+  const create = async (name: string, body: object) =>
+    (await host.must<{ Id: string }>('POST', `/containers/create?name=${name}`, { Image: 'busybox', ...body })).Id;
+  const statuses = async (...calls: [method: string, path: string][]) => {
+    const answers = await Promise.all(calls.map(([method, path]) => host.api(method, path)));
+    return answers.map(({ status }) => status);
+  };
+
+  test('a container is created, runs, is told of, stops and goes', async () => {
+    const id = await docker('create', '--name', 'first', 'busybox', 'sh', '-c', 'echo out; sleep 600 & trap "exit 3" TERM; wait');
+    assert.match(await docker('ps', '-a', '--format', '{{.Names}} {{.State}}'), /first created/);
+    assert.equal(await docker('start', 'first'), 'first');
+    assert.deepEqual(await statuses(['POST', '/containers/first/start']), [304]);
+    assert.match(await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Image}} {{.Status}}'), new RegExp(`^${id} busybox Up `));
+    const { State, Name } = await inspect(id.slice(0, 8));
+    assert.deepEqual([State.Status, State.Running, Name], ['running', true, '/first']);
+    assert.match(await docker('top', 'first'), /sleep 600/);
+    assert.equal(await docker('stop', 'first'), 'first');
+    assert.equal((await inspect('first')).State.ExitCode, 3);
+    assert.deepEqual(await statuses(['POST', '/containers/first/stop'], ['POST', '/containers/first/kill']), [304, 409]);
+    await docker('restart', '-t', '0', 'first');
+    assert.equal((await inspect('first')).State.Status, 'running');
+    assert.match(await refused('rm', 'first'), /cannot remove container "\/first": container is running/);
+    await docker('rm', '-f', 'first');
+    assert.deepEqual(await statuses(['GET', `/containers/${id}/json`], ['DELETE', `/containers/${id}`]), [404, 404]);
+  });
+
+  test('exit codes are docker’s, also those of what can not be started', async () => {
+    const codes: [code: number, ...args: string[]][] = [
+      [0, 'true'],
+      [7, 'sh', '-c', 'exit 7'],
+      [127, 'nosuch'],
+      [127, '/no/such'],
+      [126, '/tmp'],
+    ];
+    for (const [code, ...args] of codes)
+      assert.equal((await host.tryDocker(['run', '--rm', '--network', 'none', 'busybox', ...args])).code, code, args.join(' '));
+    assert.equal(await docker('ps', '-aq'), '');
+  });
+
+  test('names are one’s own, ids are found by their beginnings, renames hold', async () => {
+    const id = await create('owned', {});
+    const { status, text } = await host.api('POST', '/containers/create?name=owned', { Image: 'busybox' });
+    assert.deepEqual(
+      [status, JSON.parse(text).message],
+      [
+        409,
+        `Conflict. The container name "/owned" is already in use by container "${id}". You have to remove (or rename) that container to be able to reuse that name.`,
+      ],
+    );
+    await docker('rename', 'owned', 'other');
+    assert.equal((await inspect(id.slice(0, 12))).Name, '/other');
+    assert.deepEqual(await statuses(['GET', '/containers/owned/json']), [404]);
+    const second = await create('owned', {});
+    assert.match(await refused('rename', 'other', 'owned'), /Conflict. The container name "\/owned"/);
+    assert.match(await refused('rename', 'other', '..'), /Invalid container name/);
+    await docker('rm', id, second);
+  });
+
+  test('what HostConfig limits and joins is so inside', async () => {
+    const run = (...args: string[]) => docker('run', '--rm', '--network', 'none', ...args);
+    assert.match(await run('--init', 'busybox', 'ps'), /1 root +\/sbin\/docker-init -- ps/);
+    assert.match(await run('--shm-size', '8m', 'busybox', 'df', '/dev/shm'), /shm +8192 /);
+    assert.match(await run('--user', '1000:1000', '--group-add', 'nogroup', 'busybox', 'id'), /groups=1000,65534/);
+    assert.equal(await run('-w', '/new/dir', 'busybox', 'pwd'), '/new/dir');
+    assert.match(await run('-e', 'A=1', '-e', 'PATH=/bin', 'busybox', 'env'), /^PATH=\/bin\nHOSTNAME=[0-9a-f]{12}\nA=1\nHOME=\/root$/m);
+    assert.equal(
+      await run('--hostname', 'hh', '--domainname', 'ex.org', 'busybox', 'sh', '-c', 'hostname; cat /proc/sys/kernel/domainname'),
+      'hh\nex.org',
+    );
+    assert.match(await run('--read-only', '--tmpfs', '/t', 'busybox', 'sh', '-c', 'touch /t/x && touch /x; true'), /^$/);
+    assert.match(await run('--cap-drop', 'all', '--cap-add', 'net_raw', 'busybox', 'grep', 'CapEff', '/proc/self/status'), /0{12}2000$/);
+    assert.equal(await run('--ulimit', 'nofile=100:200', 'busybox', 'sh', '-c', 'ulimit -n'), '100');
+    assert.match(await run('--security-opt', 'no-new-privileges', 'busybox', 'grep', 'NoNewPrivs', '/proc/self/status'), /1$/);
+    assert.match(
+      await run(
+        '-m',
+        '32m',
+        '--memory-swap',
+        '-1',
+        'busybox',
+        'sh',
+        '-c',
+        'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; true',
+      ),
+      /^33554432$/m,
+    );
+    const shared = await docker('run', '-d', '--network', 'none', '--ipc', 'shareable', '--name', 'shared', 'busybox', 'sleep', '600');
+    const joined = await run(
+      '--ipc',
+      'container:shared',
+      '--pid',
+      'container:shared',
+      'busybox',
+      'sh',
+      '-c',
+      'ps; for id in self 1; do readlink /proc/$id/ns/ipc; done | uniq | wc -l',
+    );
+    assert.match(joined, /1 root +sleep 600[\s\S]*\n1$/);
+    assert.match(await refused('run', '--rm', '--ipc', 'container:nosuch', 'busybox'), /No such container: nosuch/);
+    await docker('rm', '-f', shared);
+  });
+
+  test('limits change while it runs; a paused one does nothing until it goes on', async () => {
+    const id = await docker('run', '-d', '--network', 'none', '-m', '64m', 'busybox', 'sh', '-c', 'while :; do echo x; sleep 0.05; done');
+    await docker('update', '-m', '96m', '--memory-swap', '128m', '--cpus', '0.5', '--restart', 'on-failure:3', id);
+    const { HostConfig } = await inspect(id);
+    assert.deepEqual(
+      [HostConfig.Memory, HostConfig.NanoCpus, HostConfig.RestartPolicy],
+      [96 << 20, 5e8, { Name: 'on-failure', MaximumRetryCount: 3 }],
+    );
+    await docker('pause', id);
+    assert.match(await docker('ps', '--filter', 'status=paused', '--format', '{{.Status}}'), /\(Paused\)$/);
+    const before = await docker('logs', id);
+    await passed(200);
+    assert.equal(await docker('logs', id), before);
+    assert.match(await refused('pause', id), /already paused/);
+    assert.match(await refused('rm', id), /paused/);
+    await docker('unpause', id);
+    assert.match(await refused('unpause', id), /is not paused/);
+    await docker('pause', id);
+    await docker('stop', '-t', '0', id);
+    assert.equal((await inspect(id)).State.ExitCode, 137);
+    await docker('rm', id);
+  });
+
+  test('wait answers its conditions; stats and sizes are told', async () => {
+    const id = await create('waited', { Cmd: ['sh', '-c', 'sleep 0.2; exit 5'], HostConfig: { NetworkMode: 'none' } });
+    const code = async (condition: string) =>
+      (await host.must<{ StatusCode: number }>('POST', `/containers/${id}/wait?condition=${condition}`)).StatusCode;
+    assert.equal(await code('not-running'), 0);
+    const waits = Promise.all([code('next-exit'), code('removed')]);
+    await docker('start', id);
+    const { pids_stats: pids, precpu_stats: earlier } = await host.must<{
+      pids_stats: { current: number };
+      precpu_stats: { system_cpu_usage: number };
+    }>('GET', `/containers/${id}/stats?stream=0&one-shot=1`);
+    assert.ok(pids.current >= 1 && earlier.system_cpu_usage === undefined);
+    assert.equal(await code('not-running'), 5);
+    assert.match(await docker('ps', '-as', '--filter', 'exited=5', '--format', '{{.Size}}'), /kB \(virtual .*B\)/);
+    await docker('rm', id);
+    assert.deepEqual(await waits, [5, 5]);
+    assert.deepEqual(await statuses(['POST', '/containers/nosuch/wait']), [404]);
+  });
+
+  test('malformed bodies are 400, unknown fields nothing', async () => {
+    const refusals: [body: object | string, says: RegExp][] = [
+      ['{', /invalid JSON/],
+      ['[]', /cannot unmarshal array/],
+      [{ Image: 'busybox', Cmd: 7 }, /cannot unmarshal number into Go struct field ContainerConfigWrapper.Cmd/],
+      [{ Image: 'busybox', HostConfig: { Memory: 'much' } }, /HostConfig.Memory of type int64/],
+      [{ Image: 'busybox', HostConfig: { Memory: 4 } }, /Minimum memory limit allowed is 6MB/],
+      [{ Image: 'busybox', HostConfig: { RestartPolicy: { Name: 'sometimes' } } }, /unknown policy 'sometimes'/],
+      [{ Image: 'busybox', HostConfig: { CpuCount: 2 } }, /CpuCount can't be honoured/],
+      [{ Image: 'busybox', HostConfig: { CapAdd: ['flying'] } }, /unknown capability: ."CAP_FLYING/],
+      [{ Image: 'busybox', WorkingDir: 'x' }, /absolute path/],
+    ];
+    for (const [body, says] of refusals) {
+      const { status, text } = await host.api('POST', '/containers/create', typeof body === 'string' ? Buffer.from(body) : body, {
+        'content-type': 'application/json',
+      });
+      assert.equal(status, 400, `${JSON.stringify(body)}: ${text}`);
+      assert.match(text, says);
+    }
+    assert.equal((await host.api('POST', '/containers/create', { Image: 'nosuch:1' })).status, 404);
+    await docker('rm', await create('loose', { Nonsense: { a: 1 }, hostconfig: { networkmode: 'none' } }));
+  });
+
+  test('fifty clients at one name leave nothing, each with a right answer', async () => {
+    const seen = new Map<string, Set<number>>();
+    const note = (what: string, status: number) => void (seen.get(what) ?? seen.set(what, new Set()).get(what)!).add(status);
+    const body = { Image: 'busybox', Cmd: ['sleep', '600'], HostConfig: { NetworkMode: 'none' } };
+    const one = async () => {
+      for (let round = 0; round < 2; round++) {
+        note('create', (await host.api('POST', '/containers/create?name=fought', body)).status);
+        note('start', (await host.api('POST', '/containers/fought/start')).status);
+        note('stop', (await host.api('POST', '/containers/fought/stop?t=0')).status);
+        note('remove', (await host.api('DELETE', '/containers/fought?force=1')).status);
+      }
+    };
+    await Promise.all(Array.from({ length: 50 }, one));
+    const allowed: Record<string, number[]> = {
+      create: [201, 409],
+      start: [204, 304, 404, 409],
+      stop: [204, 304, 404],
+      remove: [204, 404, 409],
+    };
+    for (const [what, statuses] of seen)
+      assert.deepEqual(
+        [...statuses].filter(status => !allowed[what]?.includes(status)),
+        [],
+        `${what}\n${host.agentLog(2000)}`,
+      );
+    await host.api('DELETE', '/containers/fought?force=1');
+    assert.equal(await docker('ps', '-aq'), '');
+  });
+
+  test('after a kill of the agent everything is as it was acknowledged', async () => {
+    const running = await docker('run', '-d', '--name', 'survivor', '--network', 'none', 'busybox', 'sleep', '600');
+    const passing = await docker('run', '-d', '--name', 'passing', '--network', 'none', 'busybox', 'sh', '-c', 'sleep 0.5; exit 9');
+    await docker('run', '-d', '--rm', '--name', 'leaving', '--network', 'none', 'busybox', 'sleep', '0.5');
+    const paused = await docker('run', '-d', '--network', 'none', 'busybox', 'sleep', '600');
+    await docker('pause', paused);
+    const idle = await create('idle', {});
+    await host.killAgent();
+    await passed(800);
+    await host.startAgent();
+    assert.equal((await inspect('survivor')).Id, running);
+    assert.deepEqual([(await inspect(passing)).State.Status, (await inspect(passing)).State.ExitCode], ['exited', 9]);
+    assert.equal((await inspect(paused)).State.Status, 'paused');
+    assert.equal((await inspect('idle')).State.Status, 'created');
+    assert.deepEqual(await statuses(['GET', '/containers/leaving/json']), [404]);
+    await docker('start', 'passing');
+    await docker('rm', '-f', running, passing, paused, idle);
+  });
+});
