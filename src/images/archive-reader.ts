@@ -35,6 +35,8 @@ export interface ReadArchiveOptions {
   platform?: Platform;
   signal?: AbortSignal;
   onBytes?: (total: number) => void;
+  /** A tar archive that is not compressed has come, probably a layer: its digest is that of its content. */
+  onTar?: (digest: Digest) => void;
 }
 
 /** A file of an archive: its content is in the store; documents by their well-known names are in memory too. */
@@ -65,7 +67,7 @@ export async function readArchive(entries: AsyncIterable<ArchiveEntry>, options:
 
 async function takeIn(
   entries: AsyncIterable<ArchiveEntry>,
-  { content, lease, signal, onBytes }: ReadArchiveOptions,
+  { content, lease, signal, onBytes, onTar }: ReadArchiveOptions,
 ): Promise<Map<string, ArchivedFile>> {
   const files = new Map<string, ArchivedFile>();
   const links = new Map<string, string>();
@@ -86,17 +88,37 @@ async function takeIn(
     if (DOCUMENTS.has(name)) {
       const bytes = await collectBody(entry.body(), entry.sizeBytes, name);
       files.set(name, { digest: digestOf(bytes), size: bytes.length, bytes });
-    } else
-      files.set(
-        name,
-        await content.write(entry.body(), { lease, what: `the archive's ${name}`, onBytes: progress, ...(signal ? { signal } : {}) }),
-      );
+    } else {
+      const begin = new Beginning(entry.body());
+      const file = await content.write(begin, { lease, what: `the archive's ${name}`, onBytes: progress, ...(signal ? { signal } : {}) });
+      files.set(name, file);
+      if (begin.isTar) onTar?.(file.digest);
+    }
   }
   for (const [name, target] of links) {
     const file = files.get(target);
     if (file) files.set(name, file);
   }
   return files;
+}
+
+/** A file's bytes as they come, and whether they began as a tar archive does (POSIX ustar, "magic"). */
+class Beginning implements AsyncIterable<Uint8Array> {
+  readonly #body: AsyncIterable<Uint8Array>;
+  isTar = false;
+
+  constructor(body: AsyncIterable<Uint8Array>) {
+    this.#body = body;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    let isFirst = true;
+    for await (const chunk of this.#body) {
+      if (isFirst) this.isTar = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1', 257, 262) === 'ustar';
+      isFirst = false;
+      yield chunk;
+    }
+  }
 }
 
 async function fromLayout(indexBytes: Buffer, dockerList: Buffer | undefined, options: ReadArchiveOptions): Promise<ArchivedImage[]> {

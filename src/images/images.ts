@@ -169,15 +169,21 @@ class LocalImageStore implements ImageStore {
 
   async #load(source: LoadSource, options: LoadOptions): Promise<ImageRecord[]> {
     using lease = this.content.lease();
-    const { signal, onBytes, platform = this.#platform } = options;
-    const archived = await readArchive(await entriesOf(source), {
-      content: this.content,
-      lease,
-      platform,
-      ...(signal ? { signal } : {}),
-      ...(onBytes ? { onBytes } : {}),
-    });
-    return await this.#adopt(archived, options, lease);
+    const { signal, onBytes, platform = this.#platform, unpack = true } = options;
+    const early = new EarlyLayers(digest => this.#layers.ensure(digest, this.content.path(digest)));
+    try {
+      const archived = await readArchive(await entriesOf(source), {
+        content: this.content,
+        lease,
+        platform,
+        ...(signal ? { signal } : {}),
+        ...(onBytes ? { onBytes } : {}),
+        ...(unpack ? { onTar: digest => early.begin(digest) } : {}),
+      });
+      return await this.#adopt(archived, options, lease);
+    } finally {
+      await early.settled();
+    }
   }
 
   async adopt(images: ArchivedImage[], options: LoadOptions = {}): Promise<ImageRecord[]> {
@@ -317,6 +323,29 @@ class LocalImageStore implements ImageStore {
     }
   }
 }
+
+/** Layers that are unpacked while the rest of their archive still comes. What fails is tried again when it is known to be a layer. */
+class EarlyLayers {
+  readonly #unpack: (diffId: Digest) => Promise<unknown>;
+  readonly #under = new Set<Promise<unknown>>();
+
+  constructor(unpack: (diffId: Digest) => Promise<unknown>) {
+    this.#unpack = unpack;
+  }
+
+  begin(digest: Digest): void {
+    if (this.#under.size >= MOST_EARLY_LAYERS) return;
+    const unpacking = this.#unpack(digest).catch(() => {});
+    this.#under.add(unpacking);
+    void unpacking.then(() => this.#under.delete(unpacking));
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#under);
+  }
+}
+
+const MOST_EARLY_LAYERS = 4;
 
 /** Downloads and uploads of all pulls and pushes together. */
 const MOST_TRANSFERS = 8;
