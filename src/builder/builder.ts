@@ -85,14 +85,9 @@ export class Builder implements AsyncDisposable {
     return this.#files.open();
   }
 
-  /** Brings the vertices to results that the graph's own result needs. */
-  async solve(graph: BuildGraph, options: SolveOptions, held: DisposableStack): Promise<Map<number, Solved>> {
-    return await this.#solver.solve(
-      graph,
-      [...new Set([...graph.result.chain, graph.result.vertex, graph.result.fileSystem])],
-      options,
-      held,
-    );
+  /** Brings `wanted` vertices, and all that they need, to results; `held` keeps these from being pruned. */
+  async solve(graph: BuildGraph, wanted: readonly number[], options: SolveOptions, held: DisposableStack): Promise<Map<number, Solved>> {
+    return await this.#solver.solve(graph, [...new Set(wanted)], options, held);
   }
 
   /** Makes an image of a graph's result. */

@@ -6,6 +6,8 @@ import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { ServerResponse, STATUS_CODES } from '#wire/http.ts';
+import type { BuildRoom } from './build/build-room.ts';
+import { buildRoutes } from './build/build-routes.ts';
 import { containerRoutes } from './containers/container-routes.ts';
 import type { Containers } from './containers/containers.ts';
 import { toDockerError } from './docker-error.ts';
@@ -38,6 +40,7 @@ export interface DockerApiOptions {
   journal?: EventJournal | undefined;
   streams?: DockerStreams | undefined;
   files?: FilesRoom | undefined;
+  builds?: BuildRoom | undefined;
   networks?: DockerNetworks | undefined;
   /** The program's version. */
   version: string;
@@ -63,6 +66,7 @@ export async function startDockerApi(options: DockerApiOptions): Promise<DockerA
     journal,
     streams,
     files,
+    builds,
     networks,
     version,
     log,
@@ -71,7 +75,21 @@ export async function startDockerApi(options: DockerApiOptions): Promise<DockerA
     listeners = {},
   } = options;
   const events = journal ?? { emit() {} };
-  const context: DockerContext = { images, containers, volumes, streams, files, networks, events, journal, version, log, clock, daemon };
+  const context: DockerContext = {
+    images,
+    containers,
+    volumes,
+    streams,
+    files,
+    builds,
+    networks,
+    events,
+    journal,
+    version,
+    log,
+    clock,
+    daemon,
+  };
   const parts: ServerParts = {
     // A load may take as long as its client's disk; only headers have a deadline.
     options: { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
@@ -142,6 +160,7 @@ const ROUTES: readonly Route[] = [
   ...containerRoutes,
   ...streamRoutes,
   ...volumeRoutes,
+  ...buildRoutes,
   ...networkRoutes,
 ];
 

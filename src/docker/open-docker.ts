@@ -2,6 +2,7 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { LocalEngine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import { BuildRoom } from './build/build-room.ts';
 import { Containers } from './containers/containers.ts';
 import { PoolNetworks } from './containers/pool-networks.ts';
 import { DockerEvents } from './events/docker-events.ts';
@@ -30,6 +31,7 @@ export interface DockerRooms extends AsyncDisposable {
   volumes: DockerVolumes;
   streams: DockerStreams;
   files: FilesRoom;
+  builds: BuildRoom;
   networks?: DockerNetworks | undefined;
   supervision: ContainerSupervision;
 }
@@ -59,6 +61,7 @@ export async function openDockerRooms({ dataDir, runDir, engine, images, network
   await containers.open({ networks: networks ?? new PoolNetworks(engine), volumes, supervision, streams });
   streams.resume();
   void supervision.resume().catch((error: unknown) => log.error('containers that are to run could not be started', { error }));
+  const builds = stack.use(await BuildRoom.open({ dataDir, engine, images, clock, log }));
   const held = stack.move();
-  return { journal, containers, volumes, streams, files, networks, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { journal, containers, volumes, streams, files, builds, networks, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

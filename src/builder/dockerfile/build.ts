@@ -71,7 +71,12 @@ export async function buildDockerfile(builder: Builder, build: DockerfileBuild):
   }
   try {
     const { noCache, run } = build;
-    const solved = await builder.solve(plan, { context, run, noCache, cacheSources, signal, onEvent }, held);
+    const solved = await builder.solve(
+      plan,
+      plan.steps.map(({ vertex }) => vertex),
+      { context, run, noCache, cacheSources, signal, onEvent },
+      held,
+    );
     signal.throwIfAborted();
     const { result } = plan;
     const base = result.baseImage === undefined ? undefined : records.get(result.baseImage);

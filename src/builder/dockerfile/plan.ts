@@ -21,6 +21,10 @@ export interface Step {
   vertex: number;
   /** A trigger of the base image, which is not counted. */
   isTrigger?: boolean;
+  /** A stage's beginning; its vertex is an image's or another stage's. */
+  isFrom?: boolean;
+  /** Of the image that a stage begins with. */
+  imageId?: string;
   /** How many triggers follow. */
   triggers?: number;
 }
@@ -137,7 +141,9 @@ export function planDockerfile(dockerfile: Dockerfile, options: PlanOptions, ima
       'stage' in from ? StagePlan.onStage(graph, args, planned.get(from.stage)!) : StagePlan.onImage(graph, args, vertexOf(from.image));
     planned.set(stage, plan);
     const triggers = parseTriggers(plan.takeTriggers(), stage.line);
-    const fromStep: Step = { text: stage.line.text, vertex: plan.fileSystem };
+    const fromStep: Step = { text: stage.line.text, vertex: plan.fileSystem, isFrom: true };
+    const base = graph.vertices[plan.fileSystem]?.operation;
+    if (base?.kind === 'image') fromStep.imageId = base.imageId ?? '';
     if (triggers.length > 0) fromStep.triggers = triggers.length;
     graph.steps.push(fromStep);
     const sourceOf = (placed: Placed) => {

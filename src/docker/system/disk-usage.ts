@@ -22,7 +22,7 @@ export async function readDiskUsage(context: DockerContext, asked: readonly stri
     ...images,
     ...containers,
     ...volumes,
-    ...(has('build-cache') ? { BuildCache: [] } : {}),
+    ...(has('build-cache') ? { BuildCache: await readBuildCache(context) } : {}),
     ...(apiMinor < 42 ? { BuilderSize: 0 } : {}),
   };
 }
@@ -37,6 +37,12 @@ async function readImages(context: DockerContext, apiMinor: number): Promise<Rec
       .sort((a, b) => createdSeconds(b) - createdSeconds(a))
       .map(record => toImageSummary(record, apiMinor, { containers: users.get(record.id) ?? 0, sharedSize: shared.get(record.id) ?? 0 })),
   };
+}
+
+async function readBuildCache({ builds }: DockerContext): Promise<unknown[]> {
+  if (!builds) return [];
+  const { toBuildCache } = await import('../build/build-cache-form.ts');
+  return (await builds.builder()).entries().map(toBuildCache);
 }
 
 async function readContainers({ containers }: DockerContext): Promise<Record<string, unknown>> {

@@ -47,7 +47,7 @@ function ping({ response }: DockerRequest): void {
     'cache-control': 'no-cache, no-store, must-revalidate',
     pragma: 'no-cache',
   };
-  response.writeHead(200, { ...headers, 'content-length': 2, swarm: 'inactive' }).end('OK');
+  response.writeHead(200, { ...headers, 'content-length': 2, 'builder-version': '1', swarm: 'inactive' }).end('OK');
 }
 
 function version({ context, response, apiMinor }: DockerRequest): void {

@@ -1,0 +1,56 @@
+import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { Log } from '#base/log.ts';
+import type { Builder } from '#builder/index.ts';
+import { removeLeftSteps } from '#builder/left-steps.ts';
+import type { Engine } from '#engine/index.ts';
+import type { ImageStore } from '#images/image-store.ts';
+
+export interface BuildRoomOptions {
+  dataDir: string;
+  engine: Engine;
+  images: ImageStore;
+  clock: Clock;
+  log: Log;
+}
+
+/** The builder behind docker's build calls, made with the first of them, and the builds under way by their ids. */
+export class BuildRoom implements AsyncDisposable {
+  readonly #options: BuildRoomOptions;
+  readonly #underWay = new Map<string, AbortController>();
+  #builder: Promise<Builder> | undefined;
+
+  private constructor(options: BuildRoomOptions) {
+    this.#options = options;
+  }
+
+  /** Removes what builds of a killed process left running. */
+  static async open(options: BuildRoomOptions): Promise<BuildRoom> {
+    await removeLeftSteps(options.engine);
+    return new BuildRoom(options);
+  }
+
+  builder(): Promise<Builder> {
+    this.#builder ??= import('#builder/index.ts').then(({ Builder }) => Builder.open(this.#options));
+    return this.#builder;
+  }
+
+  /** A build that `cancel` ends by its id, if it has one. */
+  begin(buildId: string, signal: AbortSignal): { signal: AbortSignal } & Disposable {
+    if (buildId === '') return { signal, [Symbol.dispose]() {} };
+    if (this.#underWay.has(buildId)) throw new UmiakError('Conflict', `build ${buildId.slice(0, 128)} is under way already`);
+    const own = new AbortController();
+    this.#underWay.set(buildId, own);
+    return { signal: AbortSignal.any([signal, own.signal]), [Symbol.dispose]: () => void this.#underWay.delete(buildId) };
+  }
+
+  /** Ends a build; one that has ended is no error. */
+  cancel(buildId: string): void {
+    this.#underWay.get(buildId)?.abort(new UmiakError('Gone', 'build cancelled'));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const own of this.#underWay.values()) own.abort(new UmiakError('ServiceUnavailable', 'the agent ends'));
+    await (await this.#builder?.catch(() => undefined))?.[Symbol.asyncDispose]();
+  }
+}
