@@ -57,6 +57,8 @@ export interface ContainerLookup {
    * done when it no longer is.
    */
   start(id: string, why?: 'asked' | 'policy', isWanted?: () => boolean): Promise<void>;
+  /** It does not run, and the restart that was to come does not: who waits for its end has it. */
+  restartGivenUp(id: string): void;
 }
 
 /** Docker's journal of what happens. */

@@ -246,6 +246,11 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     if (container.owner === 'docker') this.#track(this.#settle(id));
   }
 
+  restartGivenUp(id: string): void {
+    const container = this.engine.container(id);
+    if (container) this.#waits.ended(id, exitCodeOf(container), true);
+  }
+
   /** After the end of a run. Twice is as good as once. */
   async #settle(id: string): Promise<void> {
     await this.#locks.run(id, async () => {

@@ -6,7 +6,7 @@ import type { ContainerLookup, DockerContainer, DockerData, Events, Supervision 
 
 export interface ContainerSupervisionOptions {
   engine: Pick<Engine, 'container' | 'containers' | 'execSync' | 'subscribe'>;
-  containers: Pick<ContainerLookup, 'find' | 'change' | 'start'>;
+  containers: Pick<ContainerLookup, 'find' | 'change' | 'start' | 'restartGivenUp'>;
   events: Events;
   clock: Clock;
   log: Log;
@@ -22,6 +22,7 @@ export class ContainerSupervision implements Supervision, AsyncDisposable {
       read: readSupervised,
       note: async (id, notes) => void (await containers.change(id, data => ({ ...data, ...notes }))),
       start: (id, isWanted) => containers.start(id, 'policy', isWanted),
+      onGivenUp: id => containers.restartGivenUp(id),
       needs: container => needsOf(container, name => containers.find(name).id),
       onHealth({ id }, { status }) {
         const { data, name } = containers.find(id);

@@ -13,6 +13,8 @@ export interface RestartsOptions {
    * does nothing if it no longer is.
    */
   start: (id: string, isWanted: () => boolean) => Promise<void>;
+  /** A restart that was to come does not: somebody stopped it, or it can't be started. */
+  onGivenUp?: (id: string) => void;
   /** Containers that must run before it. */
   needs?: (container: Container) => readonly string[];
   clock: Clock;
@@ -79,6 +81,7 @@ export class Restarts implements AsyncDisposable {
       if (!container || isUmiakError(error, 'NotFound')) return this.forget(id);
       log.warn('a container could not be started again', { id, error: messageOf(error) });
       this.ended(container, 0);
+      if (!this.#due.has(id)) this.#options.onGivenUp?.(id);
     }
   }
 
@@ -99,7 +102,7 @@ export class Restarts implements AsyncDisposable {
 
   /** A person stops or kills it: durable before it resolves, so before the signal. */
   async stopping(container: Container): Promise<void> {
-    this.forget(container.id);
+    this.giveUp(container.id);
     if (this.#options.read(container)?.wasStopped === false) await this.#note(container.id, { wasStopped: true });
   }
 
@@ -133,10 +136,18 @@ export class Restarts implements AsyncDisposable {
 
   async #comeBack(container: Container): Promise<void> {
     if (this.#isOver) return;
-    await this.starting(container);
+    // Whose tries are counted goes on counting.
+    if (this.#options.read(container)?.policy.policy !== 'on-failure') await this.starting(container);
     const due: Due = {};
     this.#due.set(container.id, due);
     await this.#start(container.id, due);
+  }
+
+  /** Starts it no more, and says so where it was to. */
+  giveUp(id: string): void {
+    const wasDue = this.#due.has(id);
+    this.forget(id);
+    if (wasDue) this.#options.onGivenUp?.(id);
   }
 
   /** No restart of it is due any more. */

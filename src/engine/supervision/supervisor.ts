@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   start: (id: string, isWanted: () => boolean) => Promise<void>;
   /** Containers that must run before it, at the agent's start. */
   needs?: (container: Container) => readonly string[];
+  /** A restart that was to come does not. */
+  onGivenUp?: (id: string) => void;
   /** `healthy` or `unhealthy` from now on. */
   onHealth?: (container: Container, health: Health) => void;
   clock: Clock;
@@ -86,7 +88,7 @@ export class Supervisor implements AsyncDisposable {
 
   /** Its policy is another one now: what waits for a restart and is not to have one any more stays as it is. */
   changed(container: Container): void {
-    if (this.#options.read(container)?.policy.policy === 'no') this.#restarts.forget(container.id);
+    if (this.#options.read(container)?.policy.policy === 'no') this.#restarts.giveUp(container.id);
   }
 
   /** Whether it has ended and will be started again. */
