@@ -3,7 +3,6 @@ import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { enterRoot, insideRoot, takeOwnRoot } from '#linux/confinement.ts';
 import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
-import { openBelow } from '#linux/open-below.ts';
 import { pivotInto, takePrivateMounts } from '#linux/private-mounts.ts';
 import { identify } from '#linux/process.ts';
 
@@ -69,9 +68,7 @@ function enterMounts(path: string, mounts: readonly { source: string; destinatio
   for (const { source, destination } of parentsFirst) {
     if (!existsSync(source)) continue;
     const isDirectory = statSync(source).isDirectory();
-    insideRoot(path, () => makeMountPoint(destination, isDirectory));
-    const target = openBelow(path, destination, O_PATH);
-    if (target === undefined) continue;
+    const target = insideRoot(path, () => openMountPoint(destination, isDirectory));
     try {
       mount(source, `/proc/self/fd/${target}`, null, MS_BIND | MS_REC);
     } finally {
@@ -81,9 +78,11 @@ function enterMounts(path: string, mounts: readonly { source: string; destinatio
   pivotInto(path);
 }
 
-/** As a start would: missing directories, or an empty file to mount one on. */
-function makeMountPoint(destination: string, isDirectory: boolean): void {
-  if (existsSync(destination)) return;
-  mkdirSync(isDirectory ? destination : dirname(destination), { recursive: true, mode: 0o755 });
-  if (!isDirectory) writeFileSync(destination, '', { flag: 'wx', mode: 0o644 });
+/** Made where it is missing, as a start would: directories, or an empty file to mount one on. */
+function openMountPoint(destination: string, isDirectory: boolean): number {
+  if (!existsSync(destination)) {
+    mkdirSync(isDirectory ? destination : dirname(destination), { recursive: true, mode: 0o755 });
+    if (!isDirectory) writeFileSync(destination, '', { flag: 'wx', mode: 0o644 });
+  }
+  return openSync(destination, O_PATH);
 }
