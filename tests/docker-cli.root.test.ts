@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { until } from './cluster.ts';
 import { findDockerClients } from './docker-clients.ts';
 import { DockerHost } from './docker-host.ts';
@@ -14,6 +14,7 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
     host = await DockerHost.start({ clients });
   });
   after(() => host?.[Symbol.asyncDispose]());
+  afterEach(() => host.removeContainers());
 
   const docker = (...args: string[]) => host.docker(...args);
   const fails = async (args: string[], code: number, message: RegExp) => {
@@ -43,7 +44,7 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
   });
 
   test('run -d, ps, inspect, logs, stop, rm', async () => {
-    const script = 'echo one; echo two >&2; echo three; trap "exit 7" TERM; while :; do sleep 0.05; done';
+    const script = 'echo one; echo two >&2; sleep 0.2; echo three; trap "exit 7" TERM; while :; do sleep 0.05; done';
     const id = await docker(
       'run',
       '-d',
@@ -120,7 +121,9 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
       await docker('exec', '-u', 'nobody', '-w', '/etc', '-e', 'K=v', 'box', 'sh', '-c', 'id -u; pwd; echo $K'),
       '65534\n/etc\nv',
     );
-    await fails(['exec', 'box', 'nothing-such'], 127, /executable file not found/);
+    const missing = await host.tryDocker(['exec', 'box', 'nothing-such']);
+    assert.match(missing.stdout, /executable file not found in \$PATH/);
+    assert.equal(missing.code, 127);
     await docker('exec', '-d', 'box', 'sh', '-c', 'echo yes > /tmp/detached');
     await until('the detached exec', async () => (await host.tryDocker(['exec', 'box', 'cat', '/tmp/detached'])).stdout === 'yes\n');
     assert.match(await docker('top', 'box'), /sleep 1000/);
@@ -144,7 +147,8 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
   });
 
   test('attach: what is typed arrives, what is said comes, the exit code is the container’s', async () => {
-    await docker('run', '-d', '-i', '--name', 'echoing', 'busybox', 'sh', '-c', 'while read word; do echo heard $word; done; exit 4');
+    await docker('create', '-i', '--name', 'echoing', 'busybox', 'sh', '-c', 'while read word; do echo heard $word; done; exit 4');
+    await docker('start', 'echoing');
     const { stdout, code } = await host.tryDocker(['attach', 'echoing'], { input: 'a\nb\n' });
     assert.deepEqual([stdout, code], ['heard a\nheard b\n', 4]);
     await docker('rm', 'echoing');
@@ -272,7 +276,10 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
       listening.kill('SIGKILL');
       await ended;
     }
-    assert.match(await docker('events', '--since', '1h', '--until', '0s', '--filter', 'container=told'), /container die .*exitCode=6/);
+    assert.match(
+      await docker('events', '--since', '1h', '--until', String(Math.ceil(Date.now() / 1000)), '--filter', 'container=told'),
+      /container die .*exitCode=6/,
+    );
   });
 
   test('what runs goes on while the agent is killed and started anew; its record too', async () => {

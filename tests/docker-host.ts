@@ -213,12 +213,12 @@ export class DockerHost implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#removeContainers();
+    await this.removeContainers();
     await this.cluster[Symbol.asyncDispose]();
   }
 
-  /** By the API, as people do; `down` ends what this could not. */
-  async #removeContainers(): Promise<void> {
+  /** All of them by the API, as people do it; `down` ends what this could not. */
+  async removeContainers(): Promise<void> {
     try {
       const { json } = await this.api('GET', '/containers/json?all=1');
       if (Array.isArray(json)) for (const { Id } of json as { Id: string }[]) await this.api('DELETE', `/containers/${Id}?force=1&v=1`);

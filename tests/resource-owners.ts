@@ -39,6 +39,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['sockets'], /\/attach/, 'engine/conmon'],
   [['sockets'], /./, 'whoever listens'],
 
+  [['mounts', 'files'], /\/builder(\/|$)/, 'builder'],
   [['files'], /\/engine\/containers(\/|$)/, 'engine/container-life'],
   [['files'], /\/engine\/sandboxes(\/|$)/, 'engine/sandbox-life'],
   [['files'], /\/engine\/(bundles|exits|crun|runc)(\/|$)/, 'engine/container-runs'],
@@ -51,6 +52,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['files'], /\/docker\/events(\/|$)/, 'docker/events'],
   [['files', 'namespaces'], /\/docker\/networks(\/|$)/, 'docker/networks'],
   [['files'], /\/docker$/, 'docker'],
+  [['files', 'mounts'], /\/builder(\/|$)/, 'builder'],
   [['files'], /\/packages(\/|$)/, 'images/debian-packages'],
   [['files'], /\/examples(\/|$)/, 'examples'],
   [['files'], /\/(manifests|certs\.d|seccomp|cdi)(\/|$)/, 'the administrator'],

@@ -164,10 +164,6 @@ const ROUTES: readonly Route[] = [
   ...networkRoutes,
 ];
 
-/** First words of docker's API that we do not have yet: they are known, and say so. */
-const LATER =
-  /^\/(?:containers|exec|networks|volumes|build|events|auth|commit|session|grpc|plugins|swarm|nodes|services|tasks|secrets|configs|system|distribution|images)(?:\/|$)/;
-
 interface Matched {
   handler: Handler;
   name: string;
@@ -204,9 +200,8 @@ function route({ method = 'GET', url = '/' }: IncomingMessage): Matched {
     isKnown = true;
     if (its === method) return { handler, name: decode(found[1] ?? ''), query, apiMinor, readsBody, hijacks };
   }
-  if (isKnown && !LATER.test(path)) throw new UmiakError('MethodNotAllowed', `${method} is not a way to call ${path}`);
-  if (!LATER.test(path)) throw new UmiakError('NotFound', 'page not found');
-  throw new UmiakError('NotImplemented', `umiak does not have ${method} ${path.slice(0, 256)} yet: of docker's API it has images only`);
+  if (isKnown) throw new UmiakError('MethodNotAllowed', `${method} is not a way to call ${path}`);
+  throw new UmiakError('NotFound', 'page not found');
 }
 
 /** `/v1.41/images/json` → `/images/json` and 41. @throws BadRequest for versions we don't speak, in docker's words */

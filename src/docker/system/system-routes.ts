@@ -17,6 +17,7 @@ export const systemRoutes: readonly Route[] = [
   ['GET', /^\/version$/, version],
   ['GET', /^\/info$/, info],
   ['GET', /^\/system\/df$/, diskUsage],
+  ['GET', /^\/plugins\/(.+)\/json$/, noPlugin],
   ['GET', NOT_HERE, refuseArea],
   ['POST', NOT_HERE, refuseArea],
   ['PUT', NOT_HERE, refuseArea],
@@ -39,6 +40,11 @@ const AREAS: Record<string, string> = {
 /** Never an empty list: who asks is to know that there is nothing to ask. */
 function refuseArea({ name }: DockerRequest): never {
   throw new UmiakError('NotImplemented', `umiak does not have ${AREAS[name] ?? name}`);
+}
+
+/** `docker inspect x` asks for a plugin, too, of everything that it does not find. */
+function noPlugin({ name }: DockerRequest): never {
+  throw new UmiakError('NotFound', `plugin "${name}" not found`);
 }
 
 function ping({ response }: DockerRequest): void {
