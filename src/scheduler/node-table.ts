@@ -13,6 +13,8 @@ export interface Request {
   extended: ReadonlyMap<string, number>;
   /** `0.0.0.0/TCP/80`: host addresses and ports. */
   hostPorts: readonly string[];
+  /** Places of the node's `pods`: none for one that only shows what docker runs. */
+  places: 0 | 1;
 }
 
 /** The rows' numbers lie in typed arrays, so that a filter over thousands of nodes touches few cache lines; the rest beside them. */
@@ -89,7 +91,7 @@ export class NodeTable {
     this.ephemeralUsed[row]! += sign * request.ephemeralBytes;
     this.scoreCpuUsed[row]! += sign * request.scoreCpuMilli;
     this.scoreMemoryUsed[row]! += sign * request.scoreMemoryBytes;
-    this.podsUsed[row]! += sign;
+    this.podsUsed[row]! += sign * request.places;
     for (const [name, amount] of request.extended) addTo(this.extendedUsed[row]!, name, sign * amount);
     for (const port of request.hostPorts) addTo(this.hostPorts[row]!, port, sign);
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MIRROR, MIRRORED_CONTAINER } from '#kinds/mirror-pod.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { createPlugins } from './plugins.ts';
 import { node, pod, put, run, world } from './testing.ts';
@@ -46,6 +47,14 @@ test('a node that is full of pods says so', () => {
   const only = world([node('only')]);
   for (let index = 0; index < 3; index++) put(only, 'only', pod({ name: `p${index}`, cpu: '1m' }));
   assert.match(run(pod({ cpu: '1m' }), only), /Too many pods/);
+});
+
+test("Pods that show docker's containers take no place of a node's, but their host ports", () => {
+  const annotations = { [MIRROR]: 'c', [MIRRORED_CONTAINER]: 'c' };
+  const only = world([node('only')]);
+  for (let index = 0; index < 9; index++) put(only, 'only', pod({ name: `p${index}`, cpu: '0', hostPort: 8080 + index, annotations }));
+  assert.equal(run(pod(), only), 'only');
+  assert.match(run(pod({ hostPort: 8080 }), only), /free ports/);
 });
 
 test('the emptier node is preferred, the preferred one even more', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MIRROR, MIRRORED_CONTAINER } from '#kinds/mirror-pod.ts';
 import type { Pod } from '#kinds/pod.ts';
 import type { PodDisruptionBudget } from '#kinds/policy.ts';
 import { explain, place } from './place.ts';
@@ -37,6 +38,11 @@ const cases: Case[] = [
     there: { a: { x: { priority: 10, cpu: '2' } } },
     gives:
       '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
+  },
+  {
+    name: "leaves what only shows docker's containers alone",
+    there: { a: { x: { priority: 5, cpu: '1' }, y: { priority: 1, cpu: '1', annotations: { [MIRROR]: 'c', [MIRRORED_CONTAINER]: 'c' } } } },
+    gives: 'a: x',
   },
   {
     name: 'would not fit even alone',

@@ -1,4 +1,5 @@
 import { matchesLabels, requirementsOf } from '#base/label-selector.ts';
+import { mirroredContainerOf } from '#kinds/mirror-pod.ts';
 import { podCondition } from '#kinds/pod-template.ts';
 import type { PodDisruptionBudget } from '#kinds/policy.ts';
 import type { Checks, Misfit } from './place.ts';
@@ -75,7 +76,9 @@ interface Trial extends Pick<PreemptionOptions, 'candidate' | 'world' | 'budgets
 /** Takes all less important pods away, then gives back as many as fit, first those that a budget protects, the important before the others. */
 function planNode(row: number, { candidate, world, checks, budgets, nowMs }: Trial): Sacrifice | { reasons: readonly string[] } {
   const node = world.table.nodes[row]!;
-  const lower = [...(world.podsByRow[row]?.values() ?? [])].filter(({ priority }) => priority < candidate.priority);
+  const lower = [...(world.podsByRow[row]?.values() ?? [])].filter(
+    ({ pod, priority }) => priority < candidate.priority && mirroredContainerOf(pod) === undefined,
+  );
   if (lower.length === 0) return { reasons: [NO_VICTIMS] };
   lower.sort((a, b) => byImportance(a, b, nowMs));
   for (const pod of lower) checks.shift(row, pod, -1);

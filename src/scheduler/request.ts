@@ -1,3 +1,4 @@
+import { mirroredContainerOf } from '#kinds/mirror-pod.ts';
 import type { Pod } from '#kinds/pod.ts';
 import { hostPortsOf, podRequests } from '#kinds/pod-resources.ts';
 import type { Request } from './node-table.ts';
@@ -9,7 +10,8 @@ const NO_PORTS: readonly string[] = [];
 const NOTHING: ReadonlyMap<string, number> = new Map();
 
 /** What the pod takes of a node, in the table's units. */
-export function requestOf({ spec }: Pod): Request {
+export function requestOf(pod: Pod): Request {
+  const { spec } = pod;
   const { cpu = 0, memory = 0, 'ephemeral-storage': ephemeral = 0, ...others } = podRequests(spec);
   let [scoreCpu, scoreMemory] = [cpu, memory];
   for (const { resources } of spec.containers) {
@@ -26,5 +28,6 @@ export function requestOf({ spec }: Pod): Request {
     scoreMemoryBytes: scoreMemory,
     extended: extended.length > 0 ? new Map(extended) : NOTHING,
     hostPorts: ports.length > 0 ? ports.map(({ hostIP, protocol, hostPort }) => `${hostIP}/${protocol}/${hostPort}`) : NO_PORTS,
+    places: mirroredContainerOf(pod) === undefined ? 1 : 0,
   };
 }

@@ -37,6 +37,7 @@ export interface PodDraft extends Partial<Omit<Pod['spec'], 'containers'>> {
   name?: string;
   namespace?: string;
   labels?: Record<string, string>;
+  annotations?: Record<string, string>;
   cpu?: string;
   hostPort?: number;
   status?: Pod['status'];
@@ -44,13 +45,20 @@ export interface PodDraft extends Partial<Omit<Pod['spec'], 'containers'>> {
 }
 
 /** A pod of one container that asks for 1 CPU, unless told otherwise. For tests. */
-export function pod({ name = 'p', namespace = 'n', labels, cpu = '1', hostPort, status, deletionTimestamp, ...spec }: PodDraft = {}): Pod {
+export function pod(draft: PodDraft = {}): Pod {
+  const { name = 'p', namespace = 'n', labels, annotations, cpu = '1', hostPort, status, deletionTimestamp, ...spec } = draft;
   const ports = hostPort ? [{ containerPort: 80, hostPort, protocol: 'TCP' }] : [];
   const containers = [{ name: 'c', image: 'i', resources: { requests: { cpu } }, ports }];
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { ...metadata(name), namespace, ...(labels ? { labels } : {}), ...(deletionTimestamp ? { deletionTimestamp } : {}) },
+    metadata: {
+      ...metadata(name),
+      namespace,
+      ...(labels ? { labels } : {}),
+      ...(annotations ? { annotations } : {}),
+      ...(deletionTimestamp ? { deletionTimestamp } : {}),
+    },
     spec: { containers, ...spec },
     ...(status ? { status } : {}),
   };
