@@ -247,7 +247,9 @@ function toOciMount({
     return { destination: target, type: 'overlay', source: 'overlay', options: ['ro', ...options, `lowerdir=${lowerDirs.join(':')}`] };
   if (!source.startsWith('/')) throw new UmiakError('Invalid', `mount source ${JSON.stringify(source)} must be an absolute path`);
   const spread = propagation === 'private' ? 'rprivate' : propagation;
-  return { destination: target, type: 'bind', source, options: [isShallow ? 'bind' : 'rbind', spread, access, ...options] };
+  // crun takes a recursive propagation for a recursive bind.
+  const how = isShallow ? ['bind', spread.slice(1)] : ['rbind', spread];
+  return { destination: target, type: 'bind', source, options: [...how, access, ...options] };
 }
 
 /** A mount that propagates needs a root that is at least a slave of the host's. */

@@ -162,7 +162,7 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
   }
 
   async prepare(request: MountsRequest): Promise<PreparedMounts> {
-    const specs = planMounts(request, reference => this.#options.users().mountsOf(reference));
+    const specs = planMounts(request, reference => asRequest(() => this.#options.users().mountsOf(reference)));
     const key = newContainerId();
     const made: string[] = [];
     const kept: string[] = [];
@@ -184,7 +184,9 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
         const source = spec.type === 'volume' ? this.mountpointOf(spec.source) : spec.source;
         if (place !== undefined) this.#parts.reserve(place);
         const image = spec.type === 'image' ? await this.#imageOf(spec.source) : undefined;
-        mounts.push(toEngineMount(spec, { source: place ?? source, isReadOnlyBelow, image }));
+        // Nothing is mounted below a file, and runtimes don't take one for a tree.
+        const isTree = spec.type !== 'volume' ? isDirectory(source) : place === undefined;
+        mounts.push(toEngineMount(spec, { source: place ?? source, isReadOnlyBelow: isReadOnlyBelow && isTree, image }));
         if (!spec.isHidden)
           containerMounts.push(toContainerMount(spec, { source, place, isAnonymous: asked.type === 'volume' && asked.source === '' }));
         if (spec.type === 'volume' && !spec.noCopy) await this.#fill(spec, request.lowerDirs);
@@ -208,7 +210,11 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
       ...(driverOptions ? { options: driverOptions } : {}),
       ...(labels ? { labels } : {}),
     };
-    const record = await this.create(wishes);
+    const record = await this.create(wishes).catch((error: unknown) =>
+      asRequest(() => {
+        throw error;
+      }),
+    );
     if (isNew) made.push(record.name);
     this.#kept.set(record.name, (this.#kept.get(record.name) ?? 0) + 1);
     kept.push(record.name);
@@ -316,6 +322,19 @@ async function requireSource(source: string, isToBeMade: boolean): Promise<void>
   } catch (cause) {
     throw new UmiakError('InternalError', `error while creating mount source path '${source}': ${(cause as Error).message}`, { cause });
   }
+}
+
+/** What a mount needs and is not there makes the request wrong: a 404 would speak of the image, and clients would pull it. */
+function asRequest<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw isUmiakError(error, 'NotFound') ? new UmiakError('BadRequest', error.message, { cause: error }) : error;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function unlessInUse(error: unknown): false {
