@@ -40,7 +40,7 @@ export interface CacheEntry {
   type: CacheRecord['kind'];
   description: string;
   inUse: boolean;
-  /** Its files are a layer of an image, too. */
+  /** An image was made of it. */
   shared: boolean;
   sizeBytes: number;
   createdAtMs: number;
@@ -115,7 +115,7 @@ export class Builder implements AsyncDisposable {
         this.cache.note(record, { isDurable: true, ...(sizeBytes !== undefined ? { sizeBytes } : {}) });
       }
     }
-    await this.prune({ maxBytes: this.#options.maxCacheBytes });
+    await this.prune({ all: true, maxBytes: this.#options.maxCacheBytes });
     await this.#files.run(worker => worker.call('trim', {}));
   }
 
@@ -129,7 +129,8 @@ export class Builder implements AsyncDisposable {
     const going = planPrune(this.cache.all(), { ...options, nowMs: this.#options.clock.now() });
     let freedBytes = 0;
     for (const record of going) freedBytes += await this.cache.remove(record);
-    if (options.all) freedBytes += (await this.#files.run(worker => worker.call('trim', { all: true }))).freedBytes;
+    if (options.all && options.maxBytes === undefined)
+      freedBytes += (await this.#files.run(worker => worker.call('trim', { all: true }))).freedBytes;
     return { deleted: going.map(({ id }) => id), freedBytes };
   }
 
@@ -140,7 +141,7 @@ export class Builder implements AsyncDisposable {
       type: record.kind,
       description: record.createdBy,
       inUse: isHeld,
-      shared: record.layer !== undefined,
+      shared: record.isExported ?? false,
       sizeBytes: record.sizeBytes ?? 0,
       createdAtMs: record.createdAtMs,
       usedAtMs,

@@ -26,7 +26,9 @@ export class CacheSources {
     this.#cache = cache;
     for (const source of sources) {
       const history = source.config.history ?? [];
-      for (let layers = 0, entry = 0; entry <= history.length; entry++) {
+      // Of layers that its history does not tell of, the image that it was built on is made.
+      const untold = Math.max(0, source.layers.length - history.filter(told => !told.empty_layer).length);
+      for (let layers = untold, entry = 0; entry <= history.length; entry++) {
         const id = imageResultId(source.config.rootfs.diff_ids.slice(0, layers));
         this.#places.set(id, [...(this.#places.get(id) ?? []), { source, entry, layer: layers }]);
         if (entry < history.length && !history[entry]?.empty_layer) layers += 1;

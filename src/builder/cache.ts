@@ -25,6 +25,8 @@ export interface CacheRecord {
   /** The boot in which its files were written; absent when they are known to be on the disk. */
   bootId?: string;
   uses: number;
+  /** An image was made of it. */
+  isExported?: boolean;
 }
 
 export interface BuildCacheOptions {
@@ -210,6 +212,15 @@ export class BuildCache {
         throw error;
       }
     });
+  }
+
+  /** An image is made of these. */
+  exported(records: readonly CacheRecord[]): void {
+    for (const record of records) {
+      if (record.isExported || !this.#records.has(record.id)) continue;
+      record.isExported = true;
+      this.#write(record);
+    }
   }
 
   all(): { record: CacheRecord; usedAtMs: number; isHeld: boolean }[] {

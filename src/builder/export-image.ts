@@ -48,6 +48,7 @@ export async function exportImage(options: ExportOptions): Promise<Digest> {
       return { layer, createdBy, createdAtMs: record?.createdAtMs ?? options.nowMs };
     }),
   );
+  cache.exported(steps.flatMap(({ record }) => record ?? []));
   const config = planImageConfig(options, layers);
   const own = layers.flatMap(({ layer }) => (layer ? [layer] : []));
   const configBytes = Buffer.from(JSON.stringify(config));

@@ -1,7 +1,7 @@
 import type { CacheRecord } from './cache.ts';
 
 export interface PruneOptions {
-  /** Everything that no build works with; without, what was used within `keepUsedSinceMs` stays. */
+  /** Also what images were made of, and so what the next build of these would use. */
   all?: boolean;
   /** Go on until no more than this is left. */
   maxBytes?: number;
@@ -23,7 +23,7 @@ const MOST_RECORDS = 50_000;
 /** What goes, children before what they are built on: what was used longest ago first, and nothing that a build works with. Pure. */
 export function planPrune(
   candidates: readonly Candidate[],
-  { maxBytes, unusedForMs, ids, nowMs }: PruneOptions & { nowMs: number },
+  { all = false, maxBytes, unusedForMs, ids, nowMs }: PruneOptions & { nowMs: number },
 ): CacheRecord[] {
   const children = new Map<string, number>();
   for (const { record } of candidates) children.set(record.base, (children.get(record.base) ?? 0) + 1);
@@ -37,6 +37,7 @@ export function planPrune(
     for (let at = candidate; at; at = byId.get(at.record.base)) {
       const { record, usedAtMs, isHeld } = at;
       if (gone.has(record.id) || isEnough() || isHeld || (children.get(record.id) ?? 0) > 0) return;
+      if (!all && record.isExported) return;
       if (unusedForMs !== undefined && nowMs - usedAtMs < unusedForMs) return;
       if (ids !== undefined && !ids.includes(record.id)) return;
       gone.add(record.id);

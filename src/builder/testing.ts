@@ -15,6 +15,7 @@ export interface BuiltImage {
   /** Texts of steps that were found in the cache. */
   cached: string[];
   ran: string[];
+  events: BuildEvent[];
 }
 
 /** For tests: images, an engine and a builder of their own. */
@@ -96,6 +97,7 @@ export class BuilderBench implements AsyncDisposable {
     const output = events.flatMap(event => (event.type === 'output' ? [event.chunk.toString()] : [])).join('');
     return {
       id,
+      events,
       output,
       cached: events.flatMap(event => (event.type === 'cached' ? [textOf(event.vertex)] : [])),
       ran: events.flatMap(event => (event.type === 'running' ? [textOf(event.vertex)] : [])),

@@ -4,7 +4,7 @@ import { type Digest, parseReference, type RegistryAuth, toFamiliarName } from '
 import { toDockerError } from '../docker-error.ts';
 import { tellImage } from '../images/image-events.ts';
 import { parseAuthConfig } from '../images/registry-auth-header.ts';
-import { type DockerContext, type DockerRequest, JsonLines } from '../request.ts';
+import type { DockerContext, DockerRequest } from '../request.ts';
 import { BuildOutput } from './build-output.ts';
 import { type BuildParameters, parseBuildParameters } from './build-parameters.ts';
 import type { BuildRoom } from './build-room.ts';
@@ -19,7 +19,7 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   const builder = await room.builder();
   using context = builder.openContext();
   await takeIn(context, parameters, request);
-  const output = new BuildOutput({ response, tellsRemoval: parameters.tellsRemoval });
+  const output = new BuildOutput({ response, ...parameters });
   let warnings: readonly string[] = [];
   try {
     const id = await buildDockerfile(builder, {
@@ -29,12 +29,11 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
       signal,
       onEvent(event) {
         if (event.type === 'plan') warnings = event.warnings;
-        if (!parameters.isQuiet) output.tell(event);
+        output.tell(event);
       },
     });
     const names = parameters.names.map(toFamiliarName);
     await tellTags(docker, builder, id, names);
-    if (parameters.isQuiet) return tellQuietly(new JsonLines(response), id);
     output.warn(warnings);
     output.end(id, names);
   } catch (error) {
@@ -44,11 +43,6 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
     if (!isUmiakError(error)) docker.log.error('a build failed', { error });
     output.fail(signal.aborted ? messageOf(signal.reason) : toDockerError(error).message, code);
   }
-}
-
-function tellQuietly(lines: JsonLines, id: Digest): void {
-  lines.write({ stream: `${id}\n` });
-  lines.end();
 }
 
 async function takeIn(context: BuildContext, { remote, dockerfile }: BuildParameters, { incoming, signal }: DockerRequest): Promise<void> {

@@ -24,6 +24,8 @@ interface Told {
 export interface BuildOutputOptions {
   response: ServerResponse;
   tellsRemoval: boolean;
+  /** Says nothing but the image's id, and all of it when the build fails. */
+  isQuiet: boolean;
 }
 
 /** A build told as docker's classic builder does, step after step, though several run side by side: what comes early waits for its turn. */
@@ -36,11 +38,15 @@ export class BuildOutput {
   #at = 0;
   #count = 0;
   #isClipped = false;
+  /** What a quiet build did not say. */
+  #unsaid: unknown[] | undefined;
+  #unsaidBytes = 0;
 
-  constructor({ response, tellsRemoval }: BuildOutputOptions) {
+  constructor({ response, tellsRemoval, isQuiet }: BuildOutputOptions) {
     this.#response = response;
     this.#lines = new JsonLines(response);
     this.#tellsRemoval = tellsRemoval;
+    if (isQuiet) this.#unsaid = [];
   }
 
   get isBegun(): boolean {
@@ -58,7 +64,7 @@ export class BuildOutput {
     if (!progress) {
       progress = new PullProgress();
       this.#pulls.set(reference, progress);
-      this.#lines.write({ status: `Pulling ${reference}` });
+      this.#write({ status: `Pulling ${reference}` });
     }
     for (const line of progress.lines(event)) this.#write(line);
   }
@@ -132,6 +138,11 @@ export class BuildOutput {
 
   #write(line: unknown, { mayClip = false } = {}): void {
     if (this.#response.destroyed) return;
+    if (this.#unsaid) {
+      this.#unsaidBytes += JSON.stringify(line).length;
+      if (this.#unsaidBytes <= MAX_HELD_BYTES) this.#unsaid.push(line);
+      return;
+    }
     if (mayClip && this.#response.writableLength > MAX_BACKLOG_BYTES) {
       if (!this.#isClipped) this.#lines.write({ stream: CLIPPED });
       this.#isClipped = true;
@@ -147,6 +158,11 @@ export class BuildOutput {
 
   /** The image is there. */
   end(imageId: string, familiarNames: readonly string[]): void {
+    if (this.#unsaid) {
+      this.#lines.write({ stream: `${imageId}\n` });
+      this.#lines.end();
+      return;
+    }
     if (this.#told.length > 0) this.#stream(` ---> ${shortId(imageId)}\n`);
     this.#write({ aux: { ID: imageId } });
     this.#stream(`Successfully built ${shortId(imageId)}\n`);
@@ -156,7 +172,8 @@ export class BuildOutput {
 
   /** A build that failed: what was said until then stands before it. */
   fail(message: string, code: number | undefined): void {
-    this.#write({ errorDetail: { ...(code !== undefined ? { code } : {}), message }, error: message });
+    for (const line of this.#unsaid ?? []) this.#lines.write(line);
+    this.#lines.write({ errorDetail: { ...(code !== undefined ? { code } : {}), message }, error: message });
     this.#lines.end();
   }
 }
