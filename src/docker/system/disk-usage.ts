@@ -14,7 +14,7 @@ export async function readDiskUsage(context: DockerContext, asked: readonly stri
   const has = (type: Type) => asked.length === 0 || asked.includes(type);
   const [images, containers, volumes] = await Promise.all([
     has('image') ? readImages(context, apiMinor) : {},
-    has('container') ? readContainers(context) : {},
+    has('container') ? readContainers(context, apiMinor) : {},
     has('volume') ? readVolumes(context) : {},
   ]);
   return {
@@ -45,8 +45,11 @@ async function readBuildCache({ builds }: DockerContext): Promise<unknown[]> {
   return (await builds.builder()).entries().map(toBuildCache);
 }
 
-async function readContainers({ containers }: DockerContext): Promise<Record<string, unknown>> {
-  return { Containers: (containers?.all() ?? []).map(({ id }) => ({ Id: id })) };
+async function readContainers({ containers, images, clock }: DockerContext, apiMinor: number): Promise<Record<string, unknown>> {
+  if (!containers) return { Containers: [] };
+  const { listContainers } = await import('../containers/listing.ts');
+  const options = { all: true, limit: -1, size: true, filters: new Map(), images, nowMs: clock.now(), apiMinor };
+  return { Containers: await listContainers(containers, options) };
 }
 
 async function readVolumes({ volumes }: DockerContext): Promise<Record<string, unknown>> {

@@ -63,8 +63,9 @@ function version({ context, response, apiMinor }: DockerRequest): void {
 async function info({ context, response, apiMinor }: DockerRequest): Promise<void> {
   const { readMachineFacts } = await import('./machine-facts.ts');
   const daemon = daemonFacts(context);
-  const states = (context.containers?.all() ?? []).map(({ engine }) => engine.state as string);
-  const running = states.filter(state => state === 'running').length;
+  const { containers } = context;
+  const states = containers?.all().map(container => containers.statusOf(container)) ?? [];
+  const running = states.filter(state => state === 'running' || state === 'restarting').length;
   const paused = states.filter(state => state === 'paused').length;
   const counts = {
     images: (await context.images.list()).length,
