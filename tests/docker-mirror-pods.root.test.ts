@@ -66,6 +66,30 @@ describe('docker containers as Pods', { skip: missing ?? false }, () => {
     await until('its Pod gone', async () => !(await podOf('over')));
   });
 
+  test('restarts by its policy are restarts of one Pod', { timeout: 60_000 }, async () => {
+    await docker(
+      'run',
+      '-d',
+      '--label',
+      'mirror=1',
+      '--name',
+      'loops',
+      '--restart',
+      'always',
+      'busybox:test',
+      'sh',
+      '-c',
+      'sleep 1; exit 2',
+    );
+    const { metadata } = await shown('loops');
+    const count = ({ status }: Pod) => status?.containerStatuses?.[0]?.restartCount ?? 0;
+    const again = await shown('loops', pod => count(pod) >= 2 && pod.status?.containerStatuses?.[0]?.state?.waiting !== undefined);
+    assert.equal(again.metadata.uid, metadata.uid);
+    assert.equal(again.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 2);
+    await docker('rm', '-f', 'loops');
+    await until('its Pod gone', async () => !(await podOf('loops')));
+  });
+
   test('short runs never appear, and the API hears nothing of them', { timeout: 120_000 }, async () => {
     const seen = JSON.parse(await cluster.kubectl('-n', 'docker', 'get', 'pods', '-o', 'json')).metadata.resourceVersion;
     const one = () => docker('run', '--rm', '--label', 'mirror=1', 'busybox:test', 'true');

@@ -104,7 +104,9 @@ export function addressesOf({ network, addresses = [] }: SandboxRecord): string[
 /** What callers see of a record. */
 export function toContainer(record: ContainerRecord): Container {
   const { id, owner, config, imageId, imageRef, phase, createdAtMs, logPath } = record;
-  const state = phase === 'running' ? 'running' : phase === 'exited' ? 'exited' : 'created';
+  // One that is started anew has ended until it runs.
+  const hasEnded = phase === 'exited' || (phase === 'starting' && record.finishedAtMs !== undefined);
+  const state = phase === 'running' ? 'running' : hasEnded ? 'exited' : 'created';
   const container: Container = { id, owner, config, imageId, imageRef, state, createdAtMs, logPath, stopSignal: stopSignalNameOf(record) };
   if (record.user) container.user = record.user;
   if (record.startedAtMs !== undefined) container.startedAtMs = record.startedAtMs;

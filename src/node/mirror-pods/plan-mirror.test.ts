@@ -79,6 +79,11 @@ describe('planMirror', () => {
     ['started anew by a person', { container: again, pods: [shown(ended)] }, 'remove1 create'],
     ['started anew, unseen between', { container: again, pods: [shown(running)] }, 'remove1 create'],
     ['started anew by its policy', { container: again, mirrored: { ...mirrored, restartCount: 1 }, pods: [shown(running)] }, 'keep'],
+    [
+      'started anew by its policy, having waited',
+      { container: again, mirrored: { ...mirrored, restartCount: 1 }, pods: [shown(ended, { isRestarting: true, restartCount: 1 })] },
+      'keep',
+    ],
     ['waits for its restart', { container: ended, mirrored: { ...mirrored, isRestarting: true }, pods: [shown(running)] }, 'keep'],
     ['has another name', { mirrored: { ...mirrored, name: 'shop' }, pods: [shown(running)] }, 'remove1 create'],
     ['is shown twice', { pods: [shown(running), shown(running, { name: 'old' }, { uid: 'v' })] }, 'remove1 keep'],

@@ -122,12 +122,13 @@ export function planMirror({ container, mirrored, pods, nodeName, isDismissed }:
   return { remove, create: !isOver || remove.length > 0, stop: false };
 }
 
+/** A person's start begins to count anew: what counts on was started by its policy. */
 function isSameRun(pod: Pod, { startedAtMs = 0, state }: Container, { restartCount }: Mirrored): boolean {
   const told = pod.status?.containerStatuses?.[0];
   const startedAt = told?.state?.running?.startedAt ?? told?.state?.terminated?.startedAt ?? told?.lastState?.terminated?.startedAt;
   if (!told || startedAt === undefined || startedAt === toTime(startedAtMs)) return true;
   const isOver = pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';
-  return restartCount > told.restartCount && !(isOver && state === 'running');
+  return restartCount > 0 && restartCount >= told.restartCount && !(isOver && state === 'running');
 }
 
 /** What the Pod says of its container. Pure; times of transition are those said before. */
