@@ -115,6 +115,18 @@ function planHealthcheck(asked: Healthcheck | undefined, inherited: Healthcheck 
   return merged;
 }
 
+/** What a client of an older version means: fields of later ones are nothing to it, and defaults were others. Pure. */
+export function ofVersion(asked: Partial<HostConfig>, apiMinor: number): Partial<HostConfig> {
+  const { ConsoleSize, Annotations, ...older } = asked;
+  return {
+    ...older,
+    ...(apiMinor >= 42 && ConsoleSize ? { ConsoleSize } : {}),
+    ...(apiMinor >= 43 && Annotations ? { Annotations } : {}),
+    ...(apiMinor < 41 && !asked.CgroupnsMode ? { CgroupnsMode: 'host' } : {}),
+    ...(apiMinor < 40 && !asked.IpcMode ? { IpcMode: 'shareable' } : {}),
+  };
+}
+
 /** What HostConfig says where the client says nothing. */
 export interface HostDefaults {
   runtime: string;

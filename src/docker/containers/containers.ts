@@ -15,7 +15,7 @@ import { NameIndex, parseName } from './names.ts';
 import { toForeignData } from './pod-containers.ts';
 import { containerSizes } from './sizes.ts';
 import { type Status, statusOf } from './state-words.ts';
-import { validateSignal } from './validate.ts';
+import { containerOf, validateSignal } from './validate.ts';
 import { type WaitCondition, Waits } from './waits.ts';
 
 const SIGKILL = 9;
@@ -200,6 +200,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
         await this.engine.startContainer(id);
         return true;
       }
+      this.#requireJoined(container);
       if (why === 'asked') await this.rooms.supervision?.starting(container);
       await this.#run(container);
       return true;
@@ -219,6 +220,19 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
       const { data: asked } = this.find(id);
       if (asked.hostConfig.AutoRemove) await this.#discard(id, true);
       throw toStartError(error, data.path);
+    }
+  }
+
+  /** @throws Conflict in docker's words when one whose namespaces it joins does not run */
+  #requireJoined({ data: { hostConfig } }: DockerContainer): void {
+    for (const [mode, what] of [
+      [hostConfig.NetworkMode, 'network'],
+      [hostConfig.IpcMode, 'IPC'],
+      [hostConfig.PidMode, 'PID'],
+    ] as const) {
+      const other = containerOf(mode);
+      if (other === undefined || this.find(other).engine.state === 'running') continue;
+      throw new UmiakError('Conflict', `cannot join ${what} of a non running container: ${other}`);
     }
   }
 
@@ -280,6 +294,8 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     if (facts.state !== 'running') return false;
     const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
     const graceMs = patience < 0 ? ENDLESS_MS : Math.min(patience * 1000, ENDLESS_MS);
+    const sent = validateSignal(signal ?? facts.stopSignal ?? 'SIGTERM');
+    this.tell(container, 'kill', { signal: String(graceMs === 0 ? SIGKILL : sent) });
     await this.engine.stopContainer(id, { graceMs, ...(signal ? { signal } : {}) });
     await this.#settled(id);
     this.tell(container, 'stop');
@@ -353,7 +369,10 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     this.#removing.add(id);
     try {
       if (owner === 'docker') await this.rooms.supervision?.stopping(container);
-      if (state === 'running') await this.engine.stopContainer(id, { graceMs: 0 });
+      if (state === 'running') {
+        this.tell(container, 'kill', { signal: String(SIGKILL) });
+        await this.engine.stopContainer(id, { graceMs: 0 });
+      }
       await this.#locks.run(id, async () => {
         const now = this.engine.container(id);
         if (!now) return;
@@ -390,6 +409,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
         if (!isUmiakError(error, 'Conflict') && !isUmiakError(error, 'NotFound')) throw error;
       }
     }
+    this.#events.emit({ type: 'container', action: 'prune', id: '', attributes: { reclaimed: String(reclaimed) } });
     return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed };
   }
 

@@ -4,7 +4,7 @@ import type { Engine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { parsePlatform } from '#images/index.ts';
 import type { ContainerLookup, DockerContainer, DockerData, Networks, Streams, Volumes } from '../rooms.ts';
-import { type CreateBody, planConfig, planHostConfig } from './config.ts';
+import { type CreateBody, ofVersion, planConfig, planHostConfig } from './config.ts';
 import { fitToMachine, type MachineSupport } from './machine-support.ts';
 import { type PlanContext, planCommand, planContainer, planSandbox } from './plan.ts';
 import { containerOf, validateContainer } from './validate.ts';
@@ -39,7 +39,7 @@ export async function createContainer(options: CreationOptions, { name, id, body
   const image = await images.inspect(body.Image);
   if (platform !== undefined) checkPlatform(body.Image, image.config, platform);
   const config = planConfig(body, image.config.config ?? {}, id);
-  const asked = body.HostConfig ?? {};
+  const asked = ofVersion(body.HostConfig ?? {}, apiMinor);
   const whole = planHostConfig(asked, {
     runtime: engine.runtimeHandlers()[0] ?? 'crun',
     cgroupns: cgroupnsDefault(support, asked.Privileged),
