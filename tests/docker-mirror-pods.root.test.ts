@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
 import { type Ran, TestCluster, until } from './cluster.ts';
@@ -127,5 +128,36 @@ describe('docker containers as Pods', { skip: missing ?? false }, () => {
       .filter(({ status }) => status?.phase === 'Running')
       .map(({ metadata }) => metadata.annotations?.['umiak.io/docker-name']);
     assert.deepEqual(names.sort(), running);
+  });
+
+  test('a reboot: what is to run runs, and is shown; what ended has ended', { timeout: 120_000 }, async () => {
+    await docker('run', '-d', '--label', 'mirror=1', '--name', 'boots', '--restart', 'unless-stopped', 'busybox:test', 'sleep', '1000');
+    await docker(
+      'run',
+      '-d',
+      '--label',
+      'mirror=1',
+      '--name',
+      'joins',
+      '--restart',
+      'always',
+      '--network',
+      'container:boots',
+      'busybox:test',
+      'sleep',
+      '1000',
+    );
+    await run('stays', 'sleep', '1000');
+    const { metadata } = await shown('boots');
+    await cluster.must('down', '--containers', '--grace', '0');
+    rmSync(cluster.runDir, { recursive: true, force: true });
+    cluster.env.UMIAK_BOOT_ID = '00000000-0000-4000-8000-000000000001';
+    await cluster.must('up');
+    await until(
+      'what is to run',
+      async () => (await docker('ps', '--format', '{{.Names}}')).split('\n').sort().join(' ') === 'boots joins',
+    );
+    await shown('boots', pod => pod.status?.phase === 'Running' && pod.metadata.uid !== metadata.uid);
+    await shown('stays', ({ status }) => status?.phase === 'Failed');
   });
 });
