@@ -75,7 +75,7 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   const { name: instance, dataDir, runDir, podCidr, serviceCidr, resolvConf } = config;
   const network = { instance, podCidr, serviceCidr, resolvConf, ...machine };
   const rooms = stack.use(await openDockerRooms({ ...docker, dataDir, runDir, engine: machine.engine, network }));
-  stack.use(await startDockerApi({ ...docker, ...rooms }));
+  stack.use(await startDockerApi({ ...docker, ...rooms, listeners: config.docker, daemon: daemonFacts(config, machine.engine) }));
   stack.use(await openCri({ config, machine, clock, log }));
   try {
     await whenState(paths.control('server'), { accept: ({ details }) => details?.api !== undefined, signal });
@@ -101,6 +101,12 @@ interface Parts {
   clock: Clock;
   log: Log;
   stack: AsyncDisposableStack;
+}
+
+/** What docker's `info` tells of this agent. */
+function daemonFacts({ dataDir, cgroupDriver, runtime, insecureRegistries, proxy }: Config, engine: LocalEngine) {
+  const runtimes = engine.runtimeHandlers();
+  return { dataDir, cgroupDriver, defaultRuntime: runtime, runtimes, insecureRegistries, proxy: { ...proxyOf(process.env), ...proxy } };
 }
 
 /** What needs no cluster: the bridge, the pool of networks, images, the engine. */
