@@ -6,6 +6,8 @@
  * - `system/`             `_ping`, `version`, `info`, `system/df`, `auth`
  * - `volumes/`            volumes of the local driver, and all that containers mount
  * - `containers/`         the containers themselves; `open-docker.ts` makes all rooms, `rooms.ts` is what they need of each other
+ * - `events/`             the journal of what happens, kept over restarts, and `GET /events`
+ * - `supervision/`        restart policies and health checks, by the engine's `supervision/`
  * - `filters.ts`          `filters` of a query, pure
  *
  * Invariants: what a route answers is what the image store holds at that moment; nothing is kept here. Memory does not grow with an
