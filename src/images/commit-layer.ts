@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { type BigIntStats, closeSync, fdatasyncSync, lstatSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import { insideRoot } from '#linux/confinement.ts';
 import { removeXattr } from '#linux/file-attributes.ts';
@@ -15,7 +15,7 @@ export interface CommitRequest {
   source: string;
   /** Of a whole root file system: the layers, top first, that it was made of. What differs is the new layer. */
   layers?: readonly string[];
-  /** Files that are left out while they are empty: made to mount something on. */
+  /** Files and directories that are left out while they are empty: made to mount something on. */
   mountPoints?: readonly string[];
   /** Where the archive is written; not there yet. */
   blobPath: string;
@@ -59,8 +59,7 @@ export function commitLayer({ source, layers, mountPoints = [], blobPath, target
     const changes = layers && planWhole(source, layers, owners);
     const tree = new TarTree({
       sink,
-      skips: (path, stat) =>
-        (stat.size === 0n && stat.isFile() && hidden.has(path)) || (path !== '/' && changes?.written.has(path) === false),
+      skips: (path, stat) => (hidden.has(path) && isEmpty(path, stat, hidden)) || (path !== '/' && changes?.written.has(path) === false),
       form: 'overlay',
       exactTimes: true,
       sparse: true,
@@ -96,6 +95,17 @@ function planWhole(
   const paths = (isDeleted: boolean) =>
     changes.filter(({ kind }) => (kind === changeKinds.deleted) === isDeleted).map(({ path }) => fromText(path));
   return { written: new Set(paths(false)), deleted: paths(true) };
+}
+
+/** But for what is left out itself. */
+function isEmpty(path: string, stat: BigIntStats, hidden: ReadonlySet<string>): boolean {
+  if (!stat.isDirectory()) return stat.isFile() && stat.size === 0n;
+  return readdirSync(Buffer.from(path, 'latin1'), { encoding: 'latin1' }).every(name => {
+    const child = `${path}/${name}`;
+    if (!hidden.has(child)) return false;
+    const its = lstatSync(Buffer.from(child, 'latin1'), { bigint: true, throwIfNoEntry: false });
+    return its === undefined || isEmpty(child, its, hidden);
+  });
 }
 
 function move(source: string, target: string): boolean {

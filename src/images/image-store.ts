@@ -109,7 +109,7 @@ export interface CommitLayerOptions {
   takes?: boolean;
   /** The directory is a whole root file system, made of these layers, top first: what differs is the new layer. Not with `takes`. */
   layers?: readonly string[];
-  /** Files that are left out while they are empty: made to mount something on. */
+  /** Files and directories that are left out while they are empty: made to mount something on. */
   mountPoints?: readonly string[];
   /** Of a container with a user namespace: its owners on the disk become those inside. */
   owners?: OwnerRanges;

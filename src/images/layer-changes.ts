@@ -104,12 +104,17 @@ class Comparison {
       if (below) this.#changes.push({ path, kind: changeKinds.deleted });
       return;
     }
-    if (!below && this.#mountPoints.has(toText(path)) && (stat.isDirectory() ? written.children?.size === 0 : stat.size === 0n)) return;
     const before = this.#changes.length;
     const isMerged = stat.isDirectory() && below?.stat.isDirectory() === true;
     if (stat.isDirectory()) this.directory(path, written, isMerged ? below!.directories : [], this.#isWhole || written.isOpaque);
+    if (!below && this.#changes.length === before && this.#isMountPoint(path, stat)) return;
     if (!below) this.#changes.push({ path, kind: changeKinds.added });
     else if (this.#changes.length > before || this.#isDifferent(stat, below.stat)) this.#changes.push({ path, kind: changeKinds.modified });
+  }
+
+  /** Of a directory only what is in it was looked at before. */
+  #isMountPoint(path: string, stat: BigIntStats): boolean {
+    return this.#mountPoints.has(toText(path)) && (stat.isDirectory() || (stat.isFile() && stat.size === 0n));
   }
 
   /** As docker compares: of directories neither size nor time. */

@@ -1,5 +1,6 @@
 import { UmiakError } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
+import { MOUNT_POINTS } from '#engine/files/mount-points.ts';
 import { composeImage, toLayerDescriptor } from '#images/compose.ts';
 import { type ImageConfig, toFamiliarName } from '#images/index.ts';
 import { type Descriptor, parseManifestOrIndex } from '#images/oci.ts';
@@ -14,8 +15,6 @@ import type { FilesRoom } from './files-room.ts';
 import { toImageConfig } from './image-config.ts';
 import { namesOf } from './image-names.ts';
 
-/** Made by the runtime to mount the engine's files on. */
-const MOUNT_POINTS = ['/etc/hosts', '/etc/hostname', '/etc/resolv.conf'];
 const MAX_TEXT_BYTES = 64 << 10;
 
 /** `POST /commit`: an image of what a container has written over its own. @returns the image's id */
@@ -28,7 +27,7 @@ export async function commitContainer(room: FilesRoom, { query, incoming, signal
   const asked = isObject(body) && Object.keys(body).length > 0 ? (decodeFields(body, CONFIG, 'Config') as Partial<Config>) : {};
   const config = planCommitConfig(container, asked, query.getAll('changes'));
   using lease = room.images.content.lease();
-  const layer = await committed(room, container, flagOf(query, 'pause', true), async () => {
+  const commitLayer = async () => {
     const { directory, isWhole, layers } = room.engine.rootfsParts(container.id);
     const owners = container.sandbox?.config.userNamespace;
     return await room.images.commitLayer(directory, {
@@ -38,7 +37,10 @@ export async function commitContainer(room: FilesRoom, { query, incoming, signal
       ...(isWhole ? { layers } : {}),
       ...(owners ? { owners } : {}),
     });
-  });
+  };
+  const isPaused = flagOf(query, 'pause', true);
+  // Of one that never ran, nothing is there before it is mounted.
+  const layer = await room.engine.withRootfs(container.id, () => whilePaused(room, container, isPaused, commitLayer));
   const created = new Date(room.clock.now()).toISOString();
   const isEmpty = layer.entries === 0;
   const document: ImageConfig = {
@@ -68,7 +70,7 @@ export async function commitContainer(room: FilesRoom, { query, incoming, signal
 }
 
 /** Processes stand still meanwhile, unless the client wants otherwise or somebody else has paused them. */
-async function committed<T>({ engine }: FilesRoom, { id }: DockerContainer, pauses: boolean, work: () => Promise<T>): Promise<T> {
+async function whilePaused<T>({ engine }: FilesRoom, { id }: DockerContainer, pauses: boolean, work: () => Promise<T>): Promise<T> {
   const now = engine.container(id);
   if (!pauses || now?.state !== 'running' || now.isPaused) return await work();
   await engine.pauseContainer(id);

@@ -6,6 +6,7 @@ import { requireAnswering } from '#linux/answering.ts';
 import { identify } from '#linux/process.ts';
 import type { Container, Engine } from '../engine.ts';
 import type { ExtractOptions } from './extract.ts';
+import { MOUNT_POINTS } from './mount-points.ts';
 import { type PathStat, toContainerPath } from './path-stat.ts';
 import type { Root } from './root.ts';
 import { SharedPipe } from './shared-pipe.ts';
@@ -22,19 +23,6 @@ export interface VisitOptions {
 
 /** How long a file system may keep us waiting for anything at all. */
 const PATIENCE_MS = 60_000;
-/** What runtimes and the engine make to mount something on. */
-const MOUNT_POINTS = [
-  '/dev',
-  '/proc',
-  '/sys',
-  '/etc/hosts',
-  '/etc/hostname',
-  '/etc/resolv.conf',
-  '/dev/console',
-  '/dev/shm',
-  '/dev/pts',
-  '/dev/mqueue',
-];
 /** These are a process's root for the runtime's own kernel, not for the container. */
 const OWN_KERNEL = /runsc|gvisor|kata/;
 
@@ -107,16 +95,14 @@ export class ContainerFiles implements AsyncDisposable {
   /** What was changed of the image. */
   async changes(id: string, { signal }: VisitOptions = {}): Promise<Change[]> {
     const { config } = this.#need(id);
-    const { directory, isWhole, layers } = this.#engine.rootfsParts(id);
     const owners = this.#ownersOf(id);
     const mountPoints = [...MOUNT_POINTS, ...(config.mounts ?? []).map(({ destination }) => destination)];
-    return await this.#visitors.run(
-      visitor => visitor.call('changes', { directory, isWhole, layers, mountPoints, ...(owners ? { owners } : {}) }),
-      {
-        isLast: false,
-        signal,
-      },
-    );
+    // Of one that never ran, nothing is there before it is mounted.
+    return await this.#engine.withRootfs(id, () => {
+      const parts = this.#engine.rootfsParts(id);
+      const request = { ...parts, mountPoints, ...(owners ? { owners } : {}) };
+      return this.#visitors.run(visitor => visitor.call('changes', request), { isLast: false, signal });
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
