@@ -165,6 +165,8 @@ describe('validateContainer', () => {
     [{ StorageOpt: { inodes: '1' } }, /unknown option/],
     [{ Ulimits: [{ Name: 'wings', Soft: 1, Hard: 1 }] }, /invalid ulimit type: wings/],
     [{ DeviceCgroupRules: ['x'] }, /invalid device cgroup rule format/],
+    [{ PortBindings: { '99999/tcp': [] } }, /invalid port specification: "99999\/tcp"/],
+    [{}, /invalid port specification: "x\/y"/, { ExposedPorts: { 'x/y': {} } }],
     [{}, /invalid environment variable: =x/, { Env: ['=x'] }],
     [{}, /invalid signal: SIGNOPE/, { StopSignal: 'SIGNOPE' }],
     [{}, /Interval in Healthcheck cannot be less than one millisecond/, { Healthcheck: { Interval: 5 } }],

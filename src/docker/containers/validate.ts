@@ -22,7 +22,8 @@ export function validateContainer(asked: Partial<Config>, config: Config, host: 
   validateModes(asked, host);
 }
 
-function validateConfig({ WorkingDir, Env, StopSignal, StopTimeout, Healthcheck: check }: Config): void {
+function validateConfig({ WorkingDir, Env, StopSignal, StopTimeout, Healthcheck: check, ExposedPorts = {} }: Config): void {
+  for (const port of Object.keys(ExposedPorts)) validatePort(port);
   if (WorkingDir !== '' && !WorkingDir.startsWith('/'))
     throw bad(`the working directory '${WorkingDir}' is invalid, it needs to be an absolute path`);
   for (const pair of Env) {
@@ -38,6 +39,13 @@ function validateConfig({ WorkingDir, Env, StopSignal, StopTimeout, Healthcheck:
     if (value !== 0 && value < 1_000_000) throw bad(`${field} in Healthcheck cannot be less than one millisecond (1ms)`);
   }
   if ((check.Retries ?? 0) < 0) throw bad('Retries in Healthcheck cannot be negative');
+}
+
+/** `80`, `80/udp`, `8000-8010/tcp`. */
+function validatePort(port: string): void {
+  const [, first = '', last = first] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(?:tcp|udp|sctp))?$/i.exec(port) ?? [];
+  if (first === '' || Number(first) > 65_535 || Number(last) > 65_535 || Number(last) < Number(first))
+    throw bad(`invalid port specification: ${JSON.stringify(port.slice(0, 64))}`);
 }
 
 /** @throws BadRequest in docker's words */
@@ -62,6 +70,7 @@ function validateHost(host: HostConfig): void {
   if (host.ShmSize < 0) throw bad('SHM size can not be less than 0');
   if (host.OomScoreAdj < -1000 || host.OomScoreAdj > 1000)
     throw bad(`Invalid value ${host.OomScoreAdj}, range for oom score adj is [-1000, 1000]`);
+  for (const port of Object.keys(host.PortBindings)) validatePort(port);
   for (const each of host.ExtraHosts ?? []) validateExtraHost(each);
   for (const option of Object.keys(host.StorageOpt ?? {}))
     if (option !== 'size') throw bad(`unknown option: ${JSON.stringify(option)} of StorageOpt: there is 'size' alone`);
