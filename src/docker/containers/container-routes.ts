@@ -58,7 +58,8 @@ async function create(request: DockerRequest): Promise<void> {
   const { query, incoming, response, apiMinor } = request;
   const platform = query.get('platform');
   const body = await readJsonBody(incoming, CREATE, 'ContainerConfigWrapper');
-  if (!body || Object.keys(body).length === 0) throw new UmiakError('BadRequest', 'config cannot be empty in order to create a container');
+  if (!body || Object.keys(body).length === 0)
+    throw new UmiakError('BadRequest', 'config cannot be empty in order to create a container: it names no Image');
   const { id, warnings } = await containersOf(request).create(body as CreateBody, {
     name: query.get('name') ?? undefined,
     platform: platform || undefined,
