@@ -60,6 +60,11 @@ for (const [what, options, expected] of cases)
       assert.deepEqual(frames(render(LOG, { ...options, frames: 'docker' }, blockBytes)), expected);
   });
 
+test('a line in pieces is one frame where nothing comes between', () => {
+  const text = `${T(1)} stdout P a\n${T(1)} stdout P b\n${T(1)} stdout F c\n${T(1)} stdout P d\n${T(1)} stderr F e\n${T(1)} stdout F f\n`;
+  assert.deepEqual(frames(render(text, { frames: 'docker' })), ['1:abc\n', '1:d', '2:e\n', '1:f\n']);
+});
+
 test('without frames the streams are one text', () => {
   assert.equal(String(render(LOG, {})), 'one\ntwo\nthrbetween\nee\n\n');
   assert.equal(String(render(LOG, { limitBytes: 5 }, 3)), 'one\nt');

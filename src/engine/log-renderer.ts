@@ -36,6 +36,8 @@ export class LogRenderer {
   #carry: Buffer = Buffer.alloc(0);
   #out: Buffer = Buffer.alloc(0);
   #at = 0;
+  /** Where the last frame of this block begins, if its line goes on; else -1. */
+  #openFrameAt = -1;
   /** Streams in the middle of a line. */
   #stdoutIsOpen = false;
   #stderrIsOpen = false;
@@ -60,6 +62,7 @@ export class LogRenderer {
     const input = this.#carry.length > 0 ? Buffer.concat([this.#carry, block]) : block;
     this.#out = Buffer.allocUnsafeSlow(input.length + 1024);
     this.#at = 0;
+    this.#openFrameAt = -1;
     let start = 0;
     for (let end = input.indexOf(NEWLINE); end >= 0 && !this.isFull; end = input.indexOf(NEWLINE, start)) {
       this.#renderLine(input, start, end);
@@ -116,8 +119,11 @@ export class LogRenderer {
     else this.#stderrIsOpen = isPartial;
     const length = end - start;
     this.#makeRoom(FRAME_BYTES + time.length + this.#prefix.length + length + 2);
-    const header = this.#at;
-    if (this.#isFramed) this.#at += FRAME_BYTES;
+    // The rest of a line right behind its beginning is in one frame with it.
+    const header =
+      isContinued && this.#openFrameAt >= 0 && this.#out[this.#openFrameAt] === (isStdout ? 1 : 2) ? this.#openFrameAt : this.#at;
+    if (this.#isFramed && header === this.#at) this.#at += FRAME_BYTES;
+    this.#openFrameAt = this.#isFramed && isPartial ? header : -1;
     if (!isContinued) this.#giveHead(time);
     this.#copy(input, start, length);
     if (!isPartial) this.#out[this.#at++] = NEWLINE;
