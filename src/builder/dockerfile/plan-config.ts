@@ -73,7 +73,7 @@ export function applyConfig(
       return { config: { ...config, StopSignal: signal }, comment: ` STOPSIGNAL ${signal}` };
     }
     case 'VOLUME': {
-      const volumes = instruction.words.flatMap(word => expandWords(word, lookup, escapeChar)).map(word => word.trim());
+      const volumes = instruction.words.map(word => expand(word).trim());
       if (volumes.some(volume => volume === '')) throw invalid('VOLUME specified can not be an empty string');
       return {
         config: { ...config, Volumes: { ...config.Volumes, ...Object.fromEntries(volumes.map(volume => [volume, {}])) } },

@@ -124,7 +124,10 @@ export class StagePlan {
       case 'FROM':
         throw new UmiakError('Invalid', "FROM isn't allowed here");
       default: {
-        if (instruction.keyword === 'ENTRYPOINT' && !this.#hasCmd) this.#config = { ...this.#config, Cmd: [] };
+        if (instruction.keyword === 'ENTRYPOINT' && !this.#hasCmd) {
+          const { Cmd: _, ...rest } = this.#config;
+          this.#config = rest;
+        }
         if (instruction.keyword === 'CMD') this.#hasCmd = true;
         const { config, comment, workingDir } = applyConfig(this.#config, instruction, { lookup, expand, escapeChar });
         this.#config = config;

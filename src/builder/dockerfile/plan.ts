@@ -70,14 +70,19 @@ export function planNeeds(
     const from = fromOf(dockerfile, stage, globals);
     if ('stage' in from) left.push(from.stage);
     else want(from.image);
-    const base = 'image' in from ? images.get(imageKey(from.image)) : undefined;
-    for (const placed of [...parseTriggers(base?.config.OnBuild ?? [], stage.line), ...stage.instructions]) {
+    const inherited = 'image' in from ? images.get(imageKey(from.image))?.config.OnBuild : triggersOf(from.stage);
+    for (const placed of [...parseTriggers(inherited ?? [], stage.line), ...stage.instructions]) {
       const source = copyFromOf(placed, stage, stages);
       if (source && 'stage' in source) left.push(source.stage);
       else if (source) want(source.image);
     }
   }
   return { stages: stages.filter(stage => needed.has(stage)), wanted: [...wanted.values()] };
+}
+
+/** Those that a stage leaves to whoever builds on it. */
+function triggersOf({ instructions }: Stage): string[] {
+  return instructions.flatMap(({ instruction }) => (instruction.keyword === 'ONBUILD' ? [instruction.trigger] : []));
 }
 
 type From = { stage: Stage } | { image: WantedImage };
