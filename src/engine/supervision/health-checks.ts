@@ -93,7 +93,8 @@ export class HealthChecks implements Disposable {
   async #probe(target: Target): Promise<void> {
     const { id } = target;
     // What is paused could not answer.
-    const result = this.#options.engine.container(id)?.state === 'running' ? await this.#run(target) : undefined;
+    const { state, isPaused = false } = this.#options.engine.container(id) ?? {};
+    const result = state === 'running' && !isPaused ? await this.#run(target) : undefined;
     if (this.#targets.get(id) !== target) return;
     if (result) {
       const before = target.health.status;

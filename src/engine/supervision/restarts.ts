@@ -106,9 +106,13 @@ export class Restarts implements AsyncDisposable {
     if (this.#options.read(container)?.wasStopped === false) await this.#note(container.id, { wasStopped: true });
   }
 
-  /** A person starts it, or the agent's start does: everything begins anew. */
+  /** A person starts it: everything begins anew. */
   async starting(container: Container): Promise<void> {
     this.forget(container.id);
+    await this.#forgetRuns(container);
+  }
+
+  async #forgetRuns(container: Container): Promise<void> {
     const notes = this.#options.read(container);
     if (notes && (notes.wasStopped || notes.restartCount > 0)) await this.#note(container.id, { wasStopped: false, restartCount: 0 });
   }
@@ -121,12 +125,14 @@ export class Restarts implements AsyncDisposable {
       return notes !== undefined && planReturn({ ...notes, exitCode: container.exitCode ?? 0 });
     });
     for (const { id, state, startedAtMs } of engine.containers()) if (state === 'exited') this.#decided.set(id, startedAtMs);
+    const dues = new Map(back.map(({ id }): [string, Due] => [id, {}]));
+    for (const [id, due] of dues) this.#due.set(id, due);
     const attempts = new Map<string, Promise<void>>();
     const running = new Set<Promise<void>>();
     for (const container of planOrder(back, needs)) {
       while (running.size >= SIDE_BY_SIDE) await Promise.race(running);
       const before = needs(container).flatMap(id => attempts.get(id) ?? []);
-      const attempt = Promise.all(before).then(() => this.#comeBack(container));
+      const attempt = Promise.all(before).then(() => this.#comeBack(container, dues.get(container.id)));
       attempts.set(container.id, attempt);
       running.add(attempt);
       void attempt.then(() => running.delete(attempt));
@@ -134,13 +140,13 @@ export class Restarts implements AsyncDisposable {
     await Promise.all(running);
   }
 
-  async #comeBack(container: Container): Promise<void> {
-    if (this.#isOver) return;
+  /** Unless somebody stopped, started or removed it meanwhile. */
+  async #comeBack(container: Container, due: Due | undefined): Promise<void> {
+    const { id } = container;
+    if (this.#isOver || !due || this.#due.get(id) !== due) return;
     // Whose tries are counted goes on counting.
-    if (this.#options.read(container)?.policy.policy !== 'on-failure') await this.starting(container);
-    const due: Due = {};
-    this.#due.set(container.id, due);
-    await this.#start(container.id, due);
+    if (this.#options.read(container)?.policy.policy !== 'on-failure') await this.#forgetRuns(container);
+    await this.#start(id, due);
   }
 
   /** Starts it no more, and says so where it was to. */

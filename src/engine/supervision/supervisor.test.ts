@@ -164,6 +164,18 @@ describe('Supervisor: restarts', () => {
     assert.deepEqual([scene.starts, scene.isRestarting], [0, false]);
   });
 
+  it('what a person stops while a new agent starts others stays stopped', async () => {
+    await using scene = new Scene({ policy: { policy: 'always' } });
+    scene.begins();
+    await scene.ends(1);
+    await scene.supervisor[Symbol.asyncDispose]();
+    const resumed = scene.open().resume();
+    assert.ok(scene.isRestarting);
+    await scene.supervisor.stopping(scene.container);
+    await resumed;
+    assert.deepEqual([scene.starts, scene.asks.wasStopped], [0, true]);
+  });
+
   it('one that never ran does not come', async () => {
     await using scene = new Scene({ policy: { policy: 'always' } });
     await scene.supervisor.resume();
@@ -195,6 +207,17 @@ describe('Supervisor: health', () => {
     await scene.passes(10_000);
     assert.equal(probes, 0);
     assert.equal(healthOf(scene)?.status, 'unhealthy');
+  });
+
+  it('what is paused is not asked', async () => {
+    await using scene = new Scene({ check });
+    scene.begins();
+    scene.container = { ...scene.container, isPaused: true };
+    await scene.passes(5_000);
+    assert.equal(healthOf(scene)?.log.length, 0);
+    delete scene.container.isPaused;
+    await scene.passes(1_000);
+    assert.equal(healthOf(scene)?.status, 'healthy');
   });
 
   it('the next probe waits for the one before', async () => {
