@@ -16,15 +16,16 @@ interface Named {
 }
 
 /** How many rules each chain of an instance's table has, and how many elements each set and map. */
-export function listElements(instance: string): Record<string, number> {
-  const { status, stdout } = spawnSync('nft', ['-j', 'list', 'table', 'ip', instance], { encoding: 'utf8', maxBuffer: 64 << 20 });
+export function listElements(name: string, family: 'ip' | 'inet' = 'ip'): Record<string, number> {
+  const { status, stdout } = spawnSync('nft', ['-j', 'list', 'table', family, name], { encoding: 'utf8', maxBuffer: 64 << 20 });
   if (status !== 0) return {}; // it went away meanwhile
   const counts: Record<string, number> = {};
+  const prefix = family === 'ip' ? '' : `${family} `;
   for (const { chain, rule, set, map } of (JSON.parse(stdout) as Listed).nftables) {
-    if (chain) counts[`chain ${chain.name}`] = 0;
-    if (rule) counts[`chain ${rule.chain}`] = (counts[`chain ${rule.chain}`] ?? 0) + 1;
+    if (chain) counts[`${prefix}chain ${chain.name}`] = 0;
+    if (rule) counts[`${prefix}chain ${rule.chain}`] = (counts[`${prefix}chain ${rule.chain}`] ?? 0) + 1;
     const holder = set ?? map;
-    if (holder) counts[`${set ? 'set' : 'map'} ${holder.name}`] = holder.elem?.length ?? 0;
+    if (holder) counts[`${prefix}${set ? 'set' : 'map'} ${holder.name}`] = holder.elem?.length ?? 0;
   }
   return counts;
 }

@@ -28,6 +28,8 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['processes'], /^\d+ \S*(crun|runc) /, 'engine/runtime'],
   [['processes', 'sockets'], /umiak\.(ts|js) (server|agent)/, 'main/role'],
   [['processes'], /./, 'engine/container-runs'],
+  [['links'], /^vb[0-9a-f]{4}-/, 'net/bridges'],
+  [['tables'], /-bridges$/, 'net/bridges'],
   [['links'], /0$/, 'net/bridge'],
   [['links'], /./, 'net/network-pool'],
   [['tables', 'rules'], /./, 'net/rule-table'],

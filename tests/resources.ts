@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { type Dirent, existsSync, readdirSync } from 'node:fs';
+import { type Dirent, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readCgroupLayout } from '#linux/cgroup.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { readMountTable } from '#linux/mount-table.ts';
+import { bridgeAlias, bridgeTableName, endpointPrefix } from '#net/bridges/link-names.ts';
 import { vethPrefix } from '#net/names.ts';
 import { listElements, listTables } from './nft-census.ts';
 import { descriptorsOf, findProcesses, locksOf, socketsOf } from './process-census.ts';
@@ -28,9 +29,9 @@ export interface Resources {
   cgroups: string[];
   /** Those with one of the directories in their command line or as their run directory, or in one of the control groups. */
   processes: string[];
-  /** The bridge, and the machine's ends of the pods' links. */
+  /** Bridges, and the machine's ends of pods' and containers' links. */
   links: string[];
-  /** The instance's nftables table. */
+  /** The instance's nftables tables. */
   tables: string[];
   /** Its chains, and the elements of its sets and maps, how many each. */
   rules: Record<string, number>;
@@ -52,15 +53,15 @@ export function countResources({ instance, directories, pids = [process.pid], ru
   const cgroups = cgroupRoots().flatMap(root => walkDirectories(`${root}/${instance}`));
   const mounts = readMountTable().filter(({ target }) => isOurs(target));
   const processes = findProcesses(directories, cgroups);
-  const tables = listTables().filter(name => /^table \w+ (.*)$/.exec(name)?.[1] === instance);
+  const tables = listTables().filter(name => [instance, bridgeTableName(instance)].includes(/^table \w+ (.*)$/.exec(name)?.[1] ?? ''));
   return {
     mounts: mounts.flatMap(({ type, target }) => (type === 'nsfs' ? [] : [target])),
     namespaces: mounts.flatMap(({ type, target }) => (type === 'nsfs' ? [target] : [])),
     cgroups,
     processes: processes.map(({ pid, command }) => `${pid} ${command}`),
-    links: readdirSync('/sys/class/net').filter(name => name === `${instance}0` || name.startsWith(vethPrefix(instance))),
+    links: readdirSync('/sys/class/net').filter(name => isLinkOf(instance, name)),
     tables,
-    rules: rules && tables.length > 0 ? listElements(instance) : {},
+    rules: rules && tables.length > 0 ? { ...listElements(instance), ...listElements(bridgeTableName(instance), 'inet') } : {},
     kernelChanges: new KernelChangeJournal({ holder: instance })
       .changes()
       .flatMap(({ kind, target, holders }) => (holders.includes(instance) ? [`${kind} ${target}`] : [])),
@@ -69,6 +70,16 @@ export function countResources({ instance, directories, pids = [process.pid], ru
     files: directories.flatMap(directory => walkFiles(directory)),
     descriptors: descriptorsOf(pids),
   };
+}
+
+/** By its name, or by the note on it. */
+function isLinkOf(instance: string, name: string): boolean {
+  if (name === `${instance}0` || [vethPrefix, endpointPrefix].some(prefixOf => name.startsWith(prefixOf(instance)))) return true;
+  try {
+    return readFileSync(`/sys/class/net/${name}/ifalias`, 'utf8').startsWith(bridgeAlias(instance));
+  } catch {
+    return false; // it went away meanwhile
+  }
 }
 
 /** What no instance that ended may leave. */

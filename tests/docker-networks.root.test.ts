@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { askUdp, startEcho } from '#net/test-network.ts';
+import { until } from './cluster.ts';
+import { findDockerClients } from './docker-clients.ts';
+import { DockerHost } from './docker-host.ts';
+
+const { have: clients, missing } = await findDockerClients();
+
+/** Networks of docker's on a real kernel, by the docker command and the API. */
+describe('docker networks', { skip: missing ?? false }, () => {
+  let host: DockerHost;
+  before(async () => {
+    host = await DockerHost.start({ clients });
+  });
+  after(() => host?.[Symbol.asyncDispose]());
+
+  const docker = (...args: string[]) => host.docker(...args);
+  const fails = async (args: string[], message: RegExp, code = 1) => {
+    const ran = await host.tryDocker(args);
+    assert.match(ran.stderr, message, `docker ${args.join(' ')}`);
+    assert.equal(ran.code, code, `docker ${args.join(' ')}: ${ran.stderr}`);
+  };
+  const serve = 'mkdir -p /w; hostname > /w/index.html; exec httpd -f -p 80 -h /w';
+  const server = (name: string, ...more: string[]) =>
+    docker('run', '-d', '--name', name, '--hostname', name, ...more, 'busybox', 'sh', '-c', serve);
+  const inside = async (name: string, ...command: string[]) => {
+    const { stdout, stderr, code } = await host.tryDocker(['exec', name, ...command]);
+    return code === 0 ? stdout.trim() : `failed ${code} ${stdout}${stderr}`;
+  };
+  /** The page that a container gets from an address. Debian's static busybox dies of wget, which looks up names of services. */
+  const page = async (from: string, address: string) => {
+    const [, six, four, port = '80'] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(address) ?? [];
+    const answer = await inside(from, 'sh', '-c', `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 1 ${six ?? four} ${port} || echo refused`);
+    return answer.split('\n').at(-1)!;
+  };
+  const resolve = async (from: string, name: string) => {
+    const found = await inside(from, 'nslookup', name);
+    return [...found.matchAll(/^Address(?: \d+)?: ([0-9a-f.:]+)$/gm)]
+      .map(match => match[1]!)
+      .filter(address => !address.startsWith('127.0.0.11'));
+  };
+  const addressOf = (name: string, network: string, field = 'IPAddress') =>
+    docker('inspect', '-f', `{{(index .NetworkSettings.Networks "${network}").${field}}}`, name);
+  const fetchFrom = (url: string) =>
+    promisify(execFile)('curl', ['-gsS', '--noproxy', '*', '--max-time', '2', url]).then(
+      ({ stdout }) => stdout.trim(),
+      (error: { code: number }) => `curl ${error.code}`,
+    );
+  const remove = (...names: string[]) => docker('rm', '-f', '-v', ...names);
+
+  test('names, aliases, short ids and addresses are found; other networks are not reached', async () => {
+    await docker('network', 'create', '--subnet', '10.230.1.0/24', '--ip-range', '10.230.1.64/26', '--gateway', '10.230.1.254', 'one');
+    await docker('network', 'create', 'two');
+    const id = await server('web', '--network', 'one', '--network-alias', 'www');
+    await server('client', '--network', 'one', '--ip', '10.230.1.7', '--mac-address', '02:42:00:00:00:07');
+    await server('far', '--network', 'two');
+    const web = await addressOf('web', 'one');
+    assert.equal(web, '10.230.1.64');
+    for (const name of ['web', 'www', 'web.one', id.slice(0, 12)]) assert.deepEqual(await resolve('client', name), [web], name);
+    assert.match(await inside('client', 'nslookup', web), /name = web\.one/);
+    assert.equal(await page('client', web), 'web');
+    assert.deepEqual(await resolve('client', 'far'), []);
+    assert.equal(await page('client', await addressOf('far', 'two')), 'refused');
+    assert.match(await inside('client', 'ip', 'addr', 'show', 'eth0'), /02:42:00:00:00:07[\s\S]*10\.230\.1\.7\/24/);
+    assert.match(await inside('client', 'ip', 'route'), /default via 10\.230\.1\.254 dev eth0/);
+    assert.equal(await inside('client', 'cat', '/etc/resolv.conf').then(text => text.split('\n')[0]), 'nameserver 127.0.0.11');
+    assert.match(await inside('client', 'cat', '/etc/hosts'), /10\.230\.1\.7\tclient/);
+    const [shown] = JSON.parse(await docker('network', 'inspect', 'one')) as [
+      { Containers: Record<string, { Name: string; IPv4Address: string }> },
+    ];
+    assert.deepEqual(
+      Object.values(shown.Containers)
+        .map(({ Name, IPv4Address }) => `${Name} ${IPv4Address}`)
+        .toSorted(),
+      ['client 10.230.1.7/24', `web ${web}/24`],
+    );
+  });
+
+  test('a running container joins another network and leaves it', async () => {
+    await docker('network', 'connect', '--alias', 'inner', 'two', 'client');
+    assert.equal(await page('client', await addressOf('far', 'two')), 'far');
+    assert.deepEqual(await resolve('far', 'inner'), [await addressOf('client', 'two')]);
+    assert.deepEqual(await resolve('client', 'far'), [await addressOf('far', 'two')]);
+    assert.match(await inside('client', 'ip', 'route'), /default via 10\.230\.1\.254 dev eth0/);
+    await fails(['network', 'connect', 'two', 'client'], /endpoint with name client already exists in network two/);
+    await docker('network', 'disconnect', 'one', 'client');
+    assert.match(await inside('client', 'ip', 'route'), /default via 172\.\d+\.0\.1 dev eth1/);
+    await fails(['network', 'disconnect', 'one', 'client'], /is not connected to network one/);
+    await docker('network', 'disconnect', 'two', 'client');
+    assert.doesNotMatch(await inside('client', 'ip', '-o', 'link'), /eth[01]/);
+    await fails(['network', 'rm', 'two'], /has active endpoints/);
+    await remove('web', 'client', 'far');
+    await docker('network', 'rm', 'one', 'two');
+  });
+
+  test('an internal network leads nowhere but to its own', async () => {
+    await docker('network', 'create', '--internal', 'cell');
+    await server('guard', '--network', 'cell');
+    await server('prisoner', '--network', 'cell');
+    const guard = await addressOf('guard', 'cell');
+    assert.equal(await page('prisoner', guard), 'guard');
+    assert.deepEqual(await resolve('prisoner', 'guard'), [guard]);
+    assert.doesNotMatch(await inside('prisoner', 'ip', 'route'), /default/);
+    assert.match(await inside('prisoner', 'nslookup', 'example.com'), /SERVFAIL|can't resolve|failed/);
+    await remove('guard', 'prisoner');
+    await docker('network', 'rm', 'cell');
+  });
+
+  test('published ports: from the machine, by name and address, from the container itself and from other networks; ranges, UDP, any', async () => {
+    await docker('network', 'create', 'shop');
+    await server('desk', '--network', 'shop', '-p', '18080:80', '-p', '127.0.0.1:18081:80', '-p', '18090-18095:80');
+    await server('visitor');
+    const machine = Object.values(networkInterfaces())
+      .flat()
+      .find(each => each?.family === 'IPv4' && !each.internal && each.address !== '')!.address;
+    for (const address of ['127.0.0.1:18080', '[::1]:18080', `${machine}:18080`, '127.0.0.1:18081', '127.0.0.1:18090'])
+      assert.equal(await until(address, async () => ((await fetchFrom(`http://${address}/`)) === 'desk' ? 'desk' : undefined)), 'desk');
+    assert.match(await fetchFrom(`http://${machine}:18081/`), /^curl/);
+    assert.equal(await page('desk', `${machine}:18080`), 'desk', 'hairpin');
+    assert.equal(await page('visitor', `${machine}:18080`), 'desk', 'from another network');
+    assert.deepEqual((await docker('port', 'desk')).split('\n').toSorted(), [
+      '80/tcp -> 0.0.0.0:18080',
+      '80/tcp -> 0.0.0.0:18090',
+      '80/tcp -> 127.0.0.1:18081',
+      '80/tcp -> [::]:18080',
+      '80/tcp -> [::]:18090',
+    ]);
+    assert.match(await docker('ps', '--filter', 'name=desk', '--format', '{{.Ports}}'), /0\.0\.0\.0:18080->80\/tcp/);
+    await docker('run', '-d', '--name', 'echo', '-p', '18053:53/udp', 'busybox', 'sleep', '1000');
+    {
+      using _server = await startEcho({
+        path: await docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', 'echo'),
+        port: 53,
+        text: 'echo',
+      });
+      for (const address of ['127.0.0.1', machine]) assert.match(askUdp(address, 18_053), /^echo /, address);
+    }
+    await remove('desk', 'visitor', 'echo');
+    await docker('network', 'rm', 'shop');
+    assert.match(await fetchFrom('http://127.0.0.1:18080/'), /^curl 7/);
+  });
+
+  test('a container on the default network with published ports, and all that it exposes', async () => {
+    await server('all', '-P', '--expose', '80', '--expose', '81-82/udp');
+    const ports = (await docker('port', 'all')).split('\n');
+    assert.equal(ports.length, 6);
+    const port = /0\.0\.0\.0:(\d+)/.exec(ports.find(line => line.startsWith('80/tcp')) ?? '')?.[1];
+    assert.equal(
+      await until('the page', async () => ((await fetchFrom(`http://127.0.0.1:${port}/`)) === 'all' ? 'all' : undefined)),
+      'all',
+    );
+    await remove('all');
+  });
+
+  test('a port that somebody has refuses the start in docker’s words, and nothing of it stays', async () => {
+    await server('first', '-p', '18100:80');
+    await fails(
+      ['run', '-d', '--name', 'second', '-p', '18101:80', '-p', '18100:80', 'busybox', 'sleep', '100'],
+      /driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:18100 failed: port is already allocated/,
+      125,
+    );
+    const taken = createServer().listen(18_102, '127.0.0.1');
+    await once(taken, 'listening');
+    await fails(
+      ['run', '-d', '--name', 'third', '-p', '18102:80', 'busybox', 'sleep', '100'],
+      /0\.0\.0\.0:18102.*address already in use/,
+      125,
+    );
+    taken.close();
+    await server('fourth', '-p', '18101:80');
+    await remove('first', 'second', 'third', 'fourth');
+  });
+
+  test('IPv6: addresses, names, ports', async () => {
+    await docker('network', 'create', '--ipv6', '--subnet', 'fd00:ab::/64', 'six');
+    await server('six1', '--network', 'six', '--ip6', 'fd00:ab::5', '-p', '18600:80');
+    await server('six2', '--network', 'six');
+    assert.equal(await page('six2', '[fd00:ab::5]'), 'six1');
+    assert.deepEqual((await resolve('six2', 'six1')).toSorted(), [await addressOf('six1', 'six'), 'fd00:ab::5'].toSorted());
+    for (const address of ['127.0.0.1', '[::1]', '[fd00:ab::1]'])
+      assert.equal(await fetchFrom(`http://${address}:18600/`), 'six1', address);
+    assert.match(await inside('six2', 'ip', '-6', 'route'), /default via fd00:ab::1/);
+    await remove('six1', 'six2');
+    await docker('network', 'rm', 'six');
+    const [own] = JSON.parse(await docker('network', 'inspect', await docker('network', 'create', '--ipv6', 'ula'))) as [
+      { IPAM: { Config: { Subnet: string }[] } },
+    ];
+    assert.match(own.IPAM.Config[1]!.Subnet, /^fd[0-9a-f]{2}:.*::\/64$/);
+    await docker('network', 'rm', 'ula');
+  });
+
+  test('hosts, servers, searches, options and links are what was asked for', async () => {
+    await server('db');
+    const text = await docker(
+      'run', '--rm', '--add-host', 'here:host-gateway', '--add-host', 'there=192.0.2.9', '--dns', '192.0.2.53', '--dns-search', 'example.org',
+      '--dns-opt', 'timeout:3', '--link', 'db:mysql', 'busybox', 'cat', '/etc/hosts', '/etc/resolv.conf',
+    ); // biome-ignore format: an argument list
+    assert.match(text, /^\d+\.\d+\.\d+\.\d+\there$/m);
+    assert.match(text, /^192\.0\.2\.9\tthere$/m);
+    assert.match(text, new RegExp(`^${(await addressOf('db', 'bridge')).replaceAll('.', '\\.')}\tmysql [0-9a-f]{12} db$`, 'm'));
+    assert.match(text, /nameserver 192\.0\.2\.53\nsearch example\.org\noptions timeout:3/);
+    await docker('network', 'create', 'linked');
+    await server('db2', '--network', 'linked');
+    await server('app', '--network', 'linked', '--link', 'db2:mysql');
+    assert.deepEqual(await resolve('app', 'mysql'), [await addressOf('db2', 'linked')]);
+    await remove('db', 'db2', 'app');
+    await docker('network', 'rm', 'linked');
+  });
+
+  test('after kill -9 of the agent names are found again, ports lead there, records stay', async () => {
+    await docker('network', 'create', '--label', 'kept=yes', 'kept');
+    await server('stay', '--network', 'kept', '-p', '18200:80');
+    await server('asker', '--network', 'kept');
+    await docker('network', 'create', 'second');
+    await docker('network', 'connect', 'second', 'asker');
+    const before = await docker('inspect', '-f', '{{json .NetworkSettings}}', 'asker');
+    await host.killAgent();
+    assert.equal(await fetchFrom('http://127.0.0.1:18200/'), 'stay', 'without an agent');
+    const start = performance.now();
+    await host.startAgent();
+    assert.deepEqual(await resolve('asker', 'stay'), [await addressOf('stay', 'kept')]);
+    console.log(`# names again after ${Math.round(performance.now() - start)} ms`);
+    assert.equal(await docker('inspect', '-f', '{{json .NetworkSettings}}', 'asker'), before);
+    assert.equal(await fetchFrom('http://127.0.0.1:18200/'), 'stay');
+    await fails(['run', '--rm', '-p', '18200:80', 'busybox', 'true'], /port is already allocated/, 125);
+    await docker('network', 'disconnect', 'second', 'asker');
+    assert.doesNotMatch(await inside('asker', 'ip', '-o', 'link'), /eth1/);
+    await server('third', '--network', 'kept');
+    assert.notEqual(await addressOf('third', 'kept'), await addressOf('stay', 'kept'));
+    await remove('stay', 'asker', 'third');
+    assert.match(await fetchFrom('http://127.0.0.1:18200/'), /^curl 7/);
+    assert.equal(await docker('network', 'ls', '-q', '--filter', 'label=kept').then(ids => ids.split('\n').length), 1);
+    await docker('network', 'rm', 'kept', 'second');
+  });
+
+  test('lists, filters, prune, and what is refused', async () => {
+    await docker(
+      'network',
+      'create',
+      '-o',
+      'com.docker.network.bridge.name=utbr77',
+      '-o',
+      'com.docker.network.driver.mtu=1400',
+      '--label',
+      'a=b',
+      'named',
+    );
+    assert.ok(existsSync('/sys/class/net/utbr77'));
+    await fails(['network', 'create', 'named'], /network with name named already exists/);
+    const pool = await docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', 'named');
+    await fails(['network', 'create', '--subnet', pool, 'x'], /Pool overlaps with other one on this address space/);
+    await fails(['network', 'create', '-d', 'ipvlan', 'x'], /ipvlan/);
+    await fails(['network', 'create', '-d', 'weave', 'x'], /plugin "weave" not found/);
+    await fails(['network', 'rm', 'bridge'], /bridge is a pre-defined network and cannot be removed/);
+    await fails(['network', 'inspect', 'nowhere'], /network nowhere not found/);
+    await fails(['run', '--rm', '--network', 'nowhere', 'busybox', 'true'], /network nowhere not found/, 125);
+    await fails(
+      ['run', '--rm', '--ip', '10.1.1.1', 'busybox', 'true'],
+      /user specified IP address is supported on user defined networks only|user configured subnets/,
+      125,
+    );
+    const names = (...filter: string[]) => docker('network', 'ls', '--format', '{{.Name}}', ...filter.flatMap(each => ['--filter', each]));
+    assert.equal(await names('label=a=b'), 'named');
+    assert.equal(await names('driver=host'), 'host');
+    assert.equal(await names('type=custom'), 'named');
+    assert.equal(await names('name=^nam'), 'named');
+    assert.equal(await names('dangling=true'), 'named');
+    assert.equal((await names('scope=local')).split('\n').length, 4);
+    const [bridge] = JSON.parse(await docker('network', 'inspect', 'bridge')) as [{ IPAM: { Config: { Gateway: string }[] } }];
+    assert.match(bridge.IPAM.Config[0]!.Gateway, /^\d+\.\d+\.\d+\.1$/);
+    assert.match(await docker('network', 'prune', '-f'), /named/);
+    assert.ok(!existsSync('/sys/class/net/utbr77'));
+    assert.deepEqual((await names()).split('\n').toSorted(), ['bridge', 'host', 'none']);
+    assert.deepEqual(readdirSync(join(host.cluster.dataDir, 'docker/networks')), []);
+  });
+});
