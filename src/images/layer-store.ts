@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import { diskUsage } from '#linux/disk-usage.ts';
+import { removeTree } from '#linux/remove-tree.ts';
 import type { CommitRequest, CommitResult } from './commit-layer.ts';
 import { absent, type Lease, syncDirectory } from './content-store.ts';
 import { type Digest, hexOf, isDigest } from './digest.ts';
@@ -124,7 +125,7 @@ export class LayerStore {
       if (!isDigest(diffId) || isNeeded(diffId)) continue;
       const trash = join(this.#dir, `${TEMPORARY}${randomUUID()}`);
       renameSync(join(this.#dir, name), trash);
-      await rm(trash, { recursive: true, force: true });
+      await removeTree(trash);
       removed.push(diffId);
     }
     return removed;

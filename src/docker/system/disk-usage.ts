@@ -54,11 +54,12 @@ async function readContainers({ containers, images, clock }: DockerContext, apiM
 
 async function readVolumes({ volumes }: DockerContext): Promise<Record<string, unknown>> {
   const records = volumes?.list() ?? [];
+  const users = volumes?.allUsers();
   const sizes = await volumes?.sizesOf(records.map(({ name }) => name));
   return {
     Volumes: records.map(record => ({
       ...toVolume(record, volumes?.mountpointOf(record.name) ?? ''),
-      UsageData: { RefCount: volumes?.usersOf(record.name).length ?? 0, Size: sizes?.get(record.name) ?? -1 },
+      UsageData: { RefCount: users?.get(record.name)?.length ?? 0, Size: sizes?.get(record.name) ?? -1 },
     })),
   };
 }

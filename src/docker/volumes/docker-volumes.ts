@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, type Stats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
@@ -135,7 +135,8 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
 
   /** Removes those that nobody uses and that pass; what they took of the disk. */
   async prune(passes: (record: VolumeRecord) => boolean): Promise<{ removed: string[]; freedBytes: number }> {
-    const unused = this.list().filter(record => passes(record) && !this.#kept.has(record.name) && this.usersOf(record.name).length === 0);
+    const users = this.allUsers();
+    const unused = this.list().filter(record => passes(record) && !this.#kept.has(record.name) && !users.has(record.name));
     const sizes = await this.sizesOf(unused.map(({ name }) => name));
     const removed: string[] = [];
     let freedBytes = 0;
@@ -152,6 +153,15 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
   /** Ids of the containers that have a volume, running or not. */
   usersOf(name: string): string[] {
     return this.#users(name).map(({ id }) => id);
+  }
+
+  /** The same of all volumes that containers have, by name. */
+  allUsers(): Map<string, string[]> {
+    const users = new Map<string, string[]>();
+    for (const { id, mounts } of this.#options.users().users())
+      for (const name of new Set(mounts.flatMap(({ point }) => (point.Type === 'volume' ? (point.Name ?? []) : []))))
+        users.set(name, [...(users.get(name) ?? []), id]);
+    return users;
   }
 
   /** Bytes on the disk, counted by another process; nothing of volumes that show something else. */
@@ -315,7 +325,7 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
 /** @throws BadRequest in docker's words, Timeout when its file system does not answer */
 async function requireSource(source: string, isToBeMade: boolean): Promise<void> {
   await requireAnswering([source]);
-  if (statSync(source, { throwIfNoEntry: false })) return;
+  if (statOf(source)) return;
   if (!isToBeMade) throw new UmiakError('BadRequest', `invalid mount config for type "bind": bind source path does not exist: ${source}`);
   try {
     mkdirSync(source, { recursive: true, mode: 0o755 });
@@ -334,7 +344,16 @@ function asRequest<T>(act: () => T): T {
 }
 
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return statOf(path)?.isDirectory() ?? false;
+}
+
+/** @throws BadRequest for what can be no path */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (cause) {
+    throw new UmiakError('BadRequest', `bind source path ${path.slice(0, 256)}: ${(cause as Error).message.slice(0, 256)}`, { cause });
+  }
 }
 
 function unlessInUse(error: unknown): false {

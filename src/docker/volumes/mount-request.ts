@@ -19,6 +19,7 @@ export function parseMount(value: unknown): MountSpec {
   if (own === undefined) throw refuse(type === 'npipe' || type === 'cluster' ? 'mount type not supported here' : 'mount type unknown');
   const foreign = Object.values(OPTIONS_OF).find(name => name !== own && isGiven(value[name]));
   if (foreign !== undefined) throw refuse(`field ${foreign} must not be specified`);
+  if (text(value, 'Source').includes('\0')) throw refuse('Source must be a path without NUL');
   if (text(value, 'Target') === '') throw refuse('field Target must not be empty');
   if (!CONSISTENCIES.includes(text(value, 'Consistency')))
     throw refuse(`field Consistency must be one of ${CONSISTENCIES.slice(1).join(', ')}`);

@@ -54,7 +54,7 @@ function isMode(mode: string): boolean {
 export function parseBind(text: string, volumeDriver = ''): MountSpec {
   const invalid = (why?: string) => badMount(`invalid volume specification: '${text.slice(0, 512)}'${why ? `: ${why}` : ''}`);
   const parts = text.split(':');
-  if (parts.length > 3 || parts[0] === '') throw invalid();
+  if (parts.length > 3 || parts[0] === '' || text.includes('\0')) throw invalid();
   const [first = '', second, mode = ''] = parts;
   if (second !== undefined && parts.length === 2 && isMode(second)) throw invalid();
   if (parts.length === 3 && !isMode(mode)) throw badMount(`invalid mode: ${mode.slice(0, 64)}`);

@@ -3,6 +3,9 @@ import type { ContainerMount, MountsRequest } from './container-mounts.ts';
 import { parseMount } from './mount-request.ts';
 import { badMount, type MountSpec, parseBind, parseDestination, parseTmpfs, parseVolumesFrom } from './mount-spec.ts';
 
+/** Each is a mount of the kernel's, and of its table in each mount namespace. */
+const MOST_MOUNTS = 1000;
+
 /** Labels of a volume that nobody named. */
 export const ANONYMOUS_LABEL = 'com.docker.volume.anonymous';
 
@@ -33,6 +36,7 @@ export function planMounts({ volumes, host }: Pick<MountsRequest, 'volumes' | 'h
     const spec: MountSpec = { type: 'volume', source: '', destination, readOnly: false, mode: '', propagation: '' };
     planned.set(destination, driver === '' ? spec : { ...spec, driver });
   }
+  if (planned.size > MOST_MOUNTS) throw badMount(`a container has at most ${MOST_MOUNTS} mounts, not ${planned.size}`);
   return [...planned.values()].sort((a, b) => (a.destination < b.destination ? -1 : 1));
 }
 

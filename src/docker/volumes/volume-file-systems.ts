@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { lookup } from 'node:dns/promises';
 import { messageOf, UmiakError } from '#base/errors.ts';
+import { requireAnswering } from '#linux/answering.ts';
 import { MS_REMOUNT, mount, mountInThread } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
 import { unmountAlone } from '#linux/unmount-below.ts';
@@ -35,7 +36,7 @@ export class VolumeFileSystems {
 
   /** Nothing where the options ask for none, or it is mounted. @throws InternalError in docker's words, Timeout */
   async mount(name: string): Promise<void> {
-    if (this.#mounted.has(name)) return;
+    if (this.#mounted.has(name)) return await requireAnswering([this.#store.dataOf(name)]);
     const asked = parseLocalOptions(this.#store.get(name)?.options ?? {});
     if (!asked) return;
     const target = this.#store.dataOf(name);
@@ -59,6 +60,7 @@ export class VolumeFileSystems {
       await mountByProcess({ type, device, options, target }).catch(error => Promise.reject(refuse(error)));
     }
     this.#mounted.add(name);
+    await requireAnswering([target]);
   }
 
   async unmount(name: string): Promise<void> {

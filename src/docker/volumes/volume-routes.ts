@@ -14,7 +14,8 @@ export const volumeRoutes: readonly Route[] = [
 
 function list({ context, query, response }: DockerRequest): void {
   const volumes = roomOf(context);
-  const passes = planVolumeFilter(query.get('filters'), name => volumes.usersOf(name).length > 0);
+  const users = volumes.allUsers();
+  const passes = planVolumeFilter(query.get('filters'), name => users.has(name));
   const found = volumes.list().filter(passes);
   sendJson(response, 200, { Volumes: found.map(record => toVolume(record, volumes.mountpointOf(record.name))), Warnings: null });
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
-import { absent, syncDirectory } from '#images/durable.ts';
+import { syncDirectory } from '#images/durable.ts';
+import { removeTree } from '#linux/remove-tree.ts';
 import { unmountBelow } from '#linux/unmount-below.ts';
 
 /** A volume as it stands on the disk: `<directory>/<name>/volume.json`, its content beside it in `_data`. */
@@ -139,10 +140,18 @@ export class VolumeStore {
   /** What is left of it when this process ends, the next one removes. */
   #removeLater(path: string): void {
     unmountBelow(path);
-    const removal = rm(path, { recursive: true, force: true }).catch(absent);
+    // What can't be removed now, the next start tries again.
+    const removal = removeVolume(path).catch(() => {});
     this.#removals.add(removal);
-    void removal.catch(() => {}).finally(() => this.#removals.delete(removal));
+    void removal.finally(() => this.#removals.delete(removal));
   }
+}
+
+/** An empty volume costs no process. */
+async function removeVolume(path: string): Promise<void> {
+  await rm(join(path, RECORD), { force: true });
+  await removeTree(join(path, DATA));
+  await removeTree(path);
 }
 
 function readRecord(path: string): VolumeRecord | undefined {
