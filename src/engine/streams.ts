@@ -130,7 +130,14 @@ export class ContainerStreams implements AsyncDisposable {
 
   logs(id: string, options: LogOptions): Readable {
     const { logPath } = this.#ledger.need(id);
-    return readLog({ ...options, logPath, ended: this.#runs.ended(id) });
+    const ended = this.#runs.ended(id);
+    if (!options.follow || options.until === undefined) return readLog({ ...options, logPath, ended });
+    // Who follows until a moment that is to come is let go then, also when nothing is written any more.
+    const { promise: past, resolve } = Promise.withResolvers<void>();
+    const timer = this.#clock.after(Math.max(Date.parse(options.until) - this.#clock.now(), 0), resolve);
+    const log = readLog({ ...options, logPath, ended: Promise.race([ended, past]) });
+    log.once('close', () => timer[Symbol.dispose]());
+    return log;
   }
 
   async rotateLog(id: string, { signal, keep, compress = true }: RotateLogOptions = {}): Promise<void> {

@@ -137,6 +137,43 @@ test('megabytes both ways arrive whole', async () => {
   assert.equal(hash.digest('hex'), createHash('sha256').update(bytes).digest('hex'));
 });
 
+test('a thousand attached clients hear the same; all leave', async () => {
+  const { id } = await bench.start('read x; echo "<$x>"; read x', { stdin: true });
+  const wires = await Promise.all(Array.from({ length: 1_000 }, () => bench.hijack(`/containers/${id}/attach?stream=1&stdout=1`)));
+  for (const wire of wires) await headOf(wire, 101);
+  const typist = await bench.hijack(`/containers/${id}/attach?${ALL}`);
+  await headOf(typist, 101);
+  typist.write('all\n');
+  for (const wire of wires) await wire.says('<all>');
+  for (const wire of wires) wire.vanish();
+  typist.write('\n');
+  await typist.rest();
+});
+
+test('input without end that nobody reads waits with its client; output that nobody reads, in the container', async () => {
+  const { id } = await bench.start('yes', { stdin: true });
+  const wire = await bench.hijack(`/containers/${id}/attach?${ALL}`);
+  await headOf(wire, 101);
+  wire.socket.pause();
+  const before = process.memoryUsage().rss;
+  const block = Buffer.alloc(1 << 20, 'y');
+  let sent = 0;
+  while (sent < 64 && wire.socket.write(block) !== undefined && (await drains(wire.socket))) sent++;
+  assert.ok(sent < 16, `${sent} MB were taken`);
+  assert.ok(process.memoryUsage().rss - before < 100 << 20);
+  wire.vanish();
+  assert.equal(bench.bench.engine.container(id)?.state, 'running');
+});
+
+/** Whether what was written goes out within half a second. */
+async function drains(socket: Wire['socket']): Promise<boolean> {
+  if (!socket.writableNeedDrain) return true;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  socket.once('drain', () => resolve(true));
+  const timer = setTimeout(() => resolve(false), 500);
+  return await promise.finally(() => clearTimeout(timer));
+}
+
 test('by WebSocket, bytes as they are', async () => {
   const { id } = await bench.start('while read x; do echo "<$x>"; done', { stdin: true });
   const socket = new WebSocket(`ws+unix://${bench.socketPath}:/containers/${id}/attach/ws?${ALL}`);

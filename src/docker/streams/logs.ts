@@ -21,16 +21,9 @@ export async function serveLogs(room: StreamsRoom, { name, query, apiMinor, resp
     ...(details ? { linePrefix: toLinePrefix(planLogAttributes({ ...container, data })) } : {}),
     ...(tty ? {} : { frames: 'docker' }),
   });
-  using _ = endAt(room, options.until, () => log.push(null));
   response.writeHead(200, { 'content-type': planContentType({ tty, apiMinor }) });
   response.flushHeaders();
   await pipeline(log, response).catch((error: unknown) => {
     if (!signal.aborted) throw error;
   });
-}
-
-/** Who follows until a moment that is to come is let go then, also when nothing is written any more. */
-function endAt({ clock }: StreamsRoom, until: string | undefined, end: () => void): Disposable | undefined {
-  const inMs = until === undefined ? -1 : Date.parse(until) - clock.now();
-  return inMs < 0 ? undefined : clock.after(inMs, end);
 }
