@@ -26,6 +26,8 @@ export const imageRoutes: readonly Route[] = [
 async function list({ context, query, response, apiMinor }: DockerRequest): Promise<void> {
   const { images, clock } = context;
   const filters = parseFilters(query.get('filters'), LIST_FILTERS);
+  const named = apiMinor < 41 ? query.get('filter') : null;
+  if (named) filters.set('reference', [named]);
   const made = new Map<string, number>();
   for (const reference of [...(filters.get('before') ?? []), ...(filters.get('since') ?? [])])
     made.set(reference, createdSeconds(await images.inspect(reference)));

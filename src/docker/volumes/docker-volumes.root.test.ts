@@ -71,6 +71,7 @@ test('volumes are there again after a restart; half-made and half-removed ones a
   assert.equal((await volumes.create({ name: 'data', labels: { c: 'd' } })).labels.a, 'b');
   writeFileSync(join(volumes.mountpointOf('data'), 'file'), 'content');
   mkdirSync(join(root, 'volumes', 'half', '_data'), { recursive: true });
+  mkdirSync(join(root, 'volumes', 'data', '.filling-abc', 'deep'), { recursive: true });
   mkdirSync(join(root, 'volumes', '.gone', 'old-1', '_data'), { recursive: true });
   await volumes[Symbol.asyncDispose]();
   volumes = await open();
@@ -80,6 +81,7 @@ test('volumes are there again after a restart; half-made and half-removed ones a
     [['data', { a: 'b' }]],
   );
   assert.deepEqual(readdirSync(join(root, 'volumes')).sort(), ['.gone', 'data']);
+  assert.deepEqual(readdirSync(join(root, 'volumes', 'data')).sort(), ['_data', 'volume.json']);
   assert.deepEqual(readdirSync(join(root, 'volumes', '.gone')), []);
   await volumes.remove('data');
   assert.equal(existsSync(volumes.mountpointOf('data')), false);

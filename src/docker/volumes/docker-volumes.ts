@@ -18,7 +18,7 @@ import { toContainerMount, toEngineMount } from './resolved-mount.ts';
 import { VolumeFileSystems } from './volume-file-systems.ts';
 import { fillVolume } from './volume-filling.ts';
 import { VolumeParts } from './volume-parts.ts';
-import { checkVolumeName, newVolumeName, type VolumeRecord, VolumeStore } from './volume-store.ts';
+import { checkVolumeName, newVolumeName, STAGING, type VolumeRecord, VolumeStore } from './volume-store.ts';
 
 export interface DockerVolumesOptions {
   /** `<dataDir>/docker/volumes`. */
@@ -247,7 +247,7 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
       await this.#fileSystems.mount(name);
       try {
         const isMounted = this.#fileSystems.isMounted(name);
-        const staging = this.#store.placeBeside(name, '.filling');
+        const staging = this.#store.placeBeside(name, STAGING);
         await fillVolume({ target: this.mountpointOf(name), staging, layers, destination, isSeen: this.#isSeen(name), isMounted });
       } finally {
         if (!this.#isSeen(name)) await this.#fileSystems.unmount(name);

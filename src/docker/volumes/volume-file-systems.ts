@@ -54,9 +54,8 @@ export class VolumeFileSystems {
       }
     } else {
       const { type, device, addressOf } = plan;
-      const options = addressOf
-        ? plan.options.replace(`addr=${addressOf}`, `addr=${await addressFor(addressOf).catch(error => Promise.reject(refuse(error)))}`)
-        : plan.options;
+      const options =
+        addressOf === undefined ? plan.options : await withAddress(plan.options, addressOf).catch(error => Promise.reject(refuse(error)));
       await mountByProcess({ type, device, options, target }).catch(error => Promise.reject(refuse(error)));
     }
     this.#mounted.add(name);
@@ -77,8 +76,13 @@ function bind(device: string, target: string, flags: number): void {
   if (others !== 0) mount('none', target, null, flags | MS_REMOUNT);
 }
 
-async function addressFor(name: string): Promise<string> {
-  return (await lookup(name, { signal: AbortSignal.timeout(PATIENCE_MS) } as object)).address;
+/** The kernel takes numbers only. */
+async function withAddress(options: string, name: string): Promise<string> {
+  const { address } = await lookup(name);
+  return options
+    .split(',')
+    .map(option => (option === `addr=${name}` ? `addr=${address}` : option))
+    .join();
 }
 
 /** By `mount -i`, which calls no helper: the system call holds that process, not us. */
@@ -96,15 +100,11 @@ function mountByProcess({
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const args = ['-i', '-n', '-t', type, ...(options === '' ? [] : ['-o', options]), '--', device, target];
   const child = execFile('mount', args, { env: { LC_ALL: 'C', PATH }, maxBuffer: 1 << 16 }, (error, _, stderr) => {
-    if (error)
-      reject(
-        new Error(
-          stderr
-            .trim()
-            .replace(/^mount: /, '')
-            .slice(0, 1000) || error.message,
-        ),
-      );
+    const said = stderr
+      .trim()
+      .replace(/^mount: /, '')
+      .slice(0, 1000);
+    if (error) reject(new Error(said || error.message));
     else resolve();
   });
   // One that even SIGKILL doesn't end is left behind: it ends with what it waits for.

@@ -24,6 +24,8 @@ export interface VolumeRecord {
 const GONE = '.gone';
 const RECORD = 'volume.json';
 const DATA = '_data';
+/** What is prepared beside the content, by its beginning. */
+export const STAGING = '.filling';
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const LONGEST_NAME = 255;
 /** Labels and options of one volume. */
@@ -67,8 +69,11 @@ export class VolumeStore {
       if (name === GONE) for (const left of list(join(this.#directory, GONE))) this.#removeLater(join(this.#directory, GONE, left));
       else {
         const record = readRecord(join(this.#directory, name, RECORD));
-        if (record?.name === name) this.#records.set(name, record);
-        else if (NAME.test(name)) this.#removeLater(join(this.#directory, name));
+        if (record?.name === name) {
+          this.#records.set(name, record);
+          for (const left of list(join(this.#directory, name)))
+            if (left.startsWith(STAGING)) this.#removeLater(this.placeBeside(name, left));
+        } else if (NAME.test(name)) this.#removeLater(join(this.#directory, name));
       }
     }
     return this;
