@@ -42,6 +42,8 @@ export class JournalFiles implements Disposable {
   #number: number;
   #bytes: number;
   #lines: number;
+  /** The last line is not whole. */
+  #isTorn: boolean;
 
   constructor(directory: string, limits: Partial<JournalLimits> = {}) {
     this.#directory = directory;
@@ -53,15 +55,18 @@ export class JournalFiles implements Disposable {
     const text = readFileSync(this.#path(this.#number), 'utf8');
     const lines = text.split('\n');
     this.#lines = lines.length - 1;
-    this.last = lines.findLast(line => fromLine(line)) ? fromLine(lines.findLast(line => fromLine(line)) ?? '') : undefined;
-    if (text !== '' && !text.endsWith('\n')) this.append([Buffer.from('\n')]);
+    this.last = fromLine(lines.findLast(line => fromLine(line) !== undefined) ?? '');
+    this.#isTorn = text !== '' && !text.endsWith('\n');
   }
 
   /** Adds lines, in memory of the kernel when it returns: they outlive us, not a loss of power. @throws when the disk refuses */
   append(lines: readonly Buffer[]): void {
     if (this.#bytes >= this.#limits.fileBytes || this.#lines >= this.#limits.fileLines) this.#next();
-    this.#bytes += writevSync(this.#fd, lines);
+    const all = this.#isTorn ? [Buffer.from('\n'), ...lines] : lines;
+    const written = writevSync(this.#fd, all);
+    this.#bytes += written;
     this.#lines += lines.length;
+    this.#isTorn = written < all.reduce((sum, { length }) => sum + length, 0);
   }
 
   #next(): void {
