@@ -142,7 +142,7 @@ export class Ledger {
   /** The record last: while a part of the directory is there, so is what tells to remove it. */
   async removeContainer(id: string): Promise<void> {
     const directory = this.#paths.container(id);
-    for (const part of ['upper', 'work', 'merged']) await rm(`${directory}/${part}`, { recursive: true, force: true });
+    await Promise.all(['upper', 'work', 'merged'].map(part => rm(`${directory}/${part}`, { recursive: true, force: true })));
     await rm(directory, { recursive: true, force: true });
     this.#containers.delete(id);
     this.#unsaved.delete(id);

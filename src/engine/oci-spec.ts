@@ -179,7 +179,7 @@ function planNamespaces({ namespaces, sandbox, host, container }: SpecInput): { 
   if (namespaces.ipc !== undefined && sandbox.ipc !== 'host') planned.push({ type: 'ipc', path: namespaces.ipc });
   if (namespaces.uts !== undefined) planned.push({ type: 'uts', path: namespaces.uts });
   const ownCgroups = container.cgroupNamespace ? container.cgroupNamespace === 'private' : !container.security?.privileged;
-  if (host.cgroupVersion === 'v2' && ownCgroups) planned.push({ type: 'cgroup' });
+  if (container.cgroupNamespace === 'private' || (host.cgroupVersion === 'v2' && ownCgroups)) planned.push({ type: 'cgroup' });
   return planned;
 }
 

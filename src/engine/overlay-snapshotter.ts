@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { mount, umount, umountInThread } from '#linux/mount.ts';
 import type { MappedMounts } from './mapped-mounts.ts';
@@ -19,7 +20,7 @@ export class OverlaySnapshotter implements Snapshotter {
   async mount({ id, lowerDirs, directory, users, limitBytes }: Snapshot): Promise<void> {
     const { merged: target, upper, work } = partsOf(directory);
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
-    await rm(work, { recursive: true, force: true });
+    if (existsSync(work)) await rm(work, { recursive: true, force: true });
     await Promise.all([upper, work, target].map(each => mkdir(each, { recursive: true, mode: 0o755 })));
     if (this.#quotas?.begin(upper, [work]) && limitBytes !== undefined) this.#quotas.limit(upper, limitBytes);
     const layers = { lowerDirs, writable: { upper, work }, target };
