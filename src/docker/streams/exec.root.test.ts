@@ -58,7 +58,7 @@ test('input to its end, environment, user and directory', async () => {
 test('a terminal of a size, resized, left by its keys', async () => {
   const { id } = await bench.start('sleep 100');
   const more = { Tty: true, AttachStdin: true, DetachKeys: 'ctrl-a,ctrl-b' };
-  const exec = await create(id, 'stty size; stty -echo; while read x; do stty size; done', more);
+  const exec = await create(id, 'stty -echo; until stty size 2> /dev/null; do sleep 0.02; done; while read x; do stty size; done', more);
   const wire = await begin(exec, { Tty: true, ConsoleSize: [30, 90] });
   await wire.says('30 90\r\n');
   const pid = (await inspect(exec)).Pid as number;

@@ -139,14 +139,14 @@ export class StreamsBench implements AsyncDisposable {
 /** A raw connection: what comes is kept until asked for. */
 export class Wire {
   readonly socket: Socket;
-  #got: Buffer = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
   #isOver = false;
   #wake: () => void = () => {};
 
   constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
-      this.#got = Buffer.concat([this.#got, chunk]);
+      this.#chunks.push(chunk);
       this.#wake();
     });
     socket.on('error', () => {});
@@ -170,10 +170,15 @@ export class Wire {
     this.socket.destroy();
   }
 
+  get #got(): Buffer {
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] ?? Buffer.alloc(0);
+  }
+
   /** Waits until what came satisfies, or nothing more comes. */
-  async until(isThere: (got: Buffer) => boolean, ms = 15_000): Promise<Buffer> {
+  async until(isThere: ((got: Buffer) => boolean) | undefined, ms = 15_000): Promise<Buffer> {
     const deadline = Date.now() + ms;
-    while (!isThere(this.#got) && !this.#isOver) {
+    while (!isThere?.(this.#got) && !this.#isOver) {
       const left = deadline - Date.now();
       if (left <= 0) throw new Error(`did not come within ${ms} ms; there is ${JSON.stringify(this.#got.toString().slice(-500))}`);
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -196,13 +201,13 @@ export class Wire {
     const got = await this.until(bytes => bytes.includes('\r\n\r\n'));
     const end = got.indexOf('\r\n\r\n') + 4;
     const head = got.toString('latin1', 0, end);
-    this.#got = got.subarray(end);
+    this.#chunks = [got.subarray(end)];
     return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1]), head };
   }
 
   /** All to the end. */
   async rest(): Promise<Buffer> {
-    return await this.until(() => false);
+    return await this.until(undefined);
   }
 }
 
