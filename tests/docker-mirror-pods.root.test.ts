@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '#kinds/pod.ts';
+import { haveCrictl } from '../critest/build.ts';
 import { type Ran, TestCluster, until } from './cluster.ts';
 import { findDockerClients } from './docker-clients.ts';
 
 const { have: clients, missing } = await findDockerClients();
+const crictl = await haveCrictl();
 
 describe('docker containers as Pods', { skip: missing ?? false }, () => {
   let cluster: TestCluster;
@@ -89,6 +91,32 @@ describe('docker containers as Pods', { skip: missing ?? false }, () => {
     assert.equal(again.status?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 2);
     await docker('rm', '-f', 'loops');
     await until('its Pod gone', async () => !(await podOf('loops')));
+  });
+
+  test("docker's events tell of pods' containers, and kubectl's pods are not shown twice", { timeout: 60_000 }, async () => {
+    const since = String(Date.now() / 1000);
+    await cluster.kubectl('run', 'real', '--image=busybox:test', '--restart=Never', '--', 'sh', '-c', 'exit 4');
+    await cluster.kubectl('wait', '--for=jsonpath={.status.phase}=Failed', 'pod/real', '--timeout=30s');
+    const args = ['--since', since, '--until', String(Date.now() / 1000), '--filter', 'container=k8s_real_real_default_'];
+    const told = await docker('events', ...args, '--format', '{{.Action}} {{.Actor.Attributes.exitCode}}');
+    assert.deepEqual(told.split('\n'), ['create <no value>', 'start <no value>', 'die 4']);
+    assert.deepEqual(await pods(), []);
+    await cluster.kubectl('delete', 'pod', 'real');
+  });
+
+  test('docker, crictl and kubectl show the same', { skip: crictl.missing ?? false, timeout: 60_000 }, async () => {
+    const id = await run('seen_1', 'sleep', '1000');
+    const { status } = await shown('seen_1');
+    assert.equal(status?.containerStatuses?.[0]?.containerID, `umiak://${id}`);
+    const ask = async (what: string) => {
+      const { stdout } = await cluster.command(crictl.have ?? '', ['-r', `unix://${cluster.runDir}/cri.sock`, what, '-o', 'json']);
+      return JSON.parse(stdout);
+    };
+    const [pod] = (await ask('pods')).items;
+    assert.deepEqual(pod.metadata, { name: 'seen_1', uid: id, namespace: 'docker', attempt: 0 });
+    const [container] = (await ask('ps')).containers;
+    assert.deepEqual([container.id, container.metadata.name, container.podSandboxId], [id, 'seen_1', pod.id]);
+    await docker('rm', '-f', 'seen_1');
   });
 
   test('short runs never appear, and the API hears nothing of them', { timeout: 120_000 }, async () => {
