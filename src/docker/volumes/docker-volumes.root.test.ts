@@ -224,7 +224,8 @@ test('a part of a volume is what is there at the start; links never leave the vo
   const place = mounts[0]?.part?.place ?? '';
   await setRunning('c1', true);
   assert.equal(readFileSync(join(place, 'file'), 'utf8'), 'part');
-  await setRunning('c1', false);
+  users = users.map(user => ({ ...user, isRunning: false }));
+  volumes = await open();
   assert.deepEqual(readdirSync(place), []);
   await make('c2', mountsOf('a/b/file'));
   await setRunning('c2', true);

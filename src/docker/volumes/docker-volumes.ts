@@ -1,5 +1,5 @@
 import { mkdirSync, type Stats, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
@@ -69,8 +69,14 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
   static async open(options: DockerVolumesOptions): Promise<DockerVolumes> {
     const volumes = new DockerVolumes(options);
     await volumes.#fileSystems.adopt(name => volumes.#isSeen(name));
-    const places = new Set([...options.users().users()].flatMap(({ mounts }) => mounts.flatMap(({ part }) => part?.place ?? [])));
-    volumes.#parts.sweep(key => [...places].some(place => dirname(place).endsWith(`/${key}`)));
+    const places = new Set<string>();
+    for (const { isRunning, mounts } of options.users().users())
+      for (const { part } of mounts) {
+        if (!part) continue;
+        places.add(basename(dirname(part.place)));
+        if (!isRunning) volumes.#parts.empty(part.place);
+      }
+    volumes.#parts.sweep(key => places.has(key));
     return volumes;
   }
 
