@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type BigIntStats, closeSync, fdatasyncSync, lstatSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import { insideRoot } from '#linux/confinement.ts';
-import { removeXattr } from '#linux/file-attributes.ts';
+import { beginWriteBack, removeXattr } from '#linux/file-attributes.ts';
 import type { Digest } from './digest.ts';
 import { changeKinds, readChanges } from './layer-changes.ts';
 import { type OwnerRanges, ownerInside } from './owners.ts';
@@ -39,6 +39,8 @@ export interface CommitResult {
 }
 
 const BUFFER_BYTES = 1 << 20;
+/** So that little is left to be waited for at the end. */
+const WRITE_BACK_BYTES = 16 << 20;
 /** What overlay notes for itself about a directory that was written to, and has no meaning for one that is read. */
 const OWN_NOTES = new Set(['origin', 'impure', 'nlink', 'upper', 'uuid'].map(name => `trusted.overlay.${name}`));
 
@@ -50,9 +52,15 @@ export function commitLayer({ source, layers, mountPoints = [], blobPath, target
   const blob = openSync(blobPath, 'wx', 0o644);
   try {
     const hash = createHash('sha256');
+    let [written, begun] = [0, 0];
     const sink = new TarSink(Buffer.allocUnsafeSlow(BUFFER_BYTES), full => {
       hash.update(full);
       for (let at = 0; at < full.length; ) at += writeSync(blob, full, at);
+      written += full.length;
+      if (written - begun >= WRITE_BACK_BYTES) {
+        beginWriteBack(blob, begun, written - begun);
+        begun = written;
+      }
       return Buffer.from(full.buffer);
     });
     const hidden = new Set(mountPoints.map(fromText));

@@ -92,6 +92,11 @@ export class ContentStore {
     return false;
   }
 
+  /** Where blobs lie. */
+  get directory(): string {
+    return this.#blobs;
+  }
+
   path(digest: Digest): string {
     return join(this.#blobs, hexOf(digest));
   }

@@ -10,6 +10,7 @@ const lseek = declare('long lseek(int fd, long offset, int whence)');
 const utimensat = declare('int utimensat(int directory, const uint8_t *path, const uint8_t *times, int flags)');
 const futimens = declare('int futimens(int fd, const uint8_t *times)');
 const syncfs = declare('int syncfs(int fd)');
+const syncFileRange = declare('int sync_file_range(int fd, long offset, long length, unsigned int flags)');
 
 const nodeTypes = { char: 0o020000, block: 0o060000, fifo: 0o010000 } as const;
 
@@ -101,6 +102,13 @@ function toTimes(mtime: number, nanos: number): Buffer {
 export function syncFileSystem(fd: number): void {
   check(syncfs(fd), 'syncfs');
 }
+
+/** Lets the kernel begin to write a part of a file back, without waiting: so that the disk works meanwhile. A hint; failures mean nothing. */
+export function beginWriteBack(fd: number, offset: number, length: number): void {
+  syncFileRange(fd, offset, length, SYNC_FILE_RANGE_WRITE);
+}
+
+const SYNC_FILE_RANGE_WRITE = 2;
 
 /** glibc's `makedev`. */
 export function toDevice(major: number, minor: number): bigint {

@@ -62,8 +62,11 @@ export async function commitContainer(room: FilesRoom, { query, incoming, signal
   };
   const below = await layersOf(room, base.manifestDigest);
   const layers = isEmpty ? below : [...below, toLayerDescriptor(layer)];
-  const [record] = await room.images.adopt([await composeImage(room.images.content, { config: document, layers, names, lease })]);
+  const image = await composeImage(room.images.content, { config: document, layers, names, lease });
+  const [record] = await room.images.adopt([image], { unpack: false });
   const id = record!.id;
+  // Beside the answer; whoever runs it at once waits for the same, and hears of a failure.
+  room.images.ensureUnpacked(id).catch(() => {});
   room.tell(container, 'commit', { comment, imageID: id, imageRef: names.map(toFamiliarName).join(',') });
   for (const name of names) room.tellImage('tag', id, toFamiliarName(name));
   return id;

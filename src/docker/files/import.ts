@@ -5,6 +5,7 @@ import { decompressed } from '#images/decompress.ts';
 import { unpackedByProgram } from '#images/decompress-program.ts';
 import { hostPlatform, type ImageConfig, parsePlatform, toFamiliarName } from '#images/index.ts';
 import { mediaTypes } from '#images/oci.ts';
+import { DiskGuard } from '#images/unpack-limits.ts';
 import { toDockerError } from '../docker-error.ts';
 import { tellImage } from '../images/image-events.ts';
 import { type DockerRequest, JsonLines } from '../request.ts';
@@ -22,11 +23,14 @@ export async function importImage({ context, query, incoming, response, signal }
   try {
     const source = from === '-' ? incoming.iterator({ destroyOnReturn: false }) : await download(from, lines, signal);
     using lease = images.content.lease();
-    const layer = await images.content.write(decompressed(unpackedByProgram(source, 'the archive', signal), 'the archive'), {
-      lease,
-      what: 'the archive',
-      signal,
-    });
+    const layer = await images.content.write(
+      fitting(decompressed(unpackedByProgram(source, 'the archive', signal), 'the archive'), images.content.directory),
+      {
+        lease,
+        what: 'the archive',
+        signal,
+      },
+    );
     const created = new Date(clock.now()).toISOString();
     const document: ImageConfig = {
       created,
@@ -45,6 +49,16 @@ export async function importImage({ context, query, incoming, response, signal }
   } catch (error) {
     if (!lines.isBegun || signal.aborted) throw error;
     lines.fail(toDockerError(error).message);
+  }
+}
+
+/** A small archive may hold more than the disk. @throws InternalError before what is kept free is used up */
+async function* fitting(source: AsyncIterable<Uint8Array>, directory: string): AsyncGenerator<Uint8Array> {
+  const guard = new DiskGuard(directory, { entries: Number.POSITIVE_INFINITY });
+  for await (const chunk of source) {
+    const refusal = guard.refusalOf(chunk.byteLength);
+    if (refusal !== undefined) throw new UmiakError('InternalError', `the archive is refused: ${refusal}`);
+    yield chunk;
   }
 }
 
