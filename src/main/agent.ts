@@ -383,8 +383,7 @@ async function joinCluster({ config, machine, docker, clock, log, stack }: JoinP
   await hostPorts.start();
   await Promise.all([agent.start(), directories.start(), untilServing()]);
   const mirrors = stack.use(mirrorDocker({ docker, machine, client, nodeName, hostAddress, clock, log: log.part('mirror-pods') }));
-  await mirrors.start();
-  await registration.markReady();
+  await Promise.all([mirrors.start(), registration.markReady()]);
   const problems = (found: readonly string[]) => {
     registration.problemsFound(found);
     const node = {
