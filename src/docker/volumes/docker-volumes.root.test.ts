@@ -249,3 +249,36 @@ test('a source of -v is made at create and again at a start, one of --mount neve
   const bind = { Mounts: [{ Type: 'bind', Source: join(root, 'none'), Target: '/x' }] };
   await assert.rejects(prepare(bind), new RegExp(`bind source path does not exist: ${root}/none`));
 });
+
+test('fifty clients that make, mount and remove the same volumes leave records and disk agreeing', async () => {
+  const names = ['one', 'two', 'three'];
+  const refusals: string[] = [];
+  const note = (error: Error) => void refusals.push(error.message);
+  const work = async (client: number) => {
+    for (let round = 0; round < 6; round++) {
+      const name = names[(client + round) % names.length] ?? '';
+      const id = `c${client}-${round}`;
+      const mounts = await make(id, { Binds: [`${name}:/m`] }).catch(note);
+      if (mounts) {
+        await volumes.mount(id, mounts).catch(note);
+        await volumes.unmount(id, mounts);
+        users = users.filter(user => user.id !== id);
+        await volumes.removed(mounts, { anonymous: true });
+      }
+      await volumes.remove(name, { force: true }).catch(note);
+    }
+  };
+  await Promise.all(Array.from({ length: 50 }, (_, client) => work(client)));
+  const odd = refusals.filter(message => !/volume is in use - \[|no such volume/.test(message));
+  assert.deepEqual(odd, []);
+  await volumes[Symbol.asyncDispose]();
+  const onDisk = readdirSync(join(root, 'volumes')).filter(name => name !== '.gone');
+  assert.deepEqual(
+    volumes
+      .list()
+      .map(({ name }) => name)
+      .sort(),
+    onDisk.sort(),
+  );
+  assert.deepEqual(readdirSync(join(root, 'volumes', '.gone')), []);
+});

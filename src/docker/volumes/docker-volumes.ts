@@ -218,23 +218,25 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
   async #settle(spec: MountSpec, made: string[], kept: string[]): Promise<MountSpec> {
     if (spec.type === 'bind') await requireSource(spec.source, spec.makesSource ?? false);
     if (spec.type !== 'volume') return spec;
-    const { source: name, driver, driverOptions, labels } = spec;
-    const isNew = name === '' || !this.#store.get(name);
+    const { source: asked, driver, driverOptions, labels } = spec;
+    const name = asked === '' ? newVolumeName() : asked;
+    // From here on it is not removed, by whoever is before us in its lock.
+    this.#kept.set(name, (this.#kept.get(name) ?? 0) + 1);
+    kept.push(name);
+    const isNew = !this.#store.get(name);
     const wishes = {
       name,
       ...(driver ? { driver } : {}),
       ...(driverOptions ? { options: driverOptions } : {}),
       ...(labels ? { labels } : {}),
     };
-    const record = await this.create(wishes).catch((error: unknown) =>
+    await this.create(wishes, { isAnonymous: asked === '' }).catch((error: unknown) =>
       asRequest(() => {
         throw error;
       }),
     );
-    if (isNew) made.push(record.name);
-    this.#kept.set(record.name, (this.#kept.get(record.name) ?? 0) + 1);
-    kept.push(record.name);
-    return { ...spec, source: record.name };
+    if (isNew) made.push(name);
+    return { ...spec, source: name };
   }
 
   #let(name: string): void {
