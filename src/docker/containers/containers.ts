@@ -287,9 +287,10 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
 
   /** Signal, patience, force. Resolves false when it does not run. */
   async stop(id: string, { seconds, signal }: { seconds?: number | undefined; signal?: string | undefined } = {}): Promise<boolean> {
+    if (signal) validateSignal(signal);
+    await this.#settled(id); // a start under way comes to its end first
     const container = this.find(id);
     const { data, engine: facts } = container;
-    if (signal) validateSignal(signal);
     if (container.owner === 'docker') await this.rooms.supervision?.stopping(container);
     if (facts.state !== 'running') return false;
     const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
