@@ -175,6 +175,9 @@ describe('docker containers as Pods', { skip: missing ?? false }, () => {
       'sleep',
       '1000',
     );
+    await docker('network', 'create', 'own');
+    const wide = ['--label', 'mirror=1', '--name', 'wide', '--restart', 'always', '--network', 'own', '-p', '127.0.0.1::80'];
+    await docker('run', '-d', ...wide, 'busybox:test', 'httpd', '-f', '-p', '80');
     await run('stays', 'sleep', '1000');
     const { metadata } = await shown('boots');
     await cluster.must('down', '--containers', '--grace', '0');
@@ -183,9 +186,13 @@ describe('docker containers as Pods', { skip: missing ?? false }, () => {
     await cluster.must('up');
     await until(
       'what is to run',
-      async () => (await docker('ps', '--format', '{{.Names}}')).split('\n').sort().join(' ') === 'boots joins',
+      async () => (await docker('ps', '--format', '{{.Names}}')).split('\n').sort().join(' ') === 'boots joins wide',
     );
     await shown('boots', pod => pod.status?.phase === 'Running' && pod.metadata.uid !== metadata.uid);
     await shown('stays', ({ status }) => status?.phase === 'Failed');
+    const port = await docker('port', 'wide', '80');
+    assert.equal((await fetch(`http://${port}/nothing`)).status, 404);
+    await docker('rm', '-f', 'wide');
+    await docker('network', 'rm', 'own');
   });
 });
