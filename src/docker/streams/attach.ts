@@ -25,7 +25,7 @@ export async function serveAttach(room: StreamsRoom, request: DockerRequest): Pr
   const asked = readAsked(room, request);
   const { tty } = kindOf(asked.container);
   const contentType = hijack?.isUpgrade ? planContentType({ tty, apiMinor }) : RAW;
-  await attach(room, asked, !tty, () => new Client(hijack!.open(contentType)));
+  await attach(room, asked, !tty, () => new Client(hijack!.open(contentType), { clock: room.clock }));
 }
 
 /** `GET /containers/{id}/attach/ws`: bytes as they are, in messages. */
@@ -43,7 +43,7 @@ export async function serveAttachWebSocket(room: StreamsRoom, request: DockerReq
     return createWebSocketStream(webSocket);
   }).catch(() => undefined);
   if (!connection) return void socket.destroy();
-  await attach(room, asked, false, () => new Client(connection, { halfCloses: false }));
+  await attach(room, asked, false, () => new Client(connection, { halfCloses: false, clock: room.clock }));
 }
 
 function readAsked({ containers, isRestarting }: StreamsRoom, { name, query }: DockerRequest): Asked {

@@ -1,5 +1,15 @@
 import { type Duplex, PassThrough, type Readable, type Writable } from 'node:stream';
+import { type Clock, systemClock } from '#base/clock.ts';
 import { hasHungUp } from '#linux/hung-up.ts';
+
+/** Who has said all is looked after this often: whether it still listens nobody is told of, once its end has been read. */
+const LOOK_EVERY_MS = 60_000;
+
+export interface ClientOptions {
+  /** Who has said all may go on to listen, as over a socket. */
+  halfCloses?: boolean;
+  clock?: Clock;
+}
 
 /** Who has taken its connection over: what it says, what it hears, and whether it is gone. */
 export class Client {
@@ -10,8 +20,7 @@ export class Client {
   readonly gone: AbortSignal;
   readonly #connection: Duplex;
 
-  /** `halfCloses`: who has said all may go on to listen, as over a socket. */
-  constructor(connection: Duplex, { halfCloses = true }: { halfCloses?: boolean } = {}) {
+  constructor(connection: Duplex, { halfCloses = true, clock = systemClock }: ClientOptions = {}) {
     const gone = new AbortController();
     const input = new PassThrough();
     this.#connection = connection;
@@ -19,13 +28,20 @@ export class Client {
     this.output = connection;
     this.gone = gone.signal;
     const leave = () => gone.abort(new Error('the client left'));
+    let next: Disposable | undefined;
+    const look = () => {
+      if (hasHungUp(connection)) connection.destroy();
+      else next = clock.after(LOOK_EVERY_MS, look);
+    };
     connection.once('close', () => {
+      next?.[Symbol.dispose]();
       leave();
       input.end();
     });
     connection.on('error', () => connection.destroy());
     connection.once('end', () => {
       if (!halfCloses || hasHungUp(connection)) leave();
+      else next = clock.after(LOOK_EVERY_MS, look);
     });
     if (connection.destroyed) leave();
     connection.pipe(input);

@@ -52,7 +52,7 @@ export class ExecCalls {
       return;
     }
     const contentType = hijack!.isUpgrade ? planContentType({ tty, apiMinor }) : RAW;
-    await this.#serve(exec, new Client(hijack!.open(contentType)), !tty);
+    await this.#serve(exec, new Client(hijack!.open(contentType), this.#room), !tty);
   }
 
   /** `POST /exec/{id}/resize` */
