@@ -120,6 +120,22 @@ export function runEngineSuite(runtime: string): void {
       assert.equal(output, (await run('readlink /proc/self/ns/net', {}, target)).output);
     });
 
+    test('a halted container does nothing until it goes on, hears its stop, and is known as halted to the next engine', async () => {
+      const pod = await sandbox({ network: 'none' });
+      const { id } = await create('while :; do echo x; sleep 0.02; done', {}, pod);
+      await engine.startContainer(id);
+      assert.equal((await engine.pauseContainer(id)).isPaused, true);
+      const before = await text(engine.logs(id));
+      await reopen();
+      assert.equal(engine.container(id)?.isPaused, true);
+      assert.equal(await text(engine.logs(id)), before);
+      assert.equal((await engine.unpauseContainer(id)).isPaused, undefined);
+      await engine.pauseContainer(id);
+      const ended = await engine.stopContainer(id, { graceMs: 5000, signal: 'KILL' });
+      assert.deepEqual([ended.exitCode, ended.isPaused], [137, undefined]);
+      await assert.rejects(engine.pauseContainer(id), { reason: 'Conflict' });
+    });
+
     test('a container is created, runs, is logged, ends and is removed', async () => {
       const events: string[] = [];
       using _ = engine.subscribe(event => events.push(`${event.type} ${event.action}`));

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { ALL_CAPABILITIES } from './capabilities.ts';
 import type { ContainerConfig, SandboxConfig } from './engine.ts';
 import { planAnnotations, planArgs, planEnv, planOciSpec, type SpecInput } from './oci-spec.ts';
+import type { OciSpec } from './oci-types.ts';
 
 const GOLDEN = new URL('./oci-spec.golden.txt', import.meta.url);
 const DASHES = '-'.repeat(40);
@@ -93,6 +94,42 @@ test('annotations: nothing that a runtime acts on', () => {
       'io.kubernetes.sandbox.id': 'victim',
     }),
     wanted,
+  );
+});
+
+test('an init program comes before all, an own environment inherits nothing, a terminal has its size', () => {
+  const image = { Cmd: ['/app'], Env: ['A=image'] };
+  const container = {
+    init: '/usr/bin/tini',
+    ownEnv: true,
+    env: [{ name: 'B', value: '1' }],
+    tty: true,
+    consoleSize: { rows: 5, columns: 9 },
+  };
+  const { process, mounts } = plan({ container, image }) as OciSpec;
+  assert.deepEqual(
+    [process.args, process.env],
+    [
+      ['/sbin/docker-init', '--', '/app'],
+      ['B=1', 'HOME=/root'],
+    ],
+  );
+  assert.deepEqual(process.consoleSize, { height: 5, width: 9 });
+  assert.equal(mounts.find(({ destination }) => destination === '/sbin/docker-init')?.source, '/usr/bin/tini');
+});
+
+test('limits that only one kernel has, a domain name, and whose control groups are seen', () => {
+  const resources = { memorySwappiness: 0, isOomKillDisabled: true, cpuRealtimeRuntimeUs: 5, io: { weight: 10 } };
+  const { linux } = plan({ sandbox: { domainname: 'ex.org', sysctls: { 'net.x': '1' } }, container: { resources } }) as OciSpec;
+  assert.deepEqual(linux.resources.memory, { swappiness: 0, disableOOMKiller: true });
+  assert.deepEqual([linux.resources.cpu, linux.resources.blockIO], [{ realtimeRuntime: 5 }, { weight: 10 }]);
+  assert.deepEqual(linux.sysctl, { 'kernel.domainname': 'ex.org', 'net.x': '1' });
+  assert.throws(() => plan({ container: { resources: { io: { readBps: [{ path: '/dev/null', value: 1 }] } } } }), /is not a block device/);
+  const sees = (container: Partial<ContainerConfig>, cgroupVersion: 'v1' | 'v2') =>
+    (plan({ container, host: { cgroupVersion } }) as OciSpec).linux.namespaces.some(({ type }) => type === 'cgroup');
+  assert.deepEqual(
+    [sees({}, 'v2'), sees({}, 'v1'), sees({ cgroupNamespace: 'host' }, 'v2'), sees({ cgroupNamespace: 'private' }, 'v1')],
+    [true, false, false, true],
   );
 });
 
