@@ -94,6 +94,8 @@ export function planEndpoint(
   const mac = wish.MacAddress ? parseMac(wish.MacAddress) : '';
   if (mac === undefined || (mac && (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1))
     throw new UmiakError('BadRequest', `invalid MAC address: ${String(wish.MacAddress).slice(0, 64)}`);
+  if (mac && !isUserDefined)
+    throw new UmiakError('NotImplemented', `umiak's network ${name} gives hardware addresses itself; choose them on a network of your own`);
   for (const [key, value] of Object.entries(wish.DriverOpts ?? {}))
     if (key !== 'com.docker.network.endpoint.ifname' || !isLinkName(value))
       throw invalid(`driver option ${key.slice(0, 128)}=${String(value).slice(0, 64)} can't be honoured`);
@@ -138,6 +140,7 @@ export function orderOf(endpoints: Readonly<Record<string, Pick<EndpointSettings
 
 /** `db:mysql` of `--link`: whom, and as what. Pure. */
 export function parseLink(link: string): { target: string; alias: string } {
-  const [target = '', alias = target] = link.split(':');
-  return { target: target.replace(/^\//, ''), alias };
+  const [target = '', alias] = link.split(':');
+  const name = target.replace(/^\//, '');
+  return { target: name, alias: alias?.replace(/^\/?(.*\/)?/, '') || name };
 }
