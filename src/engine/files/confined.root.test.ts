@@ -5,6 +5,8 @@ import { after, before, test } from 'node:test';
 import { isUmiakError } from '#base/errors.ts';
 import { buildTar, type FixtureEntry, inPieces } from '#images/fixtures.ts';
 import { readTar } from '#images/tar-reader.ts';
+import { MS_BIND, MS_SHARED, mount, umount } from '#linux/mount.ts';
+import { HungMount } from '#tests/hung-mount.ts';
 import { EngineBench } from '../test-bench.ts';
 import { ContainerFiles } from './container-files.ts';
 
@@ -235,4 +237,22 @@ test('a visit that is given up ends at once, leaves no thread behind, and hinder
   const deadline = Date.now() + 5_000;
   while (files.threads > 0 && Date.now() < deadline) await new Promise(resolve => setTimeout(resolve, 20));
   assert.equal(files.threads, 0);
+});
+
+test('a mount that does not answer holds nobody else up, and is given up', async () => {
+  await using stack = new AsyncDisposableStack();
+  // What is mounted below it later appears in the container, too, which does not wait for it.
+  const shared = join(bench.directory, 'shared');
+  mkdirSync(shared);
+  mount(shared, shared, null, MS_BIND);
+  stack.defer(() => umount(shared, { detach: true }));
+  mount('none', shared, null, MS_SHARED);
+  const { id } = await bench.start('sleep 1000', { mounts: [{ source: shared, destination: '/shared', propagation: 'rslave' }] });
+  const impatient = stack.use(new ContainerFiles({ engine: bench.engine, patienceMs: 500, idleMs: 200 }));
+  stack.use(await HungMount.open(join(shared, 'hung')));
+  const held = assert.rejects(impatient.stat(id, '/shared/hung/file'), error => isUmiakError(error, 'Timeout'));
+  assert.ok((await impatient.stat(id, '/bin')).mode > 0);
+  await held;
+  assert.ok((await impatient.stat(id, '/bin/busybox')).size > 0);
+  await bench.engine.stopContainer(id, { graceMs: 0 });
 });

@@ -9,20 +9,22 @@ import type { ExtractOptions } from './extract.ts';
 import { MOUNT_POINTS } from './mount-points.ts';
 import { type PathStat, toContainerPath } from './path-stat.ts';
 import type { Root } from './root.ts';
-import { SharedPipe } from './shared-pipe.ts';
+import { answered, type Patience, receive, send } from './transfers.ts';
 import { type Visitor, Visitors, type VisitorsOptions } from './visitors.ts';
 
 export interface ContainerFilesOptions extends VisitorsOptions {
   engine: Pick<Engine, 'container' | 'sandbox' | 'withRootfs' | 'rootfsParts' | 'runtimeHandlers'>;
   clock?: Clock;
+  /** How long a container's file system may keep us waiting for anything at all. */
+  patienceMs?: number;
 }
 
 export interface VisitOptions {
   signal?: AbortSignal;
 }
 
-/** How long a file system may keep us waiting for anything at all. */
-const PATIENCE_MS = 60_000;
+/** Of a look at every file. */
+const LONG_MS = 600_000;
 /** These are a process's root for the runtime's own kernel, not for the container. */
 const OWN_KERNEL = /runsc|gvisor|kata/;
 
@@ -30,8 +32,10 @@ const OWN_KERNEL = /runsc|gvisor|kata/;
 export class ContainerFiles implements AsyncDisposable {
   readonly #engine: ContainerFilesOptions['engine'];
   readonly #visitors: Visitors;
+  readonly #patienceMs: number;
 
-  constructor({ engine, ...options }: ContainerFilesOptions) {
+  constructor({ engine, patienceMs = 60_000, ...options }: ContainerFilesOptions) {
+    this.#patienceMs = patienceMs;
     this.#engine = engine;
     this.#visitors = new Visitors(options);
   }
@@ -43,7 +47,9 @@ export class ContainerFiles implements AsyncDisposable {
 
   /** @throws NotFound when there is no such path */
   async stat(id: string, path: string, { signal }: VisitOptions = {}): Promise<PathStat> {
-    return await this.#visit(id, signal, (visitor, root) => visitor.call('stat', root, toContainerPath(path)));
+    return await this.#visit(id, signal, (visitor, root) =>
+      answered(visitor.call('stat', root, toContainerPath(path)), this.#patience(signal)),
+    );
   }
 
   /** Gives what is at a path to `use` as a tar archive; each chunk is valid until the next one is asked for. @throws NotFound */
@@ -55,11 +61,11 @@ export class ContainerFiles implements AsyncDisposable {
   ): Promise<void> {
     const clean = toContainerPath(path);
     await this.#visit(id, signal, async (visitor, root) => {
-      const stat = await visitor.call('stat', root, clean);
+      const stat = await answered(visitor.call('stat', root, clean), this.#patience(signal));
       // One that has mounts of its own is in that root for good.
       const again: Root = root.kind === 'mounts' ? { kind: 'directory', path: '/' } : root;
       const archive = (memory: SharedArrayBuffer) => visitor.call('archive', again, clean, memory, this.#ownersOf(id));
-      await receive(archive, chunks => use(stat, chunks), signal);
+      await receive(archive, chunks => use(stat, chunks), this.#patience(signal));
     });
   }
 
@@ -77,7 +83,11 @@ export class ContainerFiles implements AsyncDisposable {
       volumes: (config.mounts ?? []).map(({ destination, readOnly = false }) => ({ destination, readOnly })),
     };
     await this.#visit(id, signal, async (visitor, root) => {
-      await send(memory => visitor.call('extract', root, toContainerPath(path), memory, how, this.#ownersOf(id)), source, signal);
+      await send(
+        memory => visitor.call('extract', root, toContainerPath(path), memory, how, this.#ownersOf(id)),
+        source,
+        this.#patience(signal),
+      );
     });
   }
 
@@ -85,10 +95,13 @@ export class ContainerFiles implements AsyncDisposable {
   async export(id: string, { signal }: VisitOptions, use: (archive: AsyncIterable<Buffer>) => Promise<void>): Promise<void> {
     this.#need(id);
     await this.#engine.withRootfs(id, rootfs =>
-      this.#visitors.run(visitor => receive(memory => visitor.call('archiveAll', rootfs, memory, this.#ownersOf(id)), use, signal), {
-        isLast: false,
-        signal,
-      }),
+      this.#visitors.run(
+        visitor => receive(memory => visitor.call('archiveAll', rootfs, memory, this.#ownersOf(id)), use, this.#patience(signal)),
+        {
+          isLast: false,
+          signal,
+        },
+      ),
     );
   }
 
@@ -101,12 +114,19 @@ export class ContainerFiles implements AsyncDisposable {
     return await this.#engine.withRootfs(id, () => {
       const parts = this.#engine.rootfsParts(id);
       const request = { ...parts, mountPoints, ...(owners ? { owners } : {}) };
-      return this.#visitors.run(visitor => visitor.call('changes', request), { isLast: false, signal });
+      return this.#visitors.run(visitor => answered(visitor.call('changes', request), { signal, patienceMs: LONG_MS }), {
+        isLast: false,
+        signal,
+      });
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#visitors[Symbol.asyncDispose]();
+  }
+
+  #patience(signal: AbortSignal | undefined): Patience {
+    return { signal, patienceMs: this.#patienceMs };
   }
 
   async #visit<T>(id: string, signal: AbortSignal | undefined, work: (visitor: Visitor, root: Root) => Promise<T>): Promise<T> {
@@ -136,61 +156,4 @@ export class ContainerFiles implements AsyncDisposable {
     if (container) return container;
     throw new UmiakError('NotFound', `there is no container ${id}`, { details: { kind: 'container', name: id } });
   }
-}
-
-type Call = (memory: SharedArrayBuffer) => Promise<unknown>;
-
-/** What a call writes goes to `use`; the first of both that fails ends the other. */
-async function receive(call: Call, use: (chunks: AsyncIterable<Buffer>) => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  await together(call, pipe => use(pipe.read(PATIENCE_MS)), signal);
-}
-
-/** What comes from `source` a call reads. */
-async function send(call: Call, source: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): Promise<void> {
-  await together(
-    call,
-    async pipe => {
-      let room: Buffer | undefined;
-      let used = 0;
-      for await (const chunk of source)
-        for (let at = 0; at < chunk.length; ) {
-          room ??= await pipe.room(PATIENCE_MS);
-          const length = Math.min(chunk.length - at, room.length - used);
-          room.set(chunk.subarray(at, at + length), used);
-          at += length;
-          used += length;
-          if (used < room.length) continue;
-          pipe.publish(used);
-          [room, used] = [undefined, 0];
-        }
-      if (used > 0) pipe.publish(used);
-      await pipe.finish(PATIENCE_MS);
-    },
-    signal,
-  );
-}
-
-async function together(call: Call, own: (pipe: SharedPipe) => Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  const pipe = new SharedPipe();
-  const leave = () => pipe.break();
-  signal?.addEventListener('abort', leave, { once: true });
-  if (signal?.aborted) leave();
-  let failure: { error: unknown } | undefined;
-  const done = call(pipe.memory).catch(error => {
-    failure = { error };
-    pipe.break();
-  });
-  try {
-    await own(pipe);
-    await done;
-  } catch (error) {
-    // What broke it says more than that it is broken.
-    pipe.break();
-    signal?.throwIfAborted();
-    if (failure) throw failure.error;
-    throw error;
-  } finally {
-    signal?.removeEventListener('abort', leave);
-  }
-  if (failure) throw failure.error;
 }
