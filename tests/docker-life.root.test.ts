@@ -57,6 +57,19 @@ describe(`the docker command ${clients?.version}: restarts, health, events`, { s
       await docker('rm', 'loops');
     });
 
+    test('a stop at any moment of a loop of restarts holds', async () => {
+      for (const moment of [0, 40, 90, 130, 200, 310]) {
+        await run('stops', ['--restart', 'always'], 'sh', '-c', 'sleep 0.05; exit 1');
+        await new Promise(resolve => setTimeout(resolve, moment));
+        await docker('stop', '-t', '0', 'stops');
+        const { Status, StartedAt } = await stateOf('stops');
+        assert.equal(Status, 'exited', `stopped after ${moment} ms`);
+        await docker('run', '--rm', 'busybox', 'sleep', '0.2'); // longer than the restart would have waited
+        assert.equal((await stateOf('stops')).StartedAt, StartedAt);
+        await docker('rm', 'stops');
+      }
+    });
+
     test('an agent that is killed: what runs goes on, what ended comes back, what a person stopped does not', async () => {
       await run('lives', ['--restart', 'unless-stopped'], 'sleep', '1000');
       await run('falls', ['--restart', 'unless-stopped'], 'sh', '-c', 'until [ -e /end ]; do sleep 0.1; done; rm /end; exit 3');

@@ -288,10 +288,15 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   /** Signal, patience, force. Resolves false when it does not run. */
   async stop(id: string, { seconds, signal }: { seconds?: number | undefined; signal?: string | undefined } = {}): Promise<boolean> {
     if (signal) validateSignal(signal);
+    const stopping = async () => {
+      const found = this.find(id);
+      if (found.owner === 'docker') await this.rooms.supervision?.stopping(found);
+    };
+    await stopping(); // a restart that waits begins no more
     await this.#settled(id); // a start under way comes to its end first
+    await stopping(); // it may have been a person's, and begun to count anew
     const container = this.find(id);
     const { data, engine: facts } = container;
-    if (container.owner === 'docker') await this.rooms.supervision?.stopping(container);
     if (facts.state !== 'running') return false;
     const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
     const graceMs = patience < 0 ? ENDLESS_MS : Math.min(patience * 1000, ENDLESS_MS);
