@@ -1,20 +1,16 @@
-import { mkdirSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
-import { newContainerId } from '#base/ids.ts';
 import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Log } from '#base/log.ts';
-import type { Mount } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
-import { requireAnswering } from '#linux/answering.ts';
 import { diskUsage } from '#linux/disk-usage.ts';
 import type { Events } from '../rooms.ts';
+import { requireSource } from './bind-source.ts';
 import type { ContainerMount, ContainerVolumes, MountsRequest, PreparedMounts, VolumeUsers } from './container-mounts.ts';
 import { parseLocalOptions } from './local-options.ts';
-import type { MountSpec } from './mount-spec.ts';
-import { ANONYMOUS_LABEL, planMounts } from './plan-mounts.ts';
-import { toContainerMount, toEngineMount } from './resolved-mount.ts';
+import { MountPreparation, type PreparedVolumes, unlessInUse, type VolumeWishes } from './mount-preparation.ts';
+import { ANONYMOUS_LABEL } from './plan-mounts.ts';
 import { VolumeFileSystems } from './volume-file-systems.ts';
 import { fillVolume } from './volume-filling.ts';
 import { VolumeParts } from './volume-parts.ts';
@@ -35,23 +31,16 @@ export interface DockerVolumesOptions {
   log: Log;
 }
 
-/** What `POST /volumes/create` asks for. */
-export interface VolumeWishes {
-  name: string;
-  driver?: string;
-  options?: Record<string, string>;
-  labels?: Record<string, string>;
-}
-
 /**
  * Docker's volumes of the local driver, and all that containers mount. Who uses a volume is what containers' records say: nothing is counted that
  * a kill could lose. A volume's file system, if its options ask for one, is there from its first running container to its last.
  */
-export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
+export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDisposable {
   readonly #options: DockerVolumesOptions;
   readonly #store: VolumeStore;
   readonly #fileSystems: VolumeFileSystems;
   readonly #parts: VolumeParts;
+  readonly #preparation: MountPreparation;
   readonly #locks = new KeyedLock();
   /** Volumes of containers whose records are not there yet: how many need each. */
   readonly #kept = new Map<string, number>();
@@ -63,6 +52,9 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
     this.#store = new VolumeStore(options).open();
     this.#fileSystems = new VolumeFileSystems({ store: this.#store });
     this.#parts = new VolumeParts({ directory: options.partsDirectory });
+    const { images, canReadOnlyBelow } = options;
+    const mountsOf = (reference: string) => options.users().mountsOf(reference);
+    this.#preparation = new MountPreparation({ volumes: this, parts: this.#parts, images, mountsOf, canReadOnlyBelow });
   }
 
   /** Reads what is there and undoes what a killed process left half-done. Containers must be known by now. */
@@ -177,80 +169,25 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
     return new Map(own.flatMap(name => (sizes.has(this.mountpointOf(name)) ? [[name, sizes.get(this.mountpointOf(name)) ?? 0]] : [])));
   }
 
-  async prepare(request: MountsRequest): Promise<PreparedMounts> {
-    const specs = planMounts(request, reference => asRequest(() => this.#options.users().mountsOf(reference)));
-    const key = newContainerId();
-    const made: string[] = [];
-    const kept: string[] = [];
-    const release = () => {
-      for (const name of kept.splice(0)) this.#let(name);
-    };
-    const undo = async () => {
-      release();
-      this.#parts.remove(key);
-      for (const name of made) await this.remove(name).catch(unlessInUse);
-    };
-    try {
-      const isReadOnlyBelow = request.apiMinor >= 44 && specs.some(spec => spec.readOnly) && (await this.#options.canReadOnlyBelow());
-      const mounts: Mount[] = [];
-      const containerMounts: ContainerMount[] = [];
-      for (const [index, asked] of specs.entries()) {
-        const spec = await this.#settle(asked, made, kept);
-        const place = spec.type === 'volume' && spec.subPath !== undefined ? this.#parts.placeOf(key, index) : undefined;
-        const source = spec.type === 'volume' ? this.mountpointOf(spec.source) : spec.source;
-        if (place !== undefined) this.#parts.reserve(place);
-        const image = spec.type === 'image' ? await this.#imageOf(spec.source) : undefined;
-        // Nothing is mounted below a file, and runtimes don't take one for a tree.
-        const isTree = spec.type !== 'volume' ? isDirectory(source) : place === undefined;
-        mounts.push(toEngineMount(spec, { source: place ?? source, isReadOnlyBelow: isReadOnlyBelow && isTree, image }));
-        if (!spec.isHidden)
-          containerMounts.push(toContainerMount(spec, { source, place, isAnonymous: asked.type === 'volume' && asked.source === '' }));
-        if (spec.type === 'volume' && !spec.noCopy) await this.#fill(spec, request.lowerDirs);
-      }
-      return { mounts, containerMounts, undo, [Symbol.dispose]: release };
-    } catch (error) {
-      await undo();
-      throw error;
-    }
+  prepare(request: MountsRequest): Promise<PreparedMounts> {
+    return this.#preparation.prepare(request);
   }
 
-  /** A spec whose source is there: volumes are made, and sources of `-v`. */
-  async #settle(spec: MountSpec, made: string[], kept: string[]): Promise<MountSpec> {
-    if (spec.type === 'bind') await requireSource(spec.source, spec.makesSource ?? false);
-    if (spec.type !== 'volume') return spec;
-    const { source: asked, driver, driverOptions, labels } = spec;
-    const name = asked === '' ? newVolumeName() : asked;
-    // From here on it is not removed, by whoever is before us in its lock.
+  has(name: string): boolean {
+    return this.#store.get(name) !== undefined;
+  }
+
+  keep(name: string): void {
     this.#kept.set(name, (this.#kept.get(name) ?? 0) + 1);
-    kept.push(name);
-    const isNew = !this.#store.get(name);
-    const wishes = {
-      name,
-      ...(driver ? { driver } : {}),
-      ...(driverOptions ? { options: driverOptions } : {}),
-      ...(labels ? { labels } : {}),
-    };
-    await this.create(wishes, { isAnonymous: asked === '' }).catch((error: unknown) =>
-      asRequest(() => {
-        throw error;
-      }),
-    );
-    if (isNew) made.push(name);
-    return { ...spec, source: name };
   }
 
-  #let(name: string): void {
+  let(name: string): void {
     const count = (this.#kept.get(name) ?? 0) - 1;
     if (count > 0) this.#kept.set(name, count);
     else this.#kept.delete(name);
   }
 
-  async #imageOf(reference: string): Promise<{ id: string; layers: string[] }> {
-    const { id } = await this.#options.images.inspect(reference);
-    return { id, layers: await this.#options.images.ensureUnpacked(id) };
-  }
-
-  async #fill({ source: name, destination }: MountSpec, layers: readonly string[]): Promise<void> {
+  async fill(name: string, destination: string, layers: readonly string[]): Promise<void> {
     await this.#locks.run(name, async () => {
       await this.#fileSystems.mount(name);
       try {
@@ -328,43 +265,4 @@ export class DockerVolumes implements ContainerVolumes, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#store.settled();
   }
-}
-
-/** @throws BadRequest in docker's words, Timeout when its file system does not answer */
-async function requireSource(source: string, isToBeMade: boolean): Promise<void> {
-  await requireAnswering([source]);
-  if (statOf(source)) return;
-  if (!isToBeMade) throw new UmiakError('BadRequest', `invalid mount config for type "bind": bind source path does not exist: ${source}`);
-  try {
-    mkdirSync(source, { recursive: true, mode: 0o755 });
-  } catch (cause) {
-    throw new UmiakError('InternalError', `error while creating mount source path '${source}': ${(cause as Error).message}`, { cause });
-  }
-}
-
-/** What a mount needs and is not there makes the request wrong: a 404 would speak of the image, and clients would pull it. */
-function asRequest<T>(act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    throw isUmiakError(error, 'NotFound') ? new UmiakError('BadRequest', error.message, { cause: error }) : error;
-  }
-}
-
-function isDirectory(path: string): boolean {
-  return statOf(path)?.isDirectory() ?? false;
-}
-
-/** @throws BadRequest for what can be no path */
-function statOf(path: string): Stats | undefined {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch (cause) {
-    throw new UmiakError('BadRequest', `bind source path ${path.slice(0, 256)}: ${(cause as Error).message.slice(0, 256)}`, { cause });
-  }
-}
-
-function unlessInUse(error: unknown): false {
-  if (!isUmiakError(error, 'Conflict') && !isUmiakError(error, 'NotFound')) throw error;
-  return false;
 }

@@ -1,7 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
 import { type Filters, flagFilter, hasLabel, parseFilters } from '../filters.ts';
-import type { VolumeWishes } from './docker-volumes.ts';
+import type { VolumeWishes } from './mount-preparation.ts';
 import { ANONYMOUS_LABEL } from './plan-mounts.ts';
 import type { VolumeRecord } from './volume-store.ts';
 
