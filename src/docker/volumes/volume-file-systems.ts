@@ -15,10 +15,15 @@ const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
 /** File systems that volumes' options ask for, over their `_data`: there from the first user to the last. Who uses them the caller knows. */
 export class VolumeFileSystems {
   readonly #store: VolumeStore;
+  readonly #command: string;
+  readonly #patienceMs: number;
   readonly #mounted = new Set<string>();
 
-  constructor({ store }: { store: VolumeStore }) {
+  /** `command` and `patienceMs` are for tests of servers that don't answer. */
+  constructor({ store, command = 'mount', patienceMs = PATIENCE_MS }: { store: VolumeStore; command?: string; patienceMs?: number }) {
     this.#store = store;
+    this.#command = command;
+    this.#patienceMs = patienceMs;
   }
 
   /** At a start: those that an earlier process mounted and nobody uses any more are unmounted. */
@@ -56,7 +61,7 @@ export class VolumeFileSystems {
       const { type, device, addressOf } = plan;
       const options =
         addressOf === undefined ? plan.options : await withAddress(plan.options, addressOf).catch(error => Promise.reject(refuse(error)));
-      await mountByProcess({ type, device, options, target }).catch(error => Promise.reject(refuse(error)));
+      await this.#mountByProcess({ type, device, options, target }).catch(error => Promise.reject(refuse(error)));
     }
     this.#mounted.add(name);
     await requireAnswering([target]);
@@ -66,6 +71,27 @@ export class VolumeFileSystems {
     if (!this.#mounted.has(name)) return;
     await unmountAlone(this.#store.dataOf(name));
     this.#mounted.delete(name);
+  }
+
+  /** By `mount -i`, which calls no helper: the system call holds that process, not us. */
+  #mountByProcess({ type, device, options, target }: { type: string; device: string; options: string; target: string }): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const args = ['-i', '-n', '-t', type, ...(options === '' ? [] : ['-o', options]), '--', device, target];
+    const child = execFile(this.#command, args, { env: { LC_ALL: 'C', PATH }, maxBuffer: 1 << 16 }, (error, _, stderr) => {
+      const said = stderr
+        .trim()
+        .replace(/^mount: /, '')
+        .slice(0, 1000);
+      if (error) reject(new Error(said || error.message));
+      else resolve();
+    });
+    // One that even SIGKILL doesn't end is left behind: it ends with what it waits for.
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      child.unref();
+      reject(new UmiakError('Timeout', `mounting ${device}: its server does not answer`));
+    }, this.#patienceMs);
+    return promise.finally(() => clearTimeout(timer));
   }
 }
 
@@ -83,35 +109,4 @@ async function withAddress(options: string, name: string): Promise<string> {
     .split(',')
     .map(option => (option === `addr=${name}` ? `addr=${address}` : option))
     .join();
-}
-
-/** By `mount -i`, which calls no helper: the system call holds that process, not us. */
-function mountByProcess({
-  type,
-  device,
-  options,
-  target,
-}: {
-  type: string;
-  device: string;
-  options: string;
-  target: string;
-}): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const args = ['-i', '-n', '-t', type, ...(options === '' ? [] : ['-o', options]), '--', device, target];
-  const child = execFile('mount', args, { env: { LC_ALL: 'C', PATH }, maxBuffer: 1 << 16 }, (error, _, stderr) => {
-    const said = stderr
-      .trim()
-      .replace(/^mount: /, '')
-      .slice(0, 1000);
-    if (error) reject(new Error(said || error.message));
-    else resolve();
-  });
-  // One that even SIGKILL doesn't end is left behind: it ends with what it waits for.
-  const timer = setTimeout(() => {
-    child.kill('SIGKILL');
-    child.unref();
-    reject(new UmiakError('Timeout', `mounting ${device}: its server does not answer`));
-  }, PATIENCE_MS);
-  return promise.finally(() => clearTimeout(timer));
 }
