@@ -5,6 +5,7 @@ import { readJsonBody } from './body.ts';
 import type { CreateBody } from './config.ts';
 import { CREATE, UPDATE } from './config-table.ts';
 import { LIST_FILTERS, PRUNE_FILTERS, planPruneFilter } from './container-filters.ts';
+import type { StopOptions } from './container-runs.ts';
 import type { Containers } from './containers.ts';
 import { inspectContainer } from './inspection.ts';
 import { listContainers } from './listing.ts';
@@ -79,7 +80,7 @@ async function inspect(request: DockerRequest): Promise<void> {
 
 async function start(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  const started = await containers.startOnce(containers.find(request.name).id);
+  const started = await containers.runs.start(containers.find(request.name).id);
   done(request, started);
 }
 
@@ -90,11 +91,11 @@ async function stop(request: DockerRequest): Promise<void> {
 
 async function restart(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  await containers.restart(containers.find(request.name).id, stopOptions(request));
+  await containers.runs.restart(containers.find(request.name).id, stopOptions(request));
   done(request);
 }
 
-function stopOptions({ query, apiMinor }: DockerRequest): { seconds?: number | undefined; signal?: string | undefined } {
+function stopOptions({ query, apiMinor }: DockerRequest): StopOptions {
   const t = query.get('t');
   const signal = apiMinor >= 42 ? query.get('signal') : undefined;
   return { seconds: t ? toInteger('t', t) : undefined, signal: signal || undefined };
@@ -102,19 +103,19 @@ function stopOptions({ query, apiMinor }: DockerRequest): { seconds?: number | u
 
 async function kill(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  await containers.kill(containers.find(request.name).id, request.query.get('signal') || 'SIGKILL');
+  await containers.runs.kill(containers.find(request.name).id, request.query.get('signal') || 'SIGKILL');
   done(request);
 }
 
 async function pause(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  await containers.pause(containers.find(request.name).id);
+  await containers.runs.pause(containers.find(request.name).id);
   done(request);
 }
 
 async function unpause(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  await containers.unpause(containers.find(request.name).id);
+  await containers.runs.unpause(containers.find(request.name).id);
   done(request);
 }
 
@@ -154,7 +155,8 @@ async function remove(request: DockerRequest): Promise<void> {
 async function prune(request: DockerRequest): Promise<void> {
   const { query, context, response } = request;
   const passes = planPruneFilter(parseFilters(query.get('filters'), PRUNE_FILTERS), context.clock.now());
-  sendJson(response, 200, await containersOf(request).prune(passes));
+  const { pruneContainers } = await import('./prune.ts');
+  sendJson(response, 200, await pruneContainers(containersOf(request), passes, context.events));
 }
 
 async function top(request: DockerRequest): Promise<void> {

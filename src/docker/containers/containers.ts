@@ -7,21 +7,15 @@ import type { ImageStore } from '#images/image-store.ts';
 import type { ContainerLookup, DockerContainer, DockerData, Events, Networks, Streams, Supervision, Volumes } from '../rooms.ts';
 import type { ContainerMount, VolumeUser, VolumeUsers } from '../volumes/container-mounts.ts';
 import type { CreateBody } from './config.ts';
+import { ContainerRuns, SIGKILL, type StopOptions } from './container-runs.ts';
 import { createContainer } from './creation.ts';
-import { exitCodeOf, toStartError } from './failures.ts';
+import { exitCodeOf } from './failures.ts';
 import type { Health } from './forms.ts';
 import { type MachineSupport, readMachineSupport } from './machine-support.ts';
 import { NameIndex, parseName } from './names.ts';
 import { toForeignData } from './pod-containers.ts';
-import { containerSizes } from './sizes.ts';
 import { type Status, statusOf } from './state-words.ts';
-import { containerOf, validateSignal } from './validate.ts';
 import { type WaitCondition, Waits } from './waits.ts';
-
-const SIGKILL = 9;
-const DEFAULT_STOP_SECONDS = 10;
-/** As long as a timer lasts. */
-const ENDLESS_MS = 2 ** 31 - 1;
 
 export interface ContainersOptions {
   engine: LocalEngine;
@@ -44,6 +38,7 @@ export interface ContainerRooms {
  */
 export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable {
   readonly engine: LocalEngine;
+  readonly runs: ContainerRuns;
   readonly #images: ImageStore;
   readonly #events: Events;
   readonly #log: Log;
@@ -61,6 +56,16 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     this.#images = images;
     this.#events = events;
     this.#log = log;
+    this.runs = new ContainerRuns({
+      engine,
+      rooms: () => this.rooms,
+      find: id => this.find(id),
+      change: (id, change) => this.change(id, change),
+      isRemoving: id => this.#removing.has(id),
+      discard: (id, anonymous) => this.#discard(id, anonymous),
+      tell: (container, action, more) => this.tell(container, action, more),
+      locks: this.#locks,
+    });
     for (const container of engine.containers()) this.#index(container);
     this.#subscription = engine.subscribe(event => this.#follow(event));
   }
@@ -71,7 +76,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     const used = new Set(this.engine.containers({ owner: 'docker' }).map(({ config }) => config.sandboxId));
     for (const { id } of this.engine.sandboxes({ owner: 'docker' })) if (!used.has(id)) await this.engine.removeSandbox(id);
     for (const container of this.all())
-      if (container.owner === 'docker' && container.engine.state !== 'running') await this.#settle(container.id);
+      if (container.owner === 'docker' && container.engine.state !== 'running') await this.runs.settle(container.id);
   }
 
   get support(): MachineSupport {
@@ -186,62 +191,12 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   // ——— running ———
 
   async start(id: string, why: 'asked' | 'policy' = 'asked', isWanted: () => boolean = () => true): Promise<void> {
-    await this.startOnce(id, why, isWanted);
+    await this.runs.start(id, why, isWanted);
   }
 
-  /** Resolves false when it runs already. */
-  async startOnce(id: string, why: 'asked' | 'policy' = 'asked', isWanted: () => boolean = () => true): Promise<boolean> {
-    return this.#locks.run(id, async () => {
-      const container = this.find(id);
-      if (container.engine.isPaused) throw new UmiakError('Conflict', 'cannot start a paused container, try unpause instead');
-      if (container.engine.state === 'running' || !isWanted()) return false;
-      if (this.#removing.has(id)) throw new UmiakError('Conflict', 'container is marked for removal and cannot be started');
-      if (container.owner !== 'docker') {
-        await this.engine.startContainer(id);
-        return true;
-      }
-      this.#requireJoined(container);
-      if (why === 'asked') await this.rooms.supervision?.starting(container);
-      await this.#run(container);
-      return true;
-    });
-  }
-
-  async #run({ id, sandboxId, data }: DockerContainer): Promise<void> {
-    const { volumes, networks } = this.rooms;
-    try {
-      await volumes.mount(id, data.mounts);
-      await this.engine.startSandbox(sandboxId);
-      const endpoints = await networks.connectAll(this.find(id));
-      if (endpoints !== data.endpoints) await this.change(id, known => ({ ...known, endpoints }));
-      await this.engine.startContainer(id);
-    } catch (error) {
-      await this.#release(this.find(id));
-      const { data: asked } = this.find(id);
-      if (asked.hostConfig.AutoRemove) await this.#discard(id, true);
-      throw toStartError(error, data.path);
-    }
-  }
-
-  /** @throws Conflict in docker's words when one whose namespaces it joins does not run */
-  #requireJoined({ data: { hostConfig } }: DockerContainer): void {
-    for (const [mode, what] of [
-      [hostConfig.NetworkMode, 'network'],
-      [hostConfig.IpcMode, 'IPC'],
-      [hostConfig.PidMode, 'PID'],
-    ] as const) {
-      const other = containerOf(mode);
-      if (other === undefined || this.find(other).engine.state === 'running') continue;
-      throw new UmiakError('Conflict', `cannot join ${what} of a non running container: ${other}`);
-    }
-  }
-
-  /** Gives back what a run had: networks, namespaces, file systems of volumes. */
-  async #release(container: DockerContainer): Promise<void> {
-    const { volumes, networks } = this.rooms;
-    if (container.sandbox?.state === 'ready') await networks.disconnectAll(container);
-    await this.engine.stopSandbox(container.sandboxId);
-    await volumes.unmount(container.id, container.data.mounts);
+  /** As `POST /containers/{id}/stop`. Resolves false when it does not run. */
+  async stop(id: string, options: StopOptions = {}): Promise<boolean> {
+    return await this.runs.stop(id, options);
   }
 
   #follow(event: EngineEvent): void {
@@ -257,24 +212,12 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     if (action !== 'exited' || container.startedAtMs === undefined) return;
     const isOver = !this.isRestarting(this.#view(container));
     this.#waits.ended(id, exitCode, isOver);
-    if (container.owner === 'docker') this.#track(this.#settle(id));
+    if (container.owner === 'docker') this.#track(this.runs.settle(id));
   }
 
   restartGivenUp(id: string): void {
     const container = this.engine.container(id);
     if (container) this.#waits.ended(id, exitCodeOf(container), true);
-  }
-
-  /** After the end of a run. Twice is as good as once. */
-  async #settle(id: string): Promise<void> {
-    await this.#locks.run(id, async () => {
-      const found = this.engine.container(id);
-      if (!found || found.state === 'running') return;
-      const container = this.#view(found);
-      await this.#release(container);
-      const { AutoRemove } = container.data.hostConfig;
-      if (AutoRemove && found.state === 'exited' && !this.#removing.has(id)) await this.#discard(id, true);
-    });
   }
 
   #track(work: Promise<void>): void {
@@ -283,70 +226,6 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     });
     this.#underWay.add(done);
     void done.finally(() => this.#underWay.delete(done));
-  }
-
-  /** Signal, patience, force. Resolves false when it does not run. */
-  async stop(id: string, { seconds, signal }: { seconds?: number | undefined; signal?: string | undefined } = {}): Promise<boolean> {
-    if (signal) validateSignal(signal);
-    const stopping = async () => {
-      const found = this.find(id);
-      if (found.owner === 'docker') await this.rooms.supervision?.stopping(found);
-    };
-    await stopping(); // a restart that waits begins no more
-    await this.#settled(id); // a start under way comes to its end first
-    await stopping(); // it may have been a person's, and begun to count anew
-    const container = this.find(id);
-    const { data, engine: facts } = container;
-    if (facts.state !== 'running') return false;
-    const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
-    const graceMs = patience < 0 ? ENDLESS_MS : Math.min(patience * 1000, ENDLESS_MS);
-    const sent = validateSignal(signal ?? facts.stopSignal ?? 'SIGTERM');
-    this.tell(container, 'kill', { signal: String(graceMs === 0 ? SIGKILL : sent) });
-    await this.engine.stopContainer(id, { graceMs, ...(signal ? { signal } : {}) });
-    await this.#settled(id);
-    this.tell(container, 'stop');
-    return true;
-  }
-
-  /** Resolves when what followed a run's end is done. */
-  async #settled(id: string): Promise<void> {
-    await this.#locks.run(id, () => {});
-  }
-
-  async restart(id: string, options: { seconds?: number | undefined; signal?: string | undefined } = {}): Promise<void> {
-    await this.stop(id, options);
-    await this.start(id);
-    this.tell(this.find(id), 'restart');
-  }
-
-  /** @throws Conflict in docker's words when it does not run */
-  async kill(id: string, signal = 'SIGKILL'): Promise<void> {
-    const container = this.find(id);
-    const { engine: facts, owner } = container;
-    const number = validateSignal(signal || 'SIGKILL');
-    if (facts.state !== 'running') throw new UmiakError('Conflict', `cannot kill container: ${id}: container ${id} is not running`);
-    const isEnd = number === SIGKILL || number === validateSignal(facts.stopSignal ?? 'SIGTERM');
-    if (isEnd && owner === 'docker') await this.rooms.supervision?.stopping(container);
-    await this.engine.killContainer(id, String(number));
-    this.tell(container, 'kill', { signal: String(number) });
-    if (number === SIGKILL) {
-      await this.engine.stopContainer(id, { graceMs: 0 });
-      await this.#settled(id);
-    }
-  }
-
-  async pause(id: string): Promise<void> {
-    const { engine: facts } = this.find(id);
-    if (facts.state !== 'running') throw new UmiakError('Conflict', `container ${id} is not running`);
-    if (facts.isPaused) throw new UmiakError('Conflict', `container ${id} is already paused`);
-    await this.engine.pauseContainer(id);
-    this.tell(this.find(id), 'pause');
-  }
-
-  async unpause(id: string): Promise<void> {
-    if (!this.find(id).engine.isPaused) throw new UmiakError('Conflict', `container ${id} is not paused`);
-    await this.engine.unpauseContainer(id);
-    this.tell(this.find(id), 'unpause');
   }
 
   /** Resolves with its exit code when the condition holds. */
@@ -386,37 +265,12 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
           if (!force) throw refuse('running', 'stop the container');
           await this.engine.stopContainer(id, { graceMs: 0 });
         }
-        if (owner === 'docker') await this.#release(this.find(id));
+        if (owner === 'docker') await this.runs.release(this.find(id));
         await this.#discard(id, volumes);
       });
     } finally {
       this.#removing.delete(id);
     }
-  }
-
-  /** Removes all that do not run and pass; what can't be removed now stays. */
-  async prune(passes: (container: DockerContainer) => boolean): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
-    const idle = this.all().filter(
-      container =>
-        container.owner === 'docker' && container.engine.state !== 'running' && !this.isRestarting(container) && passes(container),
-    );
-    const sizes = await containerSizes(
-      this.engine,
-      idle.map(({ id }) => id),
-    );
-    const deleted: string[] = [];
-    let reclaimed = 0;
-    for (const [index, { id }] of idle.entries()) {
-      try {
-        await this.remove(id);
-        deleted.push(id);
-        reclaimed += sizes[index]?.rw ?? 0;
-      } catch (error) {
-        if (!isUmiakError(error, 'Conflict') && !isUmiakError(error, 'NotFound')) throw error;
-      }
-    }
-    this.#events.emit({ type: 'container', action: 'prune', id: '', attributes: { reclaimed: String(reclaimed) } });
-    return { ContainersDeleted: deleted.length > 0 ? deleted : null, SpaceReclaimed: reclaimed };
   }
 
   async #discard(id: string, anonymous: boolean): Promise<void> {

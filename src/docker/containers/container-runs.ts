@@ -1,0 +1,184 @@
+import { UmiakError } from '#base/errors.ts';
+import type { KeyedLock } from '#base/keyed-lock.ts';
+import type { LocalEngine } from '#engine/index.ts';
+import type { DockerContainer, DockerData, Networks, Supervision, Volumes } from '../rooms.ts';
+import { toStartError } from './failures.ts';
+import { containerOf, validateSignal } from './validate.ts';
+
+export const SIGKILL = 9;
+const DEFAULT_STOP_SECONDS = 10;
+/** As long as a timer lasts. */
+const ENDLESS_MS = 2 ** 31 - 1;
+
+/** What runs need of the room that has the containers. */
+export interface ContainerRunsOptions {
+  engine: LocalEngine;
+  rooms: () => { networks: Networks; volumes: Volumes; supervision?: Supervision | undefined };
+  /** @throws NotFound */
+  find: (id: string) => DockerContainer;
+  change: (id: string, change: (data: DockerData) => DockerData) => Promise<DockerContainer>;
+  isRemoving: (id: string) => boolean;
+  /** Takes a container away that does not run. */
+  discard: (id: string, anonymous: boolean) => Promise<void>;
+  tell: (container: DockerContainer, action: string, more?: Record<string, string>) => void;
+  /** One thing at a time to each container. */
+  locks: KeyedLock;
+}
+
+/** How long to be patient, and with which signal in place of its own. */
+export interface StopOptions {
+  seconds?: number | undefined;
+  signal?: string | undefined;
+}
+
+/** The runs of docker's containers: begun with all that belongs to them, ended, and what they had given back. */
+export class ContainerRuns {
+  readonly #engine: LocalEngine;
+  readonly #options: ContainerRunsOptions;
+  readonly #locks: KeyedLock;
+  /** Between a restart's stop and its start: `--rm` waits. */
+  readonly #restarting = new Set<string>();
+
+  constructor(options: ContainerRunsOptions) {
+    this.#options = options;
+    this.#engine = options.engine;
+    this.#locks = options.locks;
+  }
+
+  /** Resolves false when it runs already. */
+  async start(id: string, why: 'asked' | 'policy' = 'asked', isWanted: () => boolean = () => true): Promise<boolean> {
+    return this.#locks.run(id, async () => {
+      const container = this.#options.find(id);
+      if (container.engine.isPaused) throw new UmiakError('Conflict', 'cannot start a paused container, try unpause instead');
+      if (container.engine.state === 'running' || !isWanted()) return false;
+      if (this.#options.isRemoving(id)) throw new UmiakError('Conflict', 'container is marked for removal and cannot be started');
+      if (container.owner !== 'docker') {
+        await this.#engine.startContainer(id);
+        return true;
+      }
+      this.#requireJoined(container);
+      if (why === 'asked') await this.#options.rooms().supervision?.starting(container);
+      await this.#run(container);
+      return true;
+    });
+  }
+
+  async #run({ id, sandboxId, data }: DockerContainer): Promise<void> {
+    const { volumes, networks } = this.#options.rooms();
+    try {
+      await volumes.mount(id, data.mounts);
+      await this.#engine.startSandbox(sandboxId);
+      const endpoints = await networks.connectAll(this.#options.find(id));
+      if (endpoints !== data.endpoints) await this.#options.change(id, known => ({ ...known, endpoints }));
+      await this.#engine.startContainer(id);
+    } catch (error) {
+      await this.release(this.#options.find(id));
+      const { data: asked } = this.#options.find(id);
+      if (asked.hostConfig.AutoRemove) await this.#options.discard(id, true);
+      throw toStartError(error, data.path);
+    }
+  }
+
+  /** @throws Conflict in docker's words when one whose namespaces it joins does not run */
+  #requireJoined({ data: { hostConfig } }: DockerContainer): void {
+    for (const [mode, what] of [
+      [hostConfig.NetworkMode, 'network'],
+      [hostConfig.IpcMode, 'IPC'],
+      [hostConfig.PidMode, 'PID'],
+    ] as const) {
+      const other = containerOf(mode);
+      if (other === undefined || this.#options.find(other).engine.state === 'running') continue;
+      throw new UmiakError('Conflict', `cannot join ${what} of a non running container: ${other}`);
+    }
+  }
+
+  /** Gives back what a run had: networks, namespaces, file systems of volumes. */
+  async release(container: DockerContainer): Promise<void> {
+    const { volumes, networks } = this.#options.rooms();
+    if (container.sandbox?.state === 'ready') await networks.disconnectAll(container);
+    await this.#engine.stopSandbox(container.sandboxId);
+    await volumes.unmount(container.id, container.data.mounts);
+  }
+
+  /** After the end of a run. Twice is as good as once. */
+  async settle(id: string): Promise<void> {
+    await this.#locks.run(id, async () => {
+      const found = this.#engine.container(id);
+      if (!found || found.state === 'running') return;
+      const container = this.#options.find(id);
+      await this.release(container);
+      const { AutoRemove } = container.data.hostConfig;
+      const isKept = this.#options.isRemoving(id) || this.#restarting.has(id);
+      if (AutoRemove && found.state === 'exited' && !isKept) await this.#options.discard(id, true);
+    });
+  }
+
+  /** Signal, patience, force. Resolves false when it does not run. */
+  async stop(id: string, { seconds, signal }: StopOptions = {}): Promise<boolean> {
+    if (signal) validateSignal(signal);
+    const stopping = async () => {
+      const found = this.#options.find(id);
+      if (found.owner === 'docker') await this.#options.rooms().supervision?.stopping(found);
+    };
+    await stopping(); // a restart that waits begins no more
+    await this.#settled(id); // a start under way comes to its end first
+    await stopping(); // it may have been a person's, and begun to count anew
+    const container = this.#options.find(id);
+    const { data, engine: facts } = container;
+    if (facts.state !== 'running') return false;
+    const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
+    const graceMs = patience < 0 ? ENDLESS_MS : Math.min(patience * 1000, ENDLESS_MS);
+    const sent = validateSignal(signal ?? facts.stopSignal ?? 'SIGTERM');
+    this.#options.tell(container, 'kill', { signal: String(graceMs === 0 ? SIGKILL : sent) });
+    await this.#engine.stopContainer(id, { graceMs, ...(signal ? { signal } : {}) });
+    await this.#settled(id);
+    this.#options.tell(container, 'stop');
+    return true;
+  }
+
+  /** Resolves when what followed a run's end is done. */
+  async #settled(id: string): Promise<void> {
+    await this.#locks.run(id, () => {});
+  }
+
+  async restart(id: string, options: StopOptions = {}): Promise<void> {
+    this.#restarting.add(id);
+    try {
+      await this.stop(id, options);
+      await this.start(id);
+    } finally {
+      this.#restarting.delete(id);
+    }
+    this.#options.tell(this.#options.find(id), 'restart');
+  }
+
+  /** @throws Conflict in docker's words when it does not run */
+  async kill(id: string, signal = 'SIGKILL'): Promise<void> {
+    const container = this.#options.find(id);
+    const { engine: facts, owner } = container;
+    const number = validateSignal(signal || 'SIGKILL');
+    if (facts.state !== 'running') throw new UmiakError('Conflict', `cannot kill container: ${id}: container ${id} is not running`);
+    const isEnd = number === SIGKILL || number === validateSignal(facts.stopSignal ?? 'SIGTERM');
+    if (isEnd && owner === 'docker') await this.#options.rooms().supervision?.stopping(container);
+    await this.#engine.killContainer(id, String(number));
+    this.#options.tell(container, 'kill', { signal: String(number) });
+    if (number === SIGKILL) {
+      await this.#engine.stopContainer(id, { graceMs: 0 });
+      await this.#settled(id);
+    }
+  }
+
+  async pause(id: string): Promise<void> {
+    const { engine: facts } = this.#options.find(id);
+    if (facts.state !== 'running') throw new UmiakError('Conflict', `container ${id} is not running`);
+    if (facts.isPaused) throw new UmiakError('Conflict', `container ${id} is already paused`);
+    await this.#engine.pauseContainer(id);
+    this.#options.tell(this.#options.find(id), 'pause');
+  }
+
+  async unpause(id: string): Promise<void> {
+    if (!this.#options.find(id).engine.isPaused) throw new UmiakError('Conflict', `container ${id} is not paused`);
+    await this.#engine.unpauseContainer(id);
+    this.#options.tell(this.#options.find(id), 'unpause');
+  }
+}
