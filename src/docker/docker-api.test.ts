@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { silentLog } from '#base/log.ts';
 import { buildImage, buildLayout, buildTar, temporaryDirectory } from '#images/fixtures.ts';
-import { type ImageStore, openImages } from '#images/index.ts';
+import { hostPlatform, type ImageStore, openImages } from '#images/index.ts';
 import { serveRegistry } from '#tests/registry.ts';
 import { startDockerApi } from './docker-api.ts';
 
@@ -84,6 +84,24 @@ test('docker loads, lists, inspects, tags, saves and removes images', async () =
   await assert.rejects(docker('image', 'inspect', 'app:1'), /No such image: app:1/);
   assert.equal(await docker('load', '-i', saved), 'Loaded image: app:1\nLoaded image: localhost:5000/team/app:2\n');
   await docker('rmi', '-f', (await images.inspect('app:1')).id);
+});
+
+test('an image is of one platform: others are not found, whoever asks', async () => {
+  const { path } = await sample('platform:1');
+  const { os, architecture } = hostPlatform();
+  const [here, other] = [`${os}/${architecture}`, 'linux/s390x'];
+  assert.equal(await docker('load', '--platform', here, '-i', path), 'Loaded image: platform:1\n');
+  const saved = join(directory, 'platform.tar');
+  const calls = (platform: string) => [
+    ['image', 'inspect', '--platform', platform, 'platform:1'],
+    ['history', '--platform', platform, 'platform:1'],
+    ['save', '--platform', platform, '-o', saved, 'platform:1'],
+  ];
+  for (const call of calls(here)) await docker(...call);
+  for (const call of calls(other))
+    await assert.rejects(docker(...call), /platform:1 was found but does not provide the specified platform/);
+  assert.match(await docker('image', 'ls', '--tree'), new RegExp(`platform:1[\\s\\S]*${here}`));
+  await docker('rmi', 'platform:1');
 });
 
 test('prune takes images without a name, or with -a all that nothing uses', async () => {
