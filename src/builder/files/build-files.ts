@@ -95,7 +95,9 @@ export class BuildContext implements Disposable {
     const onTheWay = new Set<Promise<void>>();
     let failure: unknown;
     for await (const chunk of archive) {
-      const sent = worker.call('chunk', this.id, chunk).then(
+      // What is sent takes all of the memory with it that it is a part of.
+      const own = chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk);
+      const sent = worker.call('chunk', this.id, own).then(
         () => {},
         error => {
           failure ??= error;

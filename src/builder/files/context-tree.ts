@@ -47,7 +47,7 @@ export class ContextTree implements SourceTree {
     const node = this.#nodes.get(path);
     if (node?.type !== 'file') return undefined;
     if (node.sizeBytes > maxBytes) throw new UmiakError('Invalid', `${toText(path)} is longer than ${maxBytes} bytes`);
-    return await this.#contents.read(node.hash);
+    return this.#contents.read(node.hash);
   }
 
   /** What a person doesn't want to have in it. */
@@ -68,7 +68,7 @@ export class ContextTree implements SourceTree {
       mode,
       linkName,
       xattrs: filterXattrs(xattrs),
-      contentPath: '',
+      content: '',
       hash: '',
       sizeBytes: 0,
       names: new Set<string>(),
@@ -80,7 +80,7 @@ export class ContextTree implements SourceTree {
     } else if (entry.type === 'file') {
       const hash = await this.#contents.write(entry.body(), sizeBytes, this.#guard);
       this.sizeBytes += sizeBytes;
-      this.#place(path, { ...plain, type: 'file', hash, sizeBytes, contentPath: this.#contents.path(hash) });
+      this.#place(path, { ...plain, type: 'file', hash, sizeBytes, content: this.#contents.place(hash) });
     } else if (entry.type === 'symlink') this.#place(path, { ...plain, type: 'symlink' });
     else if (entry.type === 'link') {
       const target = this.#nodes.get(pathOf(linkName));
@@ -117,7 +117,7 @@ export class ContextTree implements SourceTree {
 }
 
 function directoryNode(mode: number, mtime: number): ContextNode {
-  return { type: 'directory', mode, mtime, sizeBytes: 0, linkName: '', xattrs: new Map(), contentPath: '', hash: '', names: new Set() };
+  return { type: 'directory', mode, mtime, sizeBytes: 0, linkName: '', xattrs: new Map(), content: '', hash: '', names: new Set() };
 }
 
 const MAX_DEPTH = 1024;

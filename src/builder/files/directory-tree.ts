@@ -29,7 +29,7 @@ export class DirectoryTree implements SourceTree {
       sizeBytes: Number(stat.size),
       linkName: type === 'symlink' ? readlinkSync(bytes, 'latin1') : '',
       xattrs,
-      contentPath: full,
+      content: full,
       ...(type === 'file' && stat.nlink > 1n ? { linkId: `${stat.dev}:${stat.ino}` } : {}),
     };
   }

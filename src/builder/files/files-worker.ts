@@ -51,6 +51,7 @@ function find(from: TreeName, paths: readonly string[], keyword: string): { tree
 }
 
 function adopt(id: string, tree: ContextTree) {
+  contents.flush();
   contexts.set(id, tree);
   return { entries: tree.entries, sizeBytes: tree.sizeBytes };
 }
@@ -107,6 +108,7 @@ const handlers = {
     contexts.set(id, tree);
     const names: string[] = [];
     for (const address of addresses) names.push(await fetchInto(tree, address, { checksum }));
+    contents.flush();
     return names;
   },
 
@@ -128,7 +130,7 @@ const handlers = {
     contexts.delete(id);
   },
 
-  trim: (options: { all?: boolean }) => contents.trim(options),
+  trim: (options: { all?: boolean }) => (contexts.size + receiving.size > 0 ? { freedBytes: 0 } : contents.trim(options)),
 
   /** Writes all of the file system back that holds `directory`. */
   sync(directory: string) {

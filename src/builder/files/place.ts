@@ -1,13 +1,28 @@
-import { chmodSync, copyFileSync, createReadStream, lchownSync, linkSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  createReadStream,
+  fchmodSync,
+  fchownSync,
+  lchownSync,
+  linkSync,
+  openSync,
+  readSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { UmiakError } from '#base/errors.ts';
 import { fromText, toText } from '#images/tar-format.ts';
 import { readTar, type TarEntry } from '#images/tar-reader.ts';
-import { setTime, setXattr } from '#linux/file-attributes.ts';
+import { setFileTime, setTime, setXattr } from '#linux/file-attributes.ts';
 import { isArchive, unpacked } from './archives.ts';
 import { isKeptXattr } from './context-tree.ts';
+import type { ContentPlace } from './file-contents.ts';
 import { lstat, RootPaths } from './root-paths.ts';
 import { type FoundSource, type SourceNode, type SourceTree, walk } from './source-tree.ts';
 
@@ -53,8 +68,7 @@ class Placing {
   async source({ path, name, node }: FoundSource): Promise<void> {
     const { unpacks, keyword, sources } = this.#options;
     if (node.type === 'directory') return await this.#directory(path);
-    if (node.type === 'file' && unpacks && (await isArchive(createReadStream(Buffer.from(node.contentPath, 'latin1')))))
-      return await this.#archive(node, name);
+    if (node.type === 'file' && unpacks && (await isArchive(contentOf(node)))) return await this.#archive(node, name);
     const asked = this.#paths.resolve(this.#destination);
     const isDirectory = this.#destination.endsWith('/') || lstat(asked)?.isDirectory();
     if (sources.length > 1 && !isDirectory)
@@ -93,16 +107,39 @@ class Placing {
     if (++this.#files % TURN_FILES === 0) await setImmediate();
     if (node.type === 'other') return;
     const target = Buffer.from(place, 'latin1');
-    const present = lstat(place);
-    if (present?.isDirectory()) throw new UmiakError('Invalid', `cannot copy to directory: ${toText(path)}`);
-    if (present) rmSync(target);
-    else if (!place.startsWith(`${parent}/`)) this.#parent(posix.dirname(place));
+    if (!place.startsWith(`${parent}/`)) this.#parent(posix.dirname(place)); // a link led elsewhere
     const linked = node.linkId === undefined ? undefined : this.#links.get(node.linkId);
-    if (linked) return linkSync(linked, target);
-    if (node.type === 'symlink') symlinkSync(Buffer.from(node.linkName, 'latin1'), target);
-    else copyFileSync(Buffer.from(node.contentPath, 'latin1'), target);
+    const make = () => {
+      if (linked) linkSync(linked, target);
+      else if (node.type === 'symlink') symlinkSync(Buffer.from(node.linkName, 'latin1'), target);
+      else this.#write(node, target);
+    };
+    try {
+      make();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (lstat(place)?.isDirectory()) throw new UmiakError('Invalid', `cannot copy to directory: ${toText(path)}`);
+      rmSync(target);
+      make();
+    }
+    if (linked) return;
     if (node.linkId !== undefined) this.#links.set(node.linkId, target);
-    this.#describe(target, node);
+    if (node.type === 'symlink') this.#describe(target, node);
+  }
+
+  /** A file with its attributes. @throws EEXIST */
+  #write(node: SourceNode, target: Buffer): void {
+    const { uid, gid, mode = node.mode } = this.#options;
+    const fd = openSync(target, 'wx', 0o600);
+    try {
+      copyContent(node, fd);
+      if (uid !== OWN_UID || gid !== OWN_GID) fchownSync(fd, uid, gid);
+      fchmodSync(fd, mode & 0o7777);
+      for (const [name, value] of node.xattrs) setXattr(target, name, value);
+      setFileTime(fd, node);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   #describe(target: Buffer, node: SourceNode): void {
@@ -114,8 +151,8 @@ class Placing {
   }
 
   /** Into the destination, which is a directory then; owners and modes are the archive's. */
-  async #archive({ contentPath }: SourceNode, name: string): Promise<void> {
-    const source = createReadStream(Buffer.from(contentPath, 'latin1'), { highWaterMark: 256 << 10 });
+  async #archive(node: SourceNode, name: string): Promise<void> {
+    const source = contentOf(node);
     const directories: { place: Buffer; entry: TarEntry }[] = [];
     this.#parent(this.#destination);
     for await (const entry of readTar(unpacked(source, toText(name)))) {
@@ -162,6 +199,40 @@ class Placing {
     } else return; // devices have no place in an image
     describeEntry(target, entry);
   }
+}
+
+const [OWN_UID, OWN_GID] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];
+const BUFFER = Buffer.allocUnsafeSlow(1 << 20);
+
+/** The content of a file, to the end of what `fd` writes. */
+function copyContent({ content }: SourceNode, fd: number): void {
+  if (typeof content !== 'string') {
+    copyPart(content, fd);
+    return;
+  }
+  const source = openSync(Buffer.from(content, 'latin1'), 'r');
+  try {
+    copyPart({ fd: source, path: '', offset: 0, length: Number.POSITIVE_INFINITY }, fd);
+  } finally {
+    closeSync(source);
+  }
+}
+
+function copyPart({ fd: source, offset, length }: ContentPlace, target: number): void {
+  for (let done = 0; done < length; ) {
+    const got = readSync(source, BUFFER, 0, Math.min(BUFFER.length, length - done), offset + done);
+    if (got === 0) return;
+    for (let at = 0; at < got; ) at += writeSync(target, BUFFER, at, got - at);
+    done += got;
+  }
+}
+
+/** The content as a stream. */
+function contentOf({ content }: SourceNode): AsyncIterable<Buffer> {
+  const highWaterMark = 256 << 10;
+  if (typeof content === 'string') return createReadStream(Buffer.from(content, 'latin1'), { highWaterMark });
+  if (content.length === 0) return Readable.from([]);
+  return createReadStream(content.path, { highWaterMark, start: content.offset, end: content.offset + content.length - 1 });
 }
 
 async function writeBody(entry: TarEntry, target: Buffer): Promise<void> {

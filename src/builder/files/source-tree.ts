@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { UmiakError } from '#base/errors.ts';
 import { fromText, toText } from '#images/tar-format.ts';
 import { Pattern } from '../pattern.ts';
+import type { ContentPlace } from './file-contents.ts';
 
 /** One file of what is copied from. Names and link targets are byte strings. */
 export interface SourceNode {
@@ -13,8 +14,8 @@ export interface SourceNode {
   /** Of a symlink. */
   linkName: string;
   xattrs: ReadonlyMap<string, Buffer>;
-  /** Where the content of a file lies on the disk. */
-  contentPath: string;
+  /** Where the content of a file lies, as a file of its own (a byte string) or a part of one. */
+  content: string | ContentPlace;
   /** Files with the same one are one. */
   linkId?: string;
 }
