@@ -231,11 +231,16 @@ export class DockerHost implements AsyncDisposable {
 
 /** As `docker load` takes it. */
 export async function busyboxArchive(name: string): Promise<Buffer> {
+  return dockerArchive([await busyboxLayer()], { Cmd: ['sh'], Env: ['PATH=/bin'] }, [name]);
+}
+
+/** A root file system of static busybox with all its applets. */
+export async function busyboxLayer(): Promise<Buffer> {
   const applets = (await run('/bin/busybox', ['--list'])).stdout.trim().split('\n');
   const links = applets
     .filter(applet => applet !== 'busybox')
     .map(applet => ({ name: `bin/${applet}`, type: 'symlink' as const, linkName: 'busybox' }));
-  const layer = buildTar([
+  return buildTar([
     { name: 'bin/' },
     { name: 'bin/busybox', content: readFileSync('/bin/busybox'), mode: 0o755 },
     ...links,
@@ -247,7 +252,6 @@ export async function busyboxArchive(name: string): Promise<Buffer> {
     { name: 'var/' },
     { name: 'usr/' },
   ]);
-  return dockerArchive([layer], { Cmd: ['sh'], Env: ['PATH=/bin'] }, [name]);
 }
 
 /** As `docker save` writes it: an image of whole layers under names. */

@@ -318,10 +318,10 @@ describe('hostile clients of the docker socket', () => {
       await build(`FROM busybox\nLABEL a=${'x'.repeat(3 * MB)}\n`),
       /^400|dockerfile line greater than|errorDetail|Successfully built/,
     );
-    assert.match(await build('FROM a AS b\nFROM b AS a\n'), /pull access denied|No such image|not found|errorDetail|cycl/i);
+    assert.match(await build('FROM a AS b\nFROM b AS a\n'), /can't be reached|pull access denied|not found|cycl/i);
     assert.match(
       await build('FROM busybox AS a\nCOPY --from=b /x /x\nFROM busybox AS b\nCOPY --from=a /x /x\n'),
-      /errorDetail|not found|invalid from flag|cycl/i,
+      /can't be reached|errorDetail|not found|invalid from flag|cycl/i,
     );
     assert.match(await build('FROM busybox\nCOPY --from=5 /x /x\n'), /errorDetail|invalid|out of bounds/i);
     assert.match(await build(''), /cannot be empty|no build stage|file with no instructions/i);

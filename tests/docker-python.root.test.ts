@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { DockerHost } from './docker-host.ts';
+import { buildTar } from '#images/fixtures.ts';
+import { busyboxLayer, DockerHost, dockerArchive } from './docker-host.ts';
 import { fetchPython } from './third-party.ts';
 
 /** The last version published with its tests. */
@@ -27,18 +28,54 @@ const SUITE = [
 ];
 
 /** What of the suite is not asked of us, each with why. Plugins and swarm's files are not in `SUITE`: COMPATIBILITY.md says so. */
+const HUB = 'pulls from Docker Hub';
+const WORDS = 'asks for words or ways of 2020 that Docker Engine 28 has no more';
+const SWARM = 'swarm';
 const NOT_ASKED: Record<string, string> = {
-  'api_image_test.py::PullImageTest': 'pulls hello-world from Docker Hub',
-  'api_image_test.py::ImportFromURLTest': 'serves on an address of the machine, which an agent of others can’t know',
+  'api_image_test.py::PullImageTest': HUB,
+  'api_image_test.py::ImportImageTest::test_get_load_image': HUB,
+  'api_image_test.py::ImportImageTest::test_import_from_url': 'serves on an address of its own choice',
+  'api_image_test.py::PruneImagesTest': HUB,
+  'api_image_test.py::InspectDistributionTest': HUB,
+  'models_images_test.py::ImageCollectionTest::test_list': HUB,
+  'models_images_test.py::ImageCollectionTest::test_list_with_repository': HUB,
+  'models_images_test.py::ImageCollectionTest::test_pull': HUB,
+  'models_images_test.py::ImageCollectionTest::test_pull_with_tag': HUB,
+  'models_images_test.py::ImageCollectionTest::test_pull_with_sha': HUB,
+  'models_images_test.py::ImageCollectionTest::test_pull_multiple': HUB,
+  'models_images_test.py::ImageCollectionTest::test_load_error': HUB,
+  'models_images_test.py::ImageCollectionTest::test_save_and_load': HUB,
+  'models_images_test.py::ImageCollectionTest::test_save_and_load_repo_name': HUB,
+  'models_images_test.py::ImageCollectionTest::test_save_name_error': HUB,
+  'models_images_test.py::ImageTest': HUB,
+  'models_containers_test.py::ContainerCollectionTest::test_run_with_image_that_does_not_exist': HUB,
+  'api_network_test.py::TestNetworks::test_create_inspect_network_with_scope': SWARM,
+  'api_network_test.py::TestNetworks::test_create_network_attachable': SWARM,
+  'api_network_test.py::TestNetworks::test_create_network_ingress': SWARM,
+  'api_network_test.py::TestNetworks::test_create_check_duplicate': WORDS,
+  'api_network_test.py::TestNetworks::test_connect_with_ipv6_address': WORDS,
+  'api_network_test.py::TestNetworks::test_create_network_ipv6_enabled': WORDS,
+  'api_network_test.py::TestNetworks::test_create_with_ipv6_address': WORDS,
+  'api_container_test.py::CreateContainerTest::test_create_with_restart_policy': WORDS,
+  'api_container_test.py::AttachContainerTest::test_run_container_reading_socket_ws':
+    'a fault of its own: a WebSocket client that knows no unix sockets',
+  'errors_test.py': WORDS,
+  'models_containers_test.py::ContainerTest::test_exec_run_failed': WORDS,
 };
 
 const { have: source, missing } = await fetchPython('docker', VERSION, 'source');
 
 describe(`docker's Python SDK ${VERSION}, its own integration tests`, { skip: missing ?? false }, () => {
   let host: DockerHost;
+  let stubs: string;
   before(async () => {
     host = await DockerHost.start({ image: false });
-    for (const name of ['alpine:3.10', 'alpine:latest', 'busybox:latest']) await host.loadBusybox(name);
+    const image = await alpineLike();
+    assert.equal((await host.api('POST', '/images/load?quiet=1', image)).status, 200);
+    // Only its tests of SSH use it, and those of terminals ask whether they have one of its channels.
+    stubs = join(host.cluster.directory, 'stubs');
+    mkdirSync(stubs);
+    writeFileSync(join(stubs, 'paramiko.py'), 'class Channel:\n    pass\n');
   });
   after(() => host?.[Symbol.asyncDispose]());
 
@@ -46,10 +83,22 @@ describe(`docker's Python SDK ${VERSION}, its own integration tests`, { skip: mi
     const report = join(host.cluster.directory, 'report.xml');
     const files = SUITE.map(name => `tests/integration/${name}_test.py`);
     const deselected = Object.keys(NOT_ASKED).flatMap(name => ['--deselect', `tests/integration/${name}`]);
-    const args = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '--tb=short', `--junitxml=${report}`, ...deselected, ...files];
-    const ran = await host.command('python3', args, {
+    const args = [
+      '-m',
+      'pytest',
+      '-q',
+      '-p',
+      'no:cacheprovider',
+      '--timeout',
+      '40',
+      '--tb=short',
+      `--junitxml=${report}`,
+      ...deselected,
+      ...files,
+    ];
+    const ran = await host.command('/usr/bin/python3', args, {
       cwd: source ?? '',
-      env: { PYTHONPATH: source, PYTHONDONTWRITEBYTECODE: '1' },
+      env: { PYTHONPATH: `${source}:${stubs}`, PYTHONDONTWRITEBYTECODE: '1' },
       timeoutMs: 200_000,
     });
     const [tests, failures, skipped] = counts(readFileSync(report, 'utf8'));
@@ -61,4 +110,16 @@ describe(`docker's Python SDK ${VERSION}, its own integration tests`, { skip: mi
 function counts(report: string): (string | undefined)[] {
   const of = (name: string) => new RegExp(`<testsuite [^>]*${name}="(\\d+)"`).exec(report)?.[1];
   return [of('tests'), of('failures'), of('skipped')];
+}
+
+/** Busybox with what the suite takes of Alpine: a user `postgres`, `/var/opt`, its names. */
+async function alpineLike(): Promise<Buffer> {
+  const users = 'root:x:0:0:root:/root:/bin/sh\npostgres:x:70:70::/var/lib/postgresql:/bin/sh\n';
+  const groups = 'root:x:0:\npostgres:x:70:\n';
+  const more = buildTar([{ name: 'etc/passwd', content: users }, { name: 'etc/group', content: groups }, { name: 'var/opt/' }]);
+  return dockerArchive([await busyboxLayer(), more], { Cmd: ['sh'], Env: ['PATH=/bin'] }, [
+    'alpine:3.10',
+    'alpine:latest',
+    'busybox:latest',
+  ]);
 }

@@ -18,6 +18,7 @@ export const systemRoutes: readonly Route[] = [
   ['GET', /^\/info$/, info],
   ['GET', /^\/system\/df$/, diskUsage],
   ['GET', /^\/plugins\/(.+)\/json$/, noPlugin],
+  ['POST', /^\/swarm\/leave$/, noSwarm],
   ['GET', NOT_HERE, refuseArea],
   ['POST', NOT_HERE, refuseArea],
   ['PUT', NOT_HERE, refuseArea],
@@ -45,6 +46,11 @@ function refuseArea({ name }: DockerRequest): never {
 /** `docker inspect x` asks for a plugin, too, of everything that it does not find. */
 function noPlugin({ name }: DockerRequest): never {
   throw new UmiakError('NotFound', `plugin "${name}" not found`);
+}
+
+/** Who leaves a swarm where none is gets what docker says then; clients clean up by it. */
+function noSwarm(): never {
+  throw new UmiakError('ServiceUnavailable', 'This node is not part of a swarm');
 }
 
 function ping({ response }: DockerRequest): void {
