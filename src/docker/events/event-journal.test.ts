@@ -117,6 +117,19 @@ describe('EventJournal', () => {
     assert.deepEqual(some.actions, ['b']);
   });
 
+  it('gives who was slow a little at a time', async () => {
+    await using journal = open();
+    const sizes: number[] = [];
+    const write = (bytes: Buffer) => sizes.push(bytes.length) > 0;
+    const listener = journal.listen(() => true, { write, cut() {} }, { held: true });
+    for (let n = 0; n < 1_000; n++) journal.emit({ ...event('a'), attributes: { big: 'x'.repeat(1_000) } });
+    await turn();
+    listener.resume();
+    while (sizes.reduce((sum, size) => sum + size, 0) < 1_000_000) await turn();
+    assert.ok(sizes.length > 10 && Math.max(...sizes) < 70_000, sizes.join());
+    listener[Symbol.dispose]();
+  });
+
   it('waits for the slow, cuts off the slowest, and others notice nothing', async () => {
     await using journal = open({ mostBehind: 3 });
     const [quick, slow, stuck] = [new Sink(), new Sink(), new Sink()];

@@ -35,6 +35,8 @@ interface Listener {
 
 const MOST_BEHIND = 4096;
 const MOST_RECENT_BYTES = 4 << 20;
+/** Given to a listener at once: so much of each may wait in our memory for a client that reads slowly. */
+const MOST_WRITTEN_BYTES = 64 << 10;
 const TURN_MS = 3;
 
 /**
@@ -189,10 +191,16 @@ export class EventJournal implements AsyncDisposable {
       return;
     }
     if (listener.isHeld) return;
-    const lines = this.#recent.slice(listener.next - first).flatMap(event => (listener.passes(event) ? [event.line] : []));
-    listener.next = this.#end;
+    const lines: Buffer[] = [];
+    for (let bytes = 0; listener.next < this.#end && bytes < MOST_WRITTEN_BYTES; listener.next++) {
+      const event = this.#recent[listener.next - first];
+      if (!event || !listener.passes(event)) continue;
+      lines.push(event.line);
+      bytes += event.line.length;
+    }
     const [only] = lines;
     if (only) listener.isHeld = !listener.sink.write(lines.length === 1 ? only : Buffer.concat(lines));
+    if (listener.next < this.#end && !listener.isHeld) this.#soon();
   }
 
   /** Writes what there is; who listens is told no more. */
