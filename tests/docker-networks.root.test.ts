@@ -65,6 +65,9 @@ describe('docker networks', { skip: missing ?? false }, () => {
     const web = await addressOf('web', 'one');
     assert.equal(web, '10.230.1.64');
     for (const name of ['web', 'www', 'web.one', id.slice(0, 12)]) assert.deepEqual(await resolve('client', name), [web], name);
+    await docker('rename', 'web', 'webb');
+    assert.deepEqual(await resolve('client', 'webb'), [web]);
+    await docker('rename', 'webb', 'web');
     assert.match(await inside('client', 'nslookup', web), /name = web\.one/);
     assert.equal(await page('client', web), 'web');
     assert.deepEqual(await resolve('client', 'far'), []);

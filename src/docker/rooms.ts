@@ -91,6 +91,8 @@ export interface Networks {
   connectAll(container: DockerContainer): Promise<Record<string, EndpointSettings>>;
   /** After the container's end, before its sandbox stops. Idempotent. */
   disconnectAll(container: DockerContainer): Promise<void>;
+  /** It has another name now. */
+  renamed?(container: DockerContainer): Promise<void>;
   /** `NetworkSettings` of inspect. */
   settingsOf(container: DockerContainer): NetworkSettings;
   /** `Ports` of list. */

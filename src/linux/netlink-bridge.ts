@@ -20,6 +20,11 @@ const INFO_DATA = 2;
 const INFO_SLAVE_KIND = 4;
 const INFO_SLAVE_DATA = 5;
 const BRPORT_HAIRPIN = 4;
+const BRPORT_LEARNING = 8;
+const BRPORT_UNICAST_FLOOD = 9;
+const BRPORT_FLUSH = 24;
+const BRPORT_MCAST_FLOOD = 27;
+const BRPORT_BCAST_FLOOD = 30;
 const BRPORT_ISOLATED = 33;
 const RT_TABLE_MAIN = 254;
 
@@ -59,6 +64,16 @@ export function setBridgePort(index: number, { hairpin = false, isolated = false
     nest(INFO_SLAVE_DATA, flag(BRPORT_HAIRPIN, hairpin), flag(BRPORT_ISOLATED, isolated)),
   );
   return { what: `set modes of port ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat([linkHeader({ index }), info]) };
+}
+
+/** Nothing comes to a port of a bridge from now on, and the bridge forgets who was there; deleting it would wait for the kernel. */
+export function silenceBridgePort(index: number): NetlinkMessage {
+  const off = [BRPORT_LEARNING, BRPORT_UNICAST_FLOOD, BRPORT_MCAST_FLOOD, BRPORT_BCAST_FLOOD].map(type =>
+    attribute(type, Buffer.from([0])),
+  );
+  const data = nest(INFO_SLAVE_DATA, ...off, attribute(BRPORT_FLUSH, Buffer.alloc(0)));
+  const info = nest(IFLA_LINKINFO, text(INFO_SLAVE_KIND, 'bridge', false), data);
+  return { what: `silence port ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat([linkHeader({ index }), info]) };
 }
 
 /** The kernel's numbers of the ways in which several macvlans share their parent. */

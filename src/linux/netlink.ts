@@ -228,14 +228,20 @@ export function createVeth({ name, mac, peer, mtu }: VethOptions): NetlinkMessag
 export interface LinkModes {
   /** No link-local IPv6 address, hence no duplicate address detection, when the link comes up. */
   withoutLinkLocal?: boolean;
+  /** It tells its neighbours of its IPv4 addresses when it comes up (IPV4_DEVCONF_ARP_NOTIFY). */
+  announcesItself?: boolean;
   /** Loopback addresses may be routed over it (IPV4_DEVCONF_ROUTE_LOCALNET): whoever sets it must filter what comes in. */
   routesLoopback?: boolean;
 }
 
 /** Sets what is otherwise written to the link's files below `/proc/sys/net`. */
-export function setLinkModes(index: number, { withoutLinkLocal = false, routesLoopback = false }: LinkModes): NetlinkMessage {
+export function setLinkModes(
+  index: number,
+  { withoutLinkLocal = false, announcesItself = false, routesLoopback = false }: LinkModes,
+): NetlinkMessage {
   const families: Buffer[] = [];
   if (withoutLinkLocal) families.push(nest(AF_INET6, attribute(8, Buffer.from([1]))));
+  if (announcesItself) families.push(nest(AF_INET, nest(1, number(22, 1))));
   if (routesLoopback) families.push(nest(AF_INET, nest(1, number(26, 1))));
   const body = [linkHeader({ index }), nest(IFLA_AF_SPEC, ...families)];
   return { what: `set modes of link ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat(body) };

@@ -185,6 +185,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
         throw error;
       }
     });
+    await this.rooms.networks.renamed?.(this.find(id));
     this.tell(this.find(id), 'rename', { oldName: `/${oldName}` });
   }
 

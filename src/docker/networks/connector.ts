@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
@@ -174,10 +174,22 @@ export class Connector {
     await Promise.all([
       this.#ports.withdraw(id),
       hasOwn ? this.#options.dns.close(id) : undefined,
-      this.#detach(id, joined, names(joined)),
+      this.#detach(id, joined, names(joined), { isEnding: true }),
     ]);
     this.#joined.delete(id);
     if (isTold) for (const record of records) this.#tell('disconnect', record, id);
+  }
+
+  /** A running container is called otherwise: others find it by its new name. @returns its endpoints as they are now */
+  async rename(container: DockerContainer): Promise<Record<string, EndpointSettings>> {
+    const joined = this.#joined.get(container.id);
+    for (const each of joined?.attached.values() ?? []) {
+      if (!isFixed(each.record)) each.settings = { ...each.settings, DNSNames: namesIn(container, each.settings) };
+      this.#options.book.enter(each.record.id, memberOf(container, each.settings));
+    }
+    if (!joined || !names(joined).some(isUserDefined)) return container.data.endpoints;
+    await this.#tellNames(container, joined);
+    return Object.fromEntries([...joined.attached].map(([name, { settings }]) => [name, settings]));
   }
 
   /** `NetworkSettings` of inspect. */
@@ -237,7 +249,7 @@ export class Connector {
       IPv6Gateway: gatewayIn(record, ':'),
       GlobalIPv6Address: addresses.ipv6,
       GlobalIPv6PrefixLen: addresses.ipv6PrefixLength,
-      DNSNames: dnsNamesOf({ name: container.name, id: container.id, hostname: container.data.config.Hostname }, wish),
+      DNSNames: namesIn(container, wish),
     };
     const ifName = freeLinkName(joined, record, settings);
     joined.attached.set(name, { record, ifName, settings });
@@ -245,17 +257,17 @@ export class Connector {
     await bridges.attach(toKernelNetwork(record, instance), linkOf(instance, joined.netns, ifName, settings), routesOf(joined));
   }
 
-  async #detach(id: string, joined: Joined, gone: readonly string[]): Promise<void> {
+  async #detach(id: string, joined: Joined, gone: readonly string[], { isEnding = false } = {}): Promise<void> {
     const { book, bridges, dns, instance } = this.#options;
     const attached = gone.flatMap(name => joined.attached.get(name) ?? []);
     const own = attached.filter(({ record }) => !isFixed(record));
     const netns = joined.netns ?? '';
-    await bridges.detach(
-      own.map(({ record, ifName, settings }) => ({
-        network: toKernelNetwork(record, instance),
-        endpoint: { hostLink: endpointLinkName(instance, settings.EndpointID), netns, ifName },
-      })),
-    );
+    const links = own.map(({ record, ifName, settings }) => ({
+      network: toKernelNetwork(record, instance),
+      endpoint: { hostLink: endpointLinkName(instance, settings.EndpointID), netns, ifName },
+    }));
+    if (isEnding) await bridges.leave(links);
+    else await bridges.detach(links);
     for (const { record, settings, ifName } of attached) {
       if (!isFixed(record)) await dns.drop(record.id, settings.EndpointID);
       else if (record.name === 'bridge' && names(joined).length > gone.length) await bridges.deleteInside(netns, ifName);
@@ -277,7 +289,7 @@ export class Connector {
         names: settings.DNSNames ?? [],
         addresses: [settings.IPAddress, settings.GlobalIPv6Address].filter(address => address !== ''),
       });
-    const { upstreams } = planContainerDns(data.hostConfig, await readFile(resolvConf, 'utf8'), 'embedded');
+    const { upstreams } = planContainerDns(data.hostConfig, readFileSync(resolvConf, 'utf8'), 'embedded');
     await dns.open({
       key: id,
       netns: joined.netns,
@@ -295,10 +307,10 @@ export class Connector {
   async #writeFiles({ sandboxId }: DockerContainer, of: DockerContainer): Promise<void> {
     const { engine, resolvConf: path, poolGateway } = this.#options;
     const { config, hostConfig } = of.data;
-    const machine = await readFile(path, 'utf8');
+    const machine = readFileSync(path, 'utf8'); // sooner than a thread of the pool
     const extraHosts = hostConfig.ExtraHosts ?? [];
     if (hostConfig.NetworkMode === 'host') {
-      const hosts = planHostHosts(await readFile('/etc/hosts', 'utf8').catch(() => ''), extraHosts);
+      const hosts = planHostHosts(readFileSync('/etc/hosts', 'utf8'), extraHosts);
       await engine.setSandboxFiles(sandboxId, { hosts, resolvConf: planContainerDns(hostConfig, machine, 'host').resolvConf });
       return;
     }
@@ -375,6 +387,10 @@ export class Connector {
   #tell(action: string, { id, name, driver }: NetworkRecord, container: string): void {
     this.#options.events.emit({ type: 'network', action, id, attributes: { container, name, type: driver } });
   }
+}
+
+function namesIn({ name, id, data }: DockerContainer, endpoint: EndpointSettings): string[] {
+  return dnsNamesOf({ name, id, hostname: data.config.Hostname }, endpoint);
 }
 
 function names({ attached }: Joined): string[] {

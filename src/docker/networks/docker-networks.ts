@@ -195,6 +195,13 @@ export class DockerNetworks implements Networks, AsyncDisposable {
     await this.#locks.run(id, () => this.#connector.partAll(id));
   }
 
+  async renamed(container: DockerContainer): Promise<void> {
+    await this.#locks.run(container.id, async () => {
+      const endpoints = await this.#connector.rename(container);
+      if (endpoints !== container.data.endpoints) await this.#options.containers().change(container.id, data => ({ ...data, endpoints }));
+    });
+  }
+
   settingsOf(container: DockerContainer): NetworkSettings {
     return this.#connector.settingsOf(container);
   }

@@ -32,6 +32,7 @@ import {
   readRoutes,
   setBridgePort,
   setLinkAlias,
+  silenceBridgePort,
 } from '#linux/netlink-bridge.ts';
 import { deleteTogether } from '../bridge.ts';
 import type { BridgedNetwork, DefaultRoutes, EndpointLink, KernelNetwork, SharedNetwork } from './bridge-network.ts';
@@ -123,6 +124,14 @@ const handlers = {
     }
   },
 
+  /** Ends at once what goes over links whose namespaces are ending. */
+  silence(hostLinks: string[]): void {
+    for (const name of hostLinks) {
+      const index = linkIndex(name);
+      if (index > 0) tolerate([ENODEV, EOPNOTSUPP], () => host.send(silenceBridgePort(index)));
+    }
+  },
+
   /** Another way out for a namespace. */
   setRoutes(netns: string, routes: DefaultRoutes): void {
     inNamespace(netns, 'net', () => {
@@ -194,11 +203,14 @@ function share(network: SharedNetwork, { ifName, mac }: EndpointLink, namespaceF
 
 function furnish(inside: Netlink, { ifName, mac, addresses }: EndpointLink): void {
   const { index } = inside.link(ifName)!;
+  const add = (isWanted: (address: string) => boolean) =>
+    addresses.flatMap(({ address, prefixLength }) => (isWanted(address) ? [addAddress({ index, address, prefixLength })] : []));
   const isIpv6 = addresses.some(({ address }) => address.includes(':'));
   inside.send(
-    setLinkModes(index, { withoutLinkLocal: true }),
+    setLinkModes(index, { withoutLinkLocal: true, announcesItself: true }),
+    ...add(address => !address.includes(':')), // announced as it comes up
     linkUp(index),
-    ...addresses.map(({ address, prefixLength }) => addAddress({ index, address, prefixLength })),
+    ...add(address => address.includes(':')),
     ...(isIpv6 ? [addAddress({ index, address: linkLocalOf(mac), prefixLength: 64 })] : []),
   );
 }

@@ -250,6 +250,12 @@ test('moving a link into a namespace and out of it takes a moment', async () => 
     times.push(performance.now() - start);
     await bridges.detach([{ network: one, endpoint: link }]);
   }
+  const last = endpoint(path, '172.18.0.78', 16);
+  await bridges.attach(one, last, via('172.18.0.1'));
+  const start = performance.now();
+  await bridges.leave([{ network: one, endpoint: last }]);
+  console.log(`# leave ${(performance.now() - start).toFixed(2)} ms`);
+  assert.match(fetchText('172.18.0.3', path, 1), /^curl/);
   const median = times.toSorted((p, q) => p - q)[5]!;
   console.log(`# attach p50 ${median.toFixed(2)} ms`);
   assert.ok(median < 20, `${median} ms`);

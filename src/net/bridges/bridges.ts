@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from '#base/clock.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
 import type { KernelChanges } from '../bridge.ts';
 import { vethPrefix } from '../names.ts';
@@ -11,7 +12,11 @@ export interface BridgesOptions {
   instance: string;
   nft: NftTransactions;
   kernel: KernelChanges;
+  clock?: Clock;
 }
+
+/** By then the kernel has usually deleted the links of ended namespaces by itself. */
+const REAP_AFTER_MS = 200;
 
 /**
  * Networks of people's own on this machine, their containers' links, and the machine's ports that lead to containers. What the kernel has outlives this
@@ -24,6 +29,9 @@ export class Bridges implements AsyncDisposable {
   readonly #published = new Map<string, PublishedRule[]>();
   #worker: WorkerCalls<BridgesHandlers> | undefined;
   #isLoaded = false;
+  readonly #left = new Set<string>();
+  #reapTimer: Disposable | undefined;
+  #reaping: Promise<void> = Promise.resolve();
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: BridgesOptions) {
@@ -99,6 +107,21 @@ export class Bridges implements AsyncDisposable {
     await this.#call('setRoutes', netns, routes);
   }
 
+  /**
+   * Lets go of links whose namespaces are ending: nothing goes over them when this resolves, and the kernel deletes them with the namespaces, which
+   * costs nothing here; what it has not by then is deleted later.
+   */
+  async leave(endpoints: readonly { network: KernelNetwork; endpoint: Pick<EndpointLink, 'hostLink'> }[]): Promise<void> {
+    const links = endpoints.flatMap(({ network, endpoint }) => (network.driver === 'bridge' ? [endpoint.hostLink] : []));
+    if (links.length === 0) return;
+    await this.#call('silence', links);
+    for (const link of links) this.#left.add(link);
+    this.#reapTimer ??= (this.#options.clock ?? systemClock).after(REAP_AFTER_MS, () => {
+      this.#reapTimer = undefined;
+      this.#reap();
+    });
+  }
+
   /** Deletes a link inside a namespace, and its other end with it. Without one, nothing happens. */
   async deleteInside(netns: string, ifName: string): Promise<void> {
     await this.#call('detach', [{ hostLink: '', netns, ifName, isShared: true }]);
@@ -130,8 +153,18 @@ export class Bridges implements AsyncDisposable {
 
   /** Lets go; what the kernel has stays. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#reapTimer?.[Symbol.dispose]();
     await this.#last.catch(() => {});
+    if (this.#left.size > 0) this.#reap();
+    await this.#reaping;
     await this.#worker?.[Symbol.asyncDispose]();
+  }
+
+  /** Should the worker fail here, the next process deletes them. */
+  #reap(): void {
+    const links = [...this.#left].map(hostLink => ({ hostLink, netns: '', ifName: '', isShared: false }));
+    this.#left.clear();
+    this.#reaping = this.#call('detach', links).catch(() => {});
   }
 
   async #make(network: KernelNetwork): Promise<void> {
