@@ -113,7 +113,9 @@ export class ContainerStreams implements AsyncDisposable {
         stdin: stdin && (config.stdin ?? false),
         resize: size => this.#resize(id, size),
       });
-    return phase === 'running' ? open() : this.#attachments.wait(id, open, signal);
+    if (phase === 'running') return open();
+    this.#sockets.prepare();
+    return this.#attachments.wait(id, open, signal);
   }
 
   resizeTerminal(id: string, size: { rows: number; columns: number }): void {

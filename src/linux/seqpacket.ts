@@ -58,20 +58,31 @@ function connectSeqpacket(path: string): number {
   }
 }
 
+/** A worker takes some 30 ms to start: one that has nothing to do waits this long for the next socket. */
+const LINGER_MS = 2_000;
+
 /**
  * SOCK_SEQPACKET sockets as streams of packets, which Node's `net` can't do: one worker thread waits for all of them. The worker starts
- * with the first socket and ends with the last.
+ * with the first socket, or a little before, and ends some time after the last.
  */
 export class SeqpacketSockets implements AsyncDisposable {
   readonly #sockets = new Map<number, SeqpacketSocket>();
   #poller: Poller | undefined;
   #nextId = 1;
   #stopping: Promise<unknown> = Promise.resolve();
+  #lingering: NodeJS.Timeout | undefined;
+
+  /** A socket is about to be connected: the worker starts meanwhile. */
+  prepare(): void {
+    this.#poller ??= this.#start();
+    if (this.#sockets.size === 0) this.#linger();
+  }
 
   /** Connects; packets come out whole and in order, and what is written goes in as packets. Ending it shuts our side down only. */
   connect(path: string): SeqpacketSocket {
     const fd = connectSeqpacket(path);
     const id = this.#nextId++;
+    clearTimeout(this.#lingering);
     this.#poller ??= this.#start();
     const { epoll } = this.#poller;
     const socket = new SeqpacketSocket(fd, {
@@ -118,10 +129,16 @@ export class SeqpacketSockets implements AsyncDisposable {
     const order = Buffer.alloc(8);
     order.writeInt32LE(fd, 0);
     writeSync(this.#poller.orders[1], order);
-    if (this.#sockets.size === 0) this.#stop();
+    if (this.#sockets.size === 0) this.#linger();
+  }
+
+  #linger(): void {
+    clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => this.#stop(), LINGER_MS).unref();
   }
 
   #stop(): void {
+    clearTimeout(this.#lingering);
     const poller = this.#poller;
     if (!poller) return;
     this.#poller = undefined;
