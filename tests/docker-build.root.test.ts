@@ -68,7 +68,7 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     const dockerfile = [
       'FROM busybox AS first',
       'ARG WHO',
-      'RUN echo "who $WHO"; cat /etc/hosts; ls /sys/class/net; ulimit -n; df -k /dev/shm',
+      'RUN echo "who $WHO"; cat /etc/hosts; ls /sys/class/net; ulimit -n; df -k /dev/shm; cat /etc/resolv.conf',
       'FROM first',
       'RUN exit 1',
     ].join('\n');
@@ -99,7 +99,7 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
       'options',
       directory,
     );
-    assert.match(said, /who me\n[\s\S]*10\.9\.8\.7\s+there\nlo\n123\n[\s\S]*32768/);
+    assert.match(said, /who me\n[\s\S]*10\.9\.8\.7\s+there\nlo\n123\n[\s\S]*32768[\s\S]*\nnameserver /);
     assert.equal(await host.docker('image', 'inspect', '-f', '{{.Config.Labels.a}}', 'options'), 'b');
     const refused: [string[], RegExp][] = [
       [['--squash'], /experimental|does not squash/],

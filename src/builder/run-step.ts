@@ -2,15 +2,15 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { newUid } from '#base/ids.ts';
-import type { ContainerConfig, Engine, EngineEvent, Resources, SandboxConfig } from '#engine/index.ts';
+import type { ContainerConfig, Engine, EngineEvent, Resources } from '#engine/index.ts';
 import type { RunOperation } from './graph.ts';
 
 /** How containers of steps run; no part of what a step is. */
 export interface RunOptions {
   network?: 'pod' | 'host' | 'none';
   shmSizeBytes?: number;
-  hostAliases?: SandboxConfig['hostAliases'];
-  dns?: SandboxConfig['dns'];
+  /** `/etc/hosts` and `/etc/resolv.conf` of a container with that name and address. */
+  files?: (own: { hostname: string; address: string | undefined }) => { hosts: string; resolvConf: string };
   resources?: Resources;
   rlimits?: ContainerConfig['rlimits'];
   cgroupParent?: string;
@@ -40,19 +40,19 @@ export interface RanStep extends AsyncDisposable {
 export async function runStep({ engine, operation, lowerDirs, run, signal, onStart, onOutput }: RunStepOptions): Promise<RanStep> {
   signal.throwIfAborted();
   const uid = newUid();
+  const hostname = uid.replaceAll('-', '').slice(0, 12);
   const sandbox = await engine.createSandbox({
     owner: 'docker',
     metadata: { name: `build-${uid}`, namespace: 'build', uid, attempt: 0 },
-    hostname: uid.slice(0, 12).replace('-', ''),
+    hostname,
     network: run.network ?? 'pod',
     internal: true,
-    ...(run.hostAliases ? { hostAliases: run.hostAliases } : {}),
     ...(run.shmSizeBytes !== undefined ? { shmSizeBytes: run.shmSizeBytes } : {}),
-    ...(run.dns ? { dns: run.dns } : {}),
     ...(run.cgroupParent ? { cgroupParent: run.cgroupParent } : {}),
   });
   const discard = () => engine.removeSandbox(sandbox.id);
   try {
+    if (run.files) await engine.setSandboxFiles(sandbox.id, run.files({ hostname, address: sandbox.address }));
     const container = await engine.createContainer(configOf(sandbox.id, operation, lowerDirs, run));
     const ended = untilEnded(engine, container.id);
     const output = readOutput(engine, container.id, onOutput);

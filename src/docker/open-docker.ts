@@ -61,7 +61,9 @@ export async function openDockerRooms({ dataDir, runDir, engine, images, network
   await containers.open({ networks: networks ?? new PoolNetworks(engine), volumes, supervision, streams });
   streams.resume();
   void supervision.resume().catch((error: unknown) => log.error('containers that are to run could not be started', { error }));
-  const builds = stack.use(await BuildRoom.open({ dataDir, engine, images, clock, log }));
+  const { resolvConf = '/etc/resolv.conf' } = network ?? {};
+  const hostGateway = network?.bridge.gateway;
+  const builds = stack.use(await BuildRoom.open({ dataDir, engine, images, resolvConf, hostGateway, clock, log }));
   const held = stack.move();
   return { journal, containers, volumes, streams, files, builds, networks, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

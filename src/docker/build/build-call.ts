@@ -24,6 +24,7 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   try {
     const id = await buildDockerfile(builder, {
       ...parameters,
+      run: { ...parameters.run, files: room.filesOf(parameters) },
       context,
       authFor,
       signal,

@@ -22,6 +22,8 @@ export interface BuildParameters {
   /** Says of each intermediate container that it is gone. */
   tellsRemoval: boolean;
   run: RunOptions;
+  /** `name:address`. */
+  extraHosts: string[];
 }
 
 const MAX_NAMES = 256;
@@ -47,6 +49,7 @@ export function parseBuildParameters(query: URLSearchParams): BuildParameters {
     buildId: query.get('buildid') ?? '',
     tellsRemoval: flagOf(query, 'rm', true) || flagOf(query, 'forcerm'),
     run: runOf(query),
+    extraHosts: extraHostsOf(query),
   };
 }
 
@@ -137,27 +140,26 @@ function runOf(query: URLSearchParams): RunOptions {
       `umiak does not build in the network ${mode.slice(0, 128)}: default, host and none are to be had`,
     );
   const shmSizeBytes = numberOf(query, 'shmsize');
-  const hosts = query
-    .getAll('extrahosts')
-    .flatMap(text => text.split(','))
-    .filter(Boolean);
   const resources = resourcesOf(query);
   const rlimits = rlimitsOf(query);
   const cgroupParent = query.get('cgroupparent') ?? '';
   return {
     network,
     ...(shmSizeBytes !== undefined && shmSizeBytes > 0 ? { shmSizeBytes } : {}),
-    ...(hosts.length > 0 ? { hostAliases: hosts.map(toAlias) } : {}),
     ...(Object.keys(resources).length > 0 ? { resources } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),
     ...(cgroupParent !== '' ? { cgroupParent } : {}),
   };
 }
 
-function toAlias(text: string): { ip: string; hostnames: string[] } {
-  const [, name = '', ip = ''] = /^([^:=]+)[:=](.+)$/.exec(text) ?? [];
-  if (name === '' || ip === '') throw new UmiakError('BadRequest', `bad format for add-host: ${JSON.stringify(text.slice(0, 128))}`);
-  return { ip: ip.replace(/^\[(.*)\]$/, '$1'), hostnames: [name] };
+function extraHostsOf(query: URLSearchParams): string[] {
+  const hosts = query
+    .getAll('extrahosts')
+    .flatMap(text => text.split(','))
+    .filter(Boolean);
+  const wrongOne = hosts.find(host => !/^[^:=]+[:=].+$/.test(host));
+  if (wrongOne !== undefined) throw new UmiakError('BadRequest', `bad format for add-host: ${JSON.stringify(wrongOne.slice(0, 128))}`);
+  return hosts;
 }
 
 function resourcesOf(query: URLSearchParams): NonNullable<RunOptions['resources']> {

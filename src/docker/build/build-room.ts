@@ -1,15 +1,22 @@
+import { readFileSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
-import type { Builder } from '#builder/index.ts';
+import type { Builder, RunOptions } from '#builder/index.ts';
 import { removeLeftSteps } from '#builder/left-steps.ts';
 import type { Engine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import { planContainerDns, planContainerHosts, planHostHosts } from '../networks/container-files.ts';
+import type { BuildParameters } from './build-parameters.ts';
 
 export interface BuildRoomOptions {
   dataDir: string;
   engine: Engine;
   images: ImageStore;
+  /** The machine's own. */
+  resolvConf: string;
+  /** What `host-gateway` means. */
+  hostGateway: string | undefined;
   clock: Clock;
   log: Log;
 }
@@ -33,6 +40,20 @@ export class BuildRoom implements AsyncDisposable {
   builder(): Promise<Builder> {
     this.#builder ??= import('#builder/index.ts').then(({ Builder }) => Builder.open(this.#options));
     return this.#builder;
+  }
+
+  /** `/etc/hosts` and `/etc/resolv.conf` of steps, as docker's containers have them. */
+  filesOf({ run, extraHosts }: Pick<BuildParameters, 'run' | 'extraHosts'>): NonNullable<RunOptions['files']> {
+    const { resolvConf: path, hostGateway } = this.#options;
+    return ({ hostname, address }) => {
+      const isHost = run.network === 'host';
+      const dns = planContainerDns({ Dns: [], DnsOptions: [], DnsSearch: [] }, readFileSync(path, 'utf8'), isHost ? 'host' : 'default');
+      const own = { hostname, domainname: '', addresses: address === undefined ? [] : [address], extraHosts, hostGateway, links: [] };
+      return {
+        hosts: isHost ? planHostHosts(readFileSync('/etc/hosts', 'utf8'), extraHosts) : planContainerHosts(own),
+        resolvConf: dns.resolvConf,
+      };
+    };
   }
 
   /** A build that `cancel` ends by its id, if it has one. */
