@@ -52,7 +52,8 @@ test('a node that is full of pods says so', () => {
 test("Pods that show docker's containers take no place of a node's, but their host ports", () => {
   const annotations = { [MIRROR]: 'c', [MIRRORED_CONTAINER]: 'c' };
   const only = world([node('only')]);
-  for (let index = 0; index < 9; index++) put(only, 'only', pod({ name: `p${index}`, cpu: '0', hostPort: 8080 + index, annotations }));
+  for (let index = 0; index < 9; index++)
+    put(only, 'only', pod({ name: `p${index}`, cpu: '0', hostPort: 8080 + index, namespace: 'docker', annotations }));
   assert.equal(run(pod(), only), 'only');
   assert.match(run(pod({ hostPort: 8080 }), only), /free ports/);
 });

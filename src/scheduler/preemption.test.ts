@@ -41,7 +41,12 @@ const cases: Case[] = [
   },
   {
     name: "leaves what only shows docker's containers alone",
-    there: { a: { x: { priority: 5, cpu: '1' }, y: { priority: 1, cpu: '1', annotations: { [MIRROR]: 'c', [MIRRORED_CONTAINER]: 'c' } } } },
+    there: {
+      a: {
+        x: { priority: 5, cpu: '1' },
+        y: { priority: 1, cpu: '1', namespace: 'docker', annotations: { [MIRROR]: 'c', [MIRRORED_CONTAINER]: 'c' } },
+      },
+    },
     gives: 'a: x',
   },
   {
