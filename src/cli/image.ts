@@ -40,7 +40,9 @@ export async function pullImage(
 ): Promise<void> {
   const auth = await registryAuthHeader(name, streams.env);
   const headers = auth ? { 'x-registry-auth': auth } : {};
-  const lines = docker.lines('/images/create', { fromImage: name, ...(platform ? { platform } : {}) }, { headers });
+  // Docker's API takes a name alone for all of its tags.
+  const tag = /[:@][^/]*$/.test(name) ? {} : { tag: 'latest' };
+  const lines = docker.lines('/images/create', { fromImage: name, ...tag, ...(platform ? { platform } : {}) }, { headers });
   const last: string[] = [];
   const layers = new Map<string, DockerLine>();
   {

@@ -2,12 +2,16 @@ import type { IncomingMessage } from 'node:http';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { type Digest, digestOf, isDigest } from './digest.ts';
 import { readBody } from './http-client.ts';
-import { maxDocumentBytes, mediaTypes } from './oci.ts';
+import { maxDocumentBytes, mediaTypes, parseJsonObject } from './oci.ts';
 import { mayPass } from './registry-errors.ts';
 import { type RegistryClientOptions, RegistrySession } from './registry-session.ts';
 
 /** So often in a row a download may break off that brought less than `PROGRESS_BYTES` each time. */
 const MAX_BREAKS = 5;
+const TAGS_A_PAGE = 1000;
+const MOST_TAGS = 10_000;
+/** A registry may tell of fewer at once, but not for ever. */
+const MOST_PAGES = 200;
 const PROGRESS_BYTES = 1024 * 1024;
 
 const ACCEPT = [mediaTypes.ociIndex, mediaTypes.ociManifest, mediaTypes.dockerIndex, mediaTypes.dockerManifest].join(', ');
@@ -37,6 +41,27 @@ export class RegistryClient implements Disposable {
         });
       return { bytes, digest, mediaType: response.headers['content-type']?.split(';')[0]?.trim() ?? '' };
     });
+  }
+
+  /** All tags of the repository. @throws RequestEntityTooLarge when they are more than `MOST_TAGS` */
+  async tags(signal?: AbortSignal): Promise<string[]> {
+    const what = `the tags of ${this.#session.name('')}`;
+    const tags: string[] = [];
+    let target: string | URL = `tags/list?n=${TAGS_A_PAGE}`;
+    for (let pages = 1; ; pages++) {
+      const page: string | URL = target;
+      const { link, document } = await this.#session.attempt(signal, async () => {
+        const response = await this.#session.send(page, what, { headers: {}, expect: [200], ...(signal ? { signal } : {}) });
+        return { link: response.headers.link, document: parseJsonObject(await readBody(response, maxDocumentBytes, what), what) };
+      });
+      if (Array.isArray(document.tags)) tags.push(...document.tags.filter(tag => typeof tag === 'string'));
+      if (tags.length > MOST_TAGS)
+        throw new UmiakError('RequestEntityTooLarge', `${what} are more than ${MOST_TAGS}`, { hint: 'Pull them by name.' });
+      // RFC 5988, as the distribution spec has it: `</v2/…>; rel="next"`.
+      const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(link ?? ''))?.[1];
+      if (next === undefined) return tags;
+      target = await this.#session.resolve(next, page, what);
+    }
   }
 
   /**

@@ -96,7 +96,20 @@ export class RegistryFixture implements AsyncDisposable {
       return void this.#write(request, url, response).catch(() => {});
     if (url.pathname.includes('/blobs/') && this.redirectTo)
       return void response.writeHead(307, { location: `http://${this.redirectTo.host}/plain${url.pathname}` }).end();
+    const tagged = /^\/v2\/(.+)\/tags\/list$/.exec(url.pathname)?.[1];
+    if (tagged !== undefined) return this.#listTags(tagged, url, response);
     this.#serve(url.pathname, response, this.ranges ? request.headers.range : undefined);
+  }
+
+  /** One a page, to be asked for by `Link`. */
+  #listTags(repository: string, url: URL, response: ServerResponse): void {
+    const prefix = `/v2/${repository}/manifests/`;
+    const tags = [...this.#documents.keys()].flatMap(path =>
+      path.startsWith(prefix) && !path.includes('sha256:') ? [path.slice(prefix.length)] : [],
+    );
+    const at = Number(url.searchParams.get('last') ?? 0);
+    if (at + 1 < tags.length) response.setHeader('link', `</v2/${repository}/tags/list?last=${at + 1}>; rel="next"`);
+    response.end(JSON.stringify({ name: repository, tags: tags.slice(at, at + 1) }));
   }
 
   #serve(path: string, response: ServerResponse, range?: string): void {

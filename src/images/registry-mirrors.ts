@@ -43,6 +43,11 @@ export class MirroredRegistry implements Disposable {
     return await this.#ask(isDigest(reference) ? 'pull' : 'resolve', client => client.manifest(reference, signal), signal);
   }
 
+  /** All tags of the repository, of endpoints that may resolve. */
+  async tags(signal?: AbortSignal): Promise<string[]> {
+    return await this.#ask('resolve', client => client.tags(signal), signal);
+  }
+
   /** Hands a way to a blob's bytes to `receive`, which verifies the digest; what one endpoint began another may end. */
   async blob<T>(digest: Digest, receive: BlobReceiver<T>, signal?: AbortSignal): Promise<T> {
     return await this.#ask('pull', client => client.blob(digest, receive, signal), signal);

@@ -51,13 +51,8 @@ export class RegistryQuestions {
 
   /** A manifest's or index's descriptor and the platforms that it is for. @throws NotFound, Unauthorized, ServiceUnavailable */
   async inspect(reference: ImageReference, { auth, signal }: Question = {}): Promise<RemoteImage> {
-    const { registry, repository, tag, digest } = reference;
-    using client = new MirroredRegistry({
-      registry,
-      repository,
-      endpoints: await this.#options.endpoints.of(registry),
-      ...this.#shared(auth),
-    });
+    const { tag, digest } = reference;
+    using client = await this.#client(reference, auth);
     const found = await client.manifest(digest ?? tag ?? 'latest', signal);
     const what = `manifest ${found.digest}`;
     const parsed = parseManifestOrIndex(found.bytes, what);
@@ -73,6 +68,16 @@ export class RegistryQuestions {
       `configuration ${config.digest}`,
     );
     return { descriptor, platforms: [{ os, architecture, ...(variant !== undefined ? { variant } : {}) }] };
+  }
+
+  /** All tags that a repository has. @throws NotFound, Unauthorized, ServiceUnavailable, RequestEntityTooLarge */
+  async tags(reference: ImageReference, { auth, signal }: Question = {}): Promise<string[]> {
+    using client = await this.#client(reference, auth);
+    return await client.tags(signal);
+  }
+
+  async #client({ registry, repository }: ImageReference, auth: RegistryAuth | undefined): Promise<MirroredRegistry> {
+    return new MirroredRegistry({ registry, repository, endpoints: await this.#options.endpoints.of(registry), ...this.#shared(auth) });
   }
 
   /** Shows credentials to a registry. What its token server gives in their place, if it does. @throws Unauthorized, ServiceUnavailable */

@@ -47,6 +47,10 @@ test('docker login asks the registry; what it keeps lets docker pull', async () 
   registry.faults.push(answerRoot);
   assert.match(await docker('login', '-u', 'anna', '-p', 'secret', registry.host), /Login Succeeded/);
   assert.match(await docker('pull', `${registry.host}/team/app:1`), /Downloaded newer image/);
+  registry.add('team/app', '2', buildImage([buildTar([{ name: 'a', content: 'b' }])]));
+  const all = await docker('pull', '-a', `${registry.host}/team/app`);
+  assert.match(all, /1: Pulling from team\/app[\s\S]*up to date[\s\S]*2: Pulling from team\/app[\s\S]*Downloaded newer image for .*app:2/);
+  assert.equal((await docker('images', '-q', `${registry.host}/team/app`)).split('\n').length, 2);
 });
 
 test('docker search shows what the registry has, and what this machine has', async () => {

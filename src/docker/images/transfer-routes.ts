@@ -9,6 +9,7 @@ import {
   toFamiliarName,
   toRepositoryName,
 } from '#images/index.ts';
+import type { RegistryAuth } from '#images/registry-auth.ts';
 import { toDockerError } from '../docker-error.ts';
 import { type DockerRequest, flagOf, JsonLines, type Route, refuse } from '../request.ts';
 import { tellImage } from './image-events.ts';
@@ -33,25 +34,45 @@ async function create(request: DockerRequest): Promise<void> {
   await pull(request);
 }
 
-/** `docker pull`: progress until the image is here, or the failure as the stream's last line. */
-async function pull({ context, query, incoming, response, signal }: DockerRequest): Promise<void> {
+/** `docker pull`: progress until the image is here, or the failure as the stream's last line. Without a tag all of the repository's come. */
+async function pull(request: DockerRequest): Promise<void> {
+  const { context, query, incoming, response, signal } = request;
   refuse(query, 'repo', 'message', 'changes');
-  const { text, isDefaultTag } = toPullName(query.get('fromImage') ?? '', query.get('tag') ?? '');
+  const { text, isAll } = toPullName(query.get('fromImage') ?? '', query.get('tag') ?? '');
   const reference = parseReference(text);
-  const { images } = context;
   const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
+  const lines = new JsonLines(response);
+  try {
+    const tags = isAll ? await (await context.images.registries()).tags(reference, { auth, signal }) : [undefined];
+    for (const tag of tags) await pullOne(request, tag === undefined ? text : `${text}:${tag}`, { auth, lines });
+    lines.end();
+  } catch (error) {
+    if (!lines.isBegun || signal.aborted) throw error;
+    lines.fail(toDockerError(error).message);
+  }
+}
+
+async function pullOne(
+  { context, query, response, signal }: DockerRequest,
+  text: string,
+  { auth, lines }: { auth: RegistryAuth | undefined; lines: JsonLines },
+): Promise<void> {
+  const { images } = context;
+  const reference = parseReference(text);
   const platform = query.get('platform');
   const name = toFamiliarName(toCanonicalName(reference));
   const before = await idOf(images.inspect(name));
-  const lines = new JsonLines(response);
   const progress = new PullProgress();
+  let isBegun = false;
   const begin = () => {
-    if (lines.isBegun) return;
-    if (isDefaultTag) lines.write({ status: 'Using default tag: latest' });
-    lines.write(progress.begin(reference));
+    if (!isBegun) lines.write(progress.begin(reference));
+    isBegun = true;
   };
   let isSlow = false;
-  response.on('drain', () => (isSlow = false));
+  const drained = () => {
+    isSlow = false;
+  };
+  response.on('drain', drained);
   try {
     const record = await images.pull(text, {
       signal,
@@ -66,12 +87,9 @@ async function pull({ context, query, incoming, response, signal }: DockerReques
     });
     begin();
     for (const line of progress.end(record.target.digest, name, record.id !== before)) lines.write(line);
-    const { repository, ...where } = reference;
-    tellImage(context, 'pull', name, { name: toRepositoryName({ repository, ...where }), record });
-    lines.end();
-  } catch (error) {
-    if (!lines.isBegun || signal.aborted) throw error;
-    lines.fail(toDockerError(error).message);
+    tellImage(context, 'pull', name, { name: toRepositoryName(reference), record });
+  } finally {
+    response.off('drain', drained);
   }
 }
 
@@ -108,12 +126,11 @@ async function push({ context, name, query, incoming, response, signal }: Docker
   }
 }
 
-/** Docker gives name and tag apart; the tag may be a digest. Without any, `latest` is pulled, not all tags as docker does. */
-function toPullName(fromImage: string, tag: string): { text: string; isDefaultTag: boolean } {
+/** Docker gives name and tag apart; the tag may be a digest. With neither, all tags are meant. */
+function toPullName(fromImage: string, tag: string): { text: string; isAll: boolean } {
   if (fromImage === '') throw new UmiakError('BadRequest', 'fromImage must name the image to pull');
-  if (tag !== '') return { text: isDigest(tag) ? `${fromImage}@${tag}` : `${fromImage}:${tag}`, isDefaultTag: false };
-  const { tag: read, digest } = parseReference(fromImage);
-  return { text: fromImage, isDefaultTag: digest === undefined && read === 'latest' && !fromImage.endsWith(':latest') };
+  if (tag !== '') return { text: isDigest(tag) ? `${fromImage}@${tag}` : `${fromImage}:${tag}`, isAll: false };
+  return { text: fromImage, isAll: !/[:@][^/]*$/.test(fromImage) };
 }
 
 async function idOf(inspected: Promise<ImageRecord>): Promise<string | undefined> {
