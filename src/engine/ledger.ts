@@ -1,8 +1,8 @@
 import { rmSync, unlinkSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { UmiakError } from '#base/errors.ts';
 import type { EnginePaths } from './paths.ts';
 import { type ContainerRecord, type SandboxRecord, syncRecord, writeRecord } from './records.ts';
+import { removeTree } from './remove-tree.ts';
 
 /**
  * The records of all sandboxes and containers, in memory and on the disk. A record is added before what it speaks of is made, and
@@ -82,7 +82,7 @@ export class Ledger {
   }
 
   async removeSandbox(id: string): Promise<void> {
-    await rm(this.#paths.sandbox(id), { recursive: true, force: true });
+    await removeTree(this.#paths.sandbox(id));
     this.#sandboxes.delete(id);
     this.#unsaved.delete(id);
     this.#catchUp();
@@ -142,8 +142,8 @@ export class Ledger {
   /** The record last: while a part of the directory is there, so is what tells to remove it. */
   async removeContainer(id: string): Promise<void> {
     const directory = this.#paths.container(id);
-    await Promise.all(['upper', 'work', 'merged'].map(part => rm(`${directory}/${part}`, { recursive: true, force: true })));
-    await rm(directory, { recursive: true, force: true });
+    await Promise.all(['upper', 'work', 'merged'].map(part => removeTree(`${directory}/${part}`)));
+    await removeTree(directory);
     this.#containers.delete(id);
     this.#unsaved.delete(id);
     this.#catchUp();
