@@ -55,7 +55,7 @@ export class RegistryClient implements Disposable {
         return { link: response.headers.link, document: parseJsonObject(await readBody(response, maxDocumentBytes, what), what) };
       });
       if (Array.isArray(document.tags)) tags.push(...document.tags.filter(tag => typeof tag === 'string'));
-      if (tags.length > MOST_TAGS)
+      if (tags.length > MOST_TAGS || pages > MOST_PAGES)
         throw new UmiakError('RequestEntityTooLarge', `${what} are more than ${MOST_TAGS}`, { hint: 'Pull them by name.' });
       // RFC 5988, as the distribution spec has it: `</v2/…>; rel="next"`.
       const next = /<([^>]+)>\s*;\s*rel="?next"?/.exec(String(link ?? ''))?.[1];

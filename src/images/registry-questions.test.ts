@@ -65,6 +65,19 @@ for (const auth of ['bearer', 'basic'] as const)
     registry.auth = 'bearer';
   });
 
+test('all tags, page by page; a list without an end is given up', async () => {
+  const questions = await images.registries();
+  assert.deepEqual(await questions.tags(reference('1'), { auth: login }), ['1', 'many']);
+  const server = createServer((_, response) => {
+    response.setHeader('link', '</v2/team/app/tags/list?last=1>; rel="next"').end('{"tags":["1"]}');
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await assert.rejects(questions.tags(parseReference(`${host}/team/app`)), { reason: 'RequestEntityTooLarge' });
+  server.closeAllConnections();
+  await new Promise(resolve => server.close(resolve));
+});
+
 test('a search, in a registry that has one and in one that has not', async () => {
   const answer = { results: [{ name: 'team/app', description: 'ours', star_count: 3, is_official: true }, 7, { name: 'other' }] };
   const server = createServer((request, response) => {
