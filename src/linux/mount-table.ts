@@ -42,6 +42,7 @@ export function mountsBelow(directory: string): string[] {
     .filter(target => target === directory || target.startsWith(`${directory}/`));
 }
 
-function unescapeOctal(text: string): string {
+/** A path as mount tables write it. Pure. */
+export function unescapeOctal(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }

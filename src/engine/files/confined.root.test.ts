@@ -75,7 +75,7 @@ for (const state of ['running', 'stopped'] as const)
         return undefined;
       });
     let seen = 0;
-    for (let round = 0; round < (state === 'running' ? 200 : 10); round++)
+    for (let round = 0; round < (state === 'running' ? 60 : 10); round++)
       for (const path of state === 'running' ? ['/spot', '/spot/', '/spot/file'] : ['/absolute/', '/relative/file', '/magic/', '/']) {
         const text = await attempt(read(id, path));
         if (text?.includes('inside')) seen++;
@@ -91,6 +91,30 @@ for (const state of ['running', 'stopped'] as const)
       }
     assert.ok(seen > 0, 'the loop met what is allowed, too');
     if (state === 'running') await bench.engine.stopContainer(id, { graceMs: 0 });
+  });
+
+for (const how of ['that runs', 'that has ended', 'with users of its own'] as const)
+  test(`the machine’s /proc in a container ${how}: its links lead nowhere`, async () => {
+    // It can't be bound there; the container's own stands for it.
+    const hasUsers = how === 'with users of its own';
+    const mounts = hasUsers ? [] : [{ source: '/proc', destination: '/machine', readOnly: true }];
+    const sandbox = await bench.sandbox(hasUsers ? { ownUsers: true } : {});
+    const links = ['1/root', 'self/root', `${process.pid}/root`, 'thread-self/cwd'];
+    const script = links.map((link, i) => `ln -s /machine/${link}${outside} /link${i}`).join('; ');
+    const { id } = await bench.start(
+      `${script}; ln -s /machine/self/fd /fds; ${how === 'that has ended' ? 'true' : 'sleep 1000'}`,
+      { mounts },
+      sandbox,
+    );
+    if (how === 'that has ended') await bench.exited(id);
+    else await bench.engine.execSync(id, { command: ['sh', '-c', 'until test -L /fds; do :; done'], timeoutMs: 10_000 });
+    for (const [i, link] of links.entries()) {
+      for (const path of [`/link${i}/file`, `/link${i}/`, `/machine/${link}${outside}/file`, '/proc/1/root/etc/passwd'])
+        await assert.rejects(read(id, path), error => isUmiakError(error, 'NotFound'), path);
+      await assert.rejects(put(id, `/link${i}`, [{ name: 'planted', content: 'x' }]), error => isUmiakError(error, 'NotFound'));
+    }
+    await assert.rejects(read(id, '/fds/'), error => isUmiakError(error, 'NotFound'));
+    assertUntouched();
   });
 
 test('archives that want to leave: names, links and devices', async () => {
@@ -248,7 +272,7 @@ test('a mount that does not answer holds nobody else up, and is given up', async
   stack.defer(() => umount(shared, { detach: true }));
   mount('none', shared, null, MS_SHARED);
   const { id } = await bench.start('sleep 1000', { mounts: [{ source: shared, destination: '/shared', propagation: 'rslave' }] });
-  const impatient = stack.use(new ContainerFiles({ engine: bench.engine, patienceMs: 500, idleMs: 200 }));
+  const impatient = stack.use(new ContainerFiles({ engine: bench.engine, patienceMs: 4000, idleMs: 200 }));
   stack.use(await HungMount.open(join(shared, 'hung')));
   const held = assert.rejects(impatient.stat(id, '/shared/hung/file'), error => isUmiakError(error, 'Timeout'));
   assert.ok((await impatient.stat(id, '/bin')).mode > 0);

@@ -62,9 +62,7 @@ export class ContainerFiles implements AsyncDisposable {
     const clean = toContainerPath(path);
     await this.#visit(id, signal, async (visitor, root) => {
       const stat = await answered(visitor.call('stat', root, clean), this.#patience(signal));
-      // One that has mounts of its own is in that root for good.
-      const again: Root = root.kind === 'mounts' ? { kind: 'directory', path: '/' } : root;
-      const archive = (memory: SharedArrayBuffer) => visitor.call('archive', again, clean, memory, this.#ownersOf(id));
+      const archive = (memory: SharedArrayBuffer) => visitor.call('archive', root, clean, memory, this.#ownersOf(id));
       await receive(archive, chunks => use(stat, chunks), this.#patience(signal));
     });
   }
@@ -97,10 +95,7 @@ export class ContainerFiles implements AsyncDisposable {
     await this.#engine.withRootfs(id, rootfs =>
       this.#visitors.run(
         visitor => receive(memory => visitor.call('archiveAll', rootfs, memory, this.#ownersOf(id)), use, this.#patience(signal)),
-        {
-          isLast: false,
-          signal,
-        },
+        signal,
       ),
     );
   }
@@ -114,10 +109,7 @@ export class ContainerFiles implements AsyncDisposable {
     return await this.#engine.withRootfs(id, () => {
       const parts = this.#engine.rootfsParts(id);
       const request = { ...parts, mountPoints, ...(owners ? { owners } : {}) };
-      return this.#visitors.run(visitor => answered(visitor.call('changes', request), { signal, patienceMs: LONG_MS }), {
-        isLast: false,
-        signal,
-      });
+      return this.#visitors.run(visitor => answered(visitor.call('changes', request), { signal, patienceMs: LONG_MS }), signal);
     });
   }
 
@@ -132,12 +124,12 @@ export class ContainerFiles implements AsyncDisposable {
   async #visit<T>(id: string, signal: AbortSignal | undefined, work: (visitor: Visitor, root: Root) => Promise<T>): Promise<T> {
     const container = this.#need(id);
     const process = this.#processOf(container);
-    if (process) return await this.#visitors.run(visitor => work(visitor, { kind: 'process', ...process }), { isLast: false, signal });
+    if (process) return await this.#visitors.run(visitor => work(visitor, { kind: 'process', ...process }), signal);
     const mounts = (container.config.mounts ?? []).filter(({ type = 'bind' }) => type === 'bind');
     await requireAnswering(mounts.map(({ source }) => source));
     return await this.#engine.withRootfs(id, async path => {
       const root: Root = mounts.length > 0 ? { kind: 'mounts', path, mounts } : { kind: 'directory', path };
-      return await this.#visitors.run(visitor => work(visitor, root), { isLast: mounts.length > 0, signal });
+      return await this.#visitors.run(visitor => work(visitor, root), signal);
     });
   }
 

@@ -3,8 +3,9 @@ import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { enterRoot, insideRoot, takeOwnRoot } from '#linux/confinement.ts';
 import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
-import { pivotInto, takePrivateMounts } from '#linux/private-mounts.ts';
+import { pivotInto } from '#linux/private-mounts.ts';
 import { identify } from '#linux/process.ts';
+import { enterCopy } from '#linux/visited-mounts.ts';
 
 /** Whose files are to be seen. */
 export type Root =
@@ -12,57 +13,48 @@ export type Root =
   | { kind: 'process'; pid: number; startTime: number }
   /** A directory. */
   | { kind: 'directory'; path: string }
-  /** A mounted root file system and volumes in it, which nobody else sees. A thread that was there can't be used again. */
+  /** A mounted root file system and volumes in it, which nobody else sees. */
   | { kind: 'mounts'; path: string; mounts: { source: string; destination: string }[] };
 
 const O_PATH = 0o10000000;
 
 /**
  * Takes this thread to where nothing but those files can be reached, whatever links say and whoever changes them meanwhile; disposing brings it
- * back, unless it is of kind `mounts`. In between only synchronous calls see them. Worker threads only.
+ * back. In between only synchronous calls see them. Worker threads only.
  * @throws Conflict when the process has ended
  */
 export function enter(root: Root): Disposable {
+  if (root.kind === 'process') return enterProcess(root);
+  if (root.kind === 'mounts') return enterCopy({ prepare: () => showMounts(root.path, root.mounts) });
   takeOwnRoot();
-  const own = openSync('/', constants.O_DIRECTORY | O_PATH);
-  try {
-    if (root.kind === 'mounts') {
-      enterMounts(root.path, root.mounts);
-      closeSync(own);
-      return { [Symbol.dispose]() {} };
-    }
-    const directory = root.kind === 'process' ? openProcessRoot(root) : openSync(root.path, constants.O_DIRECTORY | O_PATH);
-    enterRoot(directory);
-    closeSync(directory);
-  } catch (error) {
-    closeSync(own);
-    throw error;
-  }
-  return {
-    [Symbol.dispose]() {
-      enterRoot(own);
-      closeSync(own);
-    },
-  };
+  using opened = new DisposableStack();
+  const open = (path: string) => opened.adopt(openSync(path, constants.O_DIRECTORY | O_PATH), closeSync);
+  const own = open('/');
+  enterRoot(open(root.path));
+  opened.defer(() => enterRoot(own));
+  return opened.move();
 }
 
-function openProcessRoot({ pid, startTime }: { pid: number; startTime: number }): number {
+/** In a copy of its mount table, so that nothing there can change while it is looked at but the files. */
+function enterProcess({ pid, startTime }: { pid: number; startTime: number }): Disposable {
   const ended = (cause?: unknown) => new UmiakError('Conflict', 'the container has just ended', { cause, hint: 'Try again.' });
-  let directory: number;
+  let namespace: number;
   try {
-    directory = openSync(`/proc/${pid}/root`, constants.O_DIRECTORY | O_PATH);
+    namespace = openSync(`/proc/${pid}/ns/mnt`, constants.O_RDONLY);
   } catch (error) {
     throw ended(error);
   }
-  // Its number may be another's by now.
-  if (identify(pid)?.startTime === startTime) return directory;
-  closeSync(directory);
-  throw ended();
+  try {
+    // Its number may be another's by now.
+    if (identify(pid)?.startTime !== startTime) throw ended();
+    return enterCopy({ of: namespace });
+  } finally {
+    closeSync(namespace);
+  }
 }
 
-/** What is mounted here, this thread alone sees, and it goes with the thread. All else is taken out, so that nobody's unmounting is held up. */
-function enterMounts(path: string, mounts: readonly { source: string; destination: string }[]): void {
-  takePrivateMounts();
+/** All else is taken out, so that nobody's unmounting is held up. */
+function showMounts(path: string, mounts: readonly { source: string; destination: string }[]): void {
   mount(path, path, null, MS_BIND);
   const parentsFirst = [...mounts].sort((a, b) => a.destination.length - b.destination.length);
   for (const { source, destination } of parentsFirst) {

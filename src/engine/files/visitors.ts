@@ -35,11 +35,8 @@ export class Visitors implements AsyncDisposable {
     return this.#idle.length + this.#busy.size;
   }
 
-  /** Gives `work` a thread of its own; all its calls must have been made when it settles. `isLast`: the thread is of no use afterwards. */
-  async run<T>(
-    work: (visitor: Visitor) => Promise<T>,
-    { isLast, signal }: { isLast: boolean; signal?: AbortSignal | undefined },
-  ): Promise<T> {
+  /** Gives `work` a thread of its own; all its calls must have been made when it settles. */
+  async run<T>(work: (visitor: Visitor) => Promise<T>, signal?: AbortSignal): Promise<T> {
     using _ = await this.#slots.take(signal);
     const worker = this.#take();
     const calls = new Set<Promise<unknown>>();
@@ -59,7 +56,7 @@ export class Visitors implements AsyncDisposable {
     } finally {
       const isBack = await this.#within(Promise.all(calls));
       this.#busy.delete(worker);
-      if (isBack && !isLast) this.#rest(worker);
+      if (isBack) this.#rest(worker);
       // Not awaited: the kernel may hold it for as long as it likes.
       else void worker[Symbol.asyncDispose]().catch(() => {});
     }
