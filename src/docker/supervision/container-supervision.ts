@@ -2,6 +2,7 @@ import type { Clock, Log } from '#base/index.ts';
 import type { Container, Engine } from '#engine/engine.ts';
 import { type Health, type HealthCheck, type RestartPolicy, type Supervised, Supervisor } from '#engine/supervision/index.ts';
 import type * as forms from '../containers/forms.ts';
+import { describeActor } from '../events/engine-events.ts';
 import type { ContainerLookup, DockerContainer, DockerData, Events, Supervision } from '../rooms.ts';
 
 export interface ContainerSupervisionOptions {
@@ -24,10 +25,9 @@ export class ContainerSupervision implements Supervision, AsyncDisposable {
       start: (id, isWanted) => containers.start(id, 'policy', isWanted),
       onGivenUp: id => containers.restartGivenUp(id),
       needs: container => needsOf(container, name => containers.find(name).id),
-      onHealth({ id }, { status }) {
-        const { data, name } = containers.find(id);
-        const attributes = { ...data.config.Labels, image: data.image, name };
-        events.emit({ type: 'container', action: `health_status: ${status}`, id, attributes });
+      onHealth(container, { status }) {
+        const { name, image, labels } = describeActor(container, undefined);
+        events.emit({ type: 'container', action: `health_status: ${status}`, id: container.id, attributes: { ...labels, image, name } });
       },
       clock,
       log,
