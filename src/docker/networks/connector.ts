@@ -82,14 +82,12 @@ export class Connector {
       if (containerOf(data.hostConfig.NetworkMode) !== undefined) continue;
       const joined: Joined = { netns: sandbox?.netns, attached: new Map() };
       this.#joined.set(id, joined);
-      const hasOwn = Object.keys(data.endpoints).some(isUserDefined);
-      const namesOfLinks = hasOwn && joined.netns ? await bridges.linksIn(joined.netns) : {};
       for (const name of Object.keys(data.endpoints)) {
         const record = book.find(name);
         const known = data.endpoints[name];
         if (!record || !known) continue;
         const settings = isFixed(record) ? this.#fixedSettings(container, record, known) : known;
-        joined.attached.set(name, { record, ifName: namesOfLinks[settings.MacAddress] ?? 'eth0', settings });
+        joined.attached.set(name, { record, ifName: 'eth0', settings });
         book.enter(record.id, memberOf(container, settings));
         if (!isFixed(record)) links.push(endpointLinkName(instance, settings.EndpointID));
       }
@@ -107,9 +105,23 @@ export class Connector {
       bridges.restore({ networks, endpoints: links, published, refused }),
       ...running.map(async container => {
         const joined = this.#joined.get(container.id);
-        if (joined) await this.#tellNames(container, joined);
+        if (!joined) return;
+        try {
+          await Promise.all([this.#tellNames(container, joined), this.#findLinks(joined)]);
+        } catch (error) {
+          // Its namespace has gone with its last process: it is about to be told as ended.
+          log.warn('a container that runs has lost its network', { container: container.name, error: messageOf(error) });
+        }
       }),
     ]);
+  }
+
+  /** How the links that a former process made are called inside. */
+  async #findLinks({ netns, attached }: Joined): Promise<void> {
+    const own = [...attached.values()].filter(({ record }) => !isFixed(record));
+    if (own.length === 0 || netns === undefined) return;
+    const named = await this.#options.bridges.linksIn(netns);
+    for (const each of own) each.ifName = named[each.settings.MacAddress] ?? each.ifName;
   }
 
   /** All of a container's networks, before it starts. @returns its endpoints as they are now. @throws in docker's words, everything undone */

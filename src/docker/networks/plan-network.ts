@@ -117,8 +117,8 @@ export function planNetwork(wishes: NetworkWishes, facts: NetworkFacts): Network
 
 function checkKind({ Name, Driver = '', Scope = '', Ingress, ConfigOnly, ConfigFrom, EnableIPv4 }: NetworkWishes): 'bridge' | 'macvlan' {
   if (Name.trim() === '') throw bad('name is required');
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(Name) || Name.length > 255)
-    throw bad(`invalid network name: ${Name.slice(0, 255)}: use letters, digits and _.- alone`);
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_. -]*$/.test(Name) || Name.length > 255)
+    throw bad(`invalid network name: ${Name.slice(0, 255)}: use letters, digits, spaces and _.- alone`);
   if ((FIXED_NAMES as readonly string[]).includes(Name) || Name === 'default' || Name === 'container')
     throw new UmiakError('Forbidden', `operation is not permitted on predefined ${Name} network`);
   if (ConfigOnly || ConfigFrom?.Network) throw new UmiakError('NotImplemented', 'umiak has no configuration-only networks');
