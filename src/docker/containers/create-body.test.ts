@@ -169,7 +169,7 @@ describe('validateContainer', () => {
     [{}, /invalid port specification: "x\/y"/, { ExposedPorts: { 'x/y': {} } }],
     [{}, /invalid environment variable: =x/, { Env: ['=x'] }],
     [{}, /invalid signal: SIGNOPE/, { StopSignal: 'SIGNOPE' }],
-    [{}, /Interval in Healthcheck cannot be less than one millisecond/, { Healthcheck: { Interval: 5 } }],
+    [{}, /Interval in Healthcheck cannot be less than 1ms/, { Healthcheck: { Interval: 5 } }],
   ];
   for (const [host, says, config = {}] of refused)
     it(`refuses ${JSON.stringify({ ...host, ...config })}`, () =>

@@ -36,7 +36,7 @@ function validateConfig({ WorkingDir, Env, StopSignal, StopTimeout, Healthcheck:
   const least = { Interval: 'Interval', Timeout: 'Timeout', StartPeriod: 'StartPeriod', StartInterval: 'StartInterval' } as const;
   for (const field of Object.values(least)) {
     const value = check[field] ?? 0;
-    if (value !== 0 && value < 1_000_000) throw bad(`${field} in Healthcheck cannot be less than one millisecond (1ms)`);
+    if (value !== 0 && value < 1_000_000) throw bad(`${field} in Healthcheck cannot be less than 1ms`);
   }
   if ((check.Retries ?? 0) < 0) throw bad('Retries in Healthcheck cannot be negative');
 }

@@ -76,11 +76,17 @@ export async function commitContainer(room: FilesRoom, { query, incoming, signal
 async function whilePaused<T>({ engine }: FilesRoom, { id }: DockerContainer, pauses: boolean, work: () => Promise<T>): Promise<T> {
   const now = engine.container(id);
   if (!pauses || now?.state !== 'running' || now.isPaused) return await work();
-  await engine.pauseContainer(id);
+  try {
+    await engine.pauseContainer(id);
+  } catch (error) {
+    // It has ended meanwhile: nothing moves any more.
+    if (engine.container(id)?.state === 'running') throw error;
+    return await work();
+  }
   try {
     return await work();
   } finally {
-    await engine.unpauseContainer(id);
+    if (engine.container(id)?.isPaused) await engine.unpauseContainer(id);
   }
 }
 

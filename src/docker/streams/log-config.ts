@@ -37,12 +37,12 @@ export function planLogConfig(asked: Partial<LogConfig> | undefined, hasJournal 
   if (Type === 'journald' && !hasJournal) throw refused('journald is not enabled on this host');
   for (const [key, value] of Object.entries(Config)) {
     if (![...known, ...ANY_DRIVER].includes(key)) throw refused(`unknown log opt '${key.slice(0, 64)}' for ${Type} log driver`);
-    checkOption(key, value, Type, Config);
+    checkOption(key, value);
   }
   return { Type, Config };
 }
 
-function checkOption(key: string, value: string, driver: string, all: Record<string, string>): void {
+function checkOption(key: string, value: string): void {
   switch (key) {
     case 'max-size':
     case 'cache-max-size':
@@ -52,8 +52,6 @@ function checkOption(key: string, value: string, driver: string, all: Record<str
     case 'max-file':
     case 'cache-max-file':
       if (!/^\d{1,4}$/.test(value) || Number(value) < 1) throw refused(`${key} cannot be less than 1`);
-      if (key === 'max-file' && driver === 'json-file' && Number(value) > 1 && !all['max-size'])
-        throw refused('max-file option requires max-size to be set');
       return;
     case 'compress':
     case 'cache-disabled':

@@ -12,6 +12,8 @@ export function serveResize(room: StreamsRoom, { name, query, response }: Docker
   response.writeHead(200, { 'content-length': 0 }).end();
 }
 
+const MAX_UINT32 = 2 ** 32 - 1;
+
 /** `h` and `w` of the query. @throws BadRequest */
 export function readSize(query: URLSearchParams): { rows: number; columns: number } {
   return { rows: readOne(query, 'h', 'height'), columns: readOne(query, 'w', 'width') };
@@ -19,6 +21,11 @@ export function readSize(query: URLSearchParams): { rows: number; columns: numbe
 
 function readOne(query: URLSearchParams, key: string, what: string): number {
   const value = query.get(key) ?? '';
-  if (!/^\d{1,10}$/.test(value)) throw new UmiakError('BadRequest', `invalid resize ${what} ${JSON.stringify(value.slice(0, 32))}`);
+  const wrong = !/^-?\d{1,32}$/.test(value)
+    ? 'invalid syntax'
+    : Number(value) < 0 || Number(value) > MAX_UINT32
+      ? 'value out of range'
+      : undefined;
+  if (wrong) throw new UmiakError('BadRequest', `invalid resize ${what} ${JSON.stringify(value.slice(0, 32))}: ${wrong}`);
   return Math.min(Number(value), 65_535);
 }
