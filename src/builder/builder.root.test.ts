@@ -157,18 +157,21 @@ test('ADD unpacks archives of the context, and fetches addresses', async () => {
     { name: 'in/file', content: 'unpacked', uid: 1000, gid: 1001, mode: 0o604 },
     { name: 'in/link', type: 'symlink', linkName: 'file' },
   ]);
-  await using server = createServer((_, response) => response.end('fetched')).listen(0, '127.0.0.1');
+  await using server = createServer((request, response) => response.end(request.url === '/remote.tar' ? inner : 'fetched')).listen(
+    0,
+    '127.0.0.1',
+  );
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const { output } = await bench.build(
-    `FROM busybox\nADD a.tar.gz b.tar.zst /to/\nADD plain.gz /to/\nADD http://127.0.0.1:${port}/x/name.txt /to/\nCOPY a.tar.gz /copied\nRUN cd /to; stat -c "%n %u %a" in/file b/in/link plain.gz name.txt; cat in/link name.txt; [ -f /copied ] && echo; echo kept\n`,
+    `FROM busybox\nADD a.tar.gz b.tar.zst /to/\nADD plain.gz /to/\nADD http://127.0.0.1:${port}/x/name%20.txt http://127.0.0.1:${port}/remote.tar plain.gz /to/\nCOPY a.tar.gz /copied\nRUN cd /to; stat -c "%n %u %a" in/file b/in/link plain.gz 'name .txt'; cat in/link 'name .txt'; [ -f remote.tar ] && echo -n ' file'; [ -f /copied ] && echo; echo kept\n`,
     [
       { name: 'a.tar.gz', content: gzipSync(inner) },
       { name: 'b.tar.zst', content: zstdCompressSync(buildTar([{ name: 'b/in/link', content: 'x' }])) },
       { name: 'plain.gz', content: gzipSync('no archive') },
     ],
   );
-  assert.equal(output, 'in/file 1000 604\nb/in/link 0 644\nplain.gz 0 644\nname.txt 0 600\nunpackedfetched\nkept\n');
+  assert.equal(output, 'in/file 1000 604\nb/in/link 0 644\nplain.gz 0 644\nname .txt 0 600\nunpackedfetched file\nkept\n');
 });
 
 test('the base image’s triggers run, and are not handed on', async () => {

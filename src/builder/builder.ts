@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
@@ -6,12 +6,12 @@ import type { Engine } from '#engine/index.ts';
 import type { Digest, ImageStore } from '#images/index.ts';
 import { Slots } from '#images/slots.ts';
 import { diskUsage } from '#linux/disk-usage.ts';
-import { unmountBelow } from '#linux/unmount-below.ts';
 import { makeBottom } from './bottom.ts';
 import { BuildCache, type CacheRecord } from './cache.ts';
 import { type ExportOptions, exportImage } from './export-image.ts';
 import { type BuildContext, BuildFiles } from './files/build-files.ts';
 import type { BuildGraph } from './graph.ts';
+import { openTemporary } from './left-steps.ts';
 import { type PruneOptions, planPrune } from './plan-prune.ts';
 import { type Solved, type SolveOptions, Solver } from './solver.ts';
 
@@ -64,9 +64,7 @@ export class Builder implements AsyncDisposable {
     const { dataDir, engine, images, clock, log, bootId = readBootId() } = options;
     this.images = images;
     this.#directory = `${dataDir}/builder`;
-    const temporaryDir = `${this.#directory}/tmp`;
-    clearTemporary(temporaryDir);
-    for (const name of ['nothing', 'nothing-more']) mkdirSync(`${temporaryDir}/${name}`, { recursive: true, mode: 0o755 });
+    const temporaryDir = openTemporary(dataDir);
     const bottomDir = `${this.#directory}/bottom`;
     makeBottom(bottomDir);
     this.cache = new BuildCache({ directory: this.#directory, images, clock, bootId });
@@ -154,12 +152,6 @@ export class Builder implements AsyncDisposable {
     await this.#after;
     await this.#files[Symbol.asyncDispose]();
   }
-}
-
-function clearTemporary(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o711 });
-  unmountBelow(directory);
-  for (const name of readdirSync(directory)) rmSync(`${directory}/${name}`, { recursive: true, force: true });
 }
 
 function readBootId(): string {

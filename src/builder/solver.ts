@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
-import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { Engine } from '#engine/index.ts';
 import { mountOverlay } from '#engine/overlay.ts';
@@ -216,7 +215,7 @@ class Pass {
         ` ${keyword} ${source.paths.length === 1 ? 'file' : 'multi'}:${digest} in `,
       );
     const what = (digest: string, keys: string[]) => ({ kind: 'copy' as const, keys, createdBy: createdByOf(digest), base: below.id });
-    const place = (tree: TreeName, paths: string[], root: string) =>
+    const place = (tree: TreeName, paths: string[], root: string, unpacks = operation.unpacks) =>
       context.place({
         from: tree,
         paths,
@@ -224,7 +223,7 @@ class Pass {
         destination: operation.destination,
         chown: operation.chown,
         mode: operation.mode,
-        unpacks: operation.unpacks,
+        unpacks,
         keyword,
       });
     if (source.kind === 'vertex' && from) {
@@ -244,19 +243,27 @@ class Pass {
         );
       });
     }
-    const { tree, paths } = await this.#treeOf(operation);
-    const digest = await context.digest(tree, paths, keyword);
+    const parts = await this.#partsOf(operation);
+    const digests: string[] = [];
+    for (const { tree, paths } of parts) digests.push(await context.digest(tree, paths, keyword));
+    const digest = digests.join('-');
     const key = copyKey(operation, digest, below.id);
     const known = this.#find(index, key, below, createdByOf(digest));
-    return known ?? (await this.#once(index, key, what(digest, [key]), () => this.#change(below, root => place(tree, paths, root))));
+    if (known) return known;
+    const placeAll = async (root: string) => {
+      for (const { tree, paths, unpacks } of parts) await place(tree, paths, root, unpacks);
+    };
+    return await this.#once(index, key, what(digest, [key]), () => this.#change(below, placeAll));
   }
 
-  async #treeOf({ source }: CopyOperation): Promise<{ tree: TreeName; paths: string[] }> {
+  /** What is copied, by where it lies: the context, or files that were fetched. */
+  async #partsOf({ source, unpacks }: CopyOperation): Promise<{ tree: TreeName; paths: string[]; unpacks: boolean }[]> {
     const { context } = this.#options;
-    if (source.kind !== 'addresses') return { tree: { context: context.id }, paths: source.paths };
+    const local = source.paths.length > 0 ? [{ tree: { context: context.id }, paths: source.paths, unpacks }] : [];
+    if (source.kind !== 'addresses') return local;
     const { tree, names } = await context.fetch(source.addresses, source.checksum);
-    if (source.paths.length > 0) throw mixed();
-    return { tree, paths: names };
+    // What was fetched is what it is, archives too.
+    return [...local, { tree, paths: names.map(name => name.replaceAll(/[\\*?[]/g, '\\$&')), unpacks: false }];
   }
 
   async #run(
@@ -340,8 +347,4 @@ class Pass {
 /** Files that a step wrote, until they are taken over or thrown away. */
 interface Made extends AsyncDisposable {
   files: string;
-}
-
-function mixed(): Error {
-  return new UmiakError('NotImplemented', 'ADD takes addresses or files of the context in one instruction, not both');
 }

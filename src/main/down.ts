@@ -29,6 +29,8 @@ export async function down(config: Config, { containers = false, graceMs = GRACE
   await removeInstance({ instance, dataDir, runDir });
   // What the node mounted for volumes: memory, subPaths.
   unmountBelow(pathsOf(config).volumes);
+  // File systems that a killed build was making.
+  unmountBelow(`${dataDir}/builder`);
   await removeNetwork({ instance, runDir });
   const { KernelChangeJournal } = await import('#linux/kernel-changes.ts');
   await new KernelChangeJournal({ holder: instance }).undoAll();

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { UmiakError } from '#base/errors.ts';
 import { fromText } from '#images/tar-format.ts';
 import type { TarEntry } from '#images/tar-reader.ts';
@@ -11,14 +10,12 @@ export async function fetchInto(tree: ContextTree, address: string, { checksum }
   const response = await get(address);
   const name = nameOf(response.url || address);
   const modified = Date.parse(response.headers.get('last-modified') ?? '');
-  const bytes = Buffer.from(await response.arrayBuffer());
-  if (checksum !== undefined && `sha256:${createHash('sha256').update(bytes).digest('hex')}` !== checksum)
-    throw new UmiakError('Invalid', `ADD failed: digest mismatch of ${address}: it is not ${checksum}`);
-  await tree.add(fileEntry(fromText(name), bytes, Number.isNaN(modified) ? 0 : modified / 1000, 0o600));
+  const mtime = Number.isNaN(modified) ? 0 : Math.floor(modified / 1000);
+  const hash = await tree.addFile(fromText(name), bodyOf(response, address), { mtime, mode: 0o600 });
+  if (checksum !== undefined && `sha256:${hash}` !== checksum)
+    throw new UmiakError('Invalid', `ADD failed: digest mismatch sha256:${hash}: ${checksum}`);
   return name;
 }
-
-const MAX_BYTES = 2 ** 31;
 
 async function get(address: string): Promise<Response> {
   let response: Response;
@@ -29,8 +26,6 @@ async function get(address: string): Promise<Response> {
   }
   if (!response.ok)
     throw new UmiakError('Invalid', `ADD failed: failed to GET ${address} with status ${response.status} ${response.statusText}`);
-  if (Number(response.headers.get('content-length') ?? 0) > MAX_BYTES)
-    throw new UmiakError('Invalid', `ADD failed: ${address} is larger than ${MAX_BYTES} bytes`);
   return response;
 }
 
@@ -40,10 +35,20 @@ function reasonOf(error: unknown): string {
 }
 
 function nameOf(address: string): string {
-  const name = decodeURIComponent(new URL(address).pathname.split('/').filter(Boolean).at(-1) ?? '');
+  const last = new URL(address).pathname.split('/').filter(Boolean).at(-1) ?? '';
+  const name = decodePercent(last);
   if (name === '' || name === '.' || name === '..' || name.includes('/'))
     throw new UmiakError('Invalid', `ADD failed: cannot determine filename for url: ${address}`);
   return name;
+}
+
+/** What is not well encoded stays as it is. */
+function decodePercent(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** A file as an archive would have it. */
@@ -70,7 +75,10 @@ async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
 
 /** The bytes of an address as they come, for a context. @throws Invalid */
 export async function streamOf(address: string): Promise<AsyncIterable<Uint8Array>> {
-  const response = await get(address);
-  if (!response.body) throw new UmiakError('Invalid', `${address} has no content`);
-  return response.body as unknown as AsyncIterable<Uint8Array>;
+  return bodyOf(await get(address), address);
+}
+
+function bodyOf({ body }: Response, address: string): AsyncIterable<Uint8Array> {
+  if (!body) throw new UmiakError('Invalid', `${address} has no content`);
+  return body as AsyncIterable<Uint8Array>;
 }

@@ -93,6 +93,14 @@ export class ContextTree implements SourceTree {
     } else this.#place(path, { ...plain, type: 'other' });
   }
 
+  /** Takes in a file as it comes; its hash. */
+  async addFile(name: string, body: AsyncIterable<Uint8Array>, { mtime, mode }: { mtime: number; mode: number }): Promise<string> {
+    const { hash, sizeBytes } = await this.#contents.writeUntold(body, this.#guard);
+    const content = this.#contents.place(hash);
+    this.#place(name, { type: 'file', mode, mtime, sizeBytes, linkName: '', xattrs: new Map(), content, hash, names: new Set() });
+    return hash;
+  }
+
   #place(path: string, node: ContextNode): void {
     if (path === '') {
       if (node.type !== 'directory') throw new UmiakError('Invalid', 'the build context has a file in the place of its top directory');

@@ -77,16 +77,31 @@ export class FileContents {
     return hash;
   }
 
-  async #writeLarge(body: AsyncIterable<Buffer>): Promise<string> {
+  /** The same of a content whose size nobody told before. */
+  async writeUntold(body: AsyncIterable<Uint8Array>, guard: DiskGuard): Promise<{ hash: string; sizeBytes: number }> {
+    const hash = await this.#writeLarge(body, chunkBytes => {
+      const tooMuch = guard.refusalOf(chunkBytes);
+      if (tooMuch !== undefined) throw new UmiakError('RequestEntityTooLarge', `the file is too large: ${tooMuch}`);
+    });
+    return { hash, sizeBytes: this.place(hash).length };
+  }
+
+  async #writeLarge(body: AsyncIterable<Uint8Array>, check: (chunkBytes: number) => void = () => {}): Promise<string> {
     this.flush();
     // A pack of its own: others write to theirs meanwhile.
     const pack = this.#begin();
     const hash = createHash('sha256');
     let length = 0;
-    for await (const chunk of body) {
-      hash.update(chunk);
-      for (let at = 0; at < chunk.length; ) at += writeSync(pack.fd, chunk, at, chunk.length - at, length + at);
-      length += chunk.length;
+    try {
+      for await (const chunk of body) {
+        check(chunk.length);
+        hash.update(chunk);
+        for (let at = 0; at < chunk.length; ) at += writeSync(pack.fd, chunk, at, chunk.length - at, length + at);
+        length += chunk.length;
+      }
+    } catch (error) {
+      this.#drop(pack);
+      throw error;
     }
     const digest = hash.digest('hex');
     if (this.#places.has(digest)) this.#drop(pack);

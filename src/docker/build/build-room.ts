@@ -33,7 +33,7 @@ export class BuildRoom implements AsyncDisposable {
 
   /** Removes what builds of a killed process left running. */
   static async open(options: BuildRoomOptions): Promise<BuildRoom> {
-    await removeLeftSteps(options.engine);
+    await removeLeftSteps(options.engine, options.dataDir);
     return new BuildRoom(options);
   }
 
