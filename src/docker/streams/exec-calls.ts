@@ -96,13 +96,15 @@ export class ExecCalls {
     try {
       const session = await this.#begin(exec);
       const parting = await joinSession({ session, client, tty, isFramed, wanted: attach, detachKeys, closesStdin: !tty });
-      if (parting === 'detached') this.#tell(exec, 'exec_detach');
+      if (parting === 'detached') {
+        this.#tell(exec, 'exec_detach');
+        say(client, 'exec attach failed: error on attach stdin: read escape sequence', isFramed);
+      }
       if (parting !== 'ended') letGo(session, tty);
       // Who listens asks for its exit code next.
       else await this.#endings.get(exec);
     } catch (error) {
-      const words = Buffer.from(`${messageOf(error)}\r\n`);
-      if (client.output.writable) client.output.write(isFramed ? toFrame(1, words) : words);
+      say(client, messageOf(error), isFramed);
     } finally {
       client.hangUp();
     }
@@ -171,6 +173,12 @@ export class ExecCalls {
       // Its container was removed with it.
     }
   }
+}
+
+/** Words of ours, where it would have spoken. */
+function say({ output }: Client, text: string, isFramed: boolean): void {
+  const words = Buffer.from(`${text}\r\n`);
+  if (output.writable) output.write(isFramed ? toFrame(1, words) : words);
 }
 
 /** Nobody listens any more: it goes on all the same. */

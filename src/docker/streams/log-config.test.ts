@@ -12,6 +12,7 @@ const refusals: [type: string, options: Record<string, string>, says: RegExp][] 
   ['json-file', { 'max-sise': '1m' }, /^unknown log opt 'max-sise' for json-file log driver$/],
   ['json-file', { 'max-size': 'much' }, /max-size/],
   ['json-file', { 'max-size': '1m', 'max-file': '0' }, /^max-file cannot be less than 1$/],
+  ['json-file', { 'max-file': '3', compress: 'true' }, /^compress cannot be true when/],
   ['json-file', { 'labels-regex': '(' }, /labels-regex/],
   ['json-file', { tag: '{{.Nothing}}' }, /Nothing/],
   ['json-file', { mode: 'sometimes' }, /^logger: logging mode not supported: sometimes$/],
@@ -35,6 +36,7 @@ test('log drivers that are taken', () => {
   assert.deepEqual(planLogConfig({ Type: '', Config: { 'max-size': '10m' } }), { Type: 'json-file', Config: { 'max-size': '10m' } });
   for (const address of ['udp://1.2.3.4:1', 'tcp://[::1]:601', 'tcp://host', 'unix:///dev/log', 'unixgram:///dev/log'])
     planLogConfig({ Type: 'syslog', Config: { 'syslog-address': address, 'syslog-facility': 'local3', tag: '{{.Name}}' } });
+  planLogConfig({ Type: 'json-file', Config: { 'max-file': '100' } });
   planLogConfig({ Type: 'journald', Config: { labels: 'a' } }, true);
 });
 

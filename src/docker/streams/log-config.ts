@@ -39,6 +39,9 @@ export function planLogConfig(asked: Partial<LogConfig> | undefined, hasJournal 
     if (![...known, ...ANY_DRIVER].includes(key)) throw refused(`unknown log opt '${key.slice(0, 64)}' for ${Type} log driver`);
     checkOption(key, value);
   }
+  const isRotated = Number(Config['max-file'] ?? 1) > 1 && Config['max-size'] !== undefined;
+  if (Type === 'json-file' && isTrue(Config.compress ?? '') && !isRotated)
+    throw refused('compress cannot be true when max-file is less than 2 or max-size is not set');
   return { Type, Config };
 }
 
@@ -109,7 +112,11 @@ export function planLogBounds({ Type, Config }: LogConfig): LogBounds | undefine
   if (maxBytes === undefined || maxBytes <= 0) return undefined;
   const files = Number(Config[`${prefix}max-file`] ?? (isBounded ? 5 : 1));
   const compress = Config[`${prefix}compress`] ?? String(isBounded);
-  return { maxBytes, files, compress: /^(?:true|1)$/i.test(compress) };
+  return { maxBytes, files, compress: isTrue(compress) };
+}
+
+function isTrue(text: string): boolean {
+  return /^(?:true|1)$/i.test(text);
 }
 
 /** `10m`, `1.5gb`, `100`; -1 has no bound. */
