@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { buildTar } from '#images/fixtures.ts';
 import { until } from './cluster.ts';
@@ -178,20 +179,26 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     assert.equal(await host.docker('run', '--rm', 'app'), 'hello', 'images stay whole');
   });
 
-  test('kill -9 in the middle of a build: nothing of it stays, and what was built before is there', async () => {
-    const directory = contextOf('killed', { Dockerfile: 'FROM busybox\nCOPY Dockerfile /\nRUN echo up; sleep 1000\n' });
+  test('kill -9 at moments of a build: nothing of it stays, what was built before is there, and the next build is whole', async () => {
     const containers = () => readdirSync(join(host.cluster.dataDir, 'engine/containers')).length;
     const before = containers();
-    const client = host.spawnDocker('build', directory);
-    await until('the step runs', () => containers() > before);
-    await host.killAgent();
-    client.kill('SIGKILL');
-    await host.startAgent();
-    assert.equal(containers(), before);
+    const files = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`files/${i}`, `content ${i}`]));
+    const content =
+      'FROM busybox\nCOPY files /files\nRUN cp -r /files /copy && ls /copy | wc -l\nCOPY --from=busybox /bin /bin2\nRUN sleep 1\n';
+    for (const [round, afterMs] of [30, 90, 300].entries()) {
+      const directory = contextOf('killed', { ...files, Dockerfile: content, 'files/round': `${round}` });
+      const client = host.spawnDocker('build', directory);
+      await setTimeout(afterMs);
+      await host.killAgent();
+      client.kill('SIGKILL');
+      await host.startAgent();
+      assert.equal(containers(), before, `after ${afterMs} ms`);
+    }
     assert.equal(await host.docker('ps', '-aq'), '');
     assert.equal(await host.docker('run', '--rm', 'app'), 'hello');
-    const other = contextOf('killed', { Dockerfile: 'FROM busybox\nCOPY Dockerfile /\nRUN echo up\n' });
-    assert.match(await host.docker('build', other), /Successfully built/);
+    const directory = contextOf('killed', { ...files, Dockerfile: content.replace('sleep 1', 'true') });
+    assert.match(await host.docker('build', '-t', 'whole', directory), /\n301\n[\s\S]*Successfully built/);
+    assert.equal(await host.docker('run', '--rm', 'whole', 'sh', '-c', 'ls /files /copy | wc -l; cat /copy/299'), '605\ncontent 299');
     assert.deepEqual(readdirSync(join(host.cluster.dataDir, 'builder/tmp')).sort(), ['nothing', 'nothing-more']);
   });
 });
