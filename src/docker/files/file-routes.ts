@@ -1,4 +1,5 @@
-import type { ServerResponse } from 'node:http';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { UmiakError } from '#base/errors.ts';
 import type { PathStat } from '#engine/files/index.ts';
 import { type DockerContext, type DockerRequest, flagOf, type Route, sendJson } from '../request.ts';
@@ -41,13 +42,27 @@ async function put({ context, name, query, incoming, response, signal }: DockerR
   const noOverwriteDirNonDir = flagOf(query, 'noOverwriteDirNonDir');
   const user = container.engine.user;
   const owner = flagOf(query, 'copyUIDGID') && user && container.data.config.User ? { owner: { uid: user.uid, gid: user.gid } } : {};
-  const { unpackedByProgram } = await import('#images/decompress-program.ts');
+  const source = await archiveOf(incoming, signal);
   await room.visit(container, name, path, files => {
-    const source = unpackedByProgram(incoming.iterator({ destroyOnReturn: false }), 'the archive', signal);
     return files.extract(container.id, path, source, { signal, noOverwriteDirNonDir, ...owner });
   });
   response.writeHead(200, { 'content-length': 0 }).end();
   room.tell(container, 'extract-to-dir');
+}
+
+/** The body itself, unless it takes a program to be read. */
+async function archiveOf(incoming: IncomingMessage, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  if (!incoming.readableEnded && incoming.readableLength === 0)
+    await Promise.race(['readable', 'end', 'close'].map(event => once(incoming, event)));
+  const start = incoming.read() as Buffer | null;
+  if (start !== null) incoming.unshift(start);
+  const [{ detectCompression }, { unpackedByProgram }] = await Promise.all([
+    import('#images/decompress.ts'),
+    import('#images/decompress-program.ts'),
+  ]);
+  const compression = start === null ? 'none' : detectCompression(start);
+  if (compression !== 'xz' && compression !== 'bzip2') return incoming;
+  return unpackedByProgram(incoming.iterator({ destroyOnReturn: false }), 'the archive', signal);
 }
 
 async function changes({ context, name, response, signal }: DockerRequest): Promise<void> {

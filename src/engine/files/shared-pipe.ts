@@ -45,6 +45,12 @@ export class SharedPipe {
     return this.#bytes(SLOT_BYTES);
   }
 
+  /** The same, if one is free just now. */
+  freeRoom(): Buffer | undefined {
+    this.check();
+    return Atomics.load(this.#state, this.#slot) === FREE ? this.#bytes(SLOT_BYTES) : undefined;
+  }
+
   /** So many bytes of the slot that `room` gave are there to be read. */
   publish(length: number): void {
     this.#set(length);

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
 import { SharedPipe } from './shared-pipe.ts';
 
@@ -37,21 +38,80 @@ export async function send(call: Call, source: AsyncIterable<Uint8Array>, patien
 }
 
 async function fill(pipe: SharedPipe, source: AsyncIterable<Uint8Array>, patienceMs: number): Promise<void> {
-  let room: Buffer | undefined;
-  let used = 0;
-  for await (const chunk of source)
-    for (let at = 0; at < chunk.length; ) {
-      room ??= await pipe.room(patienceMs);
-      const length = Math.min(chunk.length - at, room.length - used);
-      room.set(chunk.subarray(at, at + length), used);
-      at += length;
-      used += length;
-      if (used < room.length) continue;
-      pipe.publish(used);
-      [room, used] = [undefined, 0];
+  const slots = new SlotFiller(pipe, patienceMs);
+  if (source instanceof Readable) await pump(source, slots);
+  else for await (const chunk of source) if (!slots.tryAdd(chunk)) await slots.add();
+  await slots.end();
+}
+
+/** By events, as they come: to iterate over a stream copies what has gathered once more. */
+async function pump(source: Readable, slots: SlotFiller): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const take = (chunk: Uint8Array) => {
+    try {
+      if (slots.tryAdd(chunk)) return;
+      source.pause();
+      slots.add().then(() => source.resume(), reject);
+    } catch (error) {
+      reject(error);
     }
-  if (used > 0) pipe.publish(used);
-  await pipe.finish(patienceMs);
+  };
+  const cut = () => reject(new UmiakError('Gone', 'the archive ends in the middle'));
+  source.on('data', take).once('end', resolve).once('error', reject).once('close', cut);
+  try {
+    await promise;
+  } finally {
+    source.off('data', take).off('end', resolve).off('error', reject).off('close', cut);
+  }
+}
+
+/** Gathers chunks in the pipe's slots. */
+class SlotFiller {
+  readonly #pipe: SharedPipe;
+  readonly #patienceMs: number;
+  #room: Buffer | undefined;
+  #used = 0;
+  #rest: Uint8Array | undefined;
+
+  constructor(pipe: SharedPipe, patienceMs: number) {
+    this.#pipe = pipe;
+    this.#patienceMs = patienceMs;
+  }
+
+  /** False when there is no room for all of it: `add` then adds the rest, and resolves when it has. @throws Gone */
+  tryAdd(chunk: Uint8Array): boolean {
+    for (let at = 0; at < chunk.length; ) {
+      this.#room ??= this.#pipe.freeRoom();
+      if (this.#room === undefined) {
+        this.#rest = chunk.subarray(at);
+        return false;
+      }
+      const length = Math.min(chunk.length - at, this.#room.length - this.#used);
+      this.#room.set(chunk.subarray(at, at + length), this.#used);
+      at += length;
+      this.#used += length;
+      if (this.#used === this.#room.length) this.#publish();
+    }
+    return true;
+  }
+
+  async add(): Promise<void> {
+    for (let rest = this.#rest; rest !== undefined; rest = this.#rest) {
+      this.#rest = undefined;
+      this.#room = await this.#pipe.room(this.#patienceMs);
+      this.tryAdd(rest);
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.#used > 0) this.#publish();
+    await this.#pipe.finish(this.#patienceMs);
+  }
+
+  #publish(): void {
+    this.#pipe.publish(this.#used);
+    [this.#room, this.#used] = [undefined, 0];
+  }
 }
 
 /** Both ends until both are done; the first that fails ends the other, and is what is thrown. */
