@@ -4,6 +4,7 @@
  * - `docker-api.ts`      the server: one socket, version prefixes, the table of routes, errors
  * - `images/`             list, inspect, history, pull, push, load, save, remove, tag, search, prune
  * - `system/`             `_ping`, `version`, `info`, `system/df`, `auth`
+ * - `networks/`           networks of one's own, containers in them, published ports (the kernel's part: `#net/bridges`)
  * - `volumes/`            volumes of the local driver, and all that containers mount
  * - `containers/`         the containers themselves; `open-docker.ts` makes all rooms, `rooms.ts` is what they need of each other
  * - `events/`             the journal of what happens, kept over restarts, and `GET /events`

@@ -7,7 +7,8 @@
  * - Namespaces are pinned by bind mounts below `<runDir>/netns`, without a process; `NetworkPool` makes them ahead and adopts them after a restart.
  * - `RuleTable` holds Services and published ports in one nftables table named after the instance; one change is one small transaction.
  * - What the kernel holds outlives the process on purpose. `removeNetwork` deletes all of an instance by name.
- * - Not here: who gets a Service's address, which endpoints are ready, policies, IPv6, networks of users' own. CNI has its folder.
+ * - Networks of users' own, with IPv6, and docker's published ports are in `bridges/`, CNI in `cni/`.
+ * - Not here: who gets a Service's address, which endpoints are ready, policies.
  */
 export * from './bridge.ts';
 export * from './dns-server.ts';

@@ -110,29 +110,26 @@ export class PublishedPorts {
 
   /** The first port of those wished that is free on all of its addresses. */
   async #take(target: PublishTarget, wish: PortWish, held: ReservedPort[]): Promise<{ port: number; bindings: string[] }> {
-    const bindings = wish.hostIp !== '' ? [wish.hostIp] : target.defaultHostIp ? [target.defaultHostIp] : ['0.0.0.0', '::'];
+    const addresses = wish.hostIp !== '' ? [wish.hostIp] : target.defaultHostIp ? [target.defaultHostIp] : ['0.0.0.0', '::'];
     let failure: unknown;
     for (const port of this.#candidates(wish)) {
-      const taken: ReservedPort[] = [];
+      const taken = new Map<string, ReservedPort>();
       try {
-        for (const hostIp of bindings) {
+        for (const hostIp of addresses) {
           const wanted = reservationOf(target, wish, hostIp, port);
-          await this.#options.reservations.reserve(wanted, target.name).catch(error => {
-            // A machine without IPv6.
-            if (
-              hostIp !== '::' ||
-              !['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes((error.cause as NodeJS.ErrnoException | undefined)?.code ?? '')
-            )
-              throw error;
-          });
-          taken.push(wanted);
+          try {
+            await this.#options.reservations.reserve(wanted, target.name);
+            taken.set(hostIp, wanted);
+          } catch (error) {
+            if (addresses.length === 1 || !lacksIpv6(error)) throw error;
+          }
         }
-        held.push(...taken);
-        return { port, bindings };
+        held.push(...taken.values());
+        return { port, bindings: [...taken.keys()] };
       } catch (error) {
-        await Promise.all(taken.map(each => this.#options.reservations.release(each)));
-        if (!isUmiakError(error, 'AlreadyExists')) throw refusal(target, bindings[0]!, wish, port, error);
-        failure ??= refusal(target, bindings[0]!, wish, port, error);
+        await Promise.all([...taken.values()].map(each => this.#options.reservations.release(each)));
+        if (!isUmiakError(error, 'AlreadyExists')) throw refusal(target, addresses[0]!, wish, port, error);
+        failure ??= refusal(target, addresses[0]!, wish, port, error);
       }
     }
     throw failure;
@@ -149,6 +146,12 @@ export class PublishedPorts {
       yield port;
     }
   }
+}
+
+/** A machine without IPv6. */
+function lacksIpv6(error: unknown): boolean {
+  const { code = '' } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+  return code === 'EAFNOSUPPORT' || code === 'EADDRNOTAVAIL';
 }
 
 function reservationOf(

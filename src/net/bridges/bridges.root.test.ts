@@ -260,3 +260,17 @@ test('moving a link into a namespace and out of it takes a moment', async () => 
   console.log(`# attach p50 ${median.toFixed(2)} ms`);
   assert.ok(median < 20, `${median} ms`);
 });
+
+test('a bridge with all of its ports taken says so', async () => {
+  const full = bridged('full', '172.31.0.0/16', '172.31.0.1');
+  await bridges.create(full);
+  const batch = join(directory, 'batch');
+  const pairs = Array.from({ length: 512 }, (_, n) => `link add p${n} master tbr-full type veth peer name q${n}\n`);
+  const others = Array.from({ length: 511 }, (_, n) => `link set q${n} master tbr-full\n`);
+  writeFileSync(batch, [...pairs, ...others].join(''));
+  run(['ip', '-batch', batch]);
+  await assert.rejects(bridges.attach(full, endpoint(newNamespace('last'), '172.31.0.2', 16), {}), {
+    reason: 'ServiceUnavailable',
+    message: /network full is full: a bridge holds 1023 containers/,
+  });
+});
