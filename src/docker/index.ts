@@ -9,6 +9,7 @@
  * - `containers/`         the containers themselves; `open-docker.ts` makes all rooms, `rooms.ts` is what they need of each other
  * - `events/`             the journal of what happens, kept over restarts, and `GET /events`
  * - `supervision/`        restart policies and health checks, by the engine's `supervision/`
+ * - `build/`              the classic door of the builder
  * - `filters.ts`          `filters` of a query, pure
  *
  * Invariants: what a route answers is what the image store holds at that moment; nothing is kept here. Memory does not grow with an

@@ -1,4 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
+import { blockBytes } from '#images/tar-format.ts';
 import { readTar } from '#images/tar-reader.ts';
 import { unpacked } from './archives.ts';
 import { ContextTree } from './context-tree.ts';
@@ -48,7 +49,7 @@ export class Receiving {
 
   async #receive(contents: FileContents): Promise<ContextTree> {
     const tree = new ContextTree(contents);
-    for await (const entry of readTar(unpacked(this.#read(), 'the build context'))) await tree.add(entry);
+    for await (const entry of readTar(inBlocks(unpacked(this.#read(), 'the build context')))) await tree.add(entry);
     return tree;
   }
 
@@ -67,4 +68,14 @@ export class Receiving {
       this.#more = Promise.withResolvers<void>();
     }
   }
+}
+
+/** Docker's command leaves away what fills the last block when it adds a Dockerfile of its own (`-f -`). */
+async function* inBlocks(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.byteLength;
+    yield chunk;
+  }
+  if (bytes % blockBytes !== 0) yield new Uint8Array(blockBytes - (bytes % blockBytes));
 }
