@@ -236,7 +236,10 @@ export class ContentStore {
     for (const name of await readdir(this.#blobs)) {
       const digest = `sha256:${name}`;
       if (!isDigest(digest) || isNeeded(digest)) continue;
-      const size = (await this.size(digest)) ?? 0;
+      // Held open, it goes from the directory at once; its pages go when it is closed, which is not the event loop's work.
+      await using file = await open(this.path(digest)).catch(absent);
+      if (file === undefined || this.isLeased(digest)) continue;
+      const { size } = await file.stat();
       if (this.isLeased(digest)) continue;
       unlinkSync(this.path(digest));
       removed.push(digest);
