@@ -52,11 +52,7 @@ export function toContainerInspect(container: DockerContainer, facts: InspectFac
     ProcessLabel: '',
     AppArmorProfile: engine.config.security?.apparmor ?? '',
     ExecIDs: facts.execIds,
-    HostConfig: {
-      ...hostConfig,
-      ...(apiMinor < 40 ? { KernelMemoryTCP: undefined } : {}),
-      ...(apiMinor < 42 ? { KernelMemory: 0 } : {}),
-    },
+    HostConfig: hostConfig,
     GraphDriver: {
       Name: 'overlay2',
       Data: { ID: id, LowerDir: layers.lower.join(':'), MergedDir: layers.merged, UpperDir: layers.upper, WorkDir: layers.work },

@@ -19,7 +19,7 @@ export function toContainerSummary({ id, name, data, engine }: DockerContainer, 
   const { NetworkMode, Annotations } = data.hostConfig;
   return {
     Id: id,
-    Names: [`/${name}`, ...linkNames(data.hostConfig.Links)],
+    Names: [`/${name}`],
     Image: image,
     ImageID: engine.imageId,
     Command: toCommand(data.path, data.args),
@@ -33,11 +33,6 @@ export function toContainerSummary({ id, name, data, engine }: DockerContainer, 
     NetworkSettings: { Networks: networks },
     Mounts: data.mounts.map(({ point }) => point),
   };
-}
-
-/** Its links show on those that it is linked to: nothing of its own. */
-function linkNames(_links: readonly string[] | null): string[] {
-  return [];
 }
 
 /** As docker shows it: arguments with blanks in quotes. Pure. */
