@@ -59,15 +59,15 @@ export class Builder implements AsyncDisposable {
   /** Work in the background, at a build's end. */
   #after: Promise<void> = Promise.resolve();
 
-  private constructor(options: BuilderOptions) {
+  private constructor(options: BuilderOptions, cache: BuildCache) {
     this.#options = { maxCacheBytes: 20 * GIB, maxContextBytes: 50 * GIB, parallelRuns: 4, ...options };
-    const { dataDir, engine, images, clock, log, bootId = readBootId() } = options;
+    const { dataDir, engine, images, clock, log } = options;
     this.images = images;
     this.#directory = `${dataDir}/builder`;
     const temporaryDir = openTemporary(dataDir);
     const bottomDir = `${this.#directory}/bottom`;
     makeBottom(bottomDir);
-    this.cache = new BuildCache({ directory: this.#directory, images, clock, bootId });
+    this.cache = cache;
     const { maxContextBytes, maxCacheBytes, parallelRuns } = this.#options;
     this.#files = new BuildFiles({ directory: `${this.#directory}/content`, maxBytes: maxCacheBytes / 10, maxContextBytes, clock });
     this.#solver = new Solver({ engine, images, cache: this.cache, slots: new Slots(parallelRuns), temporaryDir, bottomDir, log });
@@ -75,7 +75,8 @@ export class Builder implements AsyncDisposable {
 
   /** Opens the builder: what a killed process was making is removed. Containers of steps are `removeLeftSteps`'s. */
   static async open(options: BuilderOptions): Promise<Builder> {
-    return new Builder(options);
+    const { dataDir, images, clock, bootId = readBootId() } = options;
+    return new Builder(options, await BuildCache.open({ directory: `${dataDir}/builder`, images, clock, bootId }));
   }
 
   /** A place for the files of one build. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { existsSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
 import type { CommittedLayer, ImageStore } from '#images/index.ts';
 import { Claims } from './claims.ts';
@@ -37,6 +37,7 @@ export interface BuildCacheOptions {
 }
 
 const TEMPORARY = '.new';
+const READ_AT_ONCE = 64;
 
 /** Results of steps: a small record each, and the files that it wrote. They can be lost without loss; a torn one is not found. */
 export class BuildCache {
@@ -49,15 +50,24 @@ export class BuildCache {
   /** Results that builds under way work with. */
   readonly #held = new Map<string, number>();
 
-  constructor(options: BuildCacheOptions) {
+  private constructor(options: BuildCacheOptions) {
     this.#options = options;
-    for (const directory of [this.#snapshots, this.#recordsDir]) mkdirSync(directory, { recursive: true, mode: 0o711 });
-    for (const name of readdirSync(this.#recordsDir)) this.#read(name);
+  }
+
+  /** Reads the records; what has none, or nothing to go on from, is removed. */
+  static async open(options: BuildCacheOptions): Promise<BuildCache> {
+    const cache = new BuildCache(options);
+    for (const directory of [cache.#snapshots, cache.#recordsDir]) await mkdir(directory, { recursive: true, mode: 0o711 });
+    const names = await readdir(cache.#recordsDir);
+    for (let at = 0; at < names.length; at += READ_AT_ONCE)
+      await Promise.all(names.slice(at, at + READ_AT_ONCE).map(name => cache.#read(name)));
     // A result whose base is gone can't be used, and files without a record are a killed build's.
-    for (const record of this.#records.values()) if (!this.#isWhole(record)) this.#forget(record);
-    for (const name of readdirSync(this.#snapshots))
-      if (!this.#records.get(name)?.hasFiles || this.#records.get(name)?.layer)
-        rmSync(`${this.#snapshots}/${name}`, { recursive: true, force: true });
+    for (const record of cache.#records.values()) if (!cache.#isWhole(record)) cache.#forget(record);
+    for (const name of await readdir(cache.#snapshots)) {
+      const record = cache.#records.get(name);
+      if (!record?.hasFiles || record.layer) await rm(`${cache.#snapshots}/${name}`, { recursive: true, force: true });
+    }
+    return cache;
   }
 
   get #snapshots(): string {
@@ -68,15 +78,15 @@ export class BuildCache {
     return `${this.#options.directory}/records`;
   }
 
-  #read(name: string): void {
+  async #read(name: string): Promise<void> {
     const path = `${this.#recordsDir}/${name}`;
-    const record = name.endsWith('.json') ? parseRecord(readFileSync(path, 'utf8')) : undefined;
+    const record = name.endsWith('.json') ? parseRecord(await readFile(path, 'utf8')) : undefined;
     if (record?.version !== 1 || (record.bootId !== undefined && record.bootId !== this.#options.bootId && !record.layer)) {
-      rmSync(path, { force: true });
+      await rm(path, { force: true });
       return;
     }
     this.#records.set(record.id, record);
-    this.#usedAtMs.set(record.id, statSync(path).mtimeMs);
+    this.#usedAtMs.set(record.id, (await stat(path)).mtimeMs);
     for (const key of record.keys) {
       const present = this.#byKey.get(key);
       if (!present || present.createdAtMs < record.createdAtMs) this.#byKey.set(key, record);

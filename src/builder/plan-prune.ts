@@ -18,7 +18,7 @@ interface Candidate {
 }
 
 /** Records without files cost next to nothing; so many may stay. */
-const MOST_RECORDS = 50_000;
+const MOST_RECORDS = 20_000;
 
 /** What goes, children before what they are built on: what was used longest ago first, and nothing that a build works with. Pure. */
 export function planPrune(
