@@ -96,9 +96,11 @@ export function planEndpoint(
     throw new UmiakError('BadRequest', `invalid MAC address: ${String(wish.MacAddress).slice(0, 64)}`);
   if (mac && !isUserDefined)
     throw new UmiakError('NotImplemented', `umiak's network ${name} gives hardware addresses itself; choose them on a network of your own`);
-  for (const [key, value] of Object.entries(wish.DriverOpts ?? {}))
+  for (const [key, value] of Object.entries(wish.DriverOpts ?? {})) {
+    if (!key.startsWith('com.docker.network.')) continue; // as docker: somebody else's
     if (key !== 'com.docker.network.endpoint.ifname' || !isLinkName(value))
       throw invalid(`driver option ${key.slice(0, 128)}=${String(value).slice(0, 64)} can't be honoured`);
+  }
   return {
     ...NO_ENDPOINT,
     IPAMConfig: wish.IPAMConfig

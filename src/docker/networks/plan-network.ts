@@ -135,6 +135,7 @@ function checkKind({ Name, Driver = '', Scope = '', Ingress, ConfigOnly, ConfigF
 function planOptions(asked: Record<string, string>, driver: 'bridge' | 'macvlan', { links }: NetworkFacts): Record<string, string> {
   for (const [key, value] of Object.entries(asked)) {
     const pattern = Object.hasOwn(OPTIONS[driver], key) ? OPTIONS[driver][key] : undefined;
+    if (!pattern && !key.startsWith('com.docker.network.')) continue; // as docker: somebody else's
     if (!pattern) throw bad(`option ${JSON.stringify(key.slice(0, 128))} of driver ${driver} is not there`);
     if (!pattern.test(value)) throw bad(`option ${key}=${JSON.stringify(value.slice(0, 128))} can't be honoured`);
   }

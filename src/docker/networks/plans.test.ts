@@ -158,6 +158,7 @@ describe('endpoints', () => {
     assert.deepEqual(Object.keys(endpoints('shop', { shop: { Aliases: ['a'] }, other: {} })), ['shop', 'other']);
     assert.deepEqual(Object.keys(endpoints(record.id, { [record.id]: {} })), ['shop']);
     assert.deepEqual(endpoints('container:x', { shop: {} }), {});
+    assert.deepEqual(endpoints('shop', { shop: { DriverOpts: { 'x.y': 'z' } } }).shop?.DriverOpts, { 'x.y': 'z' });
     assert.equal(endpoints('shop', {}, '02-42-AC-11-00-09').shop?.MacAddress, '02:42:ac:11:00:09');
     assert.deepEqual(endpoints('shop', { shop: { IPAMConfig: { IPv4Address: '10.5.0.9' } } }).shop?.IPAMConfig, {
       IPv4Address: '10.5.0.9',
@@ -179,7 +180,11 @@ describe('endpoints', () => {
       ['shop', { shop: { MacAddress: 'nonsense' } }, /invalid MAC address/],
       ['shop', { shop: { MacAddress: '01:00:5e:00:00:01' } }, /invalid MAC address/],
       ['bridge', { bridge: { MacAddress: '02:42:00:00:00:01' } }, /gives hardware addresses itself/],
-      ['shop', { shop: { DriverOpts: { 'x.y': 'z' } } }, /driver option x\.y=z can't be honoured/],
+      [
+        'shop',
+        { shop: { DriverOpts: { 'com.docker.network.endpoint.sysctls': 'z' } } },
+        /driver option com\.docker\.network\.endpoint\.sysctls=z can't be honoured/,
+      ],
     ];
     for (const [mode, asked, message] of cases) assert.throws(() => endpoints(mode, asked), { message }, JSON.stringify(asked));
   });
