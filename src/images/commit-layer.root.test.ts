@@ -14,7 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { isUmiakError } from '#base/errors.ts';
@@ -203,4 +203,32 @@ test('a directory that becomes a link meanwhile leads nowhere; what no layer can
     () => commitLayer(request(upper, join(directory.path, 'bad'))),
     error => isUmiakError(error, 'InternalError'),
   );
+});
+
+test('of a whole root file system the layer is what differs from the layers that it was made of', async () => {
+  await using directory = await temporaryDirectory();
+  const [below, above, whole, again] = ['below', 'above', 'whole', 'again'].map(name => join(directory.path, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  for (const path of [below, above, whole, again]) mkdirSync(path);
+  for (const [root, names] of [
+    [below, ['kept', 'gone', 'changed', 'dir/kept', 'dir/gone', 'hidden/by-above']],
+    [above, ['upper']],
+    [whole, ['kept', 'changed', 'dir/kept', 'upper', 'new/file', 'etc/hosts']],
+  ] as const)
+    for (const name of names) {
+      mkdirSync(dirname(join(root, name)), { recursive: true });
+      writeFileSync(join(root, name), name === 'etc/hosts' ? '' : name);
+      utimesSync(join(root, name), 1, 1);
+    }
+  makeNode(bytes(join(above, 'hidden')), 'char', 0);
+  writeFileSync(join(whole, 'changed'), 'otherwise');
+  await inWorker({ ...request(whole, join(directory.path, 'blob')), layers: [above, below], mountPoints: ['/etc', '/etc/hosts'] });
+  await unpackLayer(join(directory.path, 'blob'), again);
+  const whiteouts = ['gone', 'dir/gone'];
+  assert.deepEqual(Object.keys(describe(again)).sort(), ['changed', 'dir', 'new', 'new/file', ...whiteouts].sort());
+  for (const name of whiteouts) assert.ok(lstatSync(join(again, name)).isCharacterDevice(), name);
 });
