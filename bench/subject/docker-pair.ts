@@ -19,6 +19,8 @@ export interface Subject {
   name: string;
   /** The docker command against it; throws unless it exits with 0. */
   docker(...args: string[]): Promise<string>;
+  /** Another program with docker's variables. */
+  run(file: string, ...args: string[]): Promise<string>;
   /** One call of its API on a connection that is kept, without a client process. @throws with what it said from 400 on */
   call(method: string, path: string, body?: unknown): Promise<string>;
   /** Of daemon and, by dockerd, its containerd. */
@@ -41,8 +43,8 @@ export interface DockerPair extends AsyncDisposable {
   directory: string;
 }
 
-/** Our agent and Debian's dockerd, both with `busybox`, in one run. */
-export async function startDockerPair(): Promise<DockerPair> {
+/** Our agent and Debian's dockerd, both with `busybox`, in one run. @param probe false: nobody looks at the event loop, which costs memory */
+export async function startDockerPair({ probe: isProbed = true } = {}): Promise<DockerPair> {
   if (hasPeer('docker') && !hasDocker()) installDocker();
   const { have: clients, missing } = await findDockerClients({ compose: true });
   if (!clients) throw new Error(missing);
@@ -53,8 +55,10 @@ export async function startDockerPair(): Promise<DockerPair> {
   mkdirSync(config);
   const plugins = clients.compose.have ? [join(clients.compose.have, '..')] : [];
   writeFileSync(join(config, 'config.json'), JSON.stringify({ cliPluginsExtraDirs: plugins }));
-  const probe = join(directory, 'pause');
-  const env = { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'loop-probe.ts')}`, UMIAK_LOOP_PROBE: probe };
+  const probe = isProbed ? join(directory, 'pause') : undefined;
+  const env: Record<string, string> = !probe
+    ? {}
+    : { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'loop-probe.ts')}`, UMIAK_LOOP_PROBE: probe };
   const host = stack.use(await DockerHost.start({ clients, agentEnv: env }));
   const shared = { clients, config, stack };
   const ours = open({
@@ -63,7 +67,7 @@ export async function startDockerPair(): Promise<DockerPair> {
     socketPath: host.socketPath,
     daemon: () => [host.agentPid],
     monitors: () => processesMentioning(`${host.cluster.runDir}/engine/bundles/`),
-    probe,
+    ...(probe ? { probe } : {}),
   });
   let theirs: Subject | undefined;
   if (hasDocker()) {
@@ -105,6 +109,8 @@ function open({ name, socketPath, clients, config, daemon, monitors, probe, stac
     DOCKER_BUILDKIT: '0',
     DOCKER_CLI_HINTS: 'false',
   };
+  const command = async (file: string, ...args: string[]) =>
+    (await run(file, args, { env, maxBuffer: 64 << 20, timeout: 600_000 })).stdout.trimEnd();
   const pauses = async () => {
     if (!probe) return undefined;
     rmSync(probe, { force: true });
@@ -114,7 +120,8 @@ function open({ name, socketPath, clients, config, daemon, monitors, probe, stac
   };
   return {
     name,
-    docker: async (...args) => (await run(clients.docker, args, { env, maxBuffer: 64 << 20, timeout: 600_000 })).stdout.trimEnd(),
+    docker: (...args) => command(clients.docker, ...args),
+    run: command,
     call: (method, path, body) => callApi({ socketPath, agent, method, path, body }),
     daemonMb: () => sum(daemon().map(proportionalMb)),
     monitorsMb: () => sum(monitors().map(proportionalMb)),
