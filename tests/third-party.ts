@@ -102,7 +102,10 @@ export function fetchPython(name: string, version: string, form: 'source' | 'whe
     await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', ...which, `${name}==${version}`], options);
     const [archive = ''] = readdirSync(directory);
     if (form === 'source') await run('tar', ['xzf', archive, '--strip-components=1'], options);
-    else await run('python3', ['-m', 'zipfile', '-e', archive, '.'], options);
+    else {
+      await run('python3', ['-m', 'zipfile', '-e', archive, '.'], options);
+      await run('chmod', ['-R', 'a+x', '.'], options); // which a zip's reader forgets of programs
+    }
     rmSync(join(directory, archive));
   });
 }

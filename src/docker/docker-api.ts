@@ -204,6 +204,9 @@ function route({ method = 'GET', url = '/' }: IncomingMessage): Matched {
   throw new UmiakError('NotFound', 'page not found');
 }
 
+/** Debian 12's skopeo asks for 1.22, and never for less or more: it gets what 1.24 is. */
+const OLDEST_ANSWERED = 22;
+
 /** `/v1.41/images/json` → `/images/json` and 41. @throws BadRequest for versions we don't speak, in docker's words */
 export function splitVersion(path: string): { path: string; apiMinor: number } {
   const found = /^\/v(\d{1,4})\.(\d{1,4})(?=\/|$)/.exec(path);
@@ -212,12 +215,12 @@ export function splitVersion(path: string): { path: string; apiMinor: number } {
   const [major, minor] = [Number(found[1]), Number(found[2])];
   if (major > 1 || (major === 1 && minor > VERSION_MINOR))
     throw new UmiakError('BadRequest', `client version ${asked} is too new. Maximum supported API version is 1.${VERSION_MINOR}`);
-  if (major < 1 || minor < OLDEST_MINOR)
+  if (major < 1 || minor < OLDEST_ANSWERED)
     throw new UmiakError(
       'BadRequest',
       `client version ${asked} is too old. Minimum supported API version is 1.${OLDEST_MINOR}, please upgrade your client to a newer version`,
     );
-  return { path: path.slice(found[0].length) || '/', apiMinor: minor };
+  return { path: path.slice(found[0].length) || '/', apiMinor: Math.max(minor, OLDEST_MINOR) };
 }
 
 function decode(name: string): string {
