@@ -85,10 +85,24 @@ export async function readJson(incoming: IncomingMessage, maxBytes = MAX_JSON_BY
     chunks.push(chunk as Buffer);
   }
   if (bytes === 0) return {};
+  requireJsonType(incoming);
+  return parseJson(Buffer.concat(chunks).toString());
+}
+
+/** Docker takes no body of another type, and none of no type. @throws BadRequest in its words */
+export function requireJsonType({ headers }: IncomingMessage): void {
+  const type = headers['content-type'] ?? '';
+  if (!/^application\/json\s*(;|$)/i.test(type))
+    throw new UmiakError('BadRequest', `unsupported Content-Type header (${type.slice(0, 128)}): must be 'application/json'`);
+}
+
+/** @throws BadRequest in docker's words */
+export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(Buffer.concat(chunks).toString());
+    return JSON.parse(text);
   } catch (cause) {
-    throw new UmiakError('BadRequest', `invalid JSON: ${messageOf(cause)}`, { cause });
+    const said = messageOf(cause);
+    throw new UmiakError('BadRequest', said.includes('after JSON') ? 'unexpected content after JSON' : `invalid JSON: ${said}`, { cause });
   }
 }
 

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { UmiakError } from '#base/errors.ts';
 import type { JsonObject } from '#base/json-object.ts';
+import { parseJson, requireJsonType } from '../request.ts';
 import { decodeFields, type Fields } from './decode.ts';
 
 /** Of a `create`, with all its labels and environment. */
@@ -16,16 +17,6 @@ export async function readJsonBody(incoming: IncomingMessage, fields: Fields, na
     chunks.push(chunk as Buffer);
   }
   if (bytes === 0) return undefined;
-  const type = incoming.headers['content-type'] ?? '';
-  if (!/^application\/json\s*(;|$)/i.test(type))
-    throw new UmiakError('BadRequest', `unsupported Content-Type header (${type.slice(0, 128)}): must be 'application/json'`);
-  return decodeFields(parse(Buffer.concat(chunks).toString()), fields, name);
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new UmiakError('BadRequest', 'invalid JSON: the body is not well formed', { cause });
-  }
+  requireJsonType(incoming);
+  return decodeFields(parseJson(Buffer.concat(chunks).toString()), fields, name);
 }

@@ -47,7 +47,8 @@ test('versions in paths', () => {
   assert.deepEqual(splitVersion('/images/json'), { path: '/images/json', apiMinor: 51 });
   assert.deepEqual(splitVersion('/v1.24'), { path: '/', apiMinor: 24 });
   assert.throws(() => splitVersion('/v1.52/_ping'), /client version 1.52 is too new. Maximum supported API version is 1.51/);
-  assert.throws(() => splitVersion('/v1.23/_ping'), /too old. Minimum supported API version is 1.24/);
+  assert.deepEqual(splitVersion('/v1.22/images/json'), { path: '/images/json', apiMinor: 24 });
+  assert.throws(() => splitVersion('/v1.21/_ping'), /too old. Minimum supported API version is 1.24/);
   assert.throws(() => splitVersion('/v2.0/_ping'), /too new/);
 });
 

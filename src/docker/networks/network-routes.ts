@@ -9,7 +9,7 @@ import { parseNetworkWishes } from './plan-network.ts';
 
 /** Docker's network calls. */
 export const networkRoutes: readonly Route[] = [
-  ['GET', /^\/networks$/, list],
+  ['GET', /^\/networks\/?$/, list],
   ['POST', /^\/networks\/create$/, create, { readsBody: true }],
   ['POST', /^\/networks\/prune$/, prune],
   ['GET', /^\/networks\/([^/]+)$/, inspect],
