@@ -6,7 +6,7 @@ import type { LogBounds } from '../log-config.ts';
 
 /** A log that grows is looked at after as long as it may take to reach its bound, but within these. */
 const SHORTEST_MS = 20;
-const LONGEST_MS = 1_000;
+const LONGEST_MS = 200;
 
 export interface LogBoundsKeeperOptions {
   id: string;
@@ -96,5 +96,6 @@ export function planNextLook({
   if (bytes > maxBytes) return SHORTEST_MS;
   const bytesAMs = Math.max(bytes - lastBytes, 0) / Math.max(elapsedMs, 1);
   const inMs = bytesAMs > 0 ? (maxBytes - bytes) / bytesAMs : LONGEST_MS;
-  return Math.min(Math.max(inMs, SHORTEST_MS), LONGEST_MS);
+  // Who has just begun to write may become much quicker: what was seen for some time is believed for twice as long.
+  return Math.max(Math.min(inMs, elapsedMs * 2, LONGEST_MS), SHORTEST_MS);
 }

@@ -68,11 +68,12 @@ test('resumed anywhere, every line is sent and none is left out', () => {
 
 const looks: [Parameters<typeof planNextLook>[0], number | undefined][] = [
   [{ bytes: 0, lastBytes: 0, elapsedMs: 10, maxBytes: 1000 }, undefined],
-  [{ bytes: 10, lastBytes: 0, elapsedMs: 10, maxBytes: 1_000_000 }, 1_000],
+  [{ bytes: 10, lastBytes: 0, elapsedMs: 10, maxBytes: 1_000_000 }, 20],
+  [{ bytes: 10, lastBytes: 0, elapsedMs: 400, maxBytes: 1_000_000 }, 200],
   [{ bytes: 500, lastBytes: 0, elapsedMs: 100, maxBytes: 1000 }, 100],
   [{ bytes: 999, lastBytes: 0, elapsedMs: 1, maxBytes: 1000 }, 20],
   [{ bytes: 2000, lastBytes: 0, elapsedMs: 1, maxBytes: 1000 }, 20],
-  [{ bytes: 5, lastBytes: 900, elapsedMs: 1, maxBytes: 1000 }, 1_000],
+  [{ bytes: 5, lastBytes: 900, elapsedMs: 70, maxBytes: 1000 }, 140],
 ];
 for (const [what, expected] of looks)
   test(`a log of ${what.bytes} bytes after ${what.lastBytes} is looked at ${expected === undefined ? 'when it is written' : `in ${expected} ms`}`, () => {
