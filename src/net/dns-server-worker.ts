@@ -49,7 +49,7 @@ function listenUdp(port: number): Promise<UdpSocket> {
   const socket = createSocket('udp4');
   serveDnsUdp(socket, responder);
   return new Promise((resolve, reject) => {
-    socket.once('error', error => reject(cantListen(port, 'udp', error)));
+    socket.on('error', error => reject(cantListen(port, 'udp', error)));
     socket.bind({ address, port }, () => resolve(socket));
   });
 }
@@ -58,7 +58,7 @@ function listenTcp(port: number): Promise<number> {
   const server = createServer(connection => serveDnsTcp(connection, responder));
   server.maxConnections = MAX_CONNECTIONS;
   return new Promise((resolve, reject) => {
-    server.once('error', error => reject(cantListen(port, 'tcp', error)));
+    server.on('error', error => reject(cantListen(port, 'tcp', error)));
     server.listen({ host: address, port }, () => resolve((server.address() as { port: number }).port));
   });
 }

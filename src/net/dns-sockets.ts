@@ -1,4 +1,5 @@
 import type { Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 
 /** Who asks over TCP is forgotten when he is silent for so long. */
@@ -30,7 +31,8 @@ export function serveDnsTcp(socket: Socket, respond: Responder): void {
       if (!response) return void socket.destroy();
       const length = Buffer.alloc(2);
       length.writeUInt16BE(response.length);
-      socket.write(Buffer.concat([length, response]));
+      if (!socket.write(Buffer.concat([length, response]))) await once(socket, 'drain').catch(() => {}); // who doesn't read isn't answered
+      if (socket.destroyed) return;
     }
     isBusy = false;
     if (socket.isPaused()) socket.resume();

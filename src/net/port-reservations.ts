@@ -103,7 +103,7 @@ function listen(host: string, port: number, onConnection: (socket: Socket) => vo
       for (const socket of open) socket.destroy();
     });
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.on('error', reject); // later ones: a connection that could not be taken is lost, no more
     server.listen({ host, port, exclusive: true, ipv6Only: host.includes(':') }, () => resolve({ [Symbol.asyncDispose]: close }));
   });
 }
@@ -121,7 +121,7 @@ async function listenIfPossible(host: string, port: number, onConnection: (socke
 function holdUdp(address: string, port: number): Promise<AsyncDisposable> {
   const socket = address.includes(':') ? createSocket({ type: 'udp6', ipv6Only: true }) : createSocket('udp4');
   return new Promise((resolve, reject) => {
-    socket.once('error', reject);
+    socket.on('error', reject);
     socket.bind({ address, port, exclusive: true }, () =>
       resolve({ [Symbol.asyncDispose]: () => new Promise(closed => void socket.close(() => closed())) }),
     );

@@ -56,8 +56,8 @@ const handlers = {
     });
     try {
       await Promise.all([
-        new Promise<void>((resolve, reject) => udp.once('error', reject).bind({ fd: udpFd! }, resolve)),
-        new Promise<void>((resolve, reject) => tcp.once('error', reject).listen({ fd: tcpFd! }, resolve)),
+        new Promise<void>((resolve, reject) => udp.on('error', reject).bind({ fd: udpFd! }, resolve)), // later ones: what was lost is asked again
+        new Promise<void>((resolve, reject) => tcp.on('error', reject).listen({ fd: tcpFd! }, resolve)),
       ]);
       lead(asker.netns, udp.address().port, (tcp.address() as { port: number }).port);
     } catch (error) {
@@ -89,6 +89,8 @@ function close(key: string): void {
   entry.udp.close();
   entry.tcp.close();
   for (const socket of entry.connections) socket.destroy();
+  const asked = new Set([...served.values()].map(({ asker }) => serversOf(asker)));
+  for (const servers of forwarders.keys()) if (!asked.has(servers)) forwarders.delete(servers);
 }
 
 /**
@@ -133,12 +135,15 @@ function responderOf(entry: Served): Responder {
 }
 
 /** One for each list of servers, with its memory of answers. */
-function forwarderOf({ upstreams, isIsolated }: DnsAsker): DnsForwarder {
-  const list = isIsolated ? [] : upstreams;
-  const key = list.join(' ');
-  const known = forwarders.get(key) ?? new DnsForwarder({ upstreams: list });
-  forwarders.set(key, known);
+function forwarderOf(asker: DnsAsker): DnsForwarder {
+  const servers = serversOf(asker);
+  const known = forwarders.get(servers) ?? new DnsForwarder({ upstreams: servers ? servers.split(' ') : [] });
+  forwarders.set(servers, known);
   return known;
+}
+
+function serversOf({ upstreams, isIsolated }: DnsAsker): string {
+  return isIsolated ? '' : upstreams.join(' ');
 }
 
 serveCalls(handlers);
