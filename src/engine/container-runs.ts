@@ -99,7 +99,8 @@ export class ContainerRuns implements Disposable {
       runtime,
       terminal: config.tty ?? false,
       stdin: config.stdin ?? false,
-      leaveStdinOpen: !(config.stdinOnce ?? false),
+      // A terminal is both ways one: without its input nobody would hear it either.
+      leaveStdinOpen: config.tty === true || config.stdinOnce !== true,
       clock: this.#clock,
     });
     await this.#preparation.settle(id);

@@ -53,6 +53,7 @@ test('older versions call the content what they did', async () => {
 test('a terminal is attached raw, resized, and left by its keys while it goes on', async () => {
   const { id } = await bench.start('stty -echo; trap "stty size" WINCH; echo ready; while :; do read x && echo "<$x>"; done', {
     stdin: true,
+    stdinOnce: true, // as `docker run -it` says it
     tty: true,
   });
   const wire = await bench.hijack(`/containers/${id}/attach?${ALL}&logs=1`);
@@ -72,6 +73,8 @@ test('a terminal is attached raw, resized, and left by its keys while it goes on
   assert.ok(bench.told.some(({ action }) => action === 'detach'));
   const again = await bench.hijack(`/containers/${id}/attach?${ALL}&detachKeys=a,ctrl-b`);
   await headOf(again, 101);
+  again.write('three\n');
+  await again.says('<three>\r\n');
   again.write('a\x02');
   await again.rest();
   assert.equal(bench.bench.engine.container(id)?.state, 'running');
