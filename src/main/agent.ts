@@ -49,8 +49,7 @@ import {
 import { CertificateKeeper, type CertificatePair, ClusterPki } from '#pki/index.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { whenState } from './control-socket.ts';
-import { openRole } from './role.ts';
-import { untilAborted } from './server.ts';
+import { openRole, untilAborted } from './role.ts';
 import { countFindings, StartFindings } from './start-findings.ts';
 import { VERSION } from './version.ts';
 

@@ -52,3 +52,8 @@ async function requireWanted(role: Role, peerSocket: string): Promise<void> {
   if (existsSync(peerSocket) && (await stateNow(peerSocket))?.state !== 'stopping') return;
   throw new UmiakError('Conflict', `the ${role} is not wanted any more: who started it was stopped`);
 }
+
+/** A role's life: until it is told to stop. Here, so that neither process loads the other's parts. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })));
+}

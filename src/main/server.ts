@@ -19,7 +19,7 @@ import { openAudit } from './audit.ts';
 import { type Config, derivedAddresses, joinAddress, pathsOf } from './config.ts';
 import { openEncryptedStore, settleEncryption } from './encryption.ts';
 import { Manifests } from './manifests.ts';
-import { openRole } from './role.ts';
+import { openRole, untilAborted } from './role.ts';
 import { keepServerCertificates, writeAdminKubeconfig } from './server-certificates.ts';
 
 export interface ServerOptions {
@@ -145,8 +145,4 @@ async function startApi({ config, store, pki, openPki, clock, log, stack, onFail
   stack.use(keepServerCertificates(keeping));
   resolve(server);
   return server;
-}
-
-export function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })));
 }
