@@ -1,7 +1,8 @@
 import { serveCalls } from '#base/worker-calls.ts';
 import { copyLayers } from './copy-layers.ts';
+import { fillDirectory } from './fill-directory.ts';
 
-const handlers = { copyLayers };
+const handlers = { copyLayers, fillDirectory };
 
 export type CopyHandlers = typeof handlers;
 

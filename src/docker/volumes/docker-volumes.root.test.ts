@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { chown } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -210,6 +221,55 @@ test('a volume that a running container has is filled in its place', async () =>
   await make('c2', { Binds: ['shared:/etc'] });
   assert.equal(lstatSync(volumes.mountpointOf('shared')).ino, inode);
   assert.equal(readFileSync(join(volumes.mountpointOf('shared'), 'conf'), 'utf8'), 'image');
+});
+
+test('a kill between a nameless volume and its container’s record leaves neither; one that a record names stays', async () => {
+  const image = { '/cache': {} };
+  await prepare({ Binds: ['named:/named'] }, { image }); // killed before the record
+  const [mount] = await make('c1', {}, { image });
+  const kept = mount?.point.Name ?? '';
+  const half = await prepare({}, { image }); // killed after the record, before it is told
+  users.push({ id: 'c2', isRunning: false, mounts: half.containerMounts });
+  assert.equal(volumes.list().length, 4);
+  volumes = await open();
+  const names = () => volumes.list().map(({ name }) => name);
+  assert.deepEqual(names().sort(), ['named', kept, half.containerMounts[0]?.point.Name].sort());
+  users = [];
+  volumes = await open();
+  assert.equal(names().length, 3, 'what containers had is left as docker leaves it');
+});
+
+test('a volume with a file system of its own is filled, whatever who sees it puts in the way; a kill leaves nothing', async () => {
+  const [device, outside] = ['device', 'outside'].map(name => join(root, name)) as [string, string];
+  for (const each of [device, outside]) mkdirSync(each);
+  writeFileSync(join(outside, 'host'), 'the machine’s');
+  const content = join(layers[0] ?? '', 'etc');
+  for (let i = 0; i < 300; i++) mkdirSync(join(content, `d${i}`), { recursive: true });
+  for (let i = 0; i < 300; i++) writeFileSync(join(content, `d${i}`, 'conf'), 'image');
+  await volumes.create({ name: 'bound', options: { type: 'none', o: 'bind', device } });
+  await make('c1', { Binds: ['bound:/elsewhere'] });
+  await setRunning('c1', true);
+  let swaps = 0;
+  const watcher = watch(device, (_, name) => {
+    if (!name?.startsWith('.umiak-') || swaps > 0) return;
+    renameSync(join(device, name), join(device, 'moved'));
+    symlinkSync(outside, join(device, name));
+    swaps++;
+  });
+  await make('c2', { Binds: ['bound:/etc'] }).catch(() => {});
+  watcher.close();
+  assert.equal(swaps, 1);
+  assert.deepEqual(readdirSync(outside), ['host']);
+  for (const name of readdirSync(device)) rmSync(join(device, name), { recursive: true });
+  const beside = join(root, 'volumes/bound');
+  mkdirSync(join(device, '.umiak-0badcafe/half'), { recursive: true });
+  writeFileSync(join(beside, '.copying-0badcafe'), '');
+  await make('c3', { Binds: ['bound:/etc'] });
+  assert.equal(readdirSync(device).length, 300);
+  assert.equal(readFileSync(join(device, 'd299/conf'), 'utf8'), 'image');
+  assert.deepEqual(readdirSync(beside).sort(), ['_data', 'volume.json']);
+  await setRunning('c1', false);
+  assert.deepEqual(mountsBelow(root), []);
 });
 
 test('a part of a volume is what is there at the start; links never leave the volume', async () => {

@@ -12,7 +12,7 @@ import { parseLocalOptions } from './local-options.ts';
 import { MountPreparation, type PreparedVolumes, unlessInUse, type VolumeWishes } from './mount-preparation.ts';
 import { ANONYMOUS_LABEL } from './plan-mounts.ts';
 import { VolumeFileSystems } from './volume-file-systems.ts';
-import { fillVolume } from './volume-filling.ts';
+import { fillVolume, removeLeftCopies } from './volume-filling.ts';
 import { VolumeParts } from './volume-parts.ts';
 import { checkVolumeName, newVolumeName, STAGING, type VolumeRecord, VolumeStore } from './volume-store.ts';
 
@@ -69,6 +69,10 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
         if (!isRunning) volumes.#parts.empty(part.place);
       }
     volumes.#parts.sweep(key => places.has(key));
+    const used = volumes.allUsers();
+    for (const name of [...volumes.#store.unclaimed])
+      if (used.has(name)) volumes.#store.claim(name);
+      else await volumes.remove(name, { force: true });
     return volumes;
   }
 
@@ -88,7 +92,10 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
   }
 
   /** One that is there stays as it is. @throws BadRequest, NotFound for another driver */
-  async create({ name, driver = '', options = {}, labels = {} }: VolumeWishes, { isAnonymous = name === '' } = {}): Promise<VolumeRecord> {
+  async create(
+    { name, driver = '', options = {}, labels = {} }: VolumeWishes,
+    { isAnonymous = name === '', isUnclaimed = false } = {},
+  ): Promise<VolumeRecord> {
     if (driver !== '' && driver !== 'local')
       throw new UmiakError(
         'NotFound',
@@ -104,12 +111,15 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     return await this.#locks.run(chosen, async () => {
       const known = this.#store.get(chosen);
       if (known) return known;
-      const record = await this.#store.create({
-        name: chosen,
-        options,
-        labels: isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: '' } : labels,
-        ...(isAnonymous ? { isAnonymous } : {}),
-      });
+      const record = await this.#store.create(
+        {
+          name: chosen,
+          options,
+          labels: isAnonymous ? { ...labels, [ANONYMOUS_LABEL]: '' } : labels,
+          ...(isAnonymous ? { isAnonymous } : {}),
+        },
+        { isUnclaimed },
+      );
       this.#tell('create', chosen);
       return record;
     });
@@ -181,6 +191,10 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     this.#kept.set(name, (this.#kept.get(name) ?? 0) + 1);
   }
 
+  claim(name: string): void {
+    if (this.#store.get(name)) this.#store.claim(name);
+  }
+
   let(name: string): void {
     const count = (this.#kept.get(name) ?? 0) - 1;
     if (count > 0) this.#kept.set(name, count);
@@ -189,7 +203,7 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
 
   async fill(name: string, destination: string, layers: readonly string[]): Promise<void> {
     await this.#locks.run(name, async () => {
-      await this.#fileSystems.mount(name);
+      await this.#mountFileSystem(name);
       try {
         const isMounted = this.#fileSystems.isMounted(name);
         const staging = this.#store.placeBeside(name, STAGING);
@@ -217,12 +231,18 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     if (point.Type !== 'volume' || name === undefined) return;
     this.inspect(name);
     await this.#locks.run(name, async () => {
-      await this.#fileSystems.mount(name);
+      await this.#mountFileSystem(name);
       if (part) this.#parts.fill(part.place, this.mountpointOf(name), part.path);
     });
     const { Destination, RW, Propagation } = point;
     const attributes = { container: containerId, destination: Destination, propagation: Propagation, 'read/write': String(RW) };
     this.#tell('mount', name, attributes);
+  }
+
+  /** In the volume's lock. */
+  async #mountFileSystem(name: string): Promise<void> {
+    await this.#fileSystems.mount(name);
+    if (this.#fileSystems.isMounted(name)) await removeLeftCopies(this.mountpointOf(name));
   }
 
   async unmount(containerId: string, mounts: readonly ContainerMount[]): Promise<void> {

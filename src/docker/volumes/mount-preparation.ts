@@ -21,7 +21,10 @@ export interface VolumeWishes {
 /** What is done to volumes while a container is made. */
 export interface PreparedVolumes {
   has(name: string): boolean;
-  create(wishes: VolumeWishes, options?: { isAnonymous?: boolean }): Promise<VolumeRecord>;
+  /** `isUnclaimed`: a kill before `claim` leaves nothing of it. */
+  create(wishes: VolumeWishes, options?: { isAnonymous?: boolean; isUnclaimed?: boolean }): Promise<VolumeRecord>;
+  /** A container's record names it. Without effect on what is not there. */
+  claim(name: string): void;
   remove(name: string): Promise<void>;
   /** Until it is let go as often, a volume is not removed. */
   keep(name: string): void;
@@ -58,7 +61,7 @@ export class MountPreparation {
     const undo = async () => {
       release();
       this.#options.parts.remove(key);
-      for (const name of made) await this.#options.volumes.remove(name).catch(unlessInUse);
+      for (const name of made.splice(0)) await this.#options.volumes.remove(name).catch(unlessInUse);
     };
     try {
       const isReadOnlyBelow = request.apiMinor >= 44 && specs.some(spec => spec.readOnly) && (await this.#options.canReadOnlyBelow());
@@ -77,7 +80,11 @@ export class MountPreparation {
           containerMounts.push(toContainerMount(spec, { source, place, isAnonymous: asked.type === 'volume' && asked.source === '' }));
         if (spec.type === 'volume' && !spec.noCopy) await this.#options.volumes.fill(spec.source, spec.destination, request.lowerDirs);
       }
-      return { mounts, containerMounts, undo, [Symbol.dispose]: release };
+      const done = () => {
+        release();
+        for (const name of made.splice(0)) this.#options.volumes.claim(name);
+      };
+      return { mounts, containerMounts, undo, [Symbol.dispose]: done };
     } catch (error) {
       await undo();
       throw error;
@@ -101,7 +108,7 @@ export class MountPreparation {
       ...(driverOptions ? { options: driverOptions } : {}),
       ...(labels ? { labels } : {}),
     };
-    await volumes.create(wishes, { isAnonymous: asked === '' }).catch((error: unknown) =>
+    await volumes.create(wishes, { isAnonymous: asked === '', isUnclaimed: asked === '' }).catch((error: unknown) =>
       asRequest(() => {
         throw error;
       }),

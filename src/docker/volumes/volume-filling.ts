@@ -1,15 +1,16 @@
 import { chmodSync, chownSync, lstatSync, type Stats } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
-import { copyLayersBeside } from '#engine/copy-layers-beside.ts';
+import { copyLayersBeside, fillDirectoryBeside } from '#engine/copy-layers-beside.ts';
+import { removeTree } from '#linux/remove-tree.ts';
 import { findInLayers } from './image-content.ts';
 
 export interface Filling {
   /** The volume's directory, as it is mounted in containers. */
   target: string;
-  /** A directory beside it that no container sees, on the same file system unless something is mounted on `target`. */
+  /** Beside it, where no container sees it, on the same file system unless something is mounted on `target`; the beginning of names. */
   staging: string;
   /** The image's, top first. */
   layers: readonly string[];
@@ -20,6 +21,10 @@ export interface Filling {
   /** A file system is mounted on it. */
   isMounted: boolean;
 }
+
+/** Beside a volume: that its file system has a copy under way, which a kill would leave there. */
+const UNDER_WAY = '.copying-';
+const COPY = '.umiak-';
 
 /**
  * Copies what an image has at a mount point into a volume that is empty, owners and modes too; the directory's own even if the image's is empty.
@@ -36,15 +41,34 @@ export async function fillVolume({ target, staging, layers, destination, isSeen,
     copyAccess(lstatSync(content.layers[0] ?? target), target);
     return;
   }
-  const source = isMounted ? join(target, `.umiak-${newNameSuffix(8)}`) : `${staging}-${newNameSuffix(8)}`;
+  const suffix = newNameSuffix(8);
+  const source = `${staging}-${suffix}`;
   try {
     await mkdir(source, { mode: 0o700 });
+    if (isMounted) {
+      // Others may write there, and the copy must be made where they can: a file system has no other place.
+      const mark = join(dirname(target), `${UNDER_WAY}${suffix}`);
+      await writeFile(mark, '');
+      await fillDirectoryBeside({ layers: content.layers, target, name: `${COPY}${suffix}`, place: source });
+      await rm(mark);
+      return;
+    }
     await copyLayersBeside(content.layers, source);
     // An empty directory gives way to another in one step; but who runs holds on to the one that it has.
-    if (!isSeen && !isMounted) await rename(source, target).catch(unlessFilled);
+    if (!isSeen) await rename(source, target).catch(unlessFilled);
     else await moveInto(source, target);
   } finally {
-    await rm(source, { recursive: true, force: true });
+    await removeTree(source);
+  }
+}
+
+/** What a kill left of a copy in a volume's file system, which is mounted on `target`. */
+export async function removeLeftCopies(target: string): Promise<void> {
+  const beside = dirname(target);
+  for (const name of await readdir(beside)) {
+    if (!name.startsWith(UNDER_WAY)) continue;
+    await removeTree(join(target, `${COPY}${name.slice(UNDER_WAY.length)}`));
+    await rm(join(beside, name));
   }
 }
 

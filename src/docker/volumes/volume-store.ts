@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
@@ -26,6 +26,8 @@ const RECORD = 'volume.json';
 const DATA = '_data';
 /** What is prepared beside the content, by its beginning. */
 export const STAGING = '.filling';
+/** Marks a volume that goes at the next start unless a container's record names it by then. */
+const UNCLAIMED = '.unclaimed';
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const LONGEST_NAME = 255;
 /** Labels and options of one volume. */
@@ -56,6 +58,7 @@ export class VolumeStore {
   readonly #clock: Clock;
   readonly #records = new Map<string, VolumeRecord>();
   readonly #removals = new Set<Promise<void>>();
+  readonly #unclaimed = new Set<string>();
   #isReady = false;
 
   constructor({ directory, clock }: { directory: string; clock: Clock }) {
@@ -72,7 +75,8 @@ export class VolumeStore {
         if (record?.name === name) {
           this.#records.set(name, record);
           for (const left of list(join(this.#directory, name)))
-            if (left.startsWith(STAGING)) this.#removeLater(this.placeBeside(name, left));
+            if (left === UNCLAIMED) this.#unclaimed.add(name);
+            else if (left.startsWith(STAGING)) this.#removeLater(this.placeBeside(name, left));
         } else if (NAME.test(name)) this.#removeLater(join(this.#directory, name));
       }
     }
@@ -97,8 +101,22 @@ export class VolumeStore {
     return [...this.#records.values()];
   }
 
-  /** On disk when it resolves. The name must be free. */
-  async create(what: Pick<VolumeRecord, 'name' | 'labels' | 'options' | 'isAnonymous'>): Promise<VolumeRecord> {
+  /** Volumes that an earlier process marked, until they are claimed or removed. */
+  get unclaimed(): ReadonlySet<string> {
+    return this.#unclaimed;
+  }
+
+  /** Takes the mark of `create` away. */
+  claim(name: string): void {
+    this.#unclaimed.delete(name);
+    rmSync(this.placeBeside(name, UNCLAIMED), { force: true });
+  }
+
+  /** On disk when it resolves, with `isUnclaimed` marked to go at the next start. The name must be free. */
+  async create(
+    what: Pick<VolumeRecord, 'name' | 'labels' | 'options' | 'isAnonymous'>,
+    { isUnclaimed = false } = {},
+  ): Promise<VolumeRecord> {
     checkVolumeName(what.name);
     const record: VolumeRecord = { version: 1, createdAtMs: this.#clock.now(), ...what };
     const text = JSON.stringify(record);
@@ -107,6 +125,7 @@ export class VolumeStore {
     await this.#prepare();
     const directory = join(this.#directory, what.name);
     await mkdir(join(directory, DATA), { recursive: true, mode: 0o755 });
+    if (isUnclaimed) await writeFile(join(directory, UNCLAIMED), '');
     const file = await open(join(directory, `${RECORD}.new`), 'w', 0o600);
     try {
       await file.writeFile(text);
@@ -127,6 +146,7 @@ export class VolumeStore {
     const gone = join(this.#directory, GONE, `${name.slice(0, 200)}-${randomBytes(8).toString('hex')}`);
     await rename(join(this.#directory, name), gone);
     this.#records.delete(name);
+    this.#unclaimed.delete(name);
     await Promise.all([syncDirectory(this.#directory), syncDirectory(join(this.#directory, GONE))]);
     this.#removeLater(gone);
   }
