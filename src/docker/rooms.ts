@@ -29,6 +29,8 @@ export interface DockerData {
   restartCount?: number;
   /** What its health check last found. */
   health?: HealthNote;
+  /** Its anonymous volumes are being removed, and it goes with them, whatever happens meanwhile. */
+  isLeaving?: boolean;
 }
 
 /** One container as docker sees it, at one moment. */

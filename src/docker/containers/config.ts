@@ -115,15 +115,41 @@ function planHealthcheck(asked: Healthcheck | undefined, inherited: Healthcheck 
   return merged;
 }
 
-/** What a client of an older version means: fields of later ones are nothing to it, and defaults were others. Pure. */
-export function ofVersion(asked: Partial<HostConfig>, apiMinor: number): Partial<HostConfig> {
-  const { ConsoleSize, Annotations, ...older } = asked;
+/** What a client of an older version means: fields of later ones are nothing to it, and defaults were others. Pure. @throws BadRequest */
+export function ofVersion(body: CreateBody, apiMinor: number): CreateBody {
+  const { EndpointsConfig = {} } = body.NetworkingConfig ?? {};
+  const networks = Object.keys(EndpointsConfig);
+  if (apiMinor < 44 && networks.length > 1)
+    throw new UmiakError('BadRequest', `Container cannot be created with multiple network endpoints: ${networks.join(', ')}`);
+  const { Healthcheck: check, HostConfig: host = {} } = body;
+  return {
+    ...body,
+    HostConfig: hostOfVersion(host, apiMinor),
+    ...(check && apiMinor < 44 ? { Healthcheck: { ...check, StartInterval: 0 } } : {}),
+    ...(apiMinor < 44
+      ? {
+          NetworkingConfig: {
+            EndpointsConfig: Object.fromEntries(networks.map(name => [name, { ...EndpointsConfig[name], MacAddress: '' }])),
+          },
+        }
+      : {}),
+  };
+}
+
+function hostOfVersion({ ConsoleSize, Annotations, AutoRemove, ...older }: Partial<HostConfig>, apiMinor: number): Partial<HostConfig> {
+  for (const { BindOptions, VolumeOptions } of older.Mounts ?? []) {
+    if (apiMinor < 44 && BindOptions?.ReadOnlyForceRecursive)
+      throw new UmiakError('BadRequest', 'BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer');
+    if (apiMinor < 45 && VolumeOptions?.Subpath) throw new UmiakError('BadRequest', 'VolumeOptions.Subpath needs API v1.45 or newer');
+  }
   return {
     ...older,
+    // Before 1.25 the client removed it.
+    ...(apiMinor >= 25 && AutoRemove !== undefined ? { AutoRemove } : {}),
     ...(apiMinor >= 42 && ConsoleSize ? { ConsoleSize } : {}),
     ...(apiMinor >= 43 && Annotations ? { Annotations } : {}),
-    ...(apiMinor < 41 && !asked.CgroupnsMode ? { CgroupnsMode: 'host' } : {}),
-    ...(apiMinor < 40 && !asked.IpcMode ? { IpcMode: 'shareable' } : {}),
+    ...(apiMinor < 41 && !older.CgroupnsMode ? { CgroupnsMode: 'host' } : {}),
+    ...(apiMinor < 40 && !older.IpcMode ? { IpcMode: 'shareable' } : {}),
   };
 }
 

@@ -2,6 +2,7 @@ import { UmiakError } from '#base/errors.ts';
 import { type Filters, flagFilter, hasLabel, toMoment } from '../filters.ts';
 import type { DockerContainer } from '../rooms.ts';
 import type { Health, Port } from './forms.ts';
+import type { Matches } from './name-patterns.ts';
 import type { Status } from './state-words.ts';
 
 export const LIST_FILTERS = [
@@ -38,6 +39,8 @@ export interface FilterFacts {
   createdOf: (reference: string) => number;
   /** Ids of the images that a filter's value means, with those made from them. */
   imagesOf: (reference: string) => ReadonlySet<string>;
+  /** Whether a text has what an expression says. */
+  matches: Matches;
 }
 
 type Test = (container: DockerContainer) => boolean;
@@ -49,8 +52,8 @@ export function planContainerFilter(filters: Filters, facts: FilterFacts): Test 
     const values = filters.get(name) ?? [];
     if (values.length > 0) tests.push(container => values.some(value => fits(container, value)));
   };
-  anyOf('id', ({ id }, value) => id.startsWith(value) || matches(value, id));
-  anyOf('name', ({ name }, value) => matches(value, `/${name}`) || matches(value, name));
+  anyOf('id', ({ id }, value) => id.startsWith(value) || facts.matches(value, id));
+  anyOf('name', ({ name }, value) => facts.matches(value, `/${name}`) || facts.matches(value, name));
   for (const value of filters.get('label') ?? []) tests.push(({ data }) => hasLabel(data.config.Labels, value));
   for (const value of filters.get('label!') ?? []) tests.push(({ data }) => !hasLabel(data.config.Labels, value));
   const codes = (filters.get('exited') ?? []).map(toExitCode);
@@ -87,33 +90,6 @@ export function planContainerFilter(filters: Filters, facts: FilterFacts): Test 
   for (const value of filters.get('isolation') ?? []) if (value !== 'default' && value !== '') tests.push(() => false);
   if (flagFilter(filters, 'is-task')) tests.push(() => false);
   return container => tests.every(passes => passes(container));
-}
-
-/** Docker takes a value as an expression, and as itself where it is none. */
-function matches(pattern: string, text: string): boolean {
-  if (pattern === text) return true;
-  if (pattern.length > 512) return false;
-  return expressionOf(pattern)?.test(text) ?? text.includes(pattern);
-}
-
-const expressions = new Map<string, RegExp | undefined>();
-
-/** Plain words, anchors, dots and lists need no backtracking that grows beyond bounds; anything else is taken as it stands. */
-function expressionOf(pattern: string): RegExp | undefined {
-  if (!expressions.has(pattern)) {
-    if (expressions.size > 256) expressions.clear();
-    expressions.set(pattern, compile(pattern));
-  }
-  return expressions.get(pattern);
-}
-
-function compile(pattern: string): RegExp | undefined {
-  if ((pattern.match(/[*+{]/g) ?? []).length > 3) return undefined;
-  try {
-    return new RegExp(pattern);
-  } catch {
-    return undefined;
-  }
 }
 
 function isShortId(id: string, value: string): boolean {

@@ -28,7 +28,7 @@ export const containerRoutes: readonly Route[] = [
   ['POST', /^\/containers\/([^/]+)\/wait$/, wait],
   ['POST', /^\/containers\/([^/]+)\/rename$/, rename],
   ['POST', /^\/containers\/([^/]+)\/update$/, update, { readsBody: true }],
-  ['DELETE', /^\/containers\/([^/]+)$/, remove],
+  ['DELETE', /^\/containers\/(.+)$/, remove],
 ];
 
 /** @throws NotImplemented where this agent has no containers */
@@ -139,8 +139,8 @@ async function rename(request: DockerRequest): Promise<void> {
 
 async function update(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  const { id } = containers.find(request.name);
   const body = (await readJsonBody(request.incoming, UPDATE, 'UpdateConfig')) ?? {};
+  const { id } = containers.find(request.name);
   const { updateContainer } = await import('./update.ts');
   sendJson(request.response, 200, { Warnings: await updateContainer(containers, id, body) });
 }

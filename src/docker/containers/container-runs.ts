@@ -36,8 +36,8 @@ export class ContainerRuns {
   readonly #engine: LocalEngine;
   readonly #options: ContainerRunsOptions;
   readonly #locks: KeyedLock;
-  /** Between a restart's stop and its start: `--rm` waits. */
-  readonly #restarting = new Set<string>();
+  /** How many restarts are between their stop and their start: `--rm` waits for all. */
+  readonly #restarting = new Map<string, number>();
 
   constructor(options: ContainerRunsOptions) {
     this.#options = options;
@@ -104,7 +104,7 @@ export class ContainerRuns {
   async settle(id: string): Promise<void> {
     await this.#locks.run(id, async () => {
       const found = this.#engine.container(id);
-      if (!found || found.state === 'running') return;
+      if (!found || found.state === 'running' || found.owner !== 'docker') return;
       const container = this.#options.find(id);
       await this.release(container);
       const { AutoRemove } = container.data.hostConfig;
@@ -120,12 +120,16 @@ export class ContainerRuns {
       const found = this.#options.find(id);
       if (found.owner === 'docker') await this.#options.rooms().supervision?.stopping(found);
     };
+    const wasRestarting = this.#isRestarting(this.#options.find(id));
     await stopping(); // a restart that waits begins no more
     await this.#settled(id); // a start under way comes to its end first
     await stopping(); // it may have been a person's, and begun to count anew
     const container = this.#options.find(id);
     const { data, engine: facts } = container;
-    if (facts.state !== 'running') return false;
+    if (facts.state !== 'running') {
+      if (wasRestarting) this.#options.tell(container, 'stop');
+      return wasRestarting;
+    }
     const patience = seconds ?? data.config.StopTimeout ?? DEFAULT_STOP_SECONDS;
     const graceMs = patience < 0 ? ENDLESS_MS : Math.min(patience * 1000, ENDLESS_MS);
     const sent = validateSignal(signal ?? facts.stopSignal ?? 'SIGTERM');
@@ -136,18 +140,27 @@ export class ContainerRuns {
     return true;
   }
 
+  #isRestarting(container: DockerContainer): boolean {
+    return this.#options.rooms().supervision?.isRestarting(container) ?? false;
+  }
+
   /** Resolves when what followed a run's end is done. */
   async #settled(id: string): Promise<void> {
     await this.#locks.run(id, () => {});
   }
 
   async restart(id: string, options: StopOptions = {}): Promise<void> {
-    this.#restarting.add(id);
+    this.#restarting.set(id, (this.#restarting.get(id) ?? 0) + 1);
     try {
       await this.stop(id, options);
       await this.start(id);
     } finally {
-      this.#restarting.delete(id);
+      const others = (this.#restarting.get(id) ?? 1) - 1;
+      if (others > 0) this.#restarting.set(id, others);
+      else {
+        this.#restarting.delete(id);
+        await this.settle(id); // it may not run now
+      }
     }
     this.#options.tell(this.#options.find(id), 'restart');
   }
@@ -157,27 +170,36 @@ export class ContainerRuns {
     const container = this.#options.find(id);
     const { engine: facts, owner } = container;
     const number = validateSignal(signal || 'SIGKILL');
-    if (facts.state !== 'running') throw new UmiakError('Conflict', `cannot kill container: ${id}: container ${id} is not running`);
+    const wasRestarting = this.#isRestarting(container);
+    if (facts.state !== 'running' && !wasRestarting)
+      throw new UmiakError('Conflict', `cannot kill container: ${id}: container ${id} is not running`);
     const isEnd = number === SIGKILL || number === validateSignal(facts.stopSignal ?? 'SIGTERM');
-    if (isEnd && owner === 'docker') await this.#options.rooms().supervision?.stopping(container);
+    if ((isEnd || wasRestarting) && owner === 'docker') await this.#options.rooms().supervision?.stopping(container);
+    if (wasRestarting) {
+      await this.#settled(id); // a start under way comes to its end first
+      if (this.#options.find(id).engine.state !== 'running') return;
+    }
     await this.#engine.killContainer(id, String(number));
     this.#options.tell(container, 'kill', { signal: String(number) });
     if (number === SIGKILL) {
       await this.#engine.stopContainer(id, { graceMs: 0 });
       await this.#settled(id);
-    }
+    } else if (isEnd && facts.isPaused) await this.unpause(id); // it hears then
   }
 
   async pause(id: string): Promise<void> {
-    const { engine: facts } = this.#options.find(id);
+    const container = this.#options.find(id);
+    const { engine: facts } = container;
+    if (this.#isRestarting(container))
+      throw new UmiakError('Conflict', `Container ${id} is restarting, wait until the container is running`);
     if (facts.state !== 'running') throw new UmiakError('Conflict', `container ${id} is not running`);
-    if (facts.isPaused) throw new UmiakError('Conflict', `container ${id} is already paused`);
+    if (facts.isPaused) throw new UmiakError('Conflict', `Container ${id} is already paused`);
     await this.#engine.pauseContainer(id);
     this.#options.tell(this.#options.find(id), 'pause');
   }
 
   async unpause(id: string): Promise<void> {
-    if (!this.#options.find(id).engine.isPaused) throw new UmiakError('Conflict', `container ${id} is not paused`);
+    if (!this.#options.find(id).engine.isPaused) throw new UmiakError('Conflict', `Container ${id} is not paused`);
     await this.#engine.unpauseContainer(id);
     this.#options.tell(this.#options.find(id), 'unpause');
   }

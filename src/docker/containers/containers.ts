@@ -45,6 +45,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   readonly #names = new NameIndex();
   readonly #waits = new Waits();
   readonly #locks = new KeyedLock();
+  readonly #changes = new KeyedLock();
   readonly #removing = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
   readonly #subscription: Disposable;
@@ -75,8 +76,11 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     this.#rooms = rooms;
     const used = new Set(this.engine.containers({ owner: 'docker' }).map(({ config }) => config.sandboxId));
     for (const { id } of this.engine.sandboxes({ owner: 'docker' })) if (!used.has(id)) await this.engine.removeSandbox(id);
-    for (const container of this.all())
-      if (container.owner === 'docker' && container.engine.state !== 'running') await this.runs.settle(container.id);
+    for (const { id, owner, engine, data } of this.all())
+      if (owner === 'docker' && engine.state !== 'running') {
+        await this.runs.settle(id);
+        if (data.isLeaving && this.engine.container(id)) await this.#discard(id, true);
+      }
   }
 
   get support(): MachineSupport {
@@ -103,11 +107,10 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   }
 
   users(): VolumeUser[] {
-    return this.engine.containers({ owner: 'docker' }).map(({ id, state, config }) => ({
-      id,
-      isRunning: state === 'running',
-      mounts: (config.ownerData as DockerData | undefined)?.mounts ?? [],
-    }));
+    return this.engine.containers({ owner: 'docker' }).flatMap(({ id, state, config }) => {
+      const { mounts = [], isLeaving = false } = (config.ownerData ?? {}) as Partial<DockerData>;
+      return isLeaving ? [] : [{ id, isRunning: state === 'running', mounts }];
+    });
   }
 
   mountsOf(reference: string): readonly ContainerMount[] {
@@ -163,30 +166,39 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     }
   }
 
+  /** One change after the other, each of what the one before left. */
   async change(id: string, change: (data: DockerData) => DockerData): Promise<DockerContainer> {
-    const { owner, data } = this.find(id);
-    if (owner === 'docker') await this.engine.setOwnerData(id, change(data));
+    await this.#changes.run(id, async () => {
+      const { owner, data } = this.find(id);
+      if (owner === 'docker') await this.engine.setOwnerData(id, change(data));
+    });
     return this.find(id);
+  }
+
+  /** Does something that nothing else is done to that container beside, but what its run does of itself. @throws NotFound */
+  async exclusively<T>(id: string, work: (container: DockerContainer) => Promise<T>): Promise<T> {
+    return await this.#locks.run(id, () => work(this.find(id)));
   }
 
   /** @throws Conflict, BadRequest */
   async rename(reference: string, newName: string): Promise<void> {
     if (newName === '' || newName === '/') throw new UmiakError('BadRequest', 'Neither old nor new names may be empty');
-    const { id, owner, name: oldName } = this.find(reference);
+    const { id, owner } = this.find(reference);
     const name = parseName(newName);
     if (owner !== 'docker') throw new UmiakError('Conflict', `container ${id} belongs to a pod: its name is the pod's`);
-    await this.#locks.run(id, async () => {
-      if (name === oldName) throw new UmiakError('BadRequest', 'Renaming a container with the same name as its current name');
+    await this.exclusively(id, async before => {
+      if (name === before.name) throw new UmiakError('BadRequest', 'Renaming a container with the same name as its current name');
       this.#names.rename(id, name);
       try {
         await this.change(id, data => ({ ...data, name }));
       } catch (error) {
-        this.#names.rename(id, oldName);
+        if (this.engine.container(id)) this.#names.rename(id, before.name);
+        else this.#names.free(id);
         throw error;
       }
+      await this.rooms.networks.renamed?.(this.find(id));
+      this.tell(this.find(id), 'rename', { oldName: `/${before.name}` });
     });
-    await this.rooms.networks.renamed?.(this.find(id));
-    this.tell(this.find(id), 'rename', { oldName: `/${oldName}` });
   }
 
   // ——— running ———
@@ -211,14 +223,13 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
       this.#waits.removed(id, exitCode);
     }
     if (action !== 'exited' || container.startedAtMs === undefined) return;
-    const isOver = !this.isRestarting(this.#view(container));
-    this.#waits.ended(id, exitCode, isOver);
+    this.#waits.ended(id, exitCode);
     if (container.owner === 'docker') this.#track(this.runs.settle(id));
   }
 
   restartGivenUp(id: string): void {
     const container = this.engine.container(id);
-    if (container) this.#waits.ended(id, exitCodeOf(container), true);
+    if (container) this.#waits.ended(id, exitCodeOf(container));
   }
 
   #track(work: Promise<void>): void {
@@ -276,10 +287,16 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
 
   async #discard(id: string, anonymous: boolean): Promise<void> {
     const { owner, sandboxId, data } = this.find(id);
+    if (owner !== 'docker') return this.engine.removeContainer(id);
+    const takesVolumes = anonymous && data.mounts.some(mount => mount.isAnonymous);
+    // While they go, the record says so: nobody else knows whose they were.
+    if (takesVolumes) {
+      await this.change(id, known => ({ ...known, isLeaving: true }));
+      await this.rooms.volumes.removed(data.mounts, { anonymous });
+    }
     await this.engine.removeContainer(id);
-    if (owner !== 'docker') return;
     await this.engine.removeSandbox(sandboxId);
-    await this.rooms.volumes.removed(data.mounts, { anonymous });
+    if (!takesVolumes) await this.rooms.volumes.removed(data.mounts, { anonymous });
   }
 
   /** An event in docker's form. */

@@ -119,8 +119,15 @@ describe('planHostConfig', () => {
     assert.deepEqual(plan({ CapAdd: ['all', 'net_raw', 'CAP_CHOWN'] }).CapAdd, ['ALL', 'CAP_NET_RAW', 'CAP_CHOWN']);
   });
   it('means to older clients what it meant', () => {
-    assert.deepEqual(ofVersion({ Annotations: { a: 'b' }, ConsoleSize: [1, 2] }, 39), { CgroupnsMode: 'host', IpcMode: 'shareable' });
-    assert.deepEqual(ofVersion({ Annotations: { a: 'b' } }, 51), { Annotations: { a: 'b' } });
+    assert.deepEqual(ofVersion({ HostConfig: { Annotations: { a: 'b' }, ConsoleSize: [1, 2] } }, 39).HostConfig, {
+      CgroupnsMode: 'host',
+      IpcMode: 'shareable',
+    });
+    assert.deepEqual(ofVersion({ HostConfig: { Annotations: { a: 'b' } } }, 51).HostConfig, { Annotations: { a: 'b' } });
+    assert.equal(ofVersion({ HostConfig: { AutoRemove: true } }, 24).HostConfig?.AutoRemove, undefined);
+    const two = { NetworkingConfig: { EndpointsConfig: { a: {}, b: { MacAddress: '02:00:00:00:00:01' } } } };
+    assert.deepEqual(ofVersion(two, 44).NetworkingConfig, two.NetworkingConfig);
+    assert.throws(() => ofVersion(two, 43), /Container cannot be created with multiple network endpoints: a, b/);
   });
 });
 

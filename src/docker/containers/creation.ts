@@ -32,14 +32,16 @@ export interface CreateRequest {
 const INITS = ['/usr/bin/docker-init', '/usr/bin/tini-static', '/usr/bin/tini'];
 
 /** Makes the sandbox and the container of one docker container, or nothing. @throws in docker's words */
-export async function createContainer(options: CreationOptions, { name, id, body, platform, apiMinor }: CreateRequest): Promise<string[]> {
+export async function createContainer(options: CreationOptions, request: CreateRequest): Promise<string[]> {
+  const { name, id, platform, apiMinor } = request;
+  const body = ofVersion(request.body, apiMinor);
   const { engine, images, lookup, support } = options;
   const { networks, volumes, streams } = options.rooms;
   if (!body.Image) throw new UmiakError('BadRequest', 'no image was named: give Image');
   const image = await images.inspect(body.Image);
-  if (platform !== undefined) checkPlatform(body.Image, image.config, platform);
+  if (platform !== undefined && apiMinor >= 41) checkPlatform(body.Image, image.config, platform);
   const config = planConfig(body, image.config.config ?? {}, id);
-  const asked = ofVersion(body.HostConfig ?? {}, apiMinor);
+  const asked = body.HostConfig ?? {};
   const whole = planHostConfig(asked, {
     runtime: engine.runtimeHandlers()[0] ?? 'crun',
     cgroupns: cgroupnsDefault(support, asked.Privileged),

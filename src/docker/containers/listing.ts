@@ -4,6 +4,7 @@ import type { DockerContainer } from '../rooms.ts';
 import { planContainerFilter } from './container-filters.ts';
 import type { Containers } from './containers.ts';
 import { toContainerSummary } from './list-form.ts';
+import { openMatches } from './name-patterns.ts';
 import { containerSizes } from './sizes.ts';
 import { toStatusText } from './state-words.ts';
 
@@ -24,6 +25,7 @@ export async function listContainers(containers: Containers, options: ListOption
   const { networks } = containers.rooms;
   const byName = await imagesByName(images);
   const ancestors = await findAncestors(filters.get('ancestor') ?? [], images);
+  const matches = await openMatches([...(filters.get('id') ?? []), ...(filters.get('name') ?? [])]);
   const passes = planContainerFilter(filters, {
     statusOf: container => containers.statusOf(container),
     healthOf: container => containers.healthOf(container)?.Status ?? 'none',
@@ -31,6 +33,7 @@ export async function listContainers(containers: Containers, options: ListOption
     networksOf: container => Object.entries(networks.settingsOf(container).Networks).flatMap(([name, { NetworkID }]) => [name, NetworkID]),
     createdOf: reference => containers.find(reference).engine.createdAtMs,
     imagesOf: reference => ancestors.get(reference) ?? new Set(),
+    matches,
   });
   const isAll = options.all || limit > 0 || (['status', 'exited', 'before', 'since'] as const).some(name => filters.has(name));
   const found = containers

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { UmiakError } from '#base/errors.ts';
 import type { JsonObject } from '#base/json-object.ts';
+import type { DockerContainer } from '../rooms.ts';
 import { REFUSED } from './config-table.ts';
 import type { Containers } from './containers.ts';
 import type { HostConfig } from './forms.ts';
@@ -27,8 +28,10 @@ const CHANGEABLE = [
 
 /** `POST /containers/{id}/update`: what is absent or zero stays as it is. @returns docker's warnings. @throws BadRequest, Conflict */
 export async function updateContainer(containers: Containers, id: string, body: JsonObject): Promise<string[]> {
-  const container = containers.find(id);
-  const { owner, data, engine: facts } = container;
+  return await containers.exclusively(id, container => change(containers, container, body));
+}
+
+async function change(containers: Containers, { id, owner, data, engine: facts }: DockerContainer, body: JsonObject): Promise<string[]> {
   if (owner !== 'docker') throw new UmiakError('Conflict', `container ${id} belongs to a pod: its limits are the pod's`);
   const asked = body as Partial<HostConfig>;
   for (const field of Object.keys(REFUSED))

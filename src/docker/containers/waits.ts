@@ -17,8 +17,6 @@ export function parseCondition(text: string | null): WaitCondition {
 /** Who waits for the end of which container. */
 export class Waits {
   readonly #waiters = new Map<string, Set<Waiter>>();
-  /** Of those that are being removed. */
-  readonly #lastCodes = new Map<string, number>();
 
   /** Resolves with the exit code; rejects with the signal's reason when whoever waits has left. */
   wait(id: string, condition: WaitCondition, signal: AbortSignal): Promise<number> {
@@ -34,25 +32,23 @@ export class Waits {
       leave();
       reject(signal.reason);
     };
-    if (signal.aborted) abandon();
-    signal.addEventListener('abort', abandon, { once: true });
     waiters.add(waiter);
+    signal.addEventListener('abort', abandon, { once: true });
+    if (signal.aborted) abandon();
     return promise.finally(() => {
       signal.removeEventListener('abort', abandon);
       leave();
     });
   }
 
-  /** A run has ended; `isOver`: no restart follows. */
-  ended(id: string, exitCode: number, isOver: boolean): void {
-    this.#lastCodes.set(id, exitCode);
-    this.#tell(id, exitCode, condition => condition === 'next-exit' || (condition === 'not-running' && isOver));
+  /** A run has ended, whether or not another one follows. */
+  ended(id: string, exitCode: number): void {
+    this.#tell(id, exitCode, condition => condition !== 'removed');
   }
 
   /** It is gone. Whoever waits for a next exit waits for nothing. */
   removed(id: string, exitCode: number): void {
-    this.#tell(id, this.#lastCodes.get(id) ?? exitCode, () => true);
-    this.#lastCodes.delete(id);
+    this.#tell(id, exitCode, () => true);
   }
 
   #tell(id: string, exitCode: number, concerns: (condition: WaitCondition) => boolean): void {

@@ -59,15 +59,21 @@ export interface VolumeUser {
   mounts: readonly ContainerMount[];
 }
 
+/** What a container's mounts are needed for. */
+export interface MountUse {
+  /** Somebody looks at the files of one that does not run; a run may begin and end meanwhile. */
+  isVisit?: boolean;
+}
+
 /** What the containers' room does with volumes, in this order: prepare, mount and unmount with each run, at last removed. */
 export interface ContainerVolumes {
   /** @throws BadRequest, NotFound in docker's words; nothing is made then */
   prepare(request: MountsRequest): Promise<PreparedMounts>;
   /** Before a start: file systems of volumes, parts of volumes, missing sources of `-v`. All or nothing. */
-  mount(containerId: string, mounts: readonly ContainerMount[]): Promise<void>;
+  mount(containerId: string, mounts: readonly ContainerMount[], use?: MountUse): Promise<void>;
   /** After a run has ended, or a start has failed; the container must not count as running any more. Idempotent. */
-  unmount(containerId: string, mounts: readonly ContainerMount[]): Promise<void>;
-  /** After the record is gone; `anonymous` takes the container's nameless volumes along. */
+  unmount(containerId: string, mounts: readonly ContainerMount[], use?: MountUse): Promise<void>;
+  /** When no run comes any more; `anonymous` takes the container's nameless volumes along, that no other has. */
   removed(mounts: readonly ContainerMount[], options: { anonymous: boolean }): Promise<void>;
 }
 
