@@ -24,7 +24,7 @@ export class FilesRoom implements AsyncDisposable {
   readonly #events: Events;
   #files: Promise<ContainerFiles> | undefined;
   /** Of containers that do not run, whose volumes are mounted for visits. */
-  readonly #visits = new Map<string, number>();
+  readonly #visits = new Map<string, { count: number; mounted: Promise<void> }>();
 
   constructor({ engine, containers, volumes, images, events, clock }: FilesRoomOptions) {
     this.engine = engine;
@@ -49,15 +49,13 @@ export class FilesRoom implements AsyncDisposable {
   /** A visit to a path of a container, its volumes mounted. @throws NotFound in docker's words */
   async visit<T>(container: DockerContainer, name: string, path: string, work: (files: ContainerFiles) => Promise<T>): Promise<T> {
     const files = await this.files();
-    await this.#mountVolumes(container);
+    await using _ = await this.#showVolumes(container);
     try {
       return await work(files);
     } catch (error) {
       if (isUmiakError(error, 'NotFound') && error.details.kind === 'path')
         throw new UmiakError('NotFound', `Could not find the file ${path} in container ${name}`, { cause: error });
       throw error;
-    } finally {
-      await this.#unmountVolumes(container);
     }
   }
 
@@ -73,32 +71,25 @@ export class FilesRoom implements AsyncDisposable {
     await (await this.#files)?.[Symbol.asyncDispose]();
   }
 
-  async #mountVolumes({ id, data }: DockerContainer): Promise<void> {
-    if (data.mounts.length === 0 || !this.#volumes || this.#isRunning(id)) return;
-    const visits = this.#visits.get(id) ?? 0;
-    this.#visits.set(id, visits + 1);
+  /** Until it is disposed; a run of the container may begin and end meanwhile. */
+  async #showVolumes({ id, data }: DockerContainer): Promise<AsyncDisposable | undefined> {
+    const volumes = this.#volumes;
+    if (data.mounts.length === 0 || !volumes || this.engine.container(id)?.state === 'running') return undefined;
+    const visit = this.#visits.get(id) ?? { count: 0, mounted: volumes.mount(id, data.mounts, { isVisit: true }) };
+    visit.count += 1;
+    this.#visits.set(id, visit);
+    const leave = async () => {
+      visit.count -= 1;
+      if (visit.count > 0) return;
+      this.#visits.delete(id);
+      await volumes.unmount(id, data.mounts, { isVisit: true });
+    };
     try {
-      if (visits === 0) await this.#volumes.mount(id, data.mounts);
+      await visit.mounted;
     } catch (error) {
-      this.#leave(id);
+      await leave();
       throw error;
     }
-  }
-
-  async #unmountVolumes({ id, data }: DockerContainer): Promise<void> {
-    if (!this.#visits.has(id) || !this.#leave(id) || this.#isRunning(id)) return;
-    await this.#volumes?.unmount(id, data.mounts);
-  }
-
-  /** Whether it was the last. */
-  #leave(id: string): boolean {
-    const left = (this.#visits.get(id) ?? 1) - 1;
-    if (left > 0) this.#visits.set(id, left);
-    else this.#visits.delete(id);
-    return left <= 0;
-  }
-
-  #isRunning(id: string): boolean {
-    return this.engine.container(id)?.state === 'running';
+    return { [Symbol.asyncDispose]: leave };
   }
 }

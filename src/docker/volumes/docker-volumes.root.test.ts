@@ -272,6 +272,39 @@ test('a volume with a file system of its own is filled, whatever who sees it put
   assert.deepEqual(mountsBelow(root), []);
 });
 
+test('a look at a container’s files and its run take nothing from each other, whichever begins or ends first', async () => {
+  await volumes.create({ name: 'memory', options: { type: 'tmpfs', device: 'tmpfs' } });
+  await volumes.create({ name: 'data' });
+  mkdirSync(join(volumes.mountpointOf('data'), 'part'));
+  writeFileSync(join(volumes.mountpointOf('data'), 'part/file'), 'part');
+  const part = { Type: 'volume', Source: 'data', Target: '/part', VolumeOptions: { Subpath: 'part' } };
+  const mounts = await make('c1', { Binds: ['memory:/memory'], Mounts: [part] });
+  const place = mounts.find(mount => mount.part)?.part?.place ?? '';
+  const isWhole = () => readdirSync(place).join() === 'file' && mountsBelow(volumes.mountpointOf('memory')).length === 1;
+  const [begin, end] = [() => setRunning('c1', true), () => setRunning('c1', false)];
+  const look = () => volumes.mount('c1', mounts, { isVisit: true });
+  const leave = () => volumes.unmount('c1', mounts, { isVisit: true });
+  for (const [first, second, third, last] of [
+    [look, begin, leave, end],
+    [look, begin, end, leave],
+    [begin, look, leave, end],
+    [begin, look, end, leave],
+  ] as const) {
+    await first();
+    await second();
+    assert.ok(isWhole());
+    await third();
+    assert.ok(isWhole());
+    await last();
+    assert.deepEqual(mountsBelow(root), []);
+  }
+  await Promise.all([look(), volumes.mount('c1', mounts)]);
+  await leave(); // the run has not begun yet
+  assert.ok(isWhole());
+  await end();
+  assert.deepEqual(mountsBelow(root), []);
+});
+
 test('a part of a volume is what is there at the start; links never leave the volume', async () => {
   await volumes.create({ name: 'data' });
   const data = volumes.mountpointOf('data');

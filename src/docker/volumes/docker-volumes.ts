@@ -7,7 +7,7 @@ import type { ImageStore } from '#images/image-store.ts';
 import { diskUsage } from '#linux/disk-usage.ts';
 import type { Events } from '../rooms.ts';
 import { requireSource } from './bind-source.ts';
-import type { ContainerMount, ContainerVolumes, MountsRequest, PreparedMounts, VolumeUsers } from './container-mounts.ts';
+import type { ContainerMount, ContainerVolumes, MountsRequest, MountUse, PreparedMounts, VolumeUsers } from './container-mounts.ts';
 import { parseLocalOptions } from './local-options.ts';
 import { MountPreparation, type PreparedVolumes, unlessInUse, type VolumeWishes } from './mount-preparation.ts';
 import { ANONYMOUS_LABEL } from './plan-mounts.ts';
@@ -44,8 +44,10 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
   readonly #locks = new KeyedLock();
   /** Volumes of containers whose records are not there yet: how many need each. */
   readonly #kept = new Map<string, number>();
-  /** Containers that are started, before they run. */
+  /** Containers that are started, until their run has ended. */
   readonly #starting = new Map<string, readonly ContainerMount[]>();
+  /** Containers whose files are looked at though they don't run. */
+  readonly #visited = new Map<string, readonly ContainerMount[]>();
 
   private constructor(options: DockerVolumesOptions) {
     this.#options = options;
@@ -214,13 +216,13 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     });
   }
 
-  async mount(containerId: string, mounts: readonly ContainerMount[]): Promise<void> {
+  async mount(containerId: string, mounts: readonly ContainerMount[], use: MountUse = {}): Promise<void> {
     if (mounts.length === 0) return;
-    this.#starting.set(containerId, mounts);
+    this.#holders(use).set(containerId, mounts);
     try {
       for (const mount of mounts) await this.#mountOne(containerId, mount);
     } catch (error) {
-      await this.unmount(containerId, mounts);
+      await this.unmount(containerId, mounts, use);
       throw error;
     }
   }
@@ -232,7 +234,8 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     this.inspect(name);
     await this.#locks.run(name, async () => {
       await this.#mountFileSystem(name);
-      if (part) this.#parts.fill(part.place, this.mountpointOf(name), part.path);
+      const isShared = this.#visited.has(containerId) && this.#isInRun(containerId);
+      if (part && !(isShared && this.#parts.isShown(part.place))) this.#parts.fill(part.place, this.mountpointOf(name), part.path);
     });
     const { Destination, RW, Propagation } = point;
     const attributes = { container: containerId, destination: Destination, propagation: Propagation, 'read/write': String(RW) };
@@ -245,16 +248,18 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     if (this.#fileSystems.isMounted(name)) await removeLeftCopies(this.mountpointOf(name));
   }
 
-  async unmount(containerId: string, mounts: readonly ContainerMount[]): Promise<void> {
-    const wasStarting = this.#starting.delete(containerId);
+  async unmount(containerId: string, mounts: readonly ContainerMount[], use: MountUse = {}): Promise<void> {
+    const wasMounted = this.#holders(use).delete(containerId);
+    const isLast = () => !this.#visited.has(containerId) && !(use.isVisit ? this.#isInRun(containerId) : this.#starting.has(containerId));
     for (const { point, part } of mounts) {
       const { Name: name } = point;
       if (point.Type !== 'volume' || name === undefined) continue;
-      if (part) this.#parts.empty(part.place);
       await this.#locks.run(name, async () => {
-        if (this.#fileSystems.isMounted(name) && !this.#isSeen(name, containerId)) await this.#fileSystems.unmount(name);
+        if (part && isLast()) this.#parts.empty(part.place);
+        const besides = use.isVisit ? undefined : containerId;
+        if (this.#fileSystems.isMounted(name) && !this.#isSeen(name, besides)) await this.#fileSystems.unmount(name);
       });
-      if (wasStarting && this.#store.get(name)) this.#tell('unmount', name, { container: containerId });
+      if (wasMounted && this.#store.get(name)) this.#tell('unmount', name, { container: containerId });
     }
   }
 
@@ -271,10 +276,21 @@ export class DockerVolumes implements ContainerVolumes, PreparedVolumes, AsyncDi
     );
   }
 
-  /** Whether a container other than that one runs with the volume, or is being started. */
+  #holders({ isVisit = false }: MountUse): Map<string, readonly ContainerMount[]> {
+    return isVisit ? this.#visited : this.#starting;
+  }
+
+  #isInRun(containerId: string): boolean {
+    if (this.#starting.has(containerId)) return true;
+    for (const { id, isRunning } of this.#options.users().users()) if (id === containerId) return isRunning;
+    return false;
+  }
+
+  /** Whether a container other than that one runs with the volume, or is being started; or anyone's files are looked at. */
   #isSeen(name: string, besides?: string): boolean {
     const has = (mounts: readonly ContainerMount[]) => mounts.some(({ point }) => point.Type === 'volume' && point.Name === name);
     for (const [id, mounts] of this.#starting) if (id !== besides && has(mounts)) return true;
+    for (const mounts of this.#visited.values()) if (has(mounts)) return true;
     return this.#users(name).some(({ id, isRunning }) => isRunning && id !== besides);
   }
 

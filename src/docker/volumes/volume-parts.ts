@@ -2,6 +2,7 @@ import { closeSync, existsSync, fstatSync, mkdirSync, readdirSync, rmdirSync, rm
 import { dirname, join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
+import { mountsBelow } from '#linux/mount-table.ts';
 import { openBelow } from '#linux/open-below.ts';
 import { unmountBelow } from '#linux/unmount-below.ts';
 
@@ -41,6 +42,10 @@ export class VolumeParts {
     } finally {
       closeSync(opened);
     }
+  }
+
+  isShown(place: string): boolean {
+    return mountsBelow(place).length > 0;
   }
 
   /** Nothing is shown there any more. Idempotent. */
