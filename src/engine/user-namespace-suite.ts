@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, lstatSync, mkdirSync, readlinkSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { mountsBelow } from '#linux/mount-table.ts';
 import { assertNoLeak, type Resources } from '#tests/resources.ts';
@@ -14,6 +14,7 @@ export function runUserNamespaceSuite(runtime: 'crun' | 'runc'): void {
     let empty: Resources;
     before(async () => {
       await bench.open();
+      watch(bench.directory).close(); // what Node opens once and keeps
       await bench.run('true', {}, await bench.sandbox({ pid: 'pod', ownUsers: true }));
       await bench.clear();
       empty = bench.resources();
