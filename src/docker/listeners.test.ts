@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -66,9 +68,20 @@ test('an address serves clients with a certificate of its authority, and nobody 
   await assert.rejects(docker(['-H', `tcp://127.0.0.1:${api.port}`, ...VERSION]));
 });
 
-test('loopback without TLS', async () => {
+test('loopback without TLS: for programs of this machine, not for pages in its browsers', async () => {
   await using api = await serve('plain', { tcp: { host: '127.0.0.1', port: 0 } });
   assert.equal(await docker(['-H', `tcp://127.0.0.1:${api.port}`, ...VERSION]), '9.9.9');
+  assert.equal(await docker(['-H', `tcp://localhost:${api.port}`, ...VERSION]), '9.9.9');
+  const status = async (headers: Record<string, string>) => {
+    const asked = request({ host: '127.0.0.1', port: api.port, path: '/_ping', method: 'POST', headers }).end();
+    const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode;
+  };
+  assert.equal(await status({ origin: 'https://page.example' }), 403);
+  assert.equal(await status({ host: 'rebound.example:2375' }), 403);
+  assert.equal(await status({ connection: 'upgrade', upgrade: 'tcp', host: 'rebound.example' }), 403);
+  assert.equal(await status({ host: '[::1]:2375' }), 405);
 });
 
 const addresses: [tcp: DockerTcp, isRefused: boolean][] = [

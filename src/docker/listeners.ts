@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
 import { createServer } from '#wire/http.ts';
 import { listenOnSocket } from '#wire/unix-socket.ts';
-import { checkTcp, type DockerTcp } from './tcp-address.ts';
+import { checkTcp, type DockerTcp, mayBePages } from './tcp-address.ts';
 
 /** What is done with each connection's requests. */
 export interface ServerParts {
@@ -48,13 +48,28 @@ export async function serveOnAddress(parts: ServerParts, tcp: DockerTcp): Promis
   const { host, port, tls } = tcp;
   checkTcp(tcp);
   const server = tls ? await createTlsServer(parts.options, tls) : createServer(parts.options);
-  const ended = attach(server, parts);
+  const ended = attach(server, tls ? parts : withoutPages(parts));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port }, resolve);
   });
   const address = server.address();
   return { port: typeof address === 'object' ? address?.port : undefined, [Symbol.asyncDispose]: ended };
+}
+
+function withoutPages(parts: ServerParts): ServerParts {
+  const refused = 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n';
+  return {
+    ...parts,
+    request(incoming, response) {
+      if (mayBePages(incoming.headers)) incoming.socket.end(refused);
+      else parts.request(incoming, response);
+    },
+    upgrade(incoming, socket, head) {
+      if (mayBePages(incoming.headers)) socket.end(refused);
+      else parts.upgrade(incoming, socket, head);
+    },
+  };
 }
 
 /** The number of the group `docker`. Pure. */

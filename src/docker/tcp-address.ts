@@ -24,6 +24,16 @@ export function checkTcp({ host, tls }: DockerTcp): void {
   });
 }
 
+/**
+ * Whether a request on an address without TLS may come from a page in somebody's browser, for which every page's script can reach loopback: it names
+ * where the page is from, or a host that a name server of the page's made this machine's. Pure.
+ */
+export function mayBePages({ origin, host }: { origin?: string | undefined; host?: string | undefined }): boolean {
+  if (origin !== undefined) return true;
+  const name = (host ?? 'localhost').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
+  return isIP(name) === 0 && !/^(.*\.)?localhost$/i.test(name);
+}
+
 /** Pure. */
 export function isLoopbackAddress(host: string): boolean {
   return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
