@@ -135,7 +135,7 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
   test('a terminal: its size, its exit code, keys that detach', async () => {
     const line = (command: string) => `${clients?.docker} ${command}`;
     const { output, code } = await inTerminal(
-      `stty rows 31 cols 97; ${line('run --rm -it busybox sh -c "sleep 0.3; stty size; tty; exit 5"')}`,
+      `stty rows 31 cols 97; ${line('run --rm -it busybox sh -c "until stty size | grep 97; do sleep 0.05; done; tty; exit 5"')}`,
       host.env,
     );
     assert.match(output, /31 97/);

@@ -24,7 +24,7 @@ describe(`the docker command ${clients?.version}: streams`, { skip: missing ?? f
   test('exec -it: a terminal of the size that the person has, keys that detach and leave it running', async () => {
     await docker('run', '-d', '--name', 'one', '--network', 'none', 'busybox', 'sleep', '1000');
     const { output, code } = await inTerminal(
-      `stty rows 29 cols 95; ${line('exec -it one sh -c "sleep 0.3; stty size; exit 6"')}`,
+      `stty rows 29 cols 95; ${line('exec -it one sh -c "until stty size | grep 95; do sleep 0.05; done; exit 6"')}`,
       host.env,
     );
     assert.match(output, /29 95/);
