@@ -6,6 +6,8 @@ export function toDockerError(error: unknown): { status: number; message: string
   if (!isUmiakError(error)) return { status: 500, message: messageOf(error) };
   // Clients tell a missing image by docker's spelling.
   const message = error.message.replace(/^no such image:/, 'No such image:');
+  // Docker's clients know what to do about that, by commands of their own.
+  const hint = message.startsWith('No such image:') ? undefined : error.hint;
   // Docker has no 422.
-  return { status: error.reason === 'Invalid' ? 400 : codeOf(error.reason), message: error.hint ? `${message} (${error.hint})` : message };
+  return { status: error.reason === 'Invalid' ? 400 : codeOf(error.reason), message: hint ? `${message} (${hint})` : message };
 }

@@ -31,7 +31,9 @@ export function readDevice(path: string, containerPath = path, permissions = 'rw
     throw new UmiakError('Invalid', `device ${path}: ${containerPath} must be an absolute path`);
   if (!/^[rwm]{1,3}$/.test(permissions))
     throw new UmiakError('Invalid', `device ${path}: permissions ${JSON.stringify(permissions)} must be of r, w and m`);
-  const device = toDevice(path, containerPath, permissions, statSync(path, { throwIfNoEntry: false }));
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw new UmiakError('Invalid', `there is no device ${path} on this machine`);
+  const device = toDevice(path, containerPath, permissions, stat);
   if (!device) throw new UmiakError('Invalid', `${path} is not a device of this machine`);
   return device;
 }

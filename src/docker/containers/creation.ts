@@ -47,6 +47,7 @@ export async function createContainer(options: CreationOptions, request: CreateR
     cgroupns: cgroupnsDefault(support, asked.Privileged),
   });
   validateContainer(body, config, whole, { cpus: availableParallelism() });
+  for (const link of whole.Links ?? []) checkLink(link, lookup);
   for (const mode of ['NetworkMode', 'PidMode', 'IpcMode'] as const) whole[mode] = byId(whole[mode], lookup);
   if (streams) whole.LogConfig = streams.planLogConfig(asked.LogConfig);
   const { hostConfig, warnings } = fitToMachine(whole, support);
@@ -108,6 +109,16 @@ function byId(mode: string, lookup: ContainerLookup): string {
     return `container:${lookup.find(reference).id}`;
   } catch (cause) {
     throw new UmiakError('BadRequest', messageOf(cause), { cause });
+  }
+}
+
+/** @throws BadRequest for a container that is not there: not found is for images alone */
+function checkLink(link: string, lookup: ContainerLookup): void {
+  const name = link.split(':', 1)[0] ?? '';
+  try {
+    lookup.find(name);
+  } catch (cause) {
+    throw new UmiakError('BadRequest', `could not get container for ${name}: ${messageOf(cause)}`, { cause });
   }
 }
 

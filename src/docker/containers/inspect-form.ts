@@ -1,6 +1,6 @@
 import type { ImageRecord } from '#images/image-store.ts';
 import type { DockerContainer } from '../rooms.ts';
-import { exitCodeOf } from './failures.ts';
+import { exitCodeOf, toStartError } from './failures.ts';
 import type { Health, NetworkSettings } from './forms.ts';
 import type { Status } from './state-words.ts';
 
@@ -68,8 +68,10 @@ export function toContainerInspect(container: DockerContainer, facts: InspectFac
   };
 }
 
-function toState({ engine }: DockerContainer, { status, health }: InspectFacts): Record<string, unknown> {
+function toState({ engine, data }: DockerContainer, { status, health }: InspectFacts): Record<string, unknown> {
   const isRunning = engine.state === 'running';
+  const { reason = '', message = '' } = engine;
+  const failure = ['StartError', 'ContainerCannotRun'].includes(reason) ? toStartError(message, data.path).message : message;
   return {
     Status: status,
     Running: isRunning || status === 'restarting',
@@ -79,7 +81,7 @@ function toState({ engine }: DockerContainer, { status, health }: InspectFacts):
     Dead: false,
     Pid: engine.pid ?? 0,
     ExitCode: isRunning ? 0 : exitCodeOf(engine),
-    Error: !isRunning && engine.reason !== 'Completed' && engine.reason !== 'Error' ? (engine.message ?? '') : '',
+    Error: isRunning || ['Completed', 'Error'].includes(reason) ? '' : failure,
     StartedAt: toTimestamp(engine.startedAtMs),
     FinishedAt: toTimestamp(isRunning || engine.startedAtMs === undefined ? undefined : engine.finishedAtMs),
     ...(health ? { Health: health } : {}),

@@ -256,6 +256,21 @@ describe('failed starts', () => {
     ['executable file `/x` not found in $PATH: No such file', '/x', /exec: "\/x": stat \/x: no such file or directory/, 127, 'BadRequest'],
     ['open executable: Operation not permitted', '/tmp', /exec: "\/tmp": permission denied/, 126, 'BadRequest'],
     ['the kernel is full', 'x', /the kernel is full/, 128, 'InternalError'],
+    [
+      'the image has no user "me" in /etc/passwd',
+      'x',
+      /^unable to find user me: no matching entries in passwd file$/,
+      128,
+      'InternalError',
+    ],
+    [
+      'the image has no group "us" in /etc/group',
+      'x',
+      /^unable to find group us: no matching entries in group file$/,
+      128,
+      'InternalError',
+    ],
+    ['there is no device /dev/x on this machine', 'x', /custom device "\/dev\/x": no such file or directory$/, 128, 'InternalError'],
   ];
   for (const [message, path, says, code, reason] of rows)
     it(message, () => {

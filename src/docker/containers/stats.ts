@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
 import type { ContainerStats } from '#engine/index.ts';
 import type { LinkCounters } from '#linux/netlink.ts';
 import { type DockerRequest, flagOf, sendJson } from '../request.ts';
@@ -27,6 +28,7 @@ export async function streamStats(
   const { id } = containers.find(name);
   const streams = flagOf(query, 'stream', true);
   const isOneShot = flagOf(query, 'one-shot');
+  if (streams && isOneShot) throw new UmiakError('BadRequest', 'cannot have stream=true and one-shot=true');
   let before = await look(containers, id);
   if (!streams) {
     if (isOneShot || !before) return sendJson(response, 200, toStats(containers.find(id), before, undefined));
@@ -39,8 +41,9 @@ export async function streamStats(
   while (!signal.aborted) {
     await passed(clock, PERIOD_MS, signal);
     if (signal.aborted || !containers.engine.container(id)) break;
+    const container = containers.find(id);
     const now = await look(containers, id);
-    const line = `${JSON.stringify(toStats(containers.find(id), now, before))}\n`;
+    const line = `${JSON.stringify(toStats(container, now, before))}\n`;
     // Who reads slowly misses looks, and gets no heap of old ones.
     if (response.writableLength === 0) response.write(line);
     before = now;

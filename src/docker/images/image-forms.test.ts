@@ -143,7 +143,7 @@ test('credentials', () => {
 test('errors', () => {
   assert.deepEqual(toDockerError(new UmiakError('NotFound', 'no such image: x', { hint: 'Pull it.' })), {
     status: 404,
-    message: 'No such image: x (Pull it.)',
+    message: 'No such image: x',
   });
   assert.deepEqual(toDockerError(new TypeError('x')), { status: 500, message: 'x' });
 });
