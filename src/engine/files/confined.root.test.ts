@@ -183,6 +183,13 @@ test('what is read-only stays so; directories are replaced only when that is ask
     assert.equal(readFileSync(join(volume, `below/made-${runs}`), 'utf8'), 'through the volume');
     assert.equal(statSync(join(volume, `below/made-${runs}`)).uid, 7);
     assert.equal(await read(made.id, '/sealed/kept'), 'kept');
+    await put(made.id, '/volume', [{ name: 'to-sealed', type: 'symlink', linkName: '/sealed' }]);
+    await assert.rejects(
+      put(made.id, '/volume', [{ name: 'to-sealed/planted', content: 'x' }]),
+      error => isUmiakError(error, 'BadRequest') && /the file system is read-only/.test(error.message),
+      'by a link of another volume',
+    );
+    assert.ok(!existsSync(join(volume, 'planted')));
     const changed = (await files.changes(made.id)).map(({ path }) => path);
     assert.deepEqual(changed, [], 'what is mounted is not the container’s');
     let exported = '';

@@ -1,8 +1,8 @@
-import { closeSync, constants, existsSync, mkdirSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, mkdirSync, openSync, realpathSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { enterRoot, insideRoot, takeOwnRoot } from '#linux/confinement.ts';
-import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
+import { MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, mount, umount } from '#linux/mount.ts';
 import { pivotInto } from '#linux/private-mounts.ts';
 import { identify } from '#linux/process.ts';
 import { enterCopy } from '#linux/visited-mounts.ts';
@@ -14,7 +14,14 @@ export type Root =
   /** A directory. */
   | { kind: 'directory'; path: string }
   /** A mounted root file system and volumes in it, which nobody else sees. */
-  | { kind: 'mounts'; path: string; mounts: { source: string; destination: string }[] };
+  | { kind: 'mounts'; path: string; mounts: VisitedMount[] };
+
+/** A volume, as the container has it. */
+export interface VisitedMount {
+  source: string;
+  destination: string;
+  readOnly?: boolean;
+}
 
 const O_PATH = 0o10000000;
 
@@ -54,20 +61,30 @@ function enterProcess({ pid, startTime }: { pid: number; startTime: number }): D
 }
 
 /** All else is taken out, so that nobody's unmounting is held up. */
-function showMounts(path: string, mounts: readonly { source: string; destination: string }[]): void {
+function showMounts(path: string, mounts: readonly VisitedMount[]): void {
   mount(path, path, null, MS_BIND);
   const parentsFirst = [...mounts].sort((a, b) => a.destination.length - b.destination.length);
-  for (const { source, destination } of parentsFirst) {
+  for (const { source, destination, readOnly = false } of parentsFirst) {
     if (!existsSync(source)) continue;
     const isDirectory = statSync(source).isDirectory();
     const target = insideRoot(path, () => openMountPoint(destination, isDirectory));
     try {
+      const shown = readOnly ? sealed(source) : undefined;
       mount(source, `/proc/self/fd/${target}`, null, MS_BIND | MS_REC);
+      shown?.[Symbol.dispose]();
     } finally {
       closeSync(target);
     }
   }
   pivotInto(path);
+}
+
+/** Makes what is bound from there until it is disposed read-only. */
+function sealed(source: string): Disposable {
+  const place = realpathSync.native(source);
+  mount(place, place, null, MS_BIND | MS_REC);
+  mount('none', place, null, MS_BIND | MS_REMOUNT | MS_RDONLY);
+  return { [Symbol.dispose]: () => umount(place, { detach: true }) };
 }
 
 /** Made where it is missing, as a start would: directories, or an empty file to mount one on. */
