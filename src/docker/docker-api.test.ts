@@ -91,6 +91,7 @@ test('an image is of one platform: others are not found, whoever asks', async ()
   const { os, architecture } = hostPlatform();
   const [here, other] = [`${os}/${architecture}`, 'linux/s390x'];
   assert.equal(await docker('load', '--platform', here, '-i', path), 'Loaded image: platform:1\n');
+  await assert.rejects(docker('load', '--platform', other, '-i', path), /requested platform .* not found/);
   const saved = join(directory, 'platform.tar');
   const calls = (platform: string) => [
     ['image', 'inspect', '--platform', platform, 'platform:1'],

@@ -32,7 +32,10 @@ export interface ArchivedImage {
 export interface ReadArchiveOptions {
   content: ContentStore;
   lease: Lease;
+  /** Which image of an index is taken. */
   platform?: Platform;
+  /** What each image must be of. */
+  requiredPlatform?: Platform | undefined;
   signal?: AbortSignal;
   onBytes?: (total: number) => void;
   /** A tar archive that is not compressed has come, probably a layer: its digest is that of its content. */
@@ -154,15 +157,12 @@ async function resolveTarget(
       throw new UmiakError('NotFound', `the archive holds no image for ${platform.os}/${platform.architecture} under ${target.digest}`);
     return await resolveTarget(chosen, options, depth + 1);
   }
-  await checkManifest(parsed.manifest, content, `manifest ${target.digest}`);
+  await checkManifest(parsed.manifest, options, `manifest ${target.digest}`);
   return { descriptor: plain(target), manifest: parsed.manifest };
 }
 
-async function fromDockerArchive(
-  list: Buffer,
-  files: Map<string, ArchivedFile>,
-  { content, lease }: ReadArchiveOptions,
-): Promise<ArchivedImage[]> {
+async function fromDockerArchive(list: Buffer, files: Map<string, ArchivedFile>, options: ReadArchiveOptions): Promise<ArchivedImage[]> {
+  const { content, lease } = options;
   const images: ArchivedImage[] = [];
   for (const [i, item] of parseDockerList(list).entries()) {
     const file = (name: string, field: string) => {
@@ -177,7 +177,7 @@ async function fromDockerArchive(
       config: { mediaType: mediaTypes.dockerConfig, ...file(item.Config, 'Config') },
       layers: item.Layers.map((layer, at) => ({ mediaType: mediaTypes.dockerLayer, ...file(layer, `Layers[${at}]`) })),
     };
-    await checkManifest(manifest, content, `the archive's manifest.json [${i}]`);
+    await checkManifest(manifest, options, `the archive's manifest.json [${i}]`);
     const written = await content.writeDocument(Buffer.from(JSON.stringify(manifest)), lease);
     const descriptor: Descriptor = { mediaType: mediaTypes.dockerManifest, ...written };
     images.push({ names: item.RepoTags.map(tag => toCanonicalName(parseReference(tag))), target: descriptor, manifest: descriptor });
@@ -186,8 +186,12 @@ async function fromDockerArchive(
   return images;
 }
 
-/** Every blob is here with its announced size, and the configuration tells as many layers as the manifest has. */
-async function checkManifest(manifest: ImageManifest, content: ContentStore, what: string): Promise<void> {
+/** Every blob is here with its announced size, and the configuration tells as many layers as the manifest has, and the platform asked for. */
+async function checkManifest(
+  manifest: ImageManifest,
+  { content, requiredPlatform: required }: ReadArchiveOptions,
+  what: string,
+): Promise<void> {
   for (const { digest, size } of [manifest.config, ...manifest.layers]) {
     const found = await content.size(digest);
     if (found === undefined) throw new UmiakError('Invalid', `${what}: the blob ${digest} is missing`);
@@ -200,6 +204,12 @@ async function checkManifest(manifest: ImageManifest, content: ContentStore, wha
   const announced = config.rootfs.diff_ids.length;
   if (announced !== manifest.layers.length)
     throw new UmiakError('Invalid', `${what}: it has ${manifest.layers.length} layers, its configuration ${announced}`);
+  const { os, architecture } = config;
+  if (required && (os !== required.os || architecture !== required.architecture))
+    throw new UmiakError(
+      'NotFound',
+      `requested platform (${required.os}/${required.architecture}) not found: ${what} is of ${os}/${architecture}`,
+    );
 }
 
 /** Names as tools annotate them: containerd's and docker's full name, else OCI's `ref.name` where it is a whole name and not just a tag. */

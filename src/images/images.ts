@@ -176,6 +176,7 @@ class LocalImageStore implements ImageStore {
         content: this.content,
         lease,
         platform,
+        requiredPlatform: options.platform,
         ...(signal ? { signal } : {}),
         ...(onBytes ? { onBytes } : {}),
         ...(unpack ? { onTar: digest => early.begin(digest) } : {}),

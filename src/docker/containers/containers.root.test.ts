@@ -164,6 +164,7 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
       precpu_stats: { system_cpu_usage: number };
     }>('GET', `/containers/${id}/stats?stream=0&one-shot=1`);
     assert.ok(pids.current >= 1 && earlier.system_cpu_usage === undefined);
+    assert.equal((await host.api('GET', `/containers/${id}/stats?one-shot=1`)).status, 400);
     assert.equal(await code('not-running'), 5);
     assert.match(await docker('ps', '-as', '--filter', 'exited=5', '--format', '{{.Size}}'), /kB \(virtual .*B\)/);
     await docker('rm', id);
