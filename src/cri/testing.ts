@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newNameSuffix, silentLog, systemClock } from '#base/index.ts';
-import { type LocalEngine, openEngine } from '#engine/local-engine.ts';
+import type { LocalEngine } from '#engine/local-engine.ts';
+import { openEngine } from '#engine/open-engine.ts';
 import { removeInstance } from '#engine/remove-instance.ts';
 import { LoopbackNetworks } from '#engine/testing.ts';
 import { buildImage, buildLayout, buildTar } from '#images/fixtures.ts';

@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { silentLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
-import { type LocalEngine, openEngine } from './local-engine.ts';
+import type { LocalEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
+import { openEngine } from './open-engine.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 

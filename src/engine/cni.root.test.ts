@@ -13,8 +13,9 @@ import { NetworkPool } from '#net/network-pool.ts';
 import { pinDirectory, removePins } from '#net/pins.ts';
 import { enterTestNetwork, fetchText, makeTestBridge, POD_CIDR, run, startEcho } from '#net/test-network.ts';
 import type { Sandbox, SandboxConfig } from './engine.ts';
-import { type LocalEngine, openEngine } from './local-engine.ts';
+import type { LocalEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
+import { openEngine } from './open-engine.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages } from './testing.ts';
 

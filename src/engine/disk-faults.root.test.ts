@@ -10,8 +10,9 @@ import { unmountBelow } from '#linux/unmount-below.ts';
 import { Census } from '#tests/resources.ts';
 import { SmallDisk } from '#tests/small-disk.ts';
 import type { Container } from './engine.ts';
-import { type LocalEngine, openEngine } from './local-engine.ts';
+import type { LocalEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
+import { openEngine } from './open-engine.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 

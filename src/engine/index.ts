@@ -9,13 +9,18 @@
  * - What decides is pure (`planOciSpec`, `planUser`, `planCapabilities`, `planSeccomp`, `planRecovery`, `planMachine`); what acts is thin.
  * - What a client writes never reaches the runtime as an order: annotations pass an allowlist, paths are resolved below the root.
  * - One file a thing: `Ledger` keeps the records, `ContainerRuns` the runs, `ContainerLife` and `SandboxLife` what is done to them, one at a
- *   time to each, `ContainerStreams` what goes in and out, `recover` the way back; `LocalEngine` is the door.
+ *   time to each, `ContainerStreams` what goes in and out, `recover` the way back; `openEngine` makes them, `LocalEngine` is the door.
+ * - A sandbox `onDemand` (docker's) has namespaces only from `startSandbox` to `stopSandbox`, any number of times; its containers stay.
+ *   What its owner keeps of a container (`ownerData`) stands in the same record and is nothing to the engine.
+ * - `files/` puts archives into containers and takes them out, confined to their roots; `supervision/` has restart policies and health
+ *   checks for faces that have none of their own.
  * - `streaming/` serves exec, attach and port-forward over SPDY and WebSocket to whoever the node's API and CRI's streaming server let in.
- * - Not here: images, networks (both injected, `ports.ts`), restart policies and probes (node, docker).
+ * - Not here: images, networks (both injected, `ports.ts`), the kubelet's restarts and probes (node).
  */
 export type * from './engine.ts';
-export { type EngineOptions, LocalEngine, openEngine } from './local-engine.ts';
+export { LocalEngine } from './local-engine.ts';
 export { applyMachine, type MachineChange, type MachineFacts, planMachine, readMachineFacts } from './machine.ts';
+export { type EngineOptions, openEngine } from './open-engine.ts';
 export type {
   CniSandbox,
   CniSandboxes,

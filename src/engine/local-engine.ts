@@ -1,18 +1,14 @@
-import { mkdirSync } from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
-import { type Clock, systemClock } from '#base/clock.ts';
-import { messageOf, UmiakError } from '#base/errors.ts';
-import type { Log } from '#base/log.ts';
-import { type CgroupLimits, readCgroupLayout } from '#linux/cgroup.ts';
+import type { Clock } from '#base/clock.ts';
+import { UmiakError } from '#base/errors.ts';
+import type { CgroupLimits } from '#linux/cgroup.ts';
 import { connectInside } from '#linux/connect-inside.ts';
-import { lockFileWhenFree } from '#linux/lock.ts';
 import { inNamespace } from '#linux/namespaces.ts';
 import { type LinkCounters, Netlink } from '#linux/netlink.ts';
 import type { ProjectUsage } from '#linux/quota.ts';
-import { AttachQueue } from './attach-queue.ts';
-import { type CgroupDriver, EngineCgroups } from './cgroups.ts';
-import { ContainerLife } from './container-life.ts';
-import { ContainerRuns } from './container-runs.ts';
+import type { CgroupDriver, EngineCgroups } from './cgroups.ts';
+import type { ContainerLife } from './container-life.ts';
+import type { ContainerRuns } from './container-runs.ts';
 import type {
   Container,
   ContainerConfig,
@@ -29,130 +25,21 @@ import type {
   SandboxConfig,
   StreamSession,
 } from './engine.ts';
-import { EventFeed } from './events.ts';
-import { readBootId, readHostFacts } from './host-facts.ts';
-import { Ledger } from './ledger.ts';
-import { MachineChecks } from './machine-checks.ts';
-import { EnginePaths } from './paths.ts';
-import type { CniSandboxes, ImageSource, SandboxNetworks } from './ports.ts';
-import { namespacesOf, Preparation } from './preparation.ts';
+import type { EventFeed } from './events.ts';
+import type { Ledger } from './ledger.ts';
+import type { EnginePaths } from './paths.ts';
+import { namespacesOf } from './preparation.ts';
 import { type ContainerRecord, toContainer, toSandbox } from './records.ts';
-import { recover } from './recover.ts';
-import { OciRuntimes } from './runtime.ts';
+import type { OciRuntimes } from './runtime.ts';
 import type { RuntimeFeatures } from './runtime-features.ts';
-import { BUILT_IN_HANDLERS, type RuntimeHandlers } from './runtime-handlers.ts';
-import { SandboxLife } from './sandbox-life.ts';
-import type { SnapshotterKind } from './snapshotter.ts';
-import { ContainerStreams } from './streams.ts';
+import type { SandboxLife } from './sandbox-life.ts';
+import type { ContainerStreams } from './streams.ts';
 import { Turns } from './turns.ts';
 
-export interface EngineOptions {
-  dataDir: string;
-  runDir: string;
-  /** Prefix of its control groups; instances live side by side. */
-  instance: string;
-  images: ImageSource;
-  networks: SandboxNetworks;
-  /** The machine's CNI plugins; without them no sandbox can have network `cni`. */
-  cni?: CniSandboxes;
-  /** For sandboxes that don't say; default crun. */
-  runtime?: string;
-  /** Runtime handlers; default crun, runc and runsc, where they are installed. */
-  runtimes?: RuntimeHandlers;
-  /** Who makes control groups; default: we do. */
-  cgroupDriver?: CgroupDriver;
-  /** How containers get their root file systems; default `auto`: by overlay, by copies where that can't be. */
-  snapshotter?: SnapshotterKind | 'auto';
-  clock?: Clock;
-  log: Log;
-  /** For tests of a reboot. */
-  bootId?: string;
-}
-
-/** For a child that a killed engine was just starting to become the program it is to be. */
-const LOCK_TIMEOUT_MS = 10_000;
 const CHECKPOINT_TIMEOUT_MS = 10 * 60_000;
 
-/** Opens the engine, comparing what was recorded with what is there: what runs is adopted, what ended is known, what is half made is cleaned away. */
-export async function openEngine({
-  dataDir,
-  runDir,
-  instance,
-  images,
-  networks,
-  cni,
-  runtime = 'crun',
-  runtimes: handlers = BUILT_IN_HANDLERS,
-  cgroupDriver = 'cgroupfs',
-  snapshotter,
-  clock = systemClock,
-  log,
-  bootId = readBootId(),
-}: EngineOptions): Promise<LocalEngine> {
-  const paths = new EnginePaths({ dataDir, runDir });
-  for (const directory of [paths.sandboxes, paths.containers, paths.mapped]) mkdirSync(directory, { recursive: true, mode: 0o711 });
-  for (const directory of [paths.bundles, paths.exits]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-
-  const lock = await lockFileWhenFree(paths.lock, `the engine in ${runDir}`, LOCK_TIMEOUT_MS);
-  const layout = readCgroupLayout();
-  const host = readHostFacts(layout);
-  const ledger = new Ledger(paths);
-  const cgroups = new EngineCgroups({ layout, instance, driver: cgroupDriver });
-  const events = new EventFeed();
-  const runtimes = new OciRuntimes({ paths, handlers, systemdCgroups: cgroupDriver === 'systemd' });
-  const attachments = new AttachQueue();
-  const preparation = new Preparation({
-    paths,
-    ledger,
-    host,
-    images,
-    runtimes,
-    snapshotter,
-    onCopies: why => log.warn('overlayfs does not work here: containers get copies of their images', { why: messageOf(why) }),
-  });
-  const runs = new ContainerRuns({ paths, ledger, cgroups, events, preparation, runtimes, attachments, clock, bootId, log });
-  const checks = new MachineChecks(layout);
-  const containers = new ContainerLife({
-    paths,
-    ledger,
-    cgroups,
-    events,
-    preparation,
-    runs,
-    images,
-    runtimes,
-    defaultRuntime: runtime,
-    checks,
-    clock,
-  });
-  const sandboxes = new SandboxLife({ paths, ledger, cgroups, events, containers, networks, cni, checks, clock, bootId });
-  const streams = new ContainerStreams({ paths, ledger, runs, runtimes, attachments, host, clock });
-
-  try {
-    await recover({ paths, ledger, cgroups, runs, networks, cni, bootId });
-    preparation.clear();
-  } catch (error) {
-    lock[Symbol.dispose]();
-    throw error;
-  }
-  return new LocalEngine({
-    lock,
-    paths,
-    cgroupDriver,
-    ledger,
-    cgroups,
-    events,
-    runs,
-    containers,
-    sandboxes,
-    streams,
-    runtimes,
-    defaultRuntime: runtime,
-    clock,
-  });
-}
-
-interface Parts {
+/** What `openEngine` makes it of. */
+export interface LocalEngineParts {
   lock: Disposable;
   paths: EnginePaths;
   cgroupDriver: CgroupDriver;
@@ -200,7 +87,7 @@ export class LocalEngine implements Engine {
     runtimes,
     defaultRuntime,
     clock,
-  }: Parts) {
+  }: LocalEngineParts) {
     this.cgroupDriver = cgroupDriver;
     this.#paths = paths;
     this.#ledger = ledger;
@@ -382,6 +269,10 @@ export class LocalEngine implements Engine {
     return this.#streams.exec(id, options);
   }
 
+  checkExecUser(id: string, user: string): void {
+    this.#streams.checkExecUser(id, user);
+  }
+
   async execSync(
     id: string,
     options: { command: string[]; timeoutMs: number; maxBytes?: number },
@@ -389,13 +280,14 @@ export class LocalEngine implements Engine {
     return this.#streams.execSync(id, options);
   }
 
-  /** A container that is not started yet is attached at its start, before it writes anything. */
+  /** A connection to a port as the sandbox itself would open it. */
   async dial(sandboxId: string, port: number): Promise<Duplex> {
     const record = this.#ledger.sandbox(sandboxId);
     if (record?.phase !== 'ready') throw new UmiakError('NotFound', `sandbox ${sandboxId} is not ready`);
     return await connectInside(namespacesOf(record).network ?? '/proc/thread-self/ns/net', port);
   }
 
+  /** A container that is not started yet is attached at its start, before it writes anything. */
   async attach(id: string, options: { stdin?: boolean; waits?: boolean; signal?: AbortSignal } = {}): Promise<StreamSession> {
     return this.#streams.attach(id, options);
   }

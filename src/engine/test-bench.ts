@@ -7,8 +7,9 @@ import { createLog } from '#base/log.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { countResources, type Resources } from '#tests/resources.ts';
 import type { Container, ContainerConfig, Sandbox, SandboxConfig } from './engine.ts';
-import { type EngineOptions, type LocalEngine, openEngine } from './local-engine.ts';
+import type { LocalEngine } from './local-engine.ts';
 import { applyMachine } from './machine.ts';
+import { type EngineOptions, openEngine } from './open-engine.ts';
 import { removeInstance } from './remove-instance.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 

@@ -3,7 +3,7 @@ import { silentLog } from '#base/log.ts';
 import { CniNetworks } from '#net/cni/index.ts';
 import { NetworkPool } from '#net/network-pool.ts';
 import { POD_CIDR } from '#net/test-network.ts';
-import { openEngine } from './local-engine.ts';
+import { openEngine } from './open-engine.ts';
 import { BusyboxImages } from './testing.ts';
 
 /** For the crash test of CNI: makes and removes sandboxes without end and says what was acknowledged, until it is killed. */

@@ -3,7 +3,7 @@ import { messageOf } from '#base/errors.ts';
 import { seededRandom } from '#base/ids.ts';
 import { silentLog } from '#base/log.ts';
 import type { Container } from './engine.ts';
-import { openEngine } from './local-engine.ts';
+import { openEngine } from './open-engine.ts';
 import { BusyboxImages, LoopbackNetworks } from './testing.ts';
 
 /** What the worker of the crash test says on stdout, a line of JSON each. */
