@@ -258,10 +258,10 @@ class Pass {
 
   /** What is copied, by where it lies: the context, or files that were fetched. */
   async #partsOf({ source, unpacks }: CopyOperation): Promise<{ tree: TreeName; paths: string[]; unpacks: boolean }[]> {
-    const { context } = this.#options;
+    const { context, signal } = this.#options;
     const local = source.paths.length > 0 ? [{ tree: { context: context.id }, paths: source.paths, unpacks }] : [];
     if (source.kind !== 'addresses') return local;
-    const { tree, names } = await context.fetch(source.addresses, source.checksum);
+    const { tree, names } = await context.fetch(source.addresses, { checksum: source.checksum, signal });
     // What was fetched is what it is, archives too.
     return [...local, { tree, paths: names.map(name => name.replaceAll(/[\\*?[]/g, '\\$&')), unpacks: false }];
   }

@@ -1,13 +1,16 @@
 import { UmiakError } from '#base/errors.ts';
 import { fromText } from '#images/tar-format.ts';
-import type { TarEntry } from '#images/tar-reader.ts';
 import type { ContextTree } from './context-tree.ts';
 
 const TIMEOUT_MS = 600_000;
 
 /** Fetches a file into a tree, under the last part of its address. @throws Invalid in docker's words */
-export async function fetchInto(tree: ContextTree, address: string, { checksum }: { checksum?: string | undefined } = {}): Promise<string> {
-  const response = await get(address);
+export async function fetchInto(
+  tree: ContextTree,
+  address: string,
+  { checksum, signal }: { checksum?: string | undefined; signal: AbortSignal },
+): Promise<string> {
+  const response = await get(address, signal);
   const name = nameOf(response.url || address);
   const modified = Date.parse(response.headers.get('last-modified') ?? '');
   const mtime = Number.isNaN(modified) ? 0 : Math.floor(modified / 1000);
@@ -17,10 +20,10 @@ export async function fetchInto(tree: ContextTree, address: string, { checksum }
   return name;
 }
 
-async function get(address: string): Promise<Response> {
+async function get(address: string, signal: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(address, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
   } catch (cause) {
     throw new UmiakError('Invalid', `ADD failed: Get ${JSON.stringify(address)}: ${reasonOf(cause)}`, { cause });
   }
@@ -51,31 +54,9 @@ function decodePercent(text: string): string {
   }
 }
 
-/** A file as an archive would have it. */
-export function fileEntry(name: string, bytes: Buffer, mtime: number, mode: number): TarEntry {
-  return {
-    name,
-    type: 'file',
-    mode,
-    uid: 0,
-    gid: 0,
-    sizeBytes: bytes.length,
-    mtime: Math.floor(mtime),
-    linkName: '',
-    devMajor: 0,
-    devMinor: 0,
-    xattrs: new Map(),
-    body: () => once(bytes),
-  };
-}
-
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
-}
-
 /** The bytes of an address as they come, for a context. @throws Invalid */
-export async function streamOf(address: string): Promise<AsyncIterable<Uint8Array>> {
-  return bodyOf(await get(address), address);
+export async function streamOf(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+  return bodyOf(await get(address, signal), address);
 }
 
 function bodyOf({ body }: Response, address: string): AsyncIterable<Uint8Array> {

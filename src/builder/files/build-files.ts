@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
+import { send } from '#engine/files/transfers.ts';
 import type { FileContentsOptions } from './file-contents.ts';
 import type { FilesHandlers, PlaceCall, TreeName } from './files-worker.ts';
 
@@ -8,8 +9,8 @@ export type { PlaceCall, TreeName } from './files-worker.ts';
 
 /** After that long without work the thread ends; it costs some megabytes. */
 const IDLE_MS = 30_000;
-/** So many chunks are on their way to the thread. */
-const IN_FLIGHT = 4;
+/** It may be busy with large files of other builds. */
+const PATIENCE_MS = 600_000;
 
 export interface BuildFilesOptions extends FileContentsOptions {
   clock?: Clock;
@@ -88,37 +89,19 @@ export class BuildContext implements Disposable {
     this.#use = use;
   }
 
-  /** Takes in an archive as it comes. @throws Invalid */
-  async receive(archive: AsyncIterable<Uint8Array>): Promise<{ entries: number; sizeBytes: number }> {
+  /** Takes in an archive as it comes, which goes through memory that both threads see. @throws Invalid; the reason of `signal` */
+  async receive(archive: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void> {
     const { worker } = this.#use;
-    await worker.call('begin', this.id);
-    const onTheWay = new Set<Promise<void>>();
-    let failure: unknown;
-    for await (const chunk of archive) {
-      // What is sent takes all of the memory with it that it is a part of.
-      const own = chunk.byteLength === chunk.buffer.byteLength ? chunk : new Uint8Array(chunk);
-      const sent = worker.call('chunk', this.id, own).then(
-        () => {},
-        error => {
-          failure ??= error;
-        },
-      );
-      onTheWay.add(sent);
-      void sent.then(() => onTheWay.delete(sent));
-      if (onTheWay.size >= IN_FLIGHT) await Promise.race(onTheWay);
-      if (failure !== undefined) throw failure;
-    }
-    await Promise.all(onTheWay);
-    if (failure !== undefined) throw failure;
-    return await worker.call('end', this.id);
+    await send(memory => worker.call('receive', this.id, memory), archive, { signal, patienceMs: PATIENCE_MS });
   }
 
   async empty(): Promise<void> {
     await this.#use.worker.call('empty', this.id);
   }
 
-  async remote(address: string, dockerfile: string): Promise<{ entries: number; sizeBytes: number }> {
-    return await this.#use.worker.call('remote', this.id, address, dockerfile);
+  /** Takes in what is at an address: an archive, or a Dockerfile alone, which is called `dockerfile` then. @throws Invalid */
+  async remote(address: string, dockerfile: string, signal: AbortSignal): Promise<void> {
+    await this.#unlessGivenUp(this.id, signal, this.#use.worker.call('remote', this.id, address, dockerfile));
   }
 
   async read(path: string, maxBytes: number): Promise<string | undefined> {
@@ -130,9 +113,28 @@ export class BuildContext implements Disposable {
   }
 
   /** Fetches files into a tree of their own. */
-  async fetch(addresses: readonly string[], checksum: string | undefined): Promise<{ tree: TreeName; names: string[] }> {
+  async fetch(
+    addresses: readonly string[],
+    { checksum, signal }: { checksum?: string | undefined; signal: AbortSignal },
+  ): Promise<{ tree: TreeName; names: string[] }> {
     const id = `${this.id}/${this.#fetched++}`;
-    return { tree: { context: id }, names: await this.#use.worker.call('fetch', id, addresses, checksum) };
+    const names = await this.#unlessGivenUp(id, signal, this.#use.worker.call('fetch', id, addresses, checksum));
+    return { tree: { context: id }, names };
+  }
+
+  /** What a call that fetches answers; it ends when nobody waits for it any more. */
+  async #unlessGivenUp<T>(id: string, signal: AbortSignal, call: Promise<T>): Promise<T> {
+    const giveUp = () => void this.#use.worker.call('giveUp', id).catch(() => {}); // it has ended, and all is gone
+    signal.addEventListener('abort', giveUp, { once: true });
+    if (signal.aborted) giveUp();
+    try {
+      return await call;
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+    }
   }
 
   async digest(from: TreeName, paths: readonly string[], keyword: string): Promise<string> {

@@ -2,18 +2,18 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { UmiakError } from '#base/errors.ts';
 import { serveCalls } from '#base/worker-calls.ts';
+import { SharedPipe } from '#engine/files/shared-pipe.ts';
 import { planUser } from '#engine/user.ts';
-import { fromText, toText } from '#images/tar-format.ts';
+import { blockBytes, fromText, toText } from '#images/tar-format.ts';
 import { readTar } from '#images/tar-reader.ts';
 import { syncFileSystem } from '#linux/file-attributes.ts';
 import { IgnoreRules } from '../ignore.ts';
-import { fetchInto, fileEntry, streamOf } from './addresses.ts';
+import { fetchInto, streamOf } from './addresses.ts';
 import { isArchive, peek, unpacked } from './archives.ts';
 import { ContextTree } from './context-tree.ts';
 import { DirectoryTree } from './directory-tree.ts';
 import { FileContents, type FileContentsOptions } from './file-contents.ts';
 import { placeDirectory, placeSources } from './place.ts';
-import { Receiving } from './receiving.ts';
 import { lstat, RootPaths } from './root-paths.ts';
 import { digestOfSources, explainContextSource, type FoundSource, findSources, follow, type SourceTree } from './source-tree.ts';
 
@@ -33,10 +33,14 @@ export interface PlaceCall {
 
 const MAX_IGNORE_BYTES = 4 << 20;
 const PEEK_BYTES = 1 << 20;
+/** The one who sends ends it. */
+const FOREVER_MS = 2 ** 31;
 
 const contents = new FileContents(workerData as FileContentsOptions);
-const receiving = new Map<string, Receiving>();
+/** Contexts that are on their way. */
+const receiving = new Set<string>();
 const contexts = new Map<string, ContextTree>();
+const fetches = new Map<string, AbortController>();
 
 function treeOf(name: TreeName): SourceTree {
   if ('root' in name) return new DirectoryTree(name.root);
@@ -50,40 +54,67 @@ function find(from: TreeName, paths: readonly string[], keyword: string): { tree
   return { tree, sources: findSources(tree, paths, explainContextSource(keyword)) };
 }
 
-function adopt(id: string, tree: ContextTree) {
+function adopt(id: string, tree: ContextTree): void {
   contents.flush();
   contexts.set(id, tree);
-  return { entries: tree.entries, sizeBytes: tree.sizeBytes };
+}
+
+/** Reads a context's archive. */
+async function take(id: string, archive: AsyncIterable<Uint8Array>): Promise<void> {
+  receiving.add(id);
+  try {
+    const tree = new ContextTree(contents);
+    for await (const entry of readTar(inBlocks(archive))) await tree.add(entry);
+    adopt(id, tree);
+  } finally {
+    receiving.delete(id);
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Fetches for a context until it is given up. */
+async function fetching<T>(id: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const abort = new AbortController();
+  fetches.set(id, abort);
+  try {
+    return await work(abort.signal);
+  } finally {
+    fetches.delete(id);
+  }
+}
+
+/** Docker's command leaves away what fills the last block when it adds a Dockerfile of its own (`-f -`). */
+async function* inBlocks(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of source) {
+    bytes += chunk.byteLength;
+    yield chunk;
+  }
+  if (bytes % blockBytes !== 0) yield new Uint8Array(blockBytes - (bytes % blockBytes));
 }
 
 /** What is asked of the thread that works on files; by id of a context. */
 const handlers = {
-  begin: (id: string) => void receiving.set(id, new Receiving(contents)),
-  chunk: async (id: string, chunk: Uint8Array) => await receiving.get(id)?.add(chunk),
-  async end(id: string) {
-    const tree = await receiving.get(id)?.end();
-    receiving.delete(id);
-    if (!tree) throw new UmiakError('InternalError', 'the build context is gone');
-    return adopt(id, tree);
-  },
+  /** A context as it comes through a pipe. */
+  receive: (id: string, memory: SharedArrayBuffer) => take(id, unpacked(new SharedPipe(memory).read(FOREVER_MS), 'the build context')),
 
   /** A context without files. */
   empty: (id: string) => adopt(id, new ContextTree(contents)),
 
   /** A context at an address: an archive, or a Dockerfile alone, which is called `dockerfile` then. */
   async remote(id: string, address: string, dockerfile: string) {
-    const tree = new ContextTree(contents);
-    const { start, rest } = await peek(await streamOf(address), PEEK_BYTES);
-    const once = (async function* () {
-      yield start;
-    })();
-    if (await isArchive(once)) for await (const entry of readTar(unpacked(rest, 'the build context'))) await tree.add(entry);
-    else {
+    await fetching(id, async signal => {
+      const { start, rest } = await peek(await streamOf(address, signal), PEEK_BYTES);
+      if (await isArchive(once(start))) return await take(id, unpacked(rest, 'the build context'));
       await rest.return(undefined);
       if (start.length >= PEEK_BYTES) throw new UmiakError('Invalid', `${address} is neither an archive nor a Dockerfile`);
-      await tree.add(fileEntry(fromText(dockerfile), Buffer.from(start), 0, 0o644));
-    }
-    return adopt(id, tree);
+      const tree = new ContextTree(contents);
+      await tree.addFile(fromText(dockerfile), once(start), { mtime: 0, mode: 0o644 });
+      adopt(id, tree);
+    });
   },
 
   /** A small file of the context, by its path in it; links are followed. */
@@ -106,11 +137,16 @@ const handlers = {
   async fetch(id: string, addresses: readonly string[], checksum: string | undefined) {
     const tree = contexts.get(id) ?? new ContextTree(contents);
     contexts.set(id, tree);
-    const names: string[] = [];
-    for (const address of addresses) names.push(await fetchInto(tree, address, { checksum }));
-    contents.flush();
-    return names;
+    return await fetching(id, async signal => {
+      const names: string[] = [];
+      for (const address of addresses) names.push(await fetchInto(tree, address, { checksum, signal }));
+      contents.flush();
+      return names;
+    });
   },
+
+  /** Ends what is being fetched. */
+  giveUp: (id: string) => fetches.get(id)?.abort(),
 
   digest(from: TreeName, paths: readonly string[], keyword: string) {
     const { tree, sources } = find(from, paths, keyword);
@@ -124,13 +160,9 @@ const handlers = {
 
   makeDirectory: (root: string, path: string) => placeDirectory(root, path),
 
-  drop(id: string) {
-    receiving.get(id)?.abort();
-    receiving.delete(id);
-    contexts.delete(id);
-  },
+  drop: (id: string) => void contexts.delete(id),
 
-  trim: (options: { all?: boolean }) => (contexts.size + receiving.size > 0 ? { freedBytes: 0 } : contents.trim(options)),
+  trim: (options: { all?: boolean }) => (contexts.size + receiving.size + fetches.size > 0 ? { freedBytes: 0 } : contents.trim(options)),
 
   /** Writes all of the file system back that holds `directory`. */
   sync(directory: string) {

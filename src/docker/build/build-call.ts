@@ -48,9 +48,7 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
 
 async function takeIn(context: BuildContext, { remote, dockerfile }: BuildParameters, { incoming, signal }: DockerRequest): Promise<void> {
   if (remote === '') {
-    const archive = incoming.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    await context.receive(archive);
-    signal.throwIfAborted();
+    await context.receive(incoming, signal);
     return;
   }
   incoming.resume();
@@ -61,7 +59,7 @@ async function takeIn(context: BuildContext, { remote, dockerfile }: BuildParame
     );
   if (!/^https?:\/\//.test(remote))
     throw new UmiakError('BadRequest', `remote must be an http or https address, not ${remote.slice(0, 256)}`);
-  await context.remote(remote, dockerfile);
+  await context.remote(remote, dockerfile, signal);
 }
 
 async function tellTags(docker: DockerContext, builder: Builder, id: Digest, names: readonly string[]): Promise<void> {
