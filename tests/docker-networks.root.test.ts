@@ -114,6 +114,56 @@ describe('docker networks', { skip: missing ?? false }, () => {
     await docker('network', 'rm', 'one', 'two');
   });
 
+  test('the default network: joined later, left and joined again, beside another network, with a hardware address of one’s own', async () => {
+    const mac = '02:42:00:00:0b:0c';
+    await server('old', '--mac-address', mac);
+    assert.match(await inside('old', 'ip', 'link', 'show', 'eth0'), new RegExp(mac));
+    assert.equal(await addressOf('old', 'bridge', 'MacAddress'), mac);
+    await docker('network', 'create', 'alpha');
+    await server('late', '--network', 'alpha');
+    await docker('network', 'connect', 'bridge', 'late');
+    const address = await addressOf('late', 'bridge');
+    assert.equal(await page('old', address), 'late');
+    assert.equal(await page('late', await addressOf('old', 'bridge')), 'old', 'the way to the default network is not the way out');
+    await fails(['network', 'connect', 'bridge', 'late'], /already exists in network bridge/);
+    await docker('network', 'disconnect', 'bridge', 'old');
+    assert.doesNotMatch(await inside('old', 'ip', '-o', 'link'), /eth0/);
+    await docker('network', 'connect', 'bridge', 'old');
+    assert.equal(await page('late', await addressOf('old', 'bridge')), 'old');
+    await docker('restart', '-t', '0', 'late');
+    assert.equal(
+      await until('the page', async () => ((await page('old', await addressOf('late', 'bridge'))) === 'late' ? 'late' : undefined)),
+      'late',
+    );
+    await docker('network', 'disconnect', 'alpha', 'late');
+    assert.match(await inside('late', 'ip', 'route'), /default via 10\.\S+ dev eth0/);
+    assert.equal(readdirSync(join(host.cluster.dataDir, 'cni/lent')).length, 2);
+    await remove('old', 'late');
+    assert.deepEqual(readdirSync(join(host.cluster.dataDir, 'cni/lent')), []);
+    await docker('network', 'rm', 'alpha');
+  });
+
+  test('published ports follow a container from one network to another, and never lead to whoever has its address next', async () => {
+    for (const name of ['from', 'into']) await docker('network', 'create', name);
+    await server('mover', '--network', 'from', '-p', '18300:80');
+    assert.equal(
+      await until('the page', async () => ((await fetchFrom('http://127.0.0.1:18300/')) === 'mover' ? 'mover' : undefined)),
+      'mover',
+    );
+    const before = await addressOf('mover', 'from');
+    await docker('network', 'connect', 'into', 'mover');
+    await docker('network', 'disconnect', 'from', 'mover');
+    await server('heir', '--network', 'from', '--ip', before);
+    assert.equal(await fetchFrom('http://127.0.0.1:18300/'), 'mover');
+    await docker('network', 'disconnect', 'into', 'mover');
+    assert.match(await fetchFrom('http://127.0.0.1:18300/'), /^curl 7/);
+    assert.equal(await docker('port', 'mover'), '');
+    await docker('network', 'connect', 'into', 'mover');
+    assert.equal(await fetchFrom('http://127.0.0.1:18300/'), 'mover');
+    await remove('mover', 'heir');
+    await docker('network', 'rm', 'from', 'into');
+  });
+
   test('an internal network leads nowhere but to its own', async () => {
     await docker('network', 'create', '--internal', 'cell');
     await server('guard', '--network', 'cell');

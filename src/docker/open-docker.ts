@@ -4,7 +4,6 @@ import type { LocalEngine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import { BuildRoom } from './build/build-room.ts';
 import { Containers } from './containers/containers.ts';
-import { PoolNetworks } from './containers/pool-networks.ts';
 import { DockerEvents } from './events/docker-events.ts';
 import { FilesRoom } from './files/files-room.ts';
 import type { DockerNetworks } from './networks/docker-networks.ts';
@@ -18,8 +17,7 @@ export interface DockerRoomsOptions {
   runDir: string;
   engine: LocalEngine;
   images: ImageStore;
-  /** Absent where there are the engine's own networks alone. */
-  network?: NetworkParts | undefined;
+  network: NetworkParts;
   clock: Clock;
   log: Log;
 }
@@ -32,7 +30,7 @@ export interface DockerRooms extends AsyncDisposable {
   streams: DockerStreams;
   files: FilesRoom;
   builds: BuildRoom;
-  networks?: DockerNetworks | undefined;
+  networks: DockerNetworks;
   supervision: ContainerSupervision;
 }
 
@@ -57,13 +55,12 @@ export async function openDockerRooms({ dataDir, runDir, engine, images, network
   const isRestarting = (id: string) => containers.isRestarting(containers.find(id));
   const streams = stack.use(new DockerStreams({ engine, containers, events: journal, isRestarting, clock, log }));
   const files = stack.use(new FilesRoom({ engine, containers, volumes, images, events: journal, clock }));
-  const networks = network && stack.use(await openNetworks(network, { dataDir, engine, containers, events: journal, clock, log }));
-  await containers.open({ networks: networks ?? new PoolNetworks(engine), volumes, supervision, streams });
+  const networks = stack.use(await openNetworks(network, { dataDir, engine, containers, events: journal, clock, log }));
+  await containers.open({ networks, volumes, supervision, streams });
   streams.resume();
   void supervision.resume().catch((error: unknown) => log.error('containers that are to run could not be started', { error }));
-  const { resolvConf = '/etc/resolv.conf' } = network ?? {};
-  const hostGateway = network?.bridge.gateway;
-  const builds = stack.use(await BuildRoom.open({ dataDir, engine, images, resolvConf, hostGateway, clock, log }));
+  const { resolvConf, bridge } = network;
+  const builds = stack.use(await BuildRoom.open({ dataDir, engine, images, resolvConf, hostGateway: bridge.gateway, clock, log }));
   const held = stack.move();
   return { journal, containers, volumes, streams, files, builds, networks, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

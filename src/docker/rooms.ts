@@ -87,10 +87,10 @@ export interface Networks {
   /** How the engine makes the sandbox of such a container: `none` where endpoints are attached later. */
   planSandbox(wishes: { hostConfig: HostConfig; lookup: ContainerLookup }): SandboxNetworkPlan;
   /**
-   * Between the sandbox's start and the container's: attaches what `endpoints` says, publishes ports, writes hosts and resolv.conf.
-   * @returns the endpoints as they are now. @throws in docker's words, everything undone
+   * Between the sandbox's start and the container's: attaches what `endpoints` says and notes there what came of it, publishes ports, writes hosts
+   * and resolv.conf. @throws in docker's words, everything undone
    */
-  connectAll(container: DockerContainer): Promise<Record<string, EndpointSettings>>;
+  connectAll(container: DockerContainer): Promise<void>;
   /** After the container's end, before its sandbox stops. Idempotent. */
   disconnectAll(container: DockerContainer): Promise<void>;
   /** It has another name now. */

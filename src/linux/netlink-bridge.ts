@@ -144,6 +144,22 @@ export function readHardware(netlink: Netlink): Record<string, string> {
   );
 }
 
+/** The number of a veth's other end, in the namespace that has it; undefined when there is no such link. */
+export function readPeerIndex(netlink: Netlink, name: string): number | undefined {
+  const links = netlink
+    .dump({ what: 'list links', type: RTM_GETLINK, flags: 0, body: linkHeader({}) })
+    .map(link => attributes(link.subarray(16)));
+  return links
+    .find(parts => parts.get(IFLA_IFNAME)?.toString().replaceAll('\0', '') === name)
+    ?.get(IFLA_LINK)
+    ?.readUInt32LE(0);
+}
+
+/** Gives a link another hardware address; addresses and routes stay. */
+export function setHardware(index: number, mac: string): NetlinkMessage {
+  return { what: `set address of link ${index}`, type: RTM_NEWLINK, flags: 0, body: Buffer.concat([linkHeader({ index }), hardware(mac)]) };
+}
+
 /** Removes the default route by a link, of one family. */
 export function deleteDefaultRoute(index: number, family: 4 | 6): NetlinkMessage {
   const header = Buffer.alloc(12);

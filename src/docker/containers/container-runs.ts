@@ -68,8 +68,7 @@ export class ContainerRuns {
     try {
       await volumes.mount(id, data.mounts);
       await this.#engine.startSandbox(sandboxId);
-      const endpoints = await networks.connectAll(this.#options.find(id));
-      if (endpoints !== data.endpoints) await this.#options.change(id, known => ({ ...known, endpoints }));
+      await networks.connectAll(this.#options.find(id));
       await this.#engine.startContainer(id);
     } catch (error) {
       await this.release(this.#options.find(id));

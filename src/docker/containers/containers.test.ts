@@ -3,10 +3,9 @@ import { describe, it } from 'node:test';
 import { UmiakError } from '#base/errors.ts';
 import { createLog } from '#base/log.ts';
 import type { Container, EngineEvent, LocalEngine } from '#engine/index.ts';
-import type { DockerData, Volumes } from '../rooms.ts';
+import type { DockerData, Networks, Volumes } from '../rooms.ts';
 import { planConfig, planHostConfig } from './config.ts';
 import { Containers } from './containers.ts';
-import { PoolNetworks } from './pool-networks.ts';
 
 const ID = 'a'.repeat(64);
 
@@ -65,8 +64,7 @@ class OneContainer {
 
   rooms() {
     const volumes = { unmount: async () => {}, removed: async () => void this.steps.push('volumes') };
-    const engine = { setSandboxFiles: async () => {} };
-    return { networks: new PoolNetworks(engine as never), volumes: volumes as unknown as Volumes };
+    return { networks: {} as Networks, volumes: volumes as unknown as Volumes };
   }
 }
 

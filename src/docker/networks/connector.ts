@@ -25,6 +25,7 @@ import { isFixed } from './network-filters.ts';
 import { type NetworkRecord, toKernelNetwork } from './network-record.ts';
 import { dnsNamesOf, isUserDefined, NO_ENDPOINT, orderOf, parseLink, withoutFacts } from './plan-endpoints.ts';
 import { planPorts, toPortMap } from './plan-ports.ts';
+import type { PoolLinks } from './pool-links.ts';
 import { PublishedPorts } from './published-ports.ts';
 
 export interface ConnectorOptions {
@@ -32,13 +33,15 @@ export interface ConnectorOptions {
   book: NetworkBook;
   bridges: Bridges;
   dns: EmbeddedDns;
+  poolLinks: PoolLinks;
   reservations: PortReservations;
   engine: Pick<Engine, 'setSandboxFiles'>;
   containers: () => ContainerLookup;
   events: Events;
-  /** The gateway of the default network: this machine. */
+  /** The default network: the pods'. */
+  podCidr: string;
+  /** Its gateway: this machine. */
   poolGateway: string;
-  poolPrefixLength: number;
   /** The machine's resolv.conf. */
   resolvConf: string;
   clock: Clock;
@@ -56,6 +59,8 @@ interface Attached {
 interface Joined {
   netns: string | undefined;
   attached: Map<string, Attached>;
+  /** The endpoint to which its published ports lead. */
+  publishedBy?: string;
 }
 
 /** Puts containers into their networks and takes them out: links, names, files, published ports. One thing at a time to each container, by its caller. */
@@ -71,7 +76,7 @@ export class Connector {
 
   /** Takes over the containers that run, as their records say; makes what the kernel lacks of the networks and deletes what nobody has. */
   async resume(): Promise<void> {
-    const { book, bridges, containers, instance, log } = this.#options;
+    const { book, bridges, containers, instance, log, poolLinks } = this.#options;
     const running = containers()
       .all()
       .filter(({ owner, sandbox }) => owner === 'docker' && sandbox?.state === 'ready');
@@ -86,14 +91,17 @@ export class Connector {
         const record = book.find(name);
         const known = data.endpoints[name];
         if (!record || !known) continue;
-        const settings = isFixed(record) ? this.#fixedSettings(container, record, known) : known;
-        joined.attached.set(name, { record, ifName: 'eth0', settings });
+        const lent = name === 'bridge' ? poolLinks.find(id) : undefined;
+        const settings = isFixed(record) && !lent ? this.#fixedSettings(container, record, known) : known;
+        joined.attached.set(name, { record, ifName: lent?.ifName ?? 'eth0', settings });
         book.enter(record.id, memberOf(container, settings));
         if (!isFixed(record)) links.push(endpointLinkName(instance, settings.EndpointID));
       }
       const target = this.#publishTarget(container, joined);
       const warn = (why: string) => log.warn('a published port is not reserved any more', { container: data.name, why });
-      if (target && data.published) published.set(id, await this.#ports.resume(target, data.published, warn));
+      if (!target || !data.published) continue;
+      joined.publishedBy = target.endpointId;
+      published.set(id, await this.#ports.resume(target, data.published, warn));
     }
     const networks = book
       .list()
@@ -102,6 +110,7 @@ export class Connector {
     const refused = (network: KernelNetwork, error: unknown) =>
       log.error('a network could not be made again', { network: network.id, error: messageOf(error) });
     await Promise.all([
+      poolLinks.keepOnly(new Set(this.#joined.keys())),
       bridges.restore({ networks, endpoints: links, published, refused }),
       ...running.map(async container => {
         const joined = this.#joined.get(container.id);
@@ -136,29 +145,38 @@ export class Connector {
     const joined: Joined = { netns: sandbox?.netns, attached: new Map() };
     this.#joined.set(id, joined);
     try {
-      const isPooled = sandbox?.config.network === 'pod';
+      const isPooled = isOfPool(container);
       if (isPooled && !endpoints.bridge && joined.netns) await this.#options.bridges.deleteInside(joined.netns, 'eth0');
       // The default network's link is there already, the first of all.
       const names = orderOf(endpoints).toSorted((a, b) => Number(b === 'bridge') - Number(a === 'bridge'));
-      for (const name of names) await this.#attach(container, joined, this.#options.book.need(name), endpoints[name] ?? NO_ENDPOINT);
+      for (const name of names) {
+        const record = this.#options.book.need(name);
+        const endpoint = endpoints[name] ?? NO_ENDPOINT;
+        if (name === 'bridge' && !isPooled) await this.#lend(container, joined, record, endpoint);
+        else await this.#attach(container, joined, record, endpoint);
+      }
       await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
     } catch (error) {
       await this.partAll(id, false);
       throw error;
     }
     for (const { record } of joined.attached.values()) this.#tell('connect', record, id);
-    if (!names(joined).some(isUserDefined)) return endpoints;
+    if (!names(joined).some(isUserDefined) && !this.#options.poolLinks.find(id)) return endpoints;
     return Object.fromEntries([...joined.attached].map(([name, { settings }]) => [name, settings]));
+  }
+
+  /** It is in its networks: it runs, or is about to. */
+  hasJoined(id: string): boolean {
+    return this.#joined.has(id);
   }
 
   /** Another network for a container that runs. All or nothing. */
   async join(container: DockerContainer, record: NetworkRecord, wish: EndpointSettings): Promise<EndpointSettings> {
     const joined = this.#need(container);
-    if (isFixed(record))
-      throw new UmiakError('Forbidden', `a running container can't come back to the network ${record.name}: start it again`);
     try {
-      await this.#attach(container, joined, record, wish);
-      await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container)]);
+      if (record.name === 'bridge') await this.#lend(container, joined, record, wish);
+      else await this.#attach(container, joined, record, wish);
+      await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
     } catch (error) {
       await this.#detach(container.id, joined, [record.name]);
       throw error;
@@ -170,10 +188,13 @@ export class Connector {
   /** Takes a running container out of one of its networks. */
   async part(container: DockerContainer, record: NetworkRecord): Promise<void> {
     const joined = this.#need(container);
-    if (!joined.attached.has(record.name)) return;
+    const leaving = joined.attached.get(record.name);
+    if (!leaving) return;
+    if (leaving.settings.EndpointID === joined.publishedBy) await this.#withdraw(container.id, joined); // before its address is anybody's
     await this.#detach(container.id, joined, [record.name]);
-    if (joined.netns && names(joined).length > 0) await this.#options.bridges.setRoutes(joined.netns, routesOf(joined));
-    await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container)]);
+    if (joined.netns && names(joined).length > 0)
+      await this.#options.bridges.setRoutes(joined.netns, routesOf(joined, this.#options.podCidr));
+    await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
     this.#tell('disconnect', record, container.id);
   }
 
@@ -183,10 +204,10 @@ export class Connector {
     if (!joined) return;
     const records = [...joined.attached.values()].map(({ record }) => record);
     const hasOwn = names(joined).some(isUserDefined);
+    const withdrawn = this.#ports.withdraw(id);
     await Promise.all([
-      this.#ports.withdraw(id),
       hasOwn ? this.#options.dns.close(id) : undefined,
-      this.#detach(id, joined, names(joined), { isEnding: true }),
+      withdrawn.then(() => this.#detach(id, joined, names(joined), { isEnding: true })), // before its addresses are anybody's
     ]);
     this.#joined.delete(id);
     if (isTold) for (const record of records) this.#tell('disconnect', record, id);
@@ -245,6 +266,7 @@ export class Connector {
       const settings = this.#fixedSettings(container, record, endpoint);
       joined.attached.set(name, { record, ifName: 'eth0', settings });
       book.enter(record.id, memberOf(container, settings));
+      await this.#setHardware(joined, 'eth0', settings);
       return;
     }
     if (joined.netns === undefined) throw new UmiakError('Conflict', `container ${container.id} has no network of its own`);
@@ -266,11 +288,36 @@ export class Connector {
     const ifName = freeLinkName(joined, record, settings);
     joined.attached.set(name, { record, ifName, settings });
     book.enter(record.id, memberOf(container, settings));
-    await bridges.attach(toKernelNetwork(record, instance), linkOf(instance, joined.netns, ifName, settings), routesOf(joined));
+    await bridges.attach(
+      toKernelNetwork(record, instance),
+      linkOf(instance, joined.netns, ifName, settings),
+      routesOf(joined, this.#options.podCidr),
+    );
+  }
+
+  /** A link of the default network for a container that was not made with one, or has left it. */
+  async #lend(container: DockerContainer, joined: Joined, record: NetworkRecord, endpoint: EndpointSettings): Promise<void> {
+    const { book, bridges, podCidr, poolLinks } = this.#options;
+    const { id } = container;
+    if (joined.netns === undefined) throw new UmiakError('Conflict', `container ${id} has no network of its own`);
+    const wish = withoutFacts(endpoint);
+    const ifName = freeLinkName(joined, record, wish);
+    const { address } = await poolLinks.attach(id, joined.netns, ifName);
+    const settings = { ...this.#pooledSettings(wish, record, address), EndpointID: newContainerId() };
+    joined.attached.set(record.name, { record, ifName, settings });
+    book.enter(record.id, memberOf(container, settings));
+    await this.#setHardware(joined, ifName, settings);
+    await bridges.setRoutes(joined.netns, routesOf(joined, podCidr));
+  }
+
+  /** The hardware address that was asked for on the default network. */
+  async #setHardware({ netns }: Joined, ifName: string, { MacAddress: mac, IPAddress: address }: EndpointSettings): Promise<void> {
+    if (netns === undefined || address === '' || mac === macOf(address)) return;
+    await this.#options.bridges.setHardware(netns, ifName, { mac, address });
   }
 
   async #detach(id: string, joined: Joined, gone: readonly string[], { isEnding = false } = {}): Promise<void> {
-    const { book, bridges, dns, instance } = this.#options;
+    const { book, bridges, dns, instance, poolLinks } = this.#options;
     const attached = gone.flatMap(name => joined.attached.get(name) ?? []);
     const own = attached.filter(({ record }) => !isFixed(record));
     const netns = joined.netns ?? '';
@@ -282,7 +329,8 @@ export class Connector {
     else await bridges.detach(links);
     for (const { record, settings, ifName } of attached) {
       if (!isFixed(record)) await dns.drop(record.id, settings.EndpointID);
-      else if (record.name === 'bridge' && names(joined).length > gone.length) await bridges.deleteInside(netns, ifName);
+      else if (poolLinks.find(id)) await poolLinks.detach(id);
+      else if (record.name === 'bridge' && !isEnding) await bridges.deleteInside(netns, ifName);
       book.leave(record.id, id);
       joined.attached.delete(record.name);
     }
@@ -356,13 +404,22 @@ export class Connector {
     });
   }
 
+  /** Leads its ports by the network that is its way out now: an address that it has given back may be another's next. */
   async #publish(container: DockerContainer, joined: Joined): Promise<void> {
     const { id, data } = container;
     const wishes = planPorts(data.config, data.hostConfig);
     const target = wishes.length > 0 ? this.#publishTarget(container, joined) : undefined;
+    if (target && target.endpointId === joined.publishedBy) return;
+    await this.#withdraw(id, joined);
     const published: Record<string, PortBinding[]> | undefined = target ? await this.#ports.publish(target, wishes) : undefined;
+    if (target) joined.publishedBy = target.endpointId;
     if (!published && !data.published) return;
     await this.#options.containers().change(id, ({ published: _before, ...known }) => ({ ...known, ...(published ? { published } : {}) }));
+  }
+
+  async #withdraw(id: string, joined: Joined): Promise<void> {
+    await this.#ports.withdraw(id);
+    delete joined.publishedBy;
   }
 
   /** Where published ports lead: by the network that is its way out, if that is a bridge. */
@@ -385,9 +442,20 @@ export class Connector {
   #fixedSettings({ sandbox, sandboxId }: DockerContainer, record: NetworkRecord, endpoint: EndpointSettings): EndpointSettings {
     const common = { ...withoutFacts(endpoint), NetworkID: record.id, EndpointID: sandboxId };
     const address = record.name === 'bridge' ? sandbox?.address : undefined;
-    if (address === undefined) return common;
-    const { poolGateway, poolPrefixLength } = this.#options;
-    return { ...common, MacAddress: macOf(address), Gateway: poolGateway, IPAddress: address, IPPrefixLen: poolPrefixLength };
+    return address === undefined ? common : this.#pooledSettings(common, record, address);
+  }
+
+  /** An endpoint of the default network. */
+  #pooledSettings(endpoint: EndpointSettings, { id }: NetworkRecord, address: string): EndpointSettings {
+    const { poolGateway, podCidr } = this.#options;
+    return {
+      ...endpoint,
+      NetworkID: id,
+      MacAddress: endpoint.MacAddress || macOf(address),
+      Gateway: poolGateway,
+      IPAddress: address,
+      IPPrefixLen: Number(podCidr.split('/')[1]),
+    };
   }
 
   #need({ id }: DockerContainer): Joined {
@@ -399,6 +467,11 @@ export class Connector {
   #tell(action: string, { id, name, driver }: NetworkRecord, container: string): void {
     this.#options.events.emit({ type: 'network', action, id, attributes: { container, name, type: driver } });
   }
+}
+
+/** The engine made its namespace with a link of the default network. */
+function isOfPool({ sandbox }: DockerContainer): boolean {
+  return sandbox?.config.network === 'pod';
 }
 
 function namesIn({ name, id, data }: DockerContainer, endpoint: EndpointSettings): string[] {
@@ -433,10 +506,13 @@ function wayOut({ attached }: Joined, fits: (attached: Attached) => boolean): At
   return order.flatMap(name => attached.get(name) ?? []).find(fits);
 }
 
-function routesOf(joined: Joined): DefaultRoutes {
+function routesOf(joined: Joined, podCidr: string): DefaultRoutes {
   const v4 = wayOut(joined, ({ settings }) => settings.Gateway !== '');
   const v6 = wayOut(joined, ({ settings }) => settings.IPv6Gateway !== '');
+  const pool = joined.attached.get('bridge');
+  const isBeside = pool !== undefined && pool !== v4 && pool.settings.Gateway !== '';
   return {
+    ...(isBeside ? { beside: [{ to: podCidr, gateway: pool.settings.Gateway, ifName: pool.ifName }] } : {}),
     ...(v4 ? { ipv4: { gateway: v4.settings.Gateway, ifName: v4.ifName } } : {}),
     ...(v6 ? { ipv6: { gateway: v6.settings.IPv6Gateway, ifName: v6.ifName } } : {}),
   };

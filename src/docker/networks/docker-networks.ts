@@ -16,7 +16,6 @@ import { planPorts, toPortMap, toPorts } from './plan-ports.ts';
 export interface DockerNetworksOptions extends Omit<ConnectorOptions, 'book'> {
   /** `<dataDir>/docker/networks`. */
   directory: string;
-  podCidr: string;
   /** Subnets that no network may take by itself: of all pods and Services. */
   avoided: readonly string[];
   /** The link of the default network. */
@@ -100,8 +99,15 @@ export class DockerNetworks implements Networks, AsyncDisposable {
         const who = members.map(member => `name:"${member.name}" id:"${member.endpointId.slice(0, 12)}"`).join(', ');
         throw new UmiakError('Forbidden', `error while removing network: network ${name} has active endpoints (${who})`);
       }
-      await this.#store.remove(id);
-      await this.#options.bridges.remove(id);
+      // First out of everybody's sight, so that no container joins it any more; the record goes last: what a kill leaves is a whole network.
+      const comeBack = this.#store.hide(id);
+      try {
+        await this.#options.bridges.remove(id);
+        await this.#store.remove(id);
+      } catch (error) {
+        comeBack();
+        throw error;
+      }
       this.#tell('destroy', record);
     });
   }
@@ -125,16 +131,17 @@ export class DockerNetworks implements Networks, AsyncDisposable {
 
   /** @throws in docker's words */
   async connect(nameOrId: string, reference: string, wish: Partial<EndpointSettings>): Promise<void> {
-    const record = this.book.need(nameOrId);
+    const { id: networkId } = this.book.need(nameOrId);
     const lookup = this.#options.containers();
     const { id } = lookup.find(reference);
     await this.#locks.run(id, async () => {
       const container = lookup.find(id);
+      const record = this.book.need(networkId); // it may have gone meanwhile
       checkJoinable(container, record);
       if (container.data.endpoints[record.name])
         throw new UmiakError('Forbidden', `endpoint with name ${container.name} already exists in network ${record.name}`);
       const endpoint = planEndpoint(wish, { record, name: record.name, isUserDefined: isUserDefined(record.name) });
-      const settings = isRunning(container) ? await this.#connector.join(container, record, endpoint) : endpoint;
+      const settings = this.#connector.hasJoined(id) ? await this.#connector.join(container, record, endpoint) : endpoint;
       await lookup.change(id, data => ({ ...data, endpoints: { ...data.endpoints, [record.name]: settings } }));
     });
   }
@@ -151,7 +158,7 @@ export class DockerNetworks implements Networks, AsyncDisposable {
         throw new UmiakError('Forbidden', 'container cannot be disconnected from host network or connected to host network');
       if (!container.data.endpoints[record.name])
         throw new UmiakError('Forbidden', `container ${container.id} is not connected to network ${record.name}`);
-      if (isRunning(container)) await this.#connector.part(container, record);
+      if (this.#connector.hasJoined(container.id)) await this.#connector.part(container, record);
       await lookup.change(container.id, data => {
         const { [record.name]: _gone, ...endpoints } = data.endpoints;
         return { ...data, endpoints };
@@ -182,9 +189,14 @@ export class DockerNetworks implements Networks, AsyncDisposable {
     return { network: NetworkMode === 'host' ? 'host' : 'none' };
   }
 
-  async connectAll(container: DockerContainer): Promise<Record<string, EndpointSettings>> {
+  async connectAll({ id }: DockerContainer): Promise<void> {
+    const lookup = this.#options.containers();
     try {
-      return await this.#locks.run(container.id, () => this.#connector.joinAll(container));
+      await this.#locks.run(id, async () => {
+        const container = lookup.find(id); // a client may have put it into another network meanwhile
+        const endpoints = await this.#connector.joinAll(container);
+        if (endpoints !== container.data.endpoints) await lookup.change(id, data => ({ ...data, endpoints }));
+      });
     } catch (error) {
       const reason = isUmiakError(error) ? error.reason : 'InternalError';
       throw new UmiakError(reason, `failed to set up container networking: ${messageOf(error)}`, { cause: error });
@@ -221,10 +233,6 @@ export class DockerNetworks implements Networks, AsyncDisposable {
   }
 }
 
-function isRunning({ sandbox, engine }: DockerContainer): boolean {
-  return sandbox?.state === 'ready' && engine.state === 'running';
-}
-
 function checkJoinable({ data, owner, name }: DockerContainer, record: NetworkRecord): void {
   const mode = data.hostConfig.NetworkMode;
   if (owner !== 'docker') throw new UmiakError('Forbidden', `container ${name} belongs to a pod: its network is the pod's`);
@@ -237,10 +245,6 @@ function checkJoinable({ data, owner, name }: DockerContainer, record: NetworkRe
     throw new UmiakError('Forbidden', 'container cannot be disconnected from host network or connected to host network');
   if (mode === 'none' || record.name === 'none')
     throw new UmiakError('Forbidden', 'container cannot be connected to multiple networks with one of the networks in private (none) mode');
-  if (record.name === 'bridge' && mode !== 'bridge')
-    throw new UmiakError('NotImplemented', "umiak's network bridge is the pods' and can be a container's first network alone", {
-      hint: 'Start the container on it, and connect the other networks to it.',
-    });
 }
 
 function findOrNone(lookup: ContainerLookup, reference: string): DockerContainer | undefined {

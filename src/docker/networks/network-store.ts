@@ -46,6 +46,13 @@ export class NetworkStore {
     this.#records.set(record.id, record);
   }
 
+  /** From now on it is in no list; its record stays. @returns what shows it again */
+  hide(id: string): () => void {
+    const record = this.#records.get(id);
+    this.#records.delete(id);
+    return () => record && this.#records.set(id, record);
+  }
+
   /** Durable when it resolves. Twice is as good as once. */
   async remove(id: string): Promise<void> {
     await rm(this.#pathOf(id), { force: true });

@@ -3,9 +3,11 @@ import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Engine } from '#engine/index.ts';
 import { Bridges, EmbeddedDns } from '#net/bridges/index.ts';
-import type { Bridge, KernelChanges, NftTransactions, PortReservations } from '#net/index.ts';
+import type { LentRecords } from '#net/cni/index.ts';
+import type { Bridge, KernelChanges, NetworkPool, NftTransactions, PortReservations } from '#net/index.ts';
 import type { ContainerLookup, Events } from '../rooms.ts';
 import { DockerNetworks } from './docker-networks.ts';
+import { PoolLinks } from './pool-links.ts';
 
 /** What of the machine's network docker's networks stand on. */
 export interface NetworkParts {
@@ -19,6 +21,9 @@ export interface NetworkParts {
   nft: NftTransactions;
   kernel: KernelChanges;
   reservations: PortReservations;
+  /** The pods' networks, of which the default network's containers have theirs. */
+  networks: NetworkPool;
+  lentRecords: LentRecords;
 }
 
 interface Others {
@@ -32,7 +37,7 @@ interface Others {
 
 /** Opens docker's networks over the machine's. */
 export async function openNetworks(
-  { instance, podCidr, serviceCidr, resolvConf, bridge, nft, kernel, reservations }: NetworkParts,
+  { instance, podCidr, serviceCidr, resolvConf, bridge, nft, kernel, reservations, networks, lentRecords }: NetworkParts,
   { dataDir, containers, ...others }: Others,
 ): Promise<DockerNetworks> {
   const directory = `${dataDir}/docker/networks`;
@@ -45,11 +50,11 @@ export async function openNetworks(
     avoided: [podCidr, serviceCidr],
     poolLink: { name: bridge.name, mtu: bridge.mtu },
     poolGateway: bridge.gateway,
-    poolPrefixLength: Number(podCidr.split('/')[1]),
     createdAtMs: Math.floor(statSync(directory).birthtimeMs),
     resolvConf,
     bridges: new Bridges({ instance, nft, kernel }),
     dns: new EmbeddedDns(),
+    poolLinks: new PoolLinks({ pool: networks, records: lentRecords }),
     reservations,
     containers: () => containers,
   });

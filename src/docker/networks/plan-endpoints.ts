@@ -1,6 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import { networkContains, parseIp, parseIpNetwork } from '#base/ip-address.ts';
 import { isLinkName, macOfAddress, parseMac } from '#net/bridges/index.ts';
+import { macOf } from '#net/ipv4.ts';
 import type { Config, EndpointSettings, HostConfig } from '../containers/forms.ts';
 import type { NetworkRecord } from './network-record.ts';
 
@@ -94,8 +95,8 @@ export function planEndpoint(
   const mac = wish.MacAddress ? parseMac(wish.MacAddress) : '';
   if (mac === undefined || (mac && (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1))
     throw new UmiakError('BadRequest', `invalid MAC address: ${String(wish.MacAddress).slice(0, 64)}`);
-  if (mac && !isUserDefined)
-    throw new UmiakError('NotImplemented', `umiak's network ${name} gives hardware addresses itself; choose them on a network of your own`);
+  if (mac && (name === 'host' || name === 'none'))
+    throw new UmiakError('BadRequest', 'conflicting options: mac-address and the network mode');
   for (const [key, value] of Object.entries(wish.DriverOpts ?? {})) {
     if (!key.startsWith('com.docker.network.')) continue; // as docker: somebody else's
     if (key !== 'com.docker.network.endpoint.ifname' || !isLinkName(value))
@@ -123,7 +124,7 @@ export function planEndpoint(
 export function withoutFacts(endpoint: EndpointSettings): EndpointSettings {
   const { IPAMConfig, Links, Aliases, DriverOpts, GwPriority, NetworkID, MacAddress, IPAddress, GlobalIPv6Address } = endpoint;
   const address = IPAddress || GlobalIPv6Address;
-  const isOwn = address === '' || MacAddress !== macOfAddress(address);
+  const isOwn = address === '' || (MacAddress !== macOfAddress(address) && (address.includes(':') || MacAddress !== macOf(address)));
   return { ...NO_ENDPOINT, IPAMConfig, Links, Aliases, DriverOpts, GwPriority, NetworkID, MacAddress: isOwn ? MacAddress : '' };
 }
 

@@ -179,7 +179,7 @@ describe('endpoints', () => {
       ['shop', { shop: { IPAMConfig: { IPv6Address: '10.5.0.9' } } }, /invalid IPv6 address/],
       ['shop', { shop: { MacAddress: 'nonsense' } }, /invalid MAC address/],
       ['shop', { shop: { MacAddress: '01:00:5e:00:00:01' } }, /invalid MAC address/],
-      ['bridge', { bridge: { MacAddress: '02:42:00:00:00:01' } }, /gives hardware addresses itself/],
+      ['host', { host: { MacAddress: '02:42:00:00:00:01' } }, /conflicting options: mac-address and the network mode/],
       [
         'shop',
         { shop: { DriverOpts: { 'com.docker.network.endpoint.sysctls': 'z' } } },
@@ -193,6 +193,7 @@ describe('endpoints', () => {
     assert.deepEqual(orderOf({ b: { GwPriority: 0 }, a: { GwPriority: 0 }, z: { GwPriority: 5 } }), ['z', 'a', 'b']);
     const known = { ...NO_ENDPOINT, IPAddress: '172.18.0.2', EndpointID: 'e', Aliases: ['x'] };
     assert.deepEqual(withoutFacts({ ...known, MacAddress: '02:42:ac:12:00:02' }), { ...NO_ENDPOINT, Aliases: ['x'] });
+    assert.equal(withoutFacts({ ...known, MacAddress: '02:75:ac:12:00:02' }).MacAddress, '', 'of the default network');
     assert.equal(withoutFacts({ ...known, MacAddress: '02:00:00:00:00:02' }).MacAddress, '02:00:00:00:00:02');
     assert.deepEqual(
       [parseLink('db:mysql'), parseLink('/db')],

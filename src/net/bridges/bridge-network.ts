@@ -52,4 +52,6 @@ export interface EndpointLink {
 export interface DefaultRoutes {
   ipv4?: { gateway: string; ifName: string };
   ipv6?: { gateway: string; ifName: string };
+  /** Networks behind a gateway that is not the way out. */
+  beside?: readonly { to: string; gateway: string; ifName: string }[];
 }

@@ -1,12 +1,13 @@
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { UmiakError } from '#base/errors.ts';
-import { formatIpNetwork, parseIpNetwork } from '#base/ip-address.ts';
+import { formatIp, formatIpNetwork, parseIpNetwork } from '#base/ip-address.ts';
 import { serveCalls } from '#base/worker-calls.ts';
 import { SyscallError } from '#linux/libc.ts';
 import { inNamespace } from '#linux/namespaces.ts';
 import {
   addAddress,
+  addNeighbour,
   addRoute,
   createBridge,
   createVeth,
@@ -29,8 +30,10 @@ import {
   MOST_BRIDGE_PORTS,
   readHardware,
   readLinkAliases,
+  readPeerIndex,
   readRoutes,
   setBridgePort,
+  setHardware,
   setLinkAlias,
   silenceBridgePort,
 } from '#linux/netlink-bridge.ts';
@@ -140,6 +143,16 @@ const handlers = {
     });
   },
 
+  /** Another hardware address for a link of the pods' network, whose neighbours are told and never ask. */
+  setHardware(netns: string, ifName: string, mac: string, address: string): void {
+    const peer = inNamespace(netns, 'net', () => {
+      using inside = new Netlink();
+      inside.send(setHardware(inside.link(ifName)!.index, mac));
+      return readPeerIndex(inside, ifName)!;
+    });
+    host.send(addNeighbour({ index: peer, address, mac }));
+  },
+
   /** Names by hardware addresses. */
   linksIn(netns: string): Record<string, string> {
     return inNamespace(netns, 'net', () => {
@@ -215,8 +228,13 @@ function furnish(inside: Netlink, { ifName, mac, addresses }: EndpointLink): voi
   );
 }
 
-function setRoutes(inside: Netlink, { ipv4, ipv6 }: DefaultRoutes): void {
+function setRoutes(inside: Netlink, { ipv4, ipv6, beside = [] }: DefaultRoutes): void {
   const links = inside.links();
+  for (const { to, gateway, ifName } of beside) {
+    const link = links.find(({ name }) => name === ifName);
+    const { base, family, prefixLength } = parseIpNetwork(to)!;
+    if (link) inside.send(addRoute({ to: { address: formatIp({ family, value: base }), prefixLength }, gateway, index: link.index }));
+  }
   for (const [family, way] of [
     [4, ipv4],
     [6, ipv6],

@@ -127,6 +127,11 @@ export class Bridges implements AsyncDisposable {
     await this.#call('detach', [{ hostLink: '', netns, ifName, isShared: true }]);
   }
 
+  /** Another hardware address for a link of the pods' network inside a namespace. */
+  async setHardware(netns: string, ifName: string, { mac, address }: { mac: string; address: string }): Promise<void> {
+    await this.#call('setHardware', netns, ifName, mac, address);
+  }
+
   /** The names of the links in a namespace by their hardware addresses. */
   async linksIn(netns: string): Promise<Record<string, string>> {
     return await this.#call('linksIn', netns);

@@ -11,5 +11,5 @@
  * Not here: several networks a sandbox (one file counts, as containerd's default), IPv6 of our own network.
  */
 export * from './cni-networks.ts';
-export { LentRecords } from './lent-links.ts';
+export { type LentRecord, LentRecords } from './lent-links.ts';
 export { PluginServer } from './plugin-server.ts';
