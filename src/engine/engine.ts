@@ -291,10 +291,18 @@ export interface StreamSession {
 
 export interface ExecSession extends StreamSession {
   readonly exitCode: Promise<number>;
+  /** Resolves when the runtime has started it, or has ended. */
+  begun?: Promise<void>;
   /** On the machine, once the runtime has told it. */
   pid?(): number | undefined;
   /** Why nothing was begun; then `exitCode` is known, and the outputs say it in few words. */
   refusal?: { exitCode: number; message: string };
+}
+
+/** What stands as the cause of a `Timeout` of `execSync`. */
+export interface ExecCutOff {
+  /** What it had said. */
+  output: string;
 }
 
 export interface LogOptions {
@@ -365,9 +373,14 @@ export interface Engine extends AsyncDisposable {
   container(id: string): Container | undefined;
 
   exec(id: string, options: ExecOptions): Promise<ExecSession>;
+  /** Whether `exec` would find that user in the container. @throws Invalid */
+  checkExecUser(id: string, user: string): void;
   /** Connects to a port on the loopback of a ready sandbox. @throws `ServiceUnavailable` when nobody listens there */
   dial(sandboxId: string, port: number): Promise<Duplex>;
-  /** Runs to the end, output bounded to `maxBytes` (default 16 KiB). @throws `Timeout` after `timeoutMs`, the process killed. */
+  /**
+   * Runs to the end, output bounded to `maxBytes` (default 16 KiB). @throws `Timeout` after `timeoutMs`, the process killed; its `cause` is
+   * an `ExecCutOff`
+   */
   execSync(id: string, options: { command: string[]; timeoutMs: number; maxBytes?: number }): Promise<{ exitCode: number; output: string }>;
   /**
    * The container's own streams. One that waits for its first start is attached at that, before it writes anything; with `waits` one that

@@ -5,13 +5,15 @@ import { UmiakError } from '#base/errors.ts';
 import { newNameSuffix } from '#base/ids.ts';
 import { identify, signalProcess, spawnChild } from '#linux/process.ts';
 import { resizeTerminalOf, type TerminalSize } from '#linux/pty.ts';
-import type { ExecOptions, ExecSession } from './engine.ts';
+import type { ExecCutOff, ExecOptions, ExecSession } from './engine.ts';
 import { openEnds } from './exec-ends.ts';
 import type { OciProcess, OciSpec } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
 import type { ResolvedUser } from './user.ts';
 
 const SIGKILL = 9;
+/** Of the runtime, before what it is to run runs. */
+const MOST_STARTING_MS = 30_000;
 
 /** The process of an exec: like the container's first one but for what is asked; privileged, with `all` capabilities. Pure. */
 export function planExecProcess(
@@ -88,10 +90,12 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     killExec({ id, runtime, pidFile }, child.exited);
   };
   let inside: number | undefined;
+  const { promise: begun, resolve: hasBegun } = Promise.withResolvers<void>();
   // The pid is told once the terminal is there.
   onceInside(pidFile, child.exited, pid => {
     inside = pid;
     ends.begun?.();
+    hasBegun();
   });
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close(); // while it was started
@@ -99,6 +103,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     signal?.removeEventListener('abort', close);
     if (isClosed) ends.abandon();
     else ends.ended?.();
+    hasBegun();
     for (const file of [`${files}.json`, pidFile]) rmSync(file, { force: true });
     return code;
   });
@@ -106,7 +111,7 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     if (ends.resize) ends.resize(size);
     else if (process.terminal && runtime.hasHostProcesses) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
   };
-  return { ...ends.session, exitCode, close, resize, pid: () => inside };
+  return { ...ends.session, begun, exitCode, close, resize, pid: () => inside };
 }
 
 /** Kills the process inside, as soon as the runtime has told its pid; the runtime outside then ends by itself. */
@@ -145,7 +150,7 @@ function readPid(file: string): number {
   }
 }
 
-/** Runs to the end, both outputs in one, bounded. @throws Timeout */
+/** Runs to the end, both outputs in one, bounded. The runtime's own time is none of the process's. @throws Timeout, with an `ExecCutOff` */
 export async function collectExec(
   session: ExecSession,
   {
@@ -164,15 +169,23 @@ export async function collectExec(
       if (rest.length > 0) chunks.push(rest);
     }
   };
+  const output = () => Buffer.concat(chunks).toString('utf8');
   const { promise: expired, reject } = Promise.withResolvers<never>();
-  using _ = after(timeoutMs, () => {
+  const expire = () => {
     session.close();
     session.stdout.destroy();
     session.stderr?.destroy();
-    reject(new UmiakError('Timeout', `${what} did not end within ${timeoutMs} ms and was killed`));
+    const cause: ExecCutOff = { output: output() };
+    reject(new UmiakError('Timeout', `${what} did not end within ${timeoutMs} ms and was killed`, { cause }));
+  };
+  using timers = new DisposableStack();
+  const starting = timers.use(after(MOST_STARTING_MS, expire));
+  void (session.begun ?? Promise.resolve()).then(() => {
+    starting[Symbol.dispose]();
+    if (!timers.disposed) timers.use(after(timeoutMs, expire));
   });
   const done = Promise.all([session.exitCode, collect(session.stdout), collect(session.stderr)]);
   done.catch(() => {}); // streams that were destroyed by the timeout
   const [exitCode] = await Promise.race([done, expired]);
-  return { exitCode, output: Buffer.concat(chunks).toString('utf8') };
+  return { exitCode, output: output() };
 }

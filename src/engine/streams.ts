@@ -78,6 +78,10 @@ export class ContainerStreams implements AsyncDisposable {
     });
   }
 
+  checkExecUser(id: string, user: string): void {
+    this.#resolveUser(this.#ledger.needRunning(id), user);
+  }
+
   async execSync(
     id: string,
     { command, timeoutMs, maxBytes }: { command: string[]; timeoutMs: number; maxBytes?: number },

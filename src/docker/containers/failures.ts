@@ -35,7 +35,8 @@ const OF_THE_SPEC: readonly [RegExp, (name: string) => string][] = [
   [/^(\S+) is not a device of this/, path => `error gathering device information while adding custom device "${path}": not a device node`],
 ];
 
-function sayOfSpec(message: string): string | undefined {
+/** Docker's words for what the engine finds missing before there is anything to run; undefined for all else. Pure. */
+export function sayOfSpec(message: string): string | undefined {
   for (const [pattern, says] of OF_THE_SPEC) {
     const name = pattern.exec(message)?.[1];
     if (name !== undefined) return says(name);

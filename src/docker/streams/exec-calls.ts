@@ -1,10 +1,11 @@
 import { messageOf, UmiakError } from '#base/errors.ts';
 import type { ExecSession } from '#engine/index.ts';
+import { sayOfSpec } from '../containers/failures.ts';
 import { type DockerRequest, readJson, sendJson } from '../request.ts';
 import type { DockerContainer } from '../rooms.ts';
 import { Client } from './client.ts';
-import { parseExecConfig, parseExecStart } from './exec-forms.ts';
-import type { Exec, ExecRegistry } from './exec-registry.ts';
+import { parseExecConfig, parseExecStart, planExecStart } from './exec-forms.ts';
+import type { Exec, ExecConfig, ExecRegistry } from './exec-registry.ts';
 import { planContentType, RAW, toFrame } from './frames.ts';
 import { joinSession } from './join-session.ts';
 import { readSize } from './resize.ts';
@@ -31,15 +32,17 @@ export class ExecCalls {
     const container = this.#room.containers.find(name);
     requireActive(this.#room, container, 'exec');
     const config = parseExecConfig(body, container.id);
+    this.#checkUser(config);
     const exec = this.#registry.add(config);
     this.#tell(exec, `exec_create: ${config.command.join(' ')}`);
     sendJson(response, 201, { Id: exec.id });
   }
 
   /** `POST /exec/{id}/start` */
-  async start({ name, apiMinor, hijack, response }: DockerRequest): Promise<void> {
+  async start({ name, apiMinor, hijack, incoming, response }: DockerRequest): Promise<void> {
+    const body = parseExecStart(hijack!.body, incoming);
     const exec = this.#registry.need(name);
-    const { detach, tty, size } = parseExecStart(hijack!.body, exec);
+    const { detach, tty, size } = planExecStart(body, exec);
     const container = this.#containerOf(exec);
     requireActive(this.#room, container, 'exec');
     if (exec.state === 'running') throw conflict(`Error: Exec command ${exec.id} is already running`);
@@ -59,7 +62,8 @@ export class ExecCalls {
   resize({ name, query, response }: DockerRequest): void {
     const size = readSize(query);
     const exec = this.#registry.need(name);
-    if (exec.state !== 'running') throw new UmiakError('BadRequest', `exec ${exec.id} is not running`);
+    if (exec.state === 'created') throw new UmiakError('BadRequest', 'exec process is not started');
+    if (exec.state === 'ended') throw conflict(`exec ${exec.id} is not running`);
     exec.size = size;
     if (exec.tty) exec.session?.resize(size);
     response.writeHead(200, { 'content-length': 0 }).end();
@@ -84,6 +88,16 @@ export class ExecCalls {
       DetachKeys: detachKeysText,
       Pid: session?.pid?.() ?? 0,
     });
+  }
+
+  /** @throws BadRequest in docker's words for a user that the container does not know */
+  #checkUser({ containerId, user }: ExecConfig): void {
+    if (!user) return;
+    try {
+      this.#room.engine.checkExecUser(containerId, user);
+    } catch (cause) {
+      throw new UmiakError('BadRequest', sayOfSpec(messageOf(cause)) ?? messageOf(cause), { cause });
+    }
   }
 
   #containerOf({ containerId }: Exec): DockerContainer {

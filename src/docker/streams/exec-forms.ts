@@ -1,5 +1,7 @@
-import { messageOf, UmiakError } from '#base/errors.ts';
+import type { IncomingMessage } from 'node:http';
+import { UmiakError } from '#base/errors.ts';
 import { decodeFields, type Fields } from '../containers/decode.ts';
+import { parseJson, requireJsonType } from '../request.ts';
 import { parseDetachKeys } from './detach-keys.ts';
 import type { Exec, ExecConfig } from './exec-registry.ts';
 
@@ -61,24 +63,27 @@ export interface ExecStart {
   size: Exec['size'];
 }
 
-/** The body of `POST /exec/{id}/start`; one that says nothing of a terminal reads what the exec has. @throws BadRequest */
-export function parseExecStart(body: Buffer, { tty: isTerminal }: Pick<Exec, 'tty'>): ExecStart {
-  const fields = decodeFields(body.length === 0 ? {} : parseJson(body), START, 'ExecStartConfig') as {
-    Detach?: boolean;
-    Tty?: boolean;
-    ConsoleSize?: number[];
-  };
-  const { Detach: detach = false, Tty: tty = isTerminal } = fields;
-  const size = sizeOf(fields.ConsoleSize);
-  return { detach, tty, size: tty && isTerminal ? size : undefined };
+interface StartFields {
+  Detach?: boolean;
+  Tty?: boolean;
+  ConsoleSize?: number[];
 }
 
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch (cause) {
-    throw new UmiakError('BadRequest', `invalid JSON: ${messageOf(cause)}`, { cause });
-  }
+/** The body of `POST /exec/{id}/start`. @throws BadRequest */
+export function parseExecStart(body: Buffer, incoming: IncomingMessage): StartFields {
+  if (body.length === 0) return {};
+  requireJsonType(incoming);
+  return decodeFields(parseJson(body.toString()), START, 'ExecStartConfig') as StartFields;
+}
+
+/** What it asks for of an exec; one that says nothing of a terminal reads what the exec has. @throws BadRequest */
+export function planExecStart(
+  { Detach: detach = false, Tty, ConsoleSize }: StartFields,
+  { tty: isTerminal }: Pick<Exec, 'tty'>,
+): ExecStart {
+  const tty = Tty ?? isTerminal;
+  const size = sizeOf(ConsoleSize);
+  return { detach, tty, size: tty && isTerminal ? size : undefined };
 }
 
 /** `[height, width]`; nothing where one is zero. @throws BadRequest */

@@ -132,6 +132,10 @@ test("docker's refusals", async () => {
   assert.equal(await says('POST', `/containers/${id}/exec`, {}), '400 No exec command specified');
   assert.match(await says('POST', `/containers/${id}/exec`, { Cmd: ['x'], Tty: 3 }), /^400 .*Tty/);
   assert.match(await says('POST', `/containers/${id}/exec`, { Cmd: ['x'], DetachKeys: 'shift-p' }), /^400 Invalid detach keys/);
+  const asNobody = { Cmd: ['x'], User: 'nobody-here' };
+  const noUser = '400 unable to find user nobody-here: no matching entries in passwd file';
+  assert.equal(await says('POST', `/containers/${id}/exec`, asNobody), noUser);
+  assert.match(await says('POST', `/exec/${nobody}/start`, { Tty: 3 }), /^400 .*Tty/);
   assert.equal(await says('POST', `/exec/${nobody}/start`, {}), `404 No such exec instance: ${nobody}`);
   assert.equal(await says('GET', `/exec/${nobody}/json`), `404 No such exec instance: ${nobody}`);
   assert.equal(await says('POST', `/exec/${nobody}/resize?h=1&w=1`), `404 No such exec instance: ${nobody}`);
@@ -139,6 +143,7 @@ test("docker's refusals", async () => {
   const exec = await create(id, 'true');
   await (await begin(exec)).rest();
   assert.match(await says('POST', `/exec/${exec}/start`, {}), /^409 .*has already run/);
+  assert.match(await says('POST', `/exec/${exec}/resize?h=1&w=1`), /^409 .*is not running/);
   const waiting = await create(id, 'true');
   await bench.bench.engine.stopContainer(id, { graceMs: 0 });
   assert.equal(await says('POST', `/containers/${id}/exec`, { Cmd: ['x'] }), `409 container ${id} is not running`);

@@ -6,7 +6,10 @@ import type { ContainerLookup, DockerContainer, Events } from '../rooms.ts';
 
 /** What the streams room is made of. */
 export interface StreamsRoom {
-  engine: Pick<Engine, 'attach' | 'container' | 'containers' | 'exec' | 'logs' | 'resizeTerminal' | 'rotateLog' | 'subscribe'>;
+  engine: Pick<
+    Engine,
+    'attach' | 'checkExecUser' | 'container' | 'containers' | 'exec' | 'logs' | 'resizeTerminal' | 'rotateLog' | 'subscribe'
+  >;
   containers: Pick<ContainerLookup, 'find' | 'all'>;
   events: Events;
   /** Whether it has ended and its restart policy is about to start it. */

@@ -1,5 +1,5 @@
 import { type Clock, isUmiakError, messageOf } from '#base/index.ts';
-import type { Engine } from '../engine.ts';
+import type { Engine, ExecCutOff } from '../engine.ts';
 import {
   type Health,
   type HealthCheck,
@@ -115,8 +115,11 @@ export class HealthChecks implements Disposable {
       const { exitCode, output } = await engine.execSync(id, { command, timeoutMs, maxBytes: MOST_OUTPUT_BYTES + 1 });
       return done(exitCode, bounded(output));
     } catch (error) {
-      if (isUmiakError(error, 'Timeout'))
-        return done(-1, `Health check exceeded timeout (${timeoutMs % 1000 ? `${timeoutMs}ms` : `${timeoutMs / 1000}s`})`);
+      if (isUmiakError(error, 'Timeout')) {
+        const { output = '' } = (error.cause ?? {}) as Partial<ExecCutOff>;
+        const words = `Health check exceeded timeout (${timeoutMs % 1000 ? `${timeoutMs}ms` : `${timeoutMs / 1000}s`})`;
+        return done(-1, output ? `${words}: ${bounded(output)}` : words);
+      }
       return done(-1, bounded(messageOf(error)));
     }
   }

@@ -142,10 +142,10 @@ describe('health of real containers', () => {
   });
 
   it('a probe that does not end is killed, and has failed', async () => {
-    const check = { test: ['CMD', 'sleep', '1000'], intervalMs: 50, timeoutMs: 200, retries: 1 };
+    const check = { test: ['CMD', 'sh', '-c', 'echo so far; sleep 1000'], intervalMs: 50, timeoutMs: 200, retries: 1 };
     const container = await run('sleep 1000', { policy: 'no' }, check);
     await until('unhealthy', () => supervisor?.healthOf(now(container))?.status === 'unhealthy');
     const { exitCode, output } = supervisor?.healthOf(now(container))?.log[0] ?? {};
-    assert.deepEqual([exitCode, output], [-1, 'Health check exceeded timeout (200ms)']);
+    assert.deepEqual([exitCode, output], [-1, 'Health check exceeded timeout (200ms): so far\n']);
   });
 });
