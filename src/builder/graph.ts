@@ -24,7 +24,7 @@ export interface CopyOperation {
 export interface RunOperation {
   kind: 'run';
   args: string[];
-  env: string[];
+  env: readonly string[];
   /** In the container, too, but no part of what it is: proxies. */
   hiddenEnv: string[];
   workingDir: string;

@@ -4,7 +4,7 @@ import { dockerfileError } from './dockerfile-error.ts';
 /** A whole Dockerfile; one instruction of it. */
 export const MAX_DOCKERFILE_BYTES: number = 1 << 20;
 const MAX_INSTRUCTION_CHARS = 256 << 10;
-const MAX_INSTRUCTIONS = 10_000;
+const MAX_INSTRUCTIONS = 5000;
 
 /** One instruction as written: continued lines joined, comments gone, flags (`--from=x`) apart. */
 export interface Line {
@@ -41,7 +41,7 @@ export function readLines(text: string): Lines {
     let chars = 0;
     for (let piece = first; ; ) {
       const goesOn = isContinued.test(piece);
-      pieces.push(goesOn ? piece.replace(/[ \t]*$/, '').slice(0, -1) : piece);
+      pieces.push(goesOn ? piece.trimEnd().slice(0, -1) : piece);
       chars += piece.length;
       if (chars > MAX_INSTRUCTION_CHARS)
         throw dockerfileError(start + 1, `the instruction has more than ${MAX_INSTRUCTION_CHARS} characters`);
@@ -67,7 +67,7 @@ function trimEnd(line: string): string {
   return line.endsWith('\r') ? line.slice(0, -1) : line;
 }
 
-const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
+const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=(.*)$/;
 const KNOWN_DIRECTIVES = new Set(['escape', 'syntax', 'check']);
 
 /** They stand before everything else, even comments. */
@@ -75,9 +75,10 @@ function readDirectives(raw: readonly string[]): { escapeChar: string; at: numbe
   let escapeChar = '\\';
   const seen = new Set<string>();
   for (const [at, line] of raw.entries()) {
-    const [, name = '', value = ''] = DIRECTIVE.exec(trimEnd(line)) ?? [];
+    const [, name = '', given = ''] = DIRECTIVE.exec(trimEnd(line)) ?? [];
+    const value = given.trim();
     const directive = name.toLowerCase();
-    if (!KNOWN_DIRECTIVES.has(directive)) return { escapeChar, at };
+    if (value === '' || !KNOWN_DIRECTIVES.has(directive)) return { escapeChar, at };
     if (seen.has(directive)) throw dockerfileError(at + 1, `only one ${directive} parser directive can be used`);
     seen.add(directive);
     if (directive !== 'escape') continue;

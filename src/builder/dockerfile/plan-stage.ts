@@ -1,6 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import type { ContainerConfig } from '#images/index.ts';
 import type { Operation, StageResult, Vertex } from '../graph.ts';
+import { ConfigDraft, type PlanBudget } from './config-draft.ts';
 import { dockerfileError } from './dockerfile-error.ts';
 import type { Command, Instruction, Pair } from './instructions.ts';
 import type { Placed } from './parse.ts';
@@ -18,22 +19,28 @@ export interface BaseImage {
 
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** What stages add to. */
+interface GrowingGraph {
+  vertices: Vertex[];
+  budget: PlanBudget;
+}
+
 /** One stage as it grows, instruction by instruction: the image's configuration, and vertices of the graph. */
 export class StagePlan {
-  readonly #graph: { vertices: Vertex[] };
+  readonly #graph: GrowingGraph;
   readonly #args: BuildArgs;
   readonly #chain: number[];
   readonly #baseImage: string | undefined;
-  #config: ContainerConfig;
+  readonly #draft: ConfigDraft;
   #author: string | undefined;
   #vertex: number;
   #fileSystem: number;
   #hasCmd = false;
 
-  private constructor(graph: { vertices: Vertex[] }, args: BuildArgs, start: StageResult) {
+  private constructor(graph: GrowingGraph, args: BuildArgs, start: StageResult) {
     this.#graph = graph;
     this.#args = args;
-    this.#config = start.config;
+    this.#draft = new ConfigDraft(start.config);
     this.#author = start.author;
     this.#vertex = start.vertex;
     this.#fileSystem = start.fileSystem;
@@ -41,7 +48,7 @@ export class StagePlan {
     this.#baseImage = start.baseImage;
   }
 
-  static onImage(graph: { vertices: Vertex[] }, args: BuildArgs, { vertex, base }: { vertex: number; base: BaseImage }): StagePlan {
+  static onImage(graph: GrowingGraph, args: BuildArgs, { vertex, base }: { vertex: number; base: BaseImage }): StagePlan {
     const env = base.config.Env ?? [];
     const config = envMap(env).has('PATH') ? { ...base.config } : { ...base.config, Env: [...env, DEFAULT_PATH] };
     return new StagePlan(graph, args, {
@@ -53,7 +60,7 @@ export class StagePlan {
     });
   }
 
-  static onStage(graph: { vertices: Vertex[] }, args: BuildArgs, stage: StagePlan): StagePlan {
+  static onStage(graph: GrowingGraph, args: BuildArgs, stage: StagePlan): StagePlan {
     return new StagePlan(graph, args, stage.result());
   }
 
@@ -64,9 +71,9 @@ export class StagePlan {
 
   /** The triggers that it inherited, which run once. */
   takeTriggers(): readonly string[] {
-    const { OnBuild = [], ...rest } = this.#config;
-    this.#config = rest;
-    return OnBuild;
+    const triggers = this.#draft.onBuild;
+    this.#draft.onBuild = [];
+    return triggers;
   }
 
   result(): StageResult {
@@ -74,7 +81,7 @@ export class StagePlan {
       vertex: this.#vertex,
       fileSystem: this.#fileSystem,
       chain: [...this.#chain],
-      config: this.#config,
+      config: this.#draft.toConfig(),
       ...(this.#author !== undefined ? { author: this.#author } : {}),
       ...(this.#baseImage !== undefined ? { baseImage: this.#baseImage } : {}),
     };
@@ -92,30 +99,31 @@ export class StagePlan {
   }
 
   addLabels(pairs: readonly Pair[]): number {
-    this.#config = {
-      ...this.#config,
-      Labels: { ...this.#config.Labels, ...Object.fromEntries(pairs.map(({ key, value }) => [key, value])) },
-    };
+    for (const { key, value } of pairs) this.#draft.labels.set(key, value);
     return this.#note(` LABEL ${pairs.map(({ key, value }) => `${key}=${value}`).join(' ')}`);
   }
 
   #add(instruction: Instruction, escapeChar: string, source: number | undefined): number {
-    const env = envMap(this.#config.Env ?? []);
-    const lookup = lookupOf(env, this.#args);
-    const expand = (text: string) => expandWord(text, lookup, escapeChar);
+    const draft = this.#draft;
+    const { budget } = this.#graph;
+    const lookup = lookupOf(draft.env, this.#args);
+    const expand = (text: string) => {
+      const word = expandWord(text, lookup, escapeChar);
+      budget.takeChars(word.length);
+      return word;
+    };
     switch (instruction.keyword) {
       case 'ARG': {
         for (const { name, value } of instruction.args) {
-          const now = lookupOf(env, this.#args);
-          this.#args.declare(name, value === undefined ? undefined : expandWord(value, now, escapeChar));
+          this.#args.declare(name, value === undefined ? undefined : expand(value));
         }
         return this.#note(` ARG ${instruction.args.map(({ name, value }) => (value === undefined ? name : `${name}=${value}`)).join(' ')}`);
       }
       case 'RUN':
-        return this.#run(instruction.command, env);
+        return this.#run(instruction.command);
       case 'COPY':
       case 'ADD': {
-        const operation = planCopy(instruction, { expand, workingDir: this.#config.WorkingDir ?? '/', source });
+        const operation = planCopy(instruction, { expand, workingDir: draft.rest.WorkingDir ?? '/', source });
         return this.#grow(operation, `${this.#nop} ${instruction.keyword} in ${operation.destination} `);
       }
       case 'MAINTAINER':
@@ -125,34 +133,34 @@ export class StagePlan {
         throw new UmiakError('Invalid', "FROM isn't allowed here");
       default: {
         if (instruction.keyword === 'ENTRYPOINT' && !this.#hasCmd) {
-          const { Cmd: _, ...rest } = this.#config;
-          this.#config = rest;
+          const { Cmd: _, ...rest } = draft.rest;
+          draft.rest = rest;
         }
         if (instruction.keyword === 'CMD') this.#hasCmd = true;
-        const { config, comment, workingDir } = applyConfig(this.#config, instruction, { lookup, expand, escapeChar });
-        this.#config = config;
+        const { comment, workingDir } = applyConfig(draft, instruction, { lookup, expand, escapeChar, budget });
         return workingDir === undefined ? this.#note(comment) : this.#grow({ kind: 'mkdir', path: workingDir }, `${this.#nop}${comment}`);
       }
     }
   }
 
-  #run(command: Command, env: ReadonlyMap<string, string>): number {
-    const args = 'exec' in command ? command.exec : [...shellOf(this.#config), command.shell];
+  #run(command: Command): number {
+    const draft = this.#draft;
+    const args = 'exec' in command ? command.exec : [...shellOf(draft), command.shell];
     if (args.length === 0 || args[0] === '') throw new UmiakError('Invalid', 'RUN requires at least one argument');
-    const visible = this.#args.visible(env);
+    const visible = this.#args.visible(draft.env);
     const operation: Operation = {
       kind: 'run',
       args,
-      env: [...(this.#config.Env ?? []), ...visible],
-      hiddenEnv: this.#args.hidden(env),
-      workingDir: this.#config.WorkingDir ?? '/',
-      user: this.#config.User ?? '',
+      env: visible.length > 0 ? [...draft.envList, ...visible] : draft.envList,
+      hiddenEnv: this.#args.hidden(draft.env),
+      workingDir: draft.rest.WorkingDir ?? '/',
+      user: draft.rest.User ?? '',
     };
     return this.#grow(operation, [...(visible.length > 0 ? [`|${visible.length}`, ...visible] : []), ...args].join(' '));
   }
 
   get #nop(): string {
-    return [...shellOf(this.#config), '#(nop)'].join(' ');
+    return [...shellOf(this.#draft), '#(nop)'].join(' ');
   }
 
   /** A step that changes no file. */

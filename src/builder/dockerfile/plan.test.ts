@@ -96,3 +96,23 @@ test('any text is a Dockerfile or refused in words, in time', () => {
     assert.doesNotMatch(told(text), /TypeError|not iterable|undefined|Maximum call/, `seed ${seed}: ${JSON.stringify(text)}`);
   }
 });
+
+test('a megabyte of anything is read and planned, or refused, in a moment', () => {
+  const lines = (line: (i: number) => string) => `FROM scratch\n${Array.from({ length: 4900 }, (_, i) => line(i)).join('\n')}`;
+  const hostile: [string, string][] = [
+    ['variables', lines(i => (i % 2 ? `ENV A${i}=b` : 'RUN x'))],
+    ['labels', lines(i => `LABEL a${i}=b`)],
+    ['volumes', lines(i => `VOLUME /v${i}`)],
+    ['triggers', lines(i => `ONBUILD RUN ${i}`)],
+    ['ports', lines(() => 'EXPOSE 1-65535')],
+    ['values that double', lines(() => 'ENV A=x$A$A')],
+    ['long values in many places', `FROM scratch\nENV A=${'x'.repeat(100_000)}\n${'COPY $A /\n'.repeat(4900)}`],
+    ['spaces before a continuation', `FROM scratch\nRUN a${' '.repeat(250_000)}x\\\n  y`],
+    ['spaces in a directive', `# x=${' '.repeat(500_000)}y\nFROM scratch`],
+  ];
+  for (const [what, text] of hostile) {
+    const begun = performance.now();
+    told(text);
+    assert.ok(performance.now() - begun < 5_000, what);
+  }
+});

@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import type { BuildGraph } from '../graph.ts';
+import { PlanBudget } from './config-draft.ts';
 import { dockerfileError } from './dockerfile-error.ts';
 import { type Dockerfile, findStage, type Placed, parseTriggers, type Stage } from './parse.ts';
 import { type BaseImage, StagePlan } from './plan-stage.ts';
@@ -122,7 +123,8 @@ export function planDockerfile(dockerfile: Dockerfile, options: PlanOptions, ima
   const { stages } = planNeeds(dockerfile, options, images);
   const consumed = new Set<string>();
   const globals = globalArgsOf(dockerfile, buildArgs, consumed);
-  const graph: Pick<DockerfilePlan, 'vertices' | 'steps'> = { vertices: [], steps: [] };
+  const { vertices, steps }: Pick<DockerfilePlan, 'vertices' | 'steps'> = { vertices: [], steps: [] };
+  const graph = { vertices, budget: new PlanBudget() };
   const planned = new Map<Stage, StagePlan>();
   const imageVertices = new Map<string, number>();
   const vertexOf = (image: WantedImage): { vertex: number; base: BaseImage } => {
@@ -131,8 +133,8 @@ export function planDockerfile(dockerfile: Dockerfile, options: PlanOptions, ima
     const known = imageVertices.get(imageKey(image));
     if (known !== undefined) return { vertex: known, base };
     const { id, diffIds } = base;
-    const vertex = graph.vertices.length;
-    graph.vertices.push({
+    const vertex = vertices.length;
+    vertices.push({
       operation: { kind: 'image', reference: image.reference, diffIds, ...(id !== undefined ? { imageId: id } : {}) },
       createdBy: '',
     });
@@ -147,10 +149,10 @@ export function planDockerfile(dockerfile: Dockerfile, options: PlanOptions, ima
     planned.set(stage, plan);
     const triggers = parseTriggers(plan.takeTriggers(), stage.line);
     const fromStep: Step = { text: stage.line.text, vertex: plan.fileSystem, isFrom: true };
-    const base = graph.vertices[plan.fileSystem]?.operation;
+    const base = vertices[plan.fileSystem]?.operation;
     if (base?.kind === 'image') fromStep.imageId = base.imageId ?? '';
     if (triggers.length > 0) fromStep.triggers = triggers.length;
-    graph.steps.push(fromStep);
+    steps.push(fromStep);
     const sourceOf = (placed: Placed) => {
       const source = copyFromOf(placed, stage, dockerfile.stages);
       if (!source) return undefined;
@@ -158,7 +160,7 @@ export function planDockerfile(dockerfile: Dockerfile, options: PlanOptions, ima
     };
     const add = (placed: Placed, escapeChar: string, isTrigger: boolean) => {
       const vertex = plan.add(placed, escapeChar, sourceOf(placed));
-      graph.steps.push({ text: placed.line.text, vertex, ...(isTrigger ? { isTrigger } : {}) });
+      steps.push({ text: placed.line.text, vertex, ...(isTrigger ? { isTrigger } : {}) });
     };
     for (const trigger of triggers) add(trigger, '\\', true);
     for (const placed of stage.instructions) add(placed, dockerfile.escapeChar, false);
@@ -166,11 +168,11 @@ export function planDockerfile(dockerfile: Dockerfile, options: PlanOptions, ima
   const last = planned.get(stages.at(-1)!)!;
   if (labels.size > 0) {
     const pairs = [...labels].map(([key, value]) => ({ key, value }));
-    graph.steps.push({ text: `LABEL ${pairs.map(({ key, value }) => `${key}=${value}`).join(' ')}`, vertex: last.addLabels(pairs) });
+    steps.push({ text: `LABEL ${pairs.map(({ key, value }) => `${key}=${value}`).join(' ')}`, vertex: last.addLabels(pairs) });
   }
   const unused = unconsumed(buildArgs, consumed);
   const warnings = unused.length > 0 ? [`[Warning] One or more build-args [${unused.join(' ')}] were not consumed`] : [];
-  return { ...graph, result: last.result(), warnings };
+  return { vertices, steps, result: last.result(), warnings };
 }
 
 const SCRATCH: BaseImage = { diffIds: [], config: {} };
