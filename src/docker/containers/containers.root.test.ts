@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as passed } from 'node:timers/promises';
 import { findDockerClients } from '#tests/docker-clients.ts';
@@ -129,6 +131,37 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
     await docker('rm', '-f', shared);
   });
 
+  test('namespaces, devices, system calls and kernel parameters are the machine’s or its own as asked', async () => {
+    const run = (...args: string[]) => docker('run', '--rm', '--network', 'none', ...args);
+    for (const [name, option, own] of [
+      ['pid', '--pid', []],
+      ['uts', '--uts', []],
+      ['ipc', '--ipc', ['--ipc', 'private']],
+      ['cgroup', '--cgroupns', ['--cgroupns', 'private']],
+    ] as const) {
+      const inside = (...args: string[]) => run(...args, 'busybox', 'readlink', `/proc/self/ns/${name}`);
+      assert.equal(await inside(option, 'host'), readlinkSync(`/proc/self/ns/${name}`));
+      assert.notEqual(await inside(...own), readlinkSync(`/proc/self/ns/${name}`));
+    }
+    assert.equal(await run('--sysctl', 'net.core.somaxconn=77', 'busybox', 'cat', '/proc/sys/net/core/somaxconn'), '77');
+    const open = '(: < /dev/mine) 2>/dev/null && echo read; (: > /dev/mine) 2>/dev/null && echo write; true';
+    assert.equal(await run('--device', '/dev/fuse:/dev/mine:r', 'busybox', 'sh', '-c', open), 'read');
+    const made = `mknod /dev/mine c 10 229; ${open}`;
+    assert.equal(await run('busybox', 'sh', '-c', made), '');
+    assert.equal(await run('--device-cgroup-rule', 'c 10:* rwm', 'busybox', 'sh', '-c', made), 'read\nwrite');
+    const profile = join(host.cluster.directory, 'seccomp.json');
+    const syscalls = [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' }];
+    writeFileSync(profile, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls }));
+    const mkdir = ['busybox', 'sh', '-c', 'mkdir /new 2>/dev/null || echo no'];
+    assert.deepEqual([await run(...mkdir), await run('--security-opt', `seccomp=${profile}`, ...mkdir)], ['', 'no']);
+    assert.match(await run('--security-opt', 'seccomp=unconfined', 'busybox', 'grep', 'Seccomp:', '/proc/self/status'), /0$/);
+    const covered = ['busybox', 'sh', '-c', 'grep -c " /proc/" /proc/self/mountinfo; true'];
+    assert.notEqual(await run(...covered), '0');
+    assert.equal(await run('--security-opt', 'systempaths=unconfined', ...covered), '0');
+    const groups = await run('--cgroupns', 'host', '--cgroup-parent', '../sub', 'busybox', 'cat', '/proc/self/cgroup');
+    assert.match(groups, new RegExp(`/${host.cluster.name}/sub/[0-9a-f]{64}$`, 'm')); // no way out of the instance's own
+  });
+
   test('limits change while it runs; a paused one does nothing until it goes on', async () => {
     const id = await docker('run', '-d', '--network', 'none', '-m', '64m', 'busybox', 'sh', '-c', 'while :; do echo x; sleep 0.05; done');
     await docker('update', '-m', '96m', '--memory-swap', '128m', '--cpus', '0.5', '--restart', 'on-failure:3', id);
@@ -222,6 +255,41 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
       );
     await host.api('DELETE', '/containers/fought?force=1');
     assert.equal(await docker('ps', '-aq'), '');
+  });
+
+  test('fifty clients that do all there is to one container keep no name, volume or network of it', async () => {
+    const body = { Image: 'busybox', Cmd: ['sh', '-c', 'sleep 0.05; exit 1'], Volumes: { '/anon': {} } };
+    const calls: [what: string, method: string, path: string, body?: object][] = [
+      ['create', 'POST', '/containers/create?name=stormy', { ...body, HostConfig: { AutoRemove: true } }],
+      ['create', 'POST', '/containers/create?name=stormy', { ...body, HostConfig: { RestartPolicy: { Name: 'always' } } }],
+      ['start', 'POST', '/containers/stormy/start'],
+      ['rename', 'POST', '/containers/stormy/rename?name=calm'],
+      ['rename', 'POST', '/containers/calm/rename?name=stormy'],
+      ['update', 'POST', '/containers/stormy/update', { Memory: 64 << 20, MemorySwap: 128 << 20 }],
+      ['pause', 'POST', '/containers/stormy/pause'],
+      ['unpause', 'POST', '/containers/stormy/unpause'],
+      ['restart', 'POST', '/containers/stormy/restart?t=0'],
+      ['kill', 'POST', '/containers/stormy/kill'],
+      ['stop', 'POST', '/containers/stormy/stop?t=0'],
+      ['remove', 'DELETE', '/containers/stormy?force=1&v=1'],
+      ['inspect', 'GET', '/containers/stormy/json'],
+      ['list', 'GET', '/containers/json?all=1&size=1'],
+    ];
+    const wrong = new Set<string>();
+    const one = async (client: number) => {
+      for (let round = 0; round < 8; round++) {
+        const [what, method, path, asked] = calls[(client * 3 + round * (1 + (client % 5))) % calls.length] ?? calls[0]!;
+        const { status, text } = await host.api(method, path, asked);
+        if (![200, 201, 204, 304, 404, 409].includes(status)) wrong.add(`${what}: ${status} ${text}`);
+      }
+    };
+    await Promise.all(Array.from({ length: 50 }, (_, client) => one(client)));
+    assert.deepEqual([...wrong], [], host.agentLog(2000));
+    for (const name of ['stormy', 'calm']) {
+      await host.api('DELETE', `/containers/${name}?force=1&v=1`);
+      await docker('rm', await create(name, {}));
+    }
+    assert.deepEqual([await docker('ps', '-aq'), await docker('volume', 'ls', '-q')], ['', '']);
   });
 
   test('after a kill of the agent everything is as it was acknowledged', async () => {
