@@ -65,6 +65,16 @@ test('chosen labels, variables and a tag stand beside each line', async () => {
   assert.equal((await logs(id, 'stdout=1&details=1')).stdout, `OS=li%3Dnux,tag=one%2F${id.slice(0, 12)},who=a+b x\n`);
 });
 
+test('an expression that would take for ever holds nobody up', async () => {
+  const { id } = await bench.start('echo x');
+  await bench.bench.exited(id);
+  bench.describe(id, {
+    config: { Labels: { [`${'a'.repeat(40)}!`]: '1', aaa: '2' }, Env: [] },
+    hostConfig: { LogConfig: { Type: 'json-file', Config: { 'labels-regex': '^(a+)+$' } } },
+  });
+  assert.equal((await logs(id, 'stdout=1&details=1')).stdout, 'aaa=2 x\n');
+});
+
 test("followed, the log of former runs comes first and the end is this run's", async () => {
   const { id } = await bench.start('echo run; read x; echo "$x"', { stdin: true });
   const session = await bench.bench.engine.attach(id, { stdin: true });

@@ -2,7 +2,7 @@ import { pipeline } from 'node:stream/promises';
 import { UmiakError } from '#base/errors.ts';
 import type { DockerRequest } from '../request.ts';
 import { planContentType } from './frames.ts';
-import { planLogAttributes, toLinePrefix } from './log-attributes.ts';
+import { findLogAttributes, toLinePrefix } from './log-attributes.ts';
 import { parseLogQuery } from './log-query.ts';
 import type { StreamsRoom } from './room.ts';
 
@@ -10,7 +10,7 @@ import type { StreamsRoom } from './room.ts';
 export async function serveLogs(room: StreamsRoom, { name, query, apiMinor, response, signal }: DockerRequest): Promise<void> {
   const { details, follow = false, ...options } = parseLogQuery(query);
   const container = room.containers.find(name);
-  const { id, engine, data } = container;
+  const { id, engine } = container;
   if (engine.config.log === 'none') throw new UmiakError('NotImplemented', 'configured logging driver does not support reading');
   const tty = engine.config.tty ?? false;
   const log = room.engine.logs(id, {
@@ -18,7 +18,7 @@ export async function serveLogs(room: StreamsRoom, { name, query, apiMinor, resp
     // What does not run writes nothing more.
     follow: follow && engine.state === 'running',
     signal,
-    ...(details ? { linePrefix: toLinePrefix(planLogAttributes({ ...container, data })) } : {}),
+    ...(details ? { linePrefix: toLinePrefix(await findLogAttributes(container)) } : {}),
     ...(tty ? {} : { frames: 'docker' }),
   });
   response.writeHead(200, { 'content-type': planContentType({ tty, apiMinor }) });

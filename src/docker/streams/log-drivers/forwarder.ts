@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Log, messageOf } from '#base/index.ts';
 import type { Engine } from '#engine/index.ts';
 import type { DockerContainer } from '../../rooms.ts';
-import { planLogAttributes } from '../log-attributes.ts';
+import { findLogAttributes } from '../log-attributes.ts';
 import { renderTag } from '../log-tag.ts';
 import { type LogEntry, readEntries } from './entries.ts';
 import { toJournalMessage } from './journal-message.ts';
@@ -40,14 +40,12 @@ export class Forwarder implements AsyncDisposable {
   /** Resolves when the run has ended and all is sent, or by disposal. */
   readonly done: Promise<void>;
   readonly #options: ForwarderOptions;
-  readonly #driver: Driver;
   readonly #stop = new AbortController();
   readonly #hurry = new AbortController();
   #transport: Transport | undefined;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
-    this.#driver = driverOf(options);
     this.done = this.#run();
   }
 
@@ -64,11 +62,15 @@ export class Forwarder implements AsyncDisposable {
       ...(position ? { since: position.time, sinceMs: Date.parse(position.time) } : {}),
     });
     try {
+      const driver = await driverOf(this.#options);
       for await (const all of readEntries(frames)) {
         const entries = all.filter(entry => !isSent(entry));
         for (let at = 0; at < entries.length; at += BATCH) {
           const batch = entries.slice(at, at + BATCH);
-          await this.#send(batch.map(entry => this.#driver.toMessage(entry)));
+          await this.#send(
+            driver,
+            batch.map(entry => driver.toMessage(entry)),
+          );
           const before = position;
           position = batch.reduce<LogPosition | undefined>(advance, position);
           if (position && position !== before) note(file, position);
@@ -81,10 +83,10 @@ export class Forwarder implements AsyncDisposable {
     }
   }
 
-  async #send(messages: Buffer[]): Promise<void> {
+  async #send(driver: Driver, messages: Buffer[]): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS))
       try {
-        this.#transport ??= await this.#driver.open();
+        this.#transport ??= await driver.open();
         await this.#transport.send(messages);
         return;
       } catch (error) {
@@ -117,11 +119,11 @@ function note(file: string, position: LogPosition): void {
   }
 }
 
-function driverOf({ container, journalSocket }: ForwarderOptions): Driver {
+async function driverOf({ container, journalSocket }: ForwarderOptions): Promise<Driver> {
   const { Type, Config } = container.data.hostConfig.LogConfig;
   const tag = renderTag(Config.tag || DEFAULT_TAG, container);
   if (Type === 'journald') {
-    const fields = journalFields(container, tag);
+    const fields = await journalFields(container, tag);
     return { open: async () => openDatagrams(journalSocket), toMessage: entry => toJournalMessage(entry, fields) };
   }
   const form = {
@@ -135,9 +137,9 @@ function driverOf({ container, journalSocket }: ForwarderOptions): Driver {
   return { open: () => openTransport(address), toMessage: entry => toSyslogMessage(entry, form) };
 }
 
-function journalFields(container: DockerContainer, tag: string): Map<string, string> {
+async function journalFields(container: DockerContainer, tag: string): Promise<Map<string, string>> {
   const { id, name, data } = container;
-  const attributes = planLogAttributes(container);
+  const attributes = await findLogAttributes(container);
   attributes.delete('tag');
   return new Map([
     ['CONTAINER_ID', id.slice(0, 12)],
