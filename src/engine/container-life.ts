@@ -132,11 +132,13 @@ export class ContainerLife {
 
   async #make(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     try {
-      this.#ledger.saveContainer(record);
-      if (sandbox.phase === 'ready') await this.#preparation.prepare(record, sandbox);
+      if (sandbox.phase === 'ready') {
+        this.#ledger.saveContainer(record);
+        await this.#preparation.prepare(record, sandbox);
+      }
       record.phase = 'created';
       this.#ledger.saveContainer(record);
-      await this.#ledger.settleContainer(record);
+      await this.#ledger.settleCreated(record, sandbox);
     } catch (error) {
       await this.#discard(record);
       throw error;

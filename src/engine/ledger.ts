@@ -139,6 +139,11 @@ export class Ledger {
     if (owner !== 'node') await syncRecord(this.#paths.container(id));
   }
 
+  /** A new container's, and with it that of a sandbox on demand. */
+  async settleCreated(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
+    await Promise.all([this.settleContainer(record), ...(sandbox.config.onDemand ? [this.settleSandbox(sandbox)] : [])]);
+  }
+
   /** The record last: while a part of the directory is there, so is what tells to remove it. */
   async removeContainer(id: string): Promise<void> {
     const directory = this.#paths.container(id);

@@ -1,6 +1,17 @@
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
 import type { ProcessIdentity } from '#linux/process.ts';
 import type { Container, ContainerConfig, Owner, Sandbox, SandboxConfig } from './engine.ts';
@@ -156,12 +167,14 @@ export async function syncRecord(directory: string): Promise<void> {
   await Promise.all([`${directory}/record.jsonl`, directory, dirname(directory)].map(syncPath));
 }
 
+const dataSync = promisify(fdatasync);
+
 async function syncPath(path: string): Promise<void> {
-  const handle = await open(path);
+  const fd = openSync(path, 'r');
   try {
-    await handle.datasync();
+    await dataSync(fd);
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }
 

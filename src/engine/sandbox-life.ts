@@ -67,16 +67,19 @@ export class SandboxLife {
       version: 1,
       id: newContainerId(),
       config,
-      phase: 'creating',
+      phase: config.onDemand ? 'notready' : 'creating',
       createdAtMs: this.#clock.now(),
       bootId: this.#bootId,
     };
     try {
       this.#ledger.saveSandbox(record);
-      if (!config.onDemand) await this.#furnish(record);
-      record.phase = config.onDemand ? 'notready' : 'ready';
-      this.#ledger.saveSandbox(record);
-      await this.#ledger.settleSandbox(record);
+      // One on demand has nothing yet, and lasts from the moment when its first container does.
+      if (!config.onDemand) {
+        await this.#furnish(record);
+        record.phase = 'ready';
+        this.#ledger.saveSandbox(record);
+        await this.#ledger.settleSandbox(record);
+      }
     } catch (error) {
       await this.#drop(record);
       throw error;

@@ -105,11 +105,19 @@ export class ContainerRuns {
       const found = this.#engine.container(id);
       if (!found || found.state === 'running' || found.owner !== 'docker') return;
       const container = this.#options.find(id);
-      await this.release(container);
       const { AutoRemove } = container.data.hostConfig;
       const isKept = this.#options.isRemoving(id) || this.#restarting.has(id);
-      if (AutoRemove && found.state === 'exited' && !isKept) await this.#options.discard(id, true);
+      const goes = AutoRemove && found.state === 'exited' && !isKept;
+      if (goes && container.data.mounts.length === 0) return await this.#vanish(container);
+      await this.release(container);
+      if (goes) await this.#options.discard(id, true);
     });
+  }
+
+  /** What others may wait for (ports, addresses, names of its networks) is free before it is gone; its namespaces go beside its files. */
+  async #vanish(container: DockerContainer): Promise<void> {
+    if (container.sandbox?.state === 'ready') await this.#options.rooms().networks.disconnectAll(container);
+    await Promise.all([this.#engine.stopSandbox(container.sandboxId), this.#options.discard(container.id, true)]);
   }
 
   /** Signal, patience, force. Resolves false when it does not run. */
