@@ -3,10 +3,12 @@ import { declare, errno, SyscallError } from './libc.ts';
 
 const SYS_OPENAT2 = 437;
 const RESOLVE_NO_MAGICLINKS = 0x02;
+const RESOLVE_BENEATH = 0x08;
 const RESOLVE_IN_ROOT = 0x10;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const ENOENT = 2;
+const EXDEV = 18;
 const ENOTDIR = 20;
 const ELOOP = 40;
 
@@ -18,11 +20,29 @@ const openat2Call = declare('long syscall(long number, long directory, const cha
  * @throws SyscallError
  */
 export function openBelow(root: string, path: string, flags: number): number | undefined {
+  return open(root, path, flags, RESOLVE_IN_ROOT);
+}
+
+/**
+ * The same, but what would lead out of `root` is nothing that is looked for below it.
+ * @returns a descriptor, or why there is none
+ * @throws SyscallError
+ */
+export function openBeneath(root: string, path: string, flags: number): number | 'missing' | 'escapes' {
+  try {
+    return open(root, path, flags, RESOLVE_BENEATH) ?? 'missing';
+  } catch (error) {
+    if (error instanceof SyscallError && error.errno === EXDEV) return 'escapes';
+    throw error;
+  }
+}
+
+function open(root: string, path: string, flags: number, resolve: number): number | undefined {
   const directory = openSync(root, constants.O_DIRECTORY | O_PATH);
   try {
     const how = Buffer.alloc(24);
     how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
-    how.writeBigUInt64LE(BigInt(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS), 16);
+    how.writeBigUInt64LE(BigInt(resolve | RESOLVE_NO_MAGICLINKS), 16);
     const fd = Number(openat2Call(SYS_OPENAT2, directory, path, how, how.length));
     if (fd >= 0) return fd;
     const code = errno();

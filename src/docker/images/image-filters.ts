@@ -1,14 +1,14 @@
 import { matchesGlob } from 'node:path';
 import { type ImageRecord, toFamiliarName } from '#images/index.ts';
 import { type Filters, flagFilter, hasLabel, toMoment } from '../filters.ts';
-import { createdSeconds } from './image-forms.ts';
+import { createdMs } from './image-forms.ts';
 
 export const LIST_FILTERS = ['dangling', 'label', 'reference', 'before', 'since', 'until'] as const;
 
 /** What `planImageFilter` must know besides the image. */
 export interface FilterFacts {
   nowMs: number;
-  /** Seconds at which the images that `before` and `since` name were made. */
+  /** When the images that `before` and `since` name were made, in milliseconds. */
   createdOf: (reference: string) => number;
 }
 
@@ -23,15 +23,15 @@ export function planImageFilter(filters: Filters, { nowMs, createdOf }: FilterFa
   if (references.length > 0) tests.push(record => references.some(pattern => fitsReference(record, pattern)));
   for (const before of filters.get('before') ?? []) {
     const limit = createdOf(before);
-    tests.push(record => createdSeconds(record) < limit);
+    tests.push(record => createdMs(record) < limit);
   }
   for (const since of filters.get('since') ?? []) {
     const limit = createdOf(since);
-    tests.push(record => createdSeconds(record) > limit);
+    tests.push(record => createdMs(record) > limit);
   }
   for (const until of filters.get('until') ?? []) {
-    const limit = toMoment(until, nowMs) / 1000;
-    tests.push(record => createdSeconds(record) < limit);
+    const limit = toMoment(until, nowMs);
+    tests.push(record => createdMs(record) < limit);
   }
   return record => tests.every(passes => passes(record));
 }

@@ -72,7 +72,7 @@ const filterCases: [filters: object, passes: boolean][] = [
 for (const [filters, passes] of filterCases)
   test(`the filter ${JSON.stringify(filters)} ${passes ? 'takes' : 'leaves'} the image`, () => {
     const parsed = parseFilters(JSON.stringify(filters), LIST_FILTERS);
-    const plan = planImageFilter(parsed, { nowMs: Date.parse('2026-06-01'), createdOf: () => Date.parse('2026-02-01') / 1000 });
+    const plan = planImageFilter(parsed, { nowMs: Date.parse('2026-06-01'), createdOf: () => Date.parse('2026-02-01') });
     assert.equal(plan(record()), passes);
   });
 
@@ -94,6 +94,10 @@ test('an image in docker’s forms, old and new', () => {
   assert.deepEqual(toImageSummary(record({ repoTags: [] }), 43).RepoTags, []);
   assert.equal('ContainerConfig' in toImageInspect(record(), 45), false);
   assert.deepEqual(toImageInspect(record(), 44).ContainerConfig, {});
+  const configOf = (apiMinor: number) => toImageInspect(record(), apiMinor).Config as Record<string, unknown>;
+  assert.deepEqual(configOf(50).Labels, { tier: 'cache' });
+  assert.deepEqual([configOf(50).OnBuild, configOf(49).OnBuild, configOf(49).AttachStdin], [null, null, false]);
+  assert.equal('AttachStdin' in configOf(50), false);
   const { Manifests, Containers, SharedSize } = toImageSummary(record(), 51, { containers: 2, sharedSize: 7, hasManifests: true });
   assert.deepEqual([(Manifests as unknown[]).length, Containers, SharedSize], [1, 2, 7]);
   assert.deepEqual(toImageInspect(record(), 51).GraphDriver, { Name: 'overlay2', Data: { UpperDir: '/up', LowerDir: '/low' } });

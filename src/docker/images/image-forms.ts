@@ -33,6 +33,22 @@ export function toImageSummary(
   };
 }
 
+/** What an image's configuration has where the image says nothing of it. */
+const CONFIG = { User: '', Env: null, Cmd: null, Volumes: null, WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: null };
+/** Before 1.50 it had a container's fields, too. */
+const CONFIG_BEFORE_50 = {
+  Hostname: '',
+  Domainname: '',
+  AttachStdin: false,
+  AttachStdout: false,
+  AttachStderr: false,
+  Tty: false,
+  OpenStdin: false,
+  StdinOnce: false,
+  Image: '',
+  ...CONFIG,
+};
+
 /** The answer of `GET /images/{name}/json`. */
 export function toImageInspect(
   record: ImageRecord,
@@ -52,7 +68,7 @@ export function toImageInspect(
     Author: config.author ?? '',
     // What a container that nobody keeps was configured with.
     ...(apiMinor < 45 ? { Container: '', ContainerConfig: {} } : {}),
-    Config: config.config ?? {},
+    Config: { ...(apiMinor < 50 ? CONFIG_BEFORE_50 : CONFIG), ...config.config },
     Architecture: config.architecture,
     ...(config.variant !== undefined ? { Variant: config.variant } : {}),
     Os: config.os,
@@ -91,7 +107,7 @@ export function toImageHistory({ config, id, repoTags, blobs }: ImageRecord): Re
   let layer = 0;
   const entries = steps.map(step => ({
     Id: '<missing>',
-    Created: secondsOf(step.created),
+    Created: Math.floor(msOf(step.created) / 1000),
     CreatedBy: step.created_by ?? '',
     Tags: null as string[] | null,
     Size: step.empty_layer ? 0 : (sizes[layer++] ?? 0),
@@ -103,13 +119,19 @@ export function toImageHistory({ config, id, repoTags, blobs }: ImageRecord): Re
 }
 
 /** When the image was made, in seconds; unknown is 0. */
-export function createdSeconds({ config }: ImageRecord): number {
-  return secondsOf(config.created);
+export function createdSeconds(record: Pick<ImageRecord, 'config'>): number {
+  return Math.floor(createdMs(record) / 1000);
 }
 
-function secondsOf(time: string | undefined): number {
-  const ms = Date.parse(time ?? '');
-  return Number.isNaN(ms) ? 0 : Math.floor(ms / 1000);
+/** The same in milliseconds, with their fraction. */
+export function createdMs({ config }: Pick<ImageRecord, 'config'>): number {
+  return msOf(config.created);
+}
+
+function msOf(time = ''): number {
+  const ms = Date.parse(time);
+  const below = /\.\d{3}(\d+)/.exec(time)?.[1];
+  return Number.isNaN(ms) ? 0 : ms + (below ? Number(`0.${below}`) : 0);
 }
 
 function digestsOf({ repoDigests }: ImageRecord): string[] {

@@ -4,7 +4,7 @@ import { flagFilter, parseFilters } from '../filters.ts';
 import { type DockerRequest, flagOf, JsonLines, type Route, sendJson } from '../request.ts';
 import { tellImage } from './image-events.ts';
 import { LIST_FILTERS, planImageFilter, withFittingNames } from './image-filters.ts';
-import { createdSeconds, toImageHistory, toImageInspect, toImageSummary } from './image-forms.ts';
+import { createdMs, toImageHistory, toImageInspect, toImageSummary } from './image-forms.ts';
 import { parsePlatformQuery, requirePlatform } from './image-platform.ts';
 import { countUsers, sharedSizes, usersOf } from './image-usage.ts';
 import { checkImageRemoval } from './plan-image-removal.ts';
@@ -30,13 +30,13 @@ async function list({ context, query, response, apiMinor }: DockerRequest): Prom
   if (named) filters.set('reference', [named]);
   const made = new Map<string, number>();
   for (const reference of [...(filters.get('before') ?? []), ...(filters.get('since') ?? [])])
-    made.set(reference, createdSeconds(await images.inspect(reference)));
+    made.set(reference, createdMs(await images.inspect(reference)));
   const passes = planImageFilter(filters, { nowMs: clock.now(), createdOf: reference => made.get(reference) ?? 0 });
   const all = await images.list();
   const shared = apiMinor >= 42 && flagOf(query, 'shared-size') ? sharedSizes(all) : undefined;
   const users = countUsers(context);
   const hasManifests = apiMinor >= 48 && flagOf(query, 'manifests');
-  const found = all.filter(passes).sort((a, b) => createdSeconds(b) - createdSeconds(a));
+  const found = all.filter(passes).sort((a, b) => createdMs(b) - createdMs(a));
   sendJson(
     response,
     200,
@@ -66,6 +66,7 @@ async function tag({ context, name, query, response }: DockerRequest): Promise<v
   const [repo, its] = [query.get('repo') ?? '', query.get('tag') ?? ''];
   if (repo === '') throw new UmiakError('BadRequest', 'repo must give the new name');
   const given = its === '' ? repo : `${repo}:${its}`;
+  if (repo === 'sha256') throw new UmiakError('BadRequest', 'refusing to create an ambiguous tag using digest algorithm as name');
   await context.images.tag(name, given);
   const record = await context.images.inspect(given);
   tellImage(context, 'tag', record.id, { name: toCanonicalName(parseReference(given)), record });

@@ -2,10 +2,10 @@ import type { ImageRecord } from '#images/index.ts';
 import type { DockerContext } from '../request.ts';
 import type { ImageUser } from './plan-image-removal.ts';
 
-/** Containers that were made of an image, whoever owns them. */
+/** Containers that were made of an image or have it mounted, whoever owns them. */
 export function usersOf({ containers }: Pick<DockerContext, 'containers'>, imageId: string): ImageUser[] {
   return (containers?.all() ?? [])
-    .filter(({ engine }) => engine.imageId === imageId)
+    .filter(({ engine }) => engine.imageId === imageId || engine.config.mounts?.some(mount => mount.imageId === imageId))
     .map(({ id, engine }) => ({ id, isRunning: engine.state === 'running' }));
 }
 

@@ -2,8 +2,8 @@ import { pipeline } from 'node:stream/promises';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
 import {
   type ImageRecord,
+  type ImageStore,
   isDigest,
-  parsePlatform,
   parseReference,
   toCanonicalName,
   toFamiliarName,
@@ -59,7 +59,7 @@ async function pullOne(
 ): Promise<void> {
   const { images } = context;
   const reference = parseReference(text);
-  const platform = query.get('platform');
+  const platform = parsePlatformQuery(query.get('platform'));
   const name = toFamiliarName(toCanonicalName(reference));
   const before = await idOf(images.inspect(name));
   const progress = new PullProgress();
@@ -77,7 +77,7 @@ async function pullOne(
     const record = await images.pull(text, {
       signal,
       ...(auth ? { auth } : {}),
-      ...(platform ? { platform: parsePlatform(platform) } : {}),
+      ...(platform ? { platform } : {}),
       onProgress(event) {
         // The failure to find an image still gets a status of its own; a client that reads slowly misses figures, not steps.
         if (isSlow && event.status === 'downloading') return;
@@ -98,7 +98,7 @@ async function push({ context, name, query, incoming, response, signal }: Docker
   const { images } = context;
   const tag = query.get('tag') ?? '';
   const reference = parseReference(tag === '' ? name : `${name}:${tag}`);
-  const isNameAlone = tag === '' && !/[:@][^/]*$/.test(name);
+  const isNameAlone = tag === '' && !hasTag(name);
   const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
   const platform = parsePlatformQuery(query.get('platform'));
   if (platform) requirePlatform(await images.inspect(toCanonicalName(reference)), platform, name);
@@ -130,7 +130,7 @@ async function push({ context, name, query, incoming, response, signal }: Docker
 function toPullName(fromImage: string, tag: string): { text: string; isAll: boolean } {
   if (fromImage === '') throw new UmiakError('BadRequest', 'fromImage must name the image to pull');
   if (tag !== '') return { text: isDigest(tag) ? `${fromImage}@${tag}` : `${fromImage}:${tag}`, isAll: false };
-  return { text: fromImage, isAll: !/[:@][^/]*$/.test(fromImage) };
+  return { text: fromImage, isAll: !hasTag(fromImage) };
 }
 
 async function idOf(inspected: Promise<ImageRecord>): Promise<string | undefined> {
@@ -172,13 +172,27 @@ async function load({ context, query, incoming, response, signal }: DockerReques
   }
 }
 
+/** A repository's name alone stands for all of its tags. */
+async function withAllTags(images: ImageStore, names: readonly string[]): Promise<string[]> {
+  const tags = (await images.list()).flatMap(({ repoTags }) => repoTags);
+  return names.flatMap(name => {
+    if (hasTag(name) || isDigest(name)) return name;
+    const its = tags.filter(tag => tag.startsWith(`${toRepositoryName(parseReference(name))}:`));
+    return its.length > 0 ? its : name;
+  });
+}
+
+function hasTag(name: string): boolean {
+  return /[:@][^/]*$/.test(name);
+}
+
 async function save({ context, name, query, response, signal }: DockerRequest): Promise<void> {
   const { images } = context;
   const names = name !== '' ? [name] : query.getAll('names').flatMap(each => each.split(','));
   if (names.length === 0 || names.includes('')) throw new UmiakError('BadRequest', 'names must name the images to save');
   const platform = parsePlatformQuery(query.get('platform'));
   if (platform) for (const each of names) requirePlatform(await images.inspect(each), platform, each);
-  const archive = await images.save(names);
+  const archive = await images.save(await withAllTags(images, names));
   response.writeHead(200, { 'content-type': 'application/x-tar' });
   await pipeline(archive, response, { signal });
   for (const each of names) tellImage(context, 'save', each);

@@ -1,5 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
-import { createdSeconds, toImageSummary } from '../images/image-forms.ts';
+import { createdMs, toImageSummary } from '../images/image-forms.ts';
 import { countUsers, sharedSizes } from '../images/image-usage.ts';
 import type { DockerContext } from '../request.ts';
 import { toVolume } from '../volumes/volume-forms.ts';
@@ -34,7 +34,7 @@ async function readImages(context: DockerContext, apiMinor: number): Promise<Rec
   return {
     LayersSize: bytes,
     Images: all
-      .sort((a, b) => createdSeconds(b) - createdSeconds(a))
+      .sort((a, b) => createdMs(b) - createdMs(a))
       .map(record => toImageSummary(record, apiMinor, { containers: users.get(record.id) ?? 0, sharedSize: shared.get(record.id) ?? 0 })),
   };
 }

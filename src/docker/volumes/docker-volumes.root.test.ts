@@ -325,7 +325,9 @@ test('a part of a volume is what is there at the start; links never leave the vo
   assert.equal(readFileSync(users[1]?.mounts[0]?.part?.place ?? '', 'utf8'), 'part');
   await setRunning('c2', false);
   await make('c3', mountsOf('out/secret'));
-  await assert.rejects(setRunning('c3', true), /failed to open subpath "out\/secret"/);
+  await assert.rejects(setRunning('c3', true), /path concatenation escapes the base directory/);
+  await make('c4', mountsOf('a/none'));
+  await assert.rejects(setRunning('c4', true), /cannot access path a\/none/);
   const left = users.flatMap(user => user.mounts);
   users = [];
   await volumes.removed(left, { anonymous: false });

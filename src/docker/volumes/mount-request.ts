@@ -108,7 +108,7 @@ function subPathOf(options: JsonObject, refuse: Refuse): { subPath?: string } {
   const path = text(options, 'Subpath');
   if (path === '') return {};
   if (path.startsWith('/') || path.includes('\0') || cleanPath(path).split('/')[0] === '..')
-    throw refuse(`subpath ${JSON.stringify(path.slice(0, 512))} must be a relative path within the volume`);
+    throw refuse(`subpath must be a relative path within the volume, not ${JSON.stringify(path.slice(0, 512))}`);
   return { subPath: cleanPath(path) };
 }
 

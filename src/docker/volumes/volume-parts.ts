@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { MS_BIND, MS_REC, mount } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
-import { openBelow } from '#linux/open-below.ts';
+import { openBeneath } from '#linux/open-below.ts';
 import { unmountBelow } from '#linux/unmount-below.ts';
 
 const O_PATH = 0o10000000;
@@ -30,9 +30,10 @@ export class VolumeParts {
 
   /** @throws BadRequest when there is nothing at that path, or it leads out of the volume */
   fill(place: string, volume: string, path: string): void {
-    const opened = openBelow(volume, path, O_PATH);
-    if (opened === undefined)
-      throw new UmiakError('BadRequest', `failed to open subpath ${JSON.stringify(path)} of the volume: no such file or directory`);
+    const opened = openBeneath(volume, path, O_PATH);
+    if (opened === 'missing') throw new UmiakError('BadRequest', `cannot access path ${path} of the volume: no such file or directory`);
+    if (opened === 'escapes')
+      throw new UmiakError('BadRequest', `path concatenation escapes the base directory, base: ${volume}, subpath: ${path}`);
     try {
       clear(place);
       mkdirSync(dirname(place), { recursive: true, mode: 0o700 });

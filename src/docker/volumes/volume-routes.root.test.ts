@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { buildTar } from '#images/fixtures.ts';
-import { mount, umount } from '#linux/mount.ts';
+import { MS_SHARED, mount, umount } from '#linux/mount.ts';
 import { mountsBelow } from '#linux/mount-table.ts';
 import { findDockerClients } from '#tests/docker-clients.ts';
 import { busyboxArchive, DockerHost, dockerArchive } from '#tests/docker-host.ts';
@@ -118,6 +118,37 @@ describe('volumes and mounts over the docker command', { skip: clients ? false :
     }
   });
 
+  test('propagation: what is mounted later is seen behind shared and slave binds, and goes out of shared ones alone', async () => {
+    const tree = join(outside, 'shared');
+    const inner = join(tree, 'inner');
+    mkdirSync(tree);
+    mount('tmpfs', tree, 'tmpfs');
+    try {
+      mount('none', tree, null, MS_SHARED);
+      mkdirSync(inner);
+      const modes = ['rprivate', 'rslave', 'rshared', 'private', 'slave', 'shared'];
+      for (const mode of modes)
+        await docker('run', '-d', '--name', mode, '--network', 'none', '-v', `${tree}:/t:${mode}`, 'busybox', 'sleep', '600');
+      mount('tmpfs', inner, 'tmpfs');
+      writeFileSync(join(inner, 'late'), '');
+      const see = async (mode: string) => (await docker('exec', mode, 'ls', '/t/inner')) === 'late';
+      for (const mode of modes) assert.equal(await see(mode), !mode.endsWith('private'), mode);
+      umount(inner);
+      for (const [mode, isOut] of [
+        ['rslave', false],
+        ['rshared', true],
+      ] as const) {
+        const bind = `type=bind,src=${tree},dst=/t,bind-propagation=${mode}`;
+        await sh(['--privileged', '--mount', bind], 'mount -t tmpfs x /t/inner');
+        assert.equal(mountsBelow(tree).includes(inner), isOut, mode);
+      }
+      umount(inner);
+      await docker('rm', '-f', ...modes);
+    } finally {
+      umount(tree, { detach: true });
+    }
+  });
+
   test('tmpfs, by both ways', async () => {
     const seen = "awk '$2 ~ /^.[tu]mp1$/ {print $2, $3, $4}' /proc/mounts";
     const out = await sh(['--tmpfs', '/tmp1:size=64k,mode=1770,exec', '--mount', 'type=tmpfs,dst=/ump1,tmpfs-size=65536'], seen);
@@ -131,9 +162,12 @@ describe('volumes and mounts over the docker command', { skip: clients ? false :
     assert.equal(await sh(['--mount', 'type=volume,src=parts,dst=/x,volume-subpath=a/b/file'], 'cat /x'), 'deep');
     assert.match(
       await refused('run', '--rm', '--mount', 'type=volume,src=parts,dst=/x,volume-subpath=none', 'busybox', 'true'),
-      /failed to open subpath "none"/,
+      /cannot access path none/,
     );
-    assert.equal(await sh(['--mount', 'type=volume,src=parts,dst=/x,volume-subpath=out'], 'ls /x/a/b'), 'file');
+    assert.match(
+      await refused('run', '--rm', '--mount', 'type=volume,src=parts,dst=/x,volume-subpath=out', 'busybox', 'true'),
+      /path concatenation escapes the base directory/,
+    );
     assert.equal(
       await sh(['--mount', 'type=image,src=busybox,dst=/i'], 'ls /i/etc/passwd; touch /i/x 2>/dev/null || echo no'),
       '/i/etc/passwd\nno',
