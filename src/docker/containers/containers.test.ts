@@ -9,8 +9,8 @@ import { Containers } from './containers.ts';
 
 const ID = 'a'.repeat(64);
 
-function dataOf(change: Partial<DockerData> = {}): DockerData {
-  const hostConfig = planHostConfig({ NetworkMode: 'none', AutoRemove: true }, { runtime: 'crun', cgroupns: 'private' });
+function dataOf(change: Partial<DockerData> = {}, { AutoRemove = false } = {}): DockerData {
+  const hostConfig = planHostConfig({ NetworkMode: 'none', AutoRemove }, { runtime: 'crun', cgroupns: 'private' });
   const config = planConfig({ Cmd: ['x'], Image: 'i' }, {}, ID);
   return { name: 'one', image: 'i', config, hostConfig, platform: 'linux', path: 'x', args: [], endpoints: {}, mounts: [], ...change };
 }
@@ -20,7 +20,7 @@ class OneContainer {
   readonly steps: string[] = [];
   /** Undefined once it is gone. */
   container: Container | undefined;
-  #tell: (event: EngineEvent) => void = () => {};
+  tell: (event: EngineEvent) => void = () => {};
 
   constructor(ownerData: DockerData) {
     const config = { sandboxId: 's', metadata: { name: 'one', attempt: 0 }, image: 'i', ownerData };
@@ -34,7 +34,7 @@ class OneContainer {
       sandbox: () => undefined,
       sandboxes: () => [],
       subscribe: (tell: (event: EngineEvent) => void) => {
-        this.#tell = tell;
+        this.tell = tell;
         return { [Symbol.dispose]() {} };
       },
       setSandboxFiles: async () => {},
@@ -59,7 +59,7 @@ class OneContainer {
   remove(): void {
     const { container } = this;
     this.container = undefined;
-    if (container) this.#tell({ type: 'container', action: 'removed', container });
+    if (container) this.tell({ type: 'container', action: 'removed', container });
   }
 
   rooms() {
@@ -81,7 +81,7 @@ describe('containers', () => {
   });
 
   it('leave no name behind when they go while they are renamed', async () => {
-    const engine = new OneContainer(dataOf({ hostConfig: { ...dataOf().hostConfig, AutoRemove: false } }));
+    const engine = new OneContainer(dataOf());
     const containers = engine.open();
     await containers.open(engine.rooms());
     const renaming = containers.rename('one', 'two');
@@ -92,18 +92,31 @@ describe('containers', () => {
     await assert.rejects(containers.create({}, { name: 'one', apiMinor: 51 }), /no image was named/); // its name is free
   });
 
+  it('that are renamed before they are told of leave no name behind', async () => {
+    const engine = new OneContainer(dataOf());
+    const { container } = engine;
+    const containers = engine.open();
+    await containers.open(engine.rooms());
+    await containers.rename('one', 'two');
+    if (container) engine.tell({ type: 'container', action: 'created', container });
+    assert.equal(containers.find('two').id, ID);
+    engine.remove();
+    for (const name of ['one', 'two'])
+      assert.throws(() => containers.find(name), { reason: 'NotFound', message: `No such container: ${name}` });
+    for (const name of ['one', 'two']) await assert.rejects(containers.create({}, { name, apiMinor: 51 }), /no image was named/);
+  });
+
   const point = { Type: 'volume' as const, Name: 'v', Source: '/v', Destination: '/d', Mode: '', RW: true, Propagation: '' };
 
   it('with --rm say so before their anonymous volumes go, and go last', async () => {
-    const engine = new OneContainer(dataOf({ mounts: [{ point, isAnonymous: true }] }));
+    const engine = new OneContainer(dataOf({ mounts: [{ point, isAnonymous: true }] }, { AutoRemove: true }));
     const containers = engine.open();
     await containers.open(engine.rooms());
     assert.deepEqual(engine.steps, ['leaving', 'volumes', 'container', 'sandbox']);
   });
 
   it('that were leaving when the agent was killed go at the next start', async () => {
-    const { hostConfig } = dataOf();
-    const data = dataOf({ mounts: [{ point, isAnonymous: true }], isLeaving: true, hostConfig: { ...hostConfig, AutoRemove: false } });
+    const data = dataOf({ mounts: [{ point, isAnonymous: true }], isLeaving: true });
     const engine = new OneContainer(data);
     const containers = engine.open();
     assert.deepEqual([...containers.users()], []); // the volume is nobody's any more

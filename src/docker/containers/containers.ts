@@ -126,6 +126,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   }
 
   #index(container: Container): void {
+    if (this.#names.has(container.id)) return; // made by us, and perhaps renamed before it was told of
     const { name } = this.#view(container).data;
     try {
       this.#names.take(name, container.id);
@@ -188,13 +189,12 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     if (owner !== 'docker') throw new UmiakError('Conflict', `container ${id} belongs to a pod: its name is the pod's`);
     await this.exclusively(id, async before => {
       if (name === before.name) throw new UmiakError('BadRequest', 'Renaming a container with the same name as its current name');
-      this.#names.rename(id, name);
+      this.#names.hold(name, id);
       try {
         await this.change(id, data => ({ ...data, name }));
-      } catch (error) {
-        if (this.engine.container(id)) this.#names.rename(id, before.name);
-        else this.#names.free(id);
-        throw error;
+        this.#names.take(name, id);
+      } finally {
+        this.#names.drop(name, id);
       }
       await this.rooms.networks.renamed?.(this.find(id));
       this.tell(this.find(id), 'rename', { oldName: `/${before.name}` });

@@ -16,31 +16,39 @@ export class NameIndex {
   readonly #idOf = new Map<string, string>();
   readonly #nameOf = new Map<string, string>();
 
-  /** Gives a name that nobody has. @throws Conflict in docker's words */
+  /** The container has this name from now on, and no other. @throws Conflict in docker's words where somebody else has it */
   take(name: string, id: string): void {
+    this.hold(name, id);
+    const before = this.#nameOf.get(id);
+    this.#nameOf.set(id, name);
+    if (before !== undefined) this.drop(before, id);
+  }
+
+  /** Keeps a name for a container beside its own, until it takes it or drops it. @throws Conflict */
+  hold(name: string, id: string): void {
     const holder = this.#idOf.get(name);
-    if (holder === id) return;
-    if (holder !== undefined)
+    if (holder !== undefined && holder !== id)
       throw new UmiakError(
         'Conflict',
         `Conflict. The container name "/${name}" is already in use by container "${holder}". You have to remove (or rename) that container to be able to reuse that name.`,
       );
     this.#idOf.set(name, id);
-    this.#nameOf.set(id, name);
   }
 
-  /** The container has this name from now on, and no other. */
-  rename(id: string, name: string): void {
-    const before = this.#nameOf.get(id);
-    this.take(name, id);
-    if (before !== undefined && before !== name) this.#idOf.delete(before);
+  /** Gives up a name that is not its own. */
+  drop(name: string, id: string): void {
+    if (this.#nameOf.get(id) !== name && this.#idOf.get(name) === id) this.#idOf.delete(name);
   }
 
   /** The container and its name are gone. */
   free(id: string): void {
     const name = this.#nameOf.get(id);
     this.#nameOf.delete(id);
-    if (name !== undefined && this.#idOf.get(name) === id) this.#idOf.delete(name);
+    if (name !== undefined) this.drop(name, id);
+  }
+
+  has(id: string): boolean {
+    return this.#nameOf.has(id);
   }
 
   /** A name that nobody has. */

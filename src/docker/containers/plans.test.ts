@@ -58,7 +58,12 @@ describe('names', () => {
     assert.equal(names.find('/one'), names.find('ab'));
     assert.throws(() => names.find('a'), /multiple IDs found with provided prefix: a/);
     assert.throws(() => names.find('ad'), { reason: 'NotFound', message: 'No such container: ad' });
-    names.rename(names.find('one'), 'three');
+    names.hold('three', names.find('one'));
+    assert.equal(names.find('three'), names.find('one'));
+    names.drop('three', names.find('one'));
+    names.drop('one', names.find('one'));
+    assert.throws(() => names.find('three'), /No such container/);
+    names.take('three', names.find('one'));
     assert.throws(() => names.find('one'), /No such container/);
     names.free(names.find('three'));
     names.take('three', 'y');
