@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
@@ -6,6 +7,7 @@ import type { Engine } from '#engine/index.ts';
 import type { Digest, ImageStore } from '#images/index.ts';
 import { Slots } from '#images/slots.ts';
 import { diskUsage } from '#linux/disk-usage.ts';
+import { syncFileSystemInThread } from '#linux/file-attributes.ts';
 import { makeBottom } from './bottom.ts';
 import { BuildCache, type CacheRecord } from './cache.ts';
 import { type ExportOptions, exportImage } from './export-image.ts';
@@ -107,7 +109,7 @@ export class Builder implements AsyncDisposable {
       .map(({ record }) => record)
       .filter(record => record.bootId !== undefined && !record.layer);
     if (young.length > 0) {
-      await this.#files.run(worker => worker.call('sync', this.#directory));
+      await writeBack(this.#directory);
       const sizes = await diskUsage(young.map(record => this.cache.snapshotOf(record)));
       for (const record of young) {
         const sizeBytes = sizes.get(this.cache.snapshotOf(record));
@@ -127,10 +129,16 @@ export class Builder implements AsyncDisposable {
   async prune(options: PruneOptions & { maxBytes?: number }): Promise<{ deleted: string[]; freedBytes: number }> {
     const going = planPrune(this.cache.all(), { ...options, nowMs: this.#options.clock.now() });
     let freedBytes = 0;
-    for (const record of going) freedBytes += await this.cache.remove(record);
+    const deleted: string[] = [];
+    for (const record of going) {
+      const freed = await this.cache.remove(record);
+      if (freed === undefined) continue;
+      freedBytes += freed;
+      deleted.push(record.id);
+    }
     if (options.all && options.maxBytes === undefined)
       freedBytes += (await this.#files.run(worker => worker.call('trim', { all: true }))).freedBytes;
-    return { deleted: going.map(({ id }) => id), freedBytes };
+    return { deleted, freedBytes };
   }
 
   entries(): CacheEntry[] {
@@ -153,6 +161,12 @@ export class Builder implements AsyncDisposable {
     await this.#after;
     await this.#files[Symbol.asyncDispose]();
   }
+}
+
+/** Everything of the file system that a directory is on. */
+async function writeBack(directory: string): Promise<void> {
+  await using handle = await open(directory);
+  await syncFileSystemInThread(handle.fd);
 }
 
 function readBootId(): string {

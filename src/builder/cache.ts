@@ -258,8 +258,9 @@ export class BuildCache {
     return `${this.#snapshots}/${id}`;
   }
 
-  /** Removes a result that nobody holds and nothing is built on; what it gave back to the disk. */
-  async remove(record: CacheRecord): Promise<number> {
+  /** Removes a result that nothing is built on; what it gave back to the disk. Undefined when a build has come to hold it, or it is gone. */
+  async remove(record: CacheRecord): Promise<number | undefined> {
+    if (this.#held.has(record.id) || !this.#records.has(record.id)) return undefined;
     const directory = record.hasFiles && !record.layer ? this.snapshotOf(record) : undefined;
     this.#forget(record);
     if (directory !== undefined) {

@@ -33,6 +33,7 @@ export function planPrune(
   const going: CacheRecord[] = [];
   const gone = new Set<string>();
   const isEnough = () => maxBytes !== undefined && left <= maxBytes && count <= MOST_RECORDS;
+  if (isEnough()) return [];
   const take = (candidate: Candidate | undefined): void => {
     for (let at = candidate; at; at = byId.get(at.record.base)) {
       const { record, usedAtMs, isHeld } = at;

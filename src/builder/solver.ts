@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
+import { setImmediate as setImmediateCallback } from 'node:timers';
+import { setImmediate } from 'node:timers/promises';
 import type { Log } from '#base/log.ts';
 import type { Engine } from '#engine/index.ts';
 import { mountOverlay } from '#engine/overlay.ts';
@@ -56,6 +58,8 @@ export interface Solved {
   createdBy: string;
 }
 
+const TURN_VERTICES = 16;
+
 type FlightEvent = { containerId: string } | { chunk: Buffer; stream: 'stdout' | 'stderr' };
 
 /** Brings vertices to results: from the cache, or by doing what they say, side by side, one and the same thing once at a time. */
@@ -103,6 +107,7 @@ class Pass {
   readonly #held: DisposableStack;
   readonly #solving = new Map<number, Promise<Solved>>();
   readonly #solved = new Map<number, Solved>();
+  #turns = 0;
   /** Of a build that wants nothing that is known: its steps are nobody else's. */
   readonly #salt: string;
 
@@ -154,10 +159,14 @@ class Pass {
     const source = operation.kind === 'copy' && operation.source.kind === 'vertex' ? operation.source.vertex : undefined;
     const [below, from] = await Promise.all([this.solve(base!), source === undefined ? undefined : this.solve(source)]);
     this.#options.signal.throwIfAborted();
-    const result = (record: CacheRecord): Solved => {
-      this.#held.use(this.#solver.cache.hold(record));
-      return { id: record.id, record, imageDirs: below.imageDirs, createdBy: record.createdBy };
-    };
+    // Long ways on which all is known leave others their turn.
+    if (++this.#turns % TURN_VERTICES === 0) await setImmediate();
+    const result = (record: CacheRecord): Solved => ({
+      id: record.id,
+      record,
+      imageDirs: below.imageDirs,
+      createdBy: record.createdBy,
+    });
     if (operation.kind === 'copy') return result(await this.#copy(index, operation, below, from));
     const key = operation.kind === 'run' ? runKey(operation, below.id) : plainKey(operation, below.id);
     const known = this.#find(index, key, below, createdBy);
@@ -175,13 +184,19 @@ class Pass {
     if (this.#options.noCache) return undefined;
     const isConfig = this.#vertices[index]?.operation.kind === 'config';
     const record = this.#solver.cache.find(key) ?? (isConfig ? undefined : this.#options.cacheSources?.find({ key, createdBy, below }));
-    if (record) this.#options.onEvent({ type: 'cached', vertex: index, id: record.id });
-    return record;
+    if (!record) return undefined;
+    this.#options.onEvent({ type: 'cached', vertex: index, id: record.id });
+    return this.#hold(record);
   }
 
   #keep(index: number, what: Parameters<BuildCache['add']>[0]): CacheRecord {
     const record = this.#solver.cache.add(what);
     this.#options.onEvent({ type: 'done', vertex: index, id: record.id });
+    return this.#hold(record);
+  }
+
+  #hold(record: CacheRecord): CacheRecord {
+    this.#held.use(this.#solver.cache.hold(record));
     return record;
   }
 
@@ -198,12 +213,19 @@ class Pass {
       else onEvent({ type: 'running', vertex: index, ...event });
     };
     const record = await this.#flights.run(key + this.#salt, { signal, onEvent: tell }, async (flight, emit) => {
-      await using made = await make(flight, emit);
-      const isEmpty = (await readdir(made.files)).length === 0;
-      return this.#solver.cache.add({ ...what, files: isEmpty ? undefined : made.files });
+      const held = new DisposableStack();
+      try {
+        await using made = await make(flight, emit);
+        const isEmpty = (await readdir(made.files)).length === 0;
+        const record = this.#solver.cache.add({ ...what, files: isEmpty ? undefined : made.files });
+        held.use(this.#solver.cache.hold(record));
+        return record;
+      } finally {
+        setImmediateCallback(() => held.dispose()); // those who wait hold it by then
+      }
     });
     onEvent({ type: 'done', vertex: index, id: record.id });
-    return record;
+    return this.#hold(record);
   }
 
   async #copy(index: number, operation: CopyOperation, below: Solved, from: Solved | undefined): Promise<CacheRecord> {

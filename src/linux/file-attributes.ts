@@ -1,5 +1,6 @@
 import { futimesSync, lutimesSync } from 'node:fs';
-import { check, declare, errno, SyscallError } from './libc.ts';
+import { UmiakError } from '#base/errors.ts';
+import { callInThread, check, declare, errno, SyscallError } from './libc.ts';
 
 const mknod = declare('int mknod(const uint8_t *path, unsigned int mode, unsigned long device)');
 const lsetxattr = declare('int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)');
@@ -101,6 +102,11 @@ function toTimes(mtime: number, nanos: number): Buffer {
 /** Writes back everything of the file system that holds `fd`, syncfs(2). Blocks: for worker threads. */
 export function syncFileSystem(fd: number): void {
   check(syncfs(fd), 'syncfs');
+}
+
+/** The same, by a thread of libuv's pool. */
+export async function syncFileSystemInThread(fd: number): Promise<void> {
+  if ((await callInThread(syncfs, fd)) !== 0) throw new UmiakError('InternalError', 'syncfs failed');
 }
 
 /** Lets the kernel begin to write a part of a file back, without waiting: so that the disk works meanwhile. A hint; failures mean nothing. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { type BigIntStats, createReadStream, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { getXattr, listXattrs } from '#linux/file-attributes.ts';
 import { isKeptXattr } from './context-tree.ts';
 import type { SourceNode, SourceTree } from './source-tree.ts';
@@ -16,7 +16,7 @@ export class DirectoryTree implements SourceTree {
 
   node(path: string): SourceNode | undefined {
     const full = this.#path(path);
-    const stat = lstatSync(Buffer.from(full, 'latin1'), { throwIfNoEntry: false, bigint: true });
+    const stat = statOf(full);
     if (!stat) return undefined;
     const type = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : stat.isSymbolicLink() ? 'symlink' : 'other';
     const bytes = Buffer.from(full, 'latin1');
@@ -47,6 +47,15 @@ export class DirectoryTree implements SourceTree {
 
   #path(path: string): string {
     return path === '' ? this.#root : `${this.#root}/${path}`;
+  }
+}
+
+function statOf(place: string): BigIntStats | undefined {
+  try {
+    return lstatSync(Buffer.from(place, 'latin1'), { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined; // below a file there is nothing
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import { UmiakError } from '#base/errors.ts';
 import { serveCalls } from '#base/worker-calls.ts';
@@ -6,7 +6,6 @@ import { SharedPipe } from '#engine/files/shared-pipe.ts';
 import { planUser } from '#engine/user.ts';
 import { blockBytes, fromText, toText } from '#images/tar-format.ts';
 import { readTar } from '#images/tar-reader.ts';
-import { syncFileSystem } from '#linux/file-attributes.ts';
 import { IgnoreRules } from '../ignore.ts';
 import { fetchInto, streamOf } from './addresses.ts';
 import { isArchive, peek, unpacked } from './archives.ts';
@@ -163,16 +162,6 @@ const handlers = {
   drop: (id: string) => void contexts.delete(id),
 
   trim: (options: { all?: boolean }) => (contexts.size + receiving.size + fetches.size > 0 ? { freedBytes: 0 } : contents.trim(options)),
-
-  /** Writes all of the file system back that holds `directory`. */
-  sync(directory: string) {
-    const fd = openSync(directory, 'r');
-    try {
-      syncFileSystem(fd);
-    } finally {
-      closeSync(fd);
-    }
-  },
 };
 
 export type FilesHandlers = typeof handlers;

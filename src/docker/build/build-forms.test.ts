@@ -71,6 +71,27 @@ test('steps that run side by side are told in their order; the last one is the i
   );
 });
 
+test('a stage that begins with another one does not tell its steps again', () => {
+  const text = outputOf(output => {
+    output.tell({
+      type: 'plan',
+      warnings: [],
+      steps: [
+        { text: 'FROM a AS b', vertex: 0, isFrom: true, imageId: 'sha256:0123456789abcdef' },
+        { text: 'RUN one', vertex: 1 },
+        { text: 'FROM b', vertex: 1, isFrom: true },
+        { text: 'RUN two', vertex: 2 },
+      ],
+    });
+    output.tell(done(0));
+    output.tell({ type: 'running', vertex: 1, containerId: 'c1'.repeat(32) });
+    output.tell(said(1, 'once\n'));
+    output.tell(done(1));
+  });
+  assert.equal(text.match(/once/g)?.length, 1);
+  assert.match(text, /Step 3\/4 : FROM b\n ---> 111111111111\nStep 4\/4/);
+});
+
 test('what waits too long or is read too slowly is clipped once, and says so', () => {
   const held = outputOf(output => {
     output.tell(plan);

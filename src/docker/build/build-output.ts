@@ -96,13 +96,13 @@ export class BuildOutput {
 
   #tellStep(told: Told, event: Extract<BuildEvent, { vertex: number }>): void {
     const { step } = told;
+    if (step.isFrom && (event.type === 'output' || event.type === 'running')) return; // it is told where it is done
     if (event.type === 'output') {
       const text = told.decoders[event.stream].write(event.chunk);
       if (text !== '') this.#add(told, event.stream === 'stderr' ? `\u001b[91m${text}\u001b[0m` : text, { mayClip: true });
       return;
     }
     if (event.type === 'running') {
-      if (step.isFrom) return;
       told.containerId = event.containerId.slice(0, 12);
       this.#add(told, ` ---> Running in ${told.containerId}\n`);
       return;

@@ -38,7 +38,12 @@ export class BuildRoom implements AsyncDisposable {
   }
 
   builder(): Promise<Builder> {
-    this.#builder ??= import('#builder/index.ts').then(({ Builder }) => Builder.open(this.#options));
+    this.#builder ??= import('#builder/index.ts')
+      .then(({ Builder }) => Builder.open(this.#options))
+      .catch(error => {
+        this.#builder = undefined; // the next one tries again
+        throw error;
+      });
     return this.#builder;
   }
 
