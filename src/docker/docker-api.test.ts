@@ -79,6 +79,14 @@ test('docker loads, lists, inspects, tags, saves and removes images', async () =
   assert.match(await docker('images', '-q', '--filter', 'reference=localhost:5000/team/*'), /^[0-9a-f]{12}\n$/);
   const saved = join(directory, 'saved.tar');
   await docker('save', '-o', saved, 'app:1', 'localhost:5000/team/app:2');
+  await docker('tag', 'app:1', 'app:3');
+  const { id } = await images.inspect('app:1');
+  for (const name of ['app', id, id.slice('sha256:'.length), id.slice('sha256:'.length, 20)]) {
+    await docker('save', '-o', `${saved}.all`, name);
+    const { stdout } = await exec('tar', ['-xOf', `${saved}.all`, 'manifest.json']);
+    assert.deepEqual(JSON.parse(stdout)[0].RepoTags, name === 'app' ? ['app:1', 'app:3'] : null, name);
+  }
+  await docker('rmi', 'app:3');
   assert.equal(await docker('rmi', 'app:1'), 'Untagged: app:1\n');
   assert.match(await docker('rmi', 'localhost:5000/team/app:2'), /^Untagged: localhost:5000\/team\/app:2\nDeleted: sha256:/);
   await assert.rejects(docker('image', 'inspect', 'app:1'), /No such image: app:1/);
@@ -200,6 +208,7 @@ const refused: [method: string, path: string, status: number, says: RegExp][] = 
   ['POST', '/images/create?fromImage=UPPER&tag=x', 400, /lower case/],
   ['POST', '/images/nowhere/tag?repo=x', 404, /No such image/],
   ['POST', '/images/nowhere/tag', 400, /repo/],
+  ['POST', '/images/nowhere/tag?repo=sha256&tag=x', 400, /ambiguous tag using digest algorithm as name/],
   ['DELETE', '/images/nowhere', 404, /No such image/],
   ['DELETE', '/images/nowhere?force=perhaps', 400, /force must be a boolean/],
 ];

@@ -176,7 +176,7 @@ async function load({ context, query, incoming, response, signal }: DockerReques
 async function withAllTags(images: ImageStore, names: readonly string[]): Promise<string[]> {
   const tags = (await images.list()).flatMap(({ repoTags }) => repoTags);
   return names.flatMap(name => {
-    if (hasTag(name) || isDigest(name)) return name;
+    if (hasTag(name) || isDigest(`sha256:${name}`)) return name;
     const its = tags.filter(tag => tag.startsWith(`${toRepositoryName(parseReference(name))}:`));
     return its.length > 0 ? its : name;
   });
