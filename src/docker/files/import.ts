@@ -3,11 +3,12 @@ import { messageOf, UmiakError } from '#base/errors.ts';
 import { composeImage } from '#images/compose.ts';
 import { decompressed } from '#images/decompress.ts';
 import { unpackedByProgram } from '#images/decompress-program.ts';
-import { hostPlatform, type ImageConfig, parsePlatform, toFamiliarName } from '#images/index.ts';
+import { hostPlatform, type ImageConfig, toFamiliarName } from '#images/index.ts';
 import { mediaTypes } from '#images/oci.ts';
 import { DiskGuard } from '#images/unpack-limits.ts';
 import { toDockerError } from '../docker-error.ts';
 import { tellImage } from '../images/image-events.ts';
+import { parsePlatformQuery } from '../images/image-platform.ts';
 import { type DockerRequest, JsonLines } from '../request.ts';
 import { applyInstructions } from './apply-instructions.ts';
 import { namesOf } from './image-names.ts';
@@ -17,7 +18,8 @@ export async function importImage({ context, query, incoming, response, signal }
   const { images, clock } = context;
   const from = query.get('fromSrc') ?? '';
   const names = namesOf(query);
-  const platform = query.get('platform') ? parsePlatform(query.get('platform') ?? '') : hostPlatform();
+  const platform = parsePlatformQuery(query.get('platform')) ?? hostPlatform();
+  if (platform.os !== hostPlatform().os) throw new UmiakError('BadRequest', `operating system is not supported: ${platform.os}`);
   const config = applyInstructions({}, query.getAll('changes'));
   const lines = new JsonLines(response);
   try {
