@@ -157,6 +157,7 @@ export class ContainerRuns {
   }
 
   async restart(id: string, options: StopOptions = {}): Promise<void> {
+    const container = this.#options.find(id);
     this.#restarting.set(id, (this.#restarting.get(id) ?? 0) + 1);
     try {
       await this.stop(id, options);
@@ -169,7 +170,7 @@ export class ContainerRuns {
         await this.settle(id); // it may not run now
       }
     }
-    this.#options.tell(this.#options.find(id), 'restart');
+    this.#options.tell(container, 'restart');
   }
 
   /** @throws Conflict in docker's words when it does not run */
