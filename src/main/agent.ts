@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { type Clock, type Log, systemClock } from '#base/index.ts';
 import { createClient, EventRecorder, HttpsTransport, Informer } from '#client/index.ts';
 import { startCri } from '#cri/index.ts';
-import { type DockerRooms, openDockerRooms, startDockerApi, toMirrored } from '#docker/index.ts';
+import { type DockerRooms, hasNetworks, openDockerRooms, startDockerApi, toMirrored } from '#docker/index.ts';
 import type { Finding } from '#engine/doctor/index.ts';
 import { readBootId } from '#engine/host-facts.ts';
 import type { LocalEngine } from '#engine/local-engine.ts';
@@ -15,6 +15,7 @@ import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
+import { EmbeddedDns } from '#net/bridges/index.ts';
 import { CniNetworks, LentRecords, PluginServer } from '#net/cni/index.ts';
 import {
   DnsServer,
@@ -68,12 +69,14 @@ export async function runAgent({ config, clock = systemClock, log, signal }: Age
   await using stack = new AsyncDisposableStack();
   const control = await openRole({ role: 'agent', config, clock, log, signal, stack });
   for (const directory of [paths.podLogs, paths.volumes]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const dns = stack.use(new EmbeddedDns());
+  if (hasNetworks(config.dataDir)) dns.start(); // beside the engine, that names are back at once
   const machine = await startMachine({ config, clock, log, stack });
   const { networks: pool, lentRecords: records, bridge } = machine;
   stack.use(await PluginServer.listen({ socketPath: paths.cniSocket, records, pool, bridge }));
   const docker = { socketPath: paths.dockerSocket, images: machine.images, version: VERSION, clock, log: log.part('docker') };
   const { name: instance, dataDir, runDir, podCidr, serviceCidr, resolvConf } = config;
-  const network = { instance, podCidr, serviceCidr, resolvConf, ...machine };
+  const network = { instance, podCidr, serviceCidr, resolvConf, dns, ...machine };
   const rooms = stack.use(await openDockerRooms({ ...docker, dataDir, runDir, engine: machine.engine, network }));
   stack.use(await startDockerApi({ ...docker, ...rooms, listeners: config.docker, daemon: daemonFacts(config, machine.engine) }));
   stack.use(await openCri({ config, machine, clock, log }));
@@ -120,7 +123,7 @@ export async function startMachine({ config, clock, log, stack }: Parts) {
   const lentRecords = new LentRecords(pathsOf(config).cniLent);
   const lent = lentRecords.all.filter(({ phase }) => phase === 'made').map(({ link }) => link);
   const networks = stack.use(new NetworkPool({ instance, runDir, podCidr, bridge, lent, clock }));
-  const nft = stack.use(new NftTransactions());
+  const nft = stack.use(new NftTransactions({ clock }));
   const rules = new RuleTable({ nft, config: { instance, podCidr, clusterCidr: podCidr, serviceCidr } });
   const hasRules = rules.ensure();
   hasRules.catch(() => {}); // awaited below

@@ -19,6 +19,11 @@ const handlers = {
     const stale = new Set(targets.map(({ port, address, targetPort }) => `${port} ${address} ${targetPort}`));
     return forgetUdpFlows(({ destination, answeredBy }) => stale.has(`${destination.port} ${answeredBy.address} ${answeredBy.port}`));
   },
+
+  /** The last call: what libnftables keeps does not go with the thread. */
+  free(): void {
+    nftables[Symbol.dispose]();
+  },
 };
 
 /** libnftables quotes the first line whichever is wrong. Checked again as a single line, its carets point at the rule, which is quoted alone. */
