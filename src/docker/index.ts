@@ -27,5 +27,6 @@
  * Memory does not grow with sizes. What docker has and we have not answers 501 with a sentence, never an empty list.
  */
 export { type DockerApiOptions, startDockerApi } from './docker-api.ts';
+export { hasNetworks } from './networks/open-networks.ts';
 export { type DockerRooms, type DockerRoomsOptions, openDockerRooms } from './open-docker.ts';
 export { toMirrored } from './supervision/mirror-form.ts';

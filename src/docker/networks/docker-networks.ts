@@ -224,7 +224,6 @@ export class DockerNetworks implements Networks, AsyncDisposable {
 
   /** Lets go; networks and containers in them stay. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#options.dns[Symbol.asyncDispose]();
     await this.#options.bridges[Symbol.asyncDispose]();
   }
 

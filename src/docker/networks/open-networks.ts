@@ -1,8 +1,8 @@
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import type { Log } from '#base/log.ts';
 import type { Engine } from '#engine/index.ts';
-import { Bridges, EmbeddedDns } from '#net/bridges/index.ts';
+import { Bridges, type EmbeddedDns } from '#net/bridges/index.ts';
 import type { LentRecords } from '#net/cni/index.ts';
 import type { Bridge, KernelChanges, NetworkPool, NftTransactions, PortReservations } from '#net/index.ts';
 import type { ContainerLookup, Events } from '../rooms.ts';
@@ -19,6 +19,7 @@ export interface NetworkParts {
   /** The link of the default network. */
   bridge: Bridge;
   nft: NftTransactions;
+  dns: EmbeddedDns;
   kernel: KernelChanges;
   reservations: PortReservations;
   /** The pods' networks, of which the default network's containers have theirs. */
@@ -35,12 +36,25 @@ interface Others {
   log: Log;
 }
 
+/** A former agent left networks of people's own, whose containers may be asking for names already. */
+export function hasNetworks(dataDir: string): boolean {
+  try {
+    return readdirSync(directoryOf(dataDir)).length > 0;
+  } catch {
+    return false; // the first start
+  }
+}
+
+function directoryOf(dataDir: string): string {
+  return `${dataDir}/docker/networks`;
+}
+
 /** Opens docker's networks over the machine's. */
 export async function openNetworks(
-  { instance, podCidr, serviceCidr, resolvConf, bridge, nft, kernel, reservations, networks, lentRecords }: NetworkParts,
+  { instance, podCidr, serviceCidr, resolvConf, bridge, nft, dns, kernel, reservations, networks, lentRecords }: NetworkParts,
   { dataDir, containers, ...others }: Others,
 ): Promise<DockerNetworks> {
-  const directory = `${dataDir}/docker/networks`;
+  const directory = directoryOf(dataDir);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   return await DockerNetworks.open({
     ...others,
@@ -53,7 +67,7 @@ export async function openNetworks(
     createdAtMs: Math.floor(statSync(directory).birthtimeMs),
     resolvConf,
     bridges: new Bridges({ instance, nft, kernel }),
-    dns: new EmbeddedDns(),
+    dns,
     poolLinks: new PoolLinks({ pool: networks, records: lentRecords }),
     reservations,
     containers: () => containers,

@@ -26,10 +26,15 @@ export interface DnsAsker {
 export class EmbeddedDns implements AsyncDisposable {
   #worker: WorkerCalls<EmbeddedDnsHandlers> | undefined;
 
+  /** Starts the worker ahead of the first name, where it is known that there will be some. */
+  start(): WorkerCalls<EmbeddedDnsHandlers> {
+    this.#worker ??= new WorkerCalls<EmbeddedDnsHandlers>(new URL('./embedded-dns-worker.ts', import.meta.url), { name: 'embedded-dns' });
+    return this.#worker;
+  }
+
   /** Answers in a namespace from now on; called again, by what has changed. */
   async open(asker: DnsAsker): Promise<void> {
-    this.#worker ??= new WorkerCalls<EmbeddedDnsHandlers>(new URL('./embedded-dns-worker.ts', import.meta.url), { name: 'embedded-dns' });
-    await this.#worker.call('open', asker);
+    await this.start().call('open', asker);
   }
 
   /** Lets go of a namespace, which could not end before. Twice is as good as once. */
@@ -39,8 +44,7 @@ export class EmbeddedDns implements AsyncDisposable {
 
   /** Adds an endpoint's names to its network, or changes them. */
   async put(networkId: string, endpoint: NamedEndpoint): Promise<void> {
-    this.#worker ??= new WorkerCalls<EmbeddedDnsHandlers>(new URL('./embedded-dns-worker.ts', import.meta.url), { name: 'embedded-dns' });
-    await this.#worker.call('put', networkId, endpoint);
+    await this.start().call('put', networkId, endpoint);
   }
 
   /** Takes an endpoint's names out of its network. */
