@@ -251,6 +251,9 @@ describe('docker networks', { skip: missing ?? false }, () => {
     for (const address of ['127.0.0.1', '[::1]', '[fd00:ab::1]'])
       assert.equal(await fetchFrom(`http://${address}:18600/`), 'six1', address);
     assert.match(await inside('six2', 'ip', '-6', 'route'), /default via fd00:ab::1/);
+    const linkLocal = ['--link-local-ip', '169.254.9.9', '--link-local-ip', 'fe80::99'];
+    const addresses = await docker('run', '--rm', '--network', 'six', ...linkLocal, 'busybox', 'ip', '-o', 'addr', 'show', 'dev', 'eth0');
+    for (const address of ['169.254.9.9/16', 'fe80::99/64']) assert.ok(addresses.includes(address), addresses);
     await remove('six1', 'six2');
     await docker('network', 'rm', 'six');
     const [own] = JSON.parse(await docker('network', 'inspect', await docker('network', 'create', '--ipv6', 'ula'))) as [

@@ -522,6 +522,7 @@ function linkOf(instance: string, netns: string, ifName: string, settings: Endpo
   const addresses = [
     { address: settings.IPAddress, prefixLength: settings.IPPrefixLen },
     { address: settings.GlobalIPv6Address, prefixLength: settings.GlobalIPv6PrefixLen },
+    ...(settings.IPAMConfig?.LinkLocalIPs ?? []).map(address => ({ address, prefixLength: address.includes(':') ? 64 : 16 })),
   ].filter(({ address }) => address !== '');
   return { hostLink: endpointLinkName(instance, settings.EndpointID), netns, ifName, mac: settings.MacAddress, addresses };
 }

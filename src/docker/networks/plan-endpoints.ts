@@ -76,7 +76,7 @@ export function planEndpoint(
 ): EndpointSettings {
   const { IPv4Address = '', IPv6Address = '', LinkLocalIPs = [] } = wish.IPAMConfig ?? {};
   const invalid = (why: string) => new UmiakError('BadRequest', `invalid config for network ${name}: ${why}`);
-  if ((IPv4Address || IPv6Address) && !isUserDefined)
+  if ((IPv4Address || IPv6Address || LinkLocalIPs.length > 0) && !isUserDefined)
     throw invalid('invalid endpoint settings:\nuser specified IP address is supported on user defined networks only');
   if ((wish.Aliases?.length ?? 0) > 0 && !isUserDefined)
     throw invalid('invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks');
@@ -92,6 +92,8 @@ export function planEndpoint(
     if (!subnets.some(subnet => networkContains(subnet, parsed)))
       throw invalid(`invalid endpoint settings:\nno configured subnet or ip-range contain the IP address ${address}`);
   }
+  const noAddress = LinkLocalIPs.find(address => !parseIp(address));
+  if (noAddress !== undefined) throw invalid(`invalid endpoint settings:\ninvalid link-local IP address: ${noAddress.slice(0, 64)}`);
   const mac = wish.MacAddress ? parseMac(wish.MacAddress) : '';
   if (mac === undefined || (mac && (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1))
     throw new UmiakError('BadRequest', `invalid MAC address: ${String(wish.MacAddress).slice(0, 64)}`);
