@@ -4,6 +4,7 @@ import {
   type ImageRecord,
   type ImageStore,
   isDigest,
+  type Platform,
   parseReference,
   toCanonicalName,
   toFamiliarName,
@@ -41,10 +42,11 @@ async function pull(request: DockerRequest): Promise<void> {
   const { text, isAll } = toPullName(query.get('fromImage') ?? '', query.get('tag') ?? '');
   const reference = parseReference(text);
   const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
+  const platform = parsePlatformQuery(query.get('platform'));
   const lines = new JsonLines(response);
   try {
     const tags = isAll ? await (await context.images.registries()).tags(reference, { auth, signal }) : [undefined];
-    for (const tag of tags) await pullOne(request, tag === undefined ? text : `${text}:${tag}`, { auth, lines });
+    for (const tag of tags) await pullOne(request, tag === undefined ? text : `${text}:${tag}`, { auth, platform, lines });
     lines.end();
   } catch (error) {
     if (!lines.isBegun || signal.aborted) throw error;
@@ -53,13 +55,12 @@ async function pull(request: DockerRequest): Promise<void> {
 }
 
 async function pullOne(
-  { context, query, response, signal }: DockerRequest,
+  { context, response, signal }: DockerRequest,
   text: string,
-  { auth, lines }: { auth: RegistryAuth | undefined; lines: JsonLines },
+  { auth, platform, lines }: { auth: RegistryAuth | undefined; platform: Platform | undefined; lines: JsonLines },
 ): Promise<void> {
   const { images } = context;
   const reference = parseReference(text);
-  const platform = parsePlatformQuery(query.get('platform'));
   const name = toFamiliarName(toCanonicalName(reference));
   const before = await idOf(images.inspect(name));
   const progress = new PullProgress();
