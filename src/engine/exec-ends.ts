@@ -1,16 +1,18 @@
 import { closeSync, constants, openSync } from 'node:fs';
-import { Socket } from 'node:net';
+import { Socket, type SocketConstructorOpts } from 'node:net';
 import { basename } from 'node:path';
 import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { ReadStream } from 'node:tty';
 import { ConsoleSocket } from '#linux/console-socket.ts';
-import { type ChildDescriptor, pipe } from '#linux/process.ts';
+import { type ChildDescriptor, growPipe, pipe } from '#linux/process.ts';
 import { openPty, resizePty, type TerminalSize } from '#linux/pty.ts';
 import type { OciProcess } from './oci-types.ts';
 import type { OciRuntime } from './runtime.ts';
 
 /** What is kept of a runtime's own words. */
 const MAX_ERROR_BYTES = 4096;
+/** The kernel takes memory for it only while there is something in it. */
+const PIPE_BYTES = 256 << 10;
 /** After a process with a terminal has ended, for what it started to let go of the terminal. */
 const LEFT_OPEN_MS = 1_000;
 
@@ -56,8 +58,8 @@ function pipeEnds(hasStdin: boolean): ExecEnds {
   const input: readonly [number, number | undefined] = hasStdin ? pipe() : [openSync('/dev/null', 'r'), undefined];
   const output = pipe();
   const errors = pipe();
-  const stdout = new Socket({ fd: output[0], readable: true, writable: false });
-  const stderr = new Socket({ fd: errors[0], readable: true, writable: false });
+  const stdout = openOutput(output[0]);
+  const stderr = openOutput(errors[0]);
   const stdin = input[1] === undefined ? undefined : new Socket({ fd: input[1], readable: false, writable: true });
   // The process may end before it has read everything: that is no error of ours.
   stdin?.on('error', () => stdin.destroy());
@@ -68,6 +70,12 @@ function pipeEnds(hasStdin: boolean): ExecEnds {
     handOver: () => [input[0], output[1], errors[1]].forEach(fd => void closeSync(fd)),
     abandon: () => [stdin, stdout, stderr].forEach(socket => void socket?.destroy()),
   };
+}
+
+/** What is not asked for yet stays in the pipe, where little writes become large reads. */
+function openOutput(fd: number): Socket {
+  growPipe(fd, PIPE_BYTES);
+  return new Socket({ fd, readable: true, writable: false, readableHighWaterMark: 1 } as SocketConstructorOpts);
 }
 
 /** The terminal that the runtime makes inside and hands over. What is typed before waits for it. */

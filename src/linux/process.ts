@@ -19,6 +19,7 @@ const SYS_PIDFD_OPEN = 434;
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
 const POSIX_SPAWN_SETSID = 0x80;
+const F_SETPIPE_SZ = 1031;
 /** glibc's opaque structures have 80 and 336 bytes; room to spare. */
 const FILE_ACTIONS_BYTES = 256;
 const ATTRIBUTES_BYTES = 512;
@@ -41,6 +42,7 @@ const attributesSetFlags = declare('int posix_spawnattr_setflags(void *attribute
 const attributesSetDefault = declare('int posix_spawnattr_setsigdefault(void *attributes, const void *set)');
 const attributesSetMask = declare('int posix_spawnattr_setsigmask(void *attributes, const void *set)');
 const pipeCall = declare('int pipe2(_Out_ int *fds, int flags)');
+const fcntlCall = declare('int fcntl(int fd, int command, int argument)');
 const waitCall = declare('int waitpid(int pid, _Out_ int *status, int options)');
 const pollCall = declare('int poll(void *fds, unsigned long count, int timeout)');
 const syscall = declare('long syscall(long number, long a, long b, void *c, long d)');
@@ -146,6 +148,11 @@ export function pipe(): [read: number, write: number] {
   const fds = [0, 0];
   check(pipeCall(fds, O_CLOEXEC), 'pipe2');
   return [fds[0]!, fds[1]!];
+}
+
+/** Lets a pipe hold so many bytes, where the kernel allows it. */
+export function growPipe(fd: number, bytes: number): void {
+  fcntlCall(fd, F_SETPIPE_SZ, bytes);
 }
 
 /** Fields of `/proc/<pid>/stat` from the state on: field n of proc(5) is at n - 3. Undefined when there is none (a zombie is none). */

@@ -109,7 +109,7 @@ export class ExecCalls {
     const { attach, tty, detachKeys } = exec;
     try {
       const session = await this.#begin(exec);
-      const parting = await joinSession({ session, client, tty, isFramed, wanted: attach, detachKeys, closesStdin: !tty });
+      const parting = await joinSession({ session, client, tty, isFramed, wanted: attach, detachKeys, closesStdin: !tty, gathers: !tty });
       if (parting === 'detached') {
         this.#tell(exec, 'exec_detach');
         say(client, 'exec attach failed: error on attach stdin: read escape sequence', isFramed);

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFrame } from '#engine/log-renderer.ts';
 
 export const RAW = 'application/vnd.docker.raw-stream';
@@ -22,12 +23,30 @@ export function toFrame(stream: FrameStream, bytes: Buffer): Buffer {
   return frame;
 }
 
-/** Writes all that is read, framed if `stream` says, as fast as it is taken; when nobody takes it any more it is read all the same. */
-export async function pump(from: Readable, to: Writable, stream?: FrameStream): Promise<void> {
+/** Of what a pipe gives at a time, and how long the next is then left to gather in it. */
+const LITTLE_BYTES = 16 << 10;
+const GATHER_MS = 1;
+
+export interface PumpOptions {
+  /** Frames it as this one. */
+  stream?: FrameStream | undefined;
+  /**
+   * It comes from a pipe: little by little in quick succession it is let gather there, since a call and a wake of the client for each of
+   * its writes costs more than the bytes.
+   */
+  gathers?: boolean | undefined;
+}
+
+/** Writes all that is read, as fast as it is taken; when nobody takes it any more it is read all the same. */
+export async function pump(from: Readable, to: Writable, { stream, gathers = false }: PumpOptions = {}): Promise<void> {
+  let lastMs = 0;
   try {
     for await (const chunk of from as AsyncIterable<Buffer>) {
       if (to.destroyed || to.writableEnded) continue;
       if (!writeChunk(to, chunk, stream)) await drained(to);
+      if (!gathers || chunk.length >= LITTLE_BYTES) continue;
+      if (performance.now() - lastMs < GATHER_MS) await sleep(GATHER_MS);
+      lastMs = performance.now();
     }
   } catch {
     // It broke off: that is its end.

@@ -14,6 +14,8 @@ export interface JoinOptions {
   detachKeys: Buffer;
   /** Whether the end of the client's input is the end of the container's; else the client is let go then, as docker does. */
   closesStdin: boolean;
+  /** See `PumpOptions`. */
+  gathers?: boolean | undefined;
 }
 
 /** How a client and a session part: the session has `ended`; the client has `detached` by keys, `said` all it had to say, or is `gone`. */
@@ -24,15 +26,16 @@ export type Parting = 'ended' | 'detached' | 'said' | 'gone';
  * for is read all the same, so that nothing waits for it.
  */
 export async function joinSession(options: JoinOptions): Promise<Parting> {
-  const { session, client, isFramed, wanted } = options;
+  const { session, client, isFramed, wanted, gathers } = options;
   const { promise: parted, resolve: part } = Promise.withResolvers<Parting>();
   const left = () => part('gone');
   client.output.once('close', left);
   if (client.output.destroyed) left();
   const stopInput = readInput(options, part);
   const outputs = Promise.all([
-    wanted.stdout ? pump(session.stdout, client.output, isFramed ? 1 : undefined) : drain(session.stdout),
-    session.stderr && (wanted.stderr ? pump(session.stderr, client.output, isFramed ? 2 : undefined) : drain(session.stderr)),
+    wanted.stdout ? pump(session.stdout, client.output, { stream: isFramed ? 1 : undefined, gathers }) : drain(session.stdout),
+    session.stderr &&
+      (wanted.stderr ? pump(session.stderr, client.output, { stream: isFramed ? 2 : undefined, gathers }) : drain(session.stderr)),
   ]);
   void outputs.then(() => part('ended'));
   try {
