@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises';
 import { type Clock, systemClock } from '#base/clock.ts';
 import { WorkerCalls } from '#base/worker-calls.ts';
 import type { KernelChanges } from '../bridge.ts';
 import { vethPrefix } from '../names.ts';
 import type { NftTransactions } from '../nft-transactions.ts';
+import { linksByAdvertisement } from './advertised-routes.ts';
 import type { BridgedNetwork, DefaultRoutes, EndpointLink, KernelNetwork } from './bridge-network.ts';
 import { type PublishedRule, planPublishing, renderBridgeTable } from './bridge-rules.ts';
 import type { BridgesHandlers } from './bridges-worker.ts';
@@ -173,10 +175,17 @@ export class Bridges implements AsyncDisposable {
   }
 
   async #make(network: KernelNetwork): Promise<void> {
-    if (network.subnets.some(({ subnet }) => subnet.includes(':')) && !network.isInternal)
-      await this.#options.kernel.sysctl('net/ipv6/conf/all/forwarding', '1');
+    if (network.subnets.some(({ subnet }) => subnet.includes(':')) && !network.isInternal) await this.#forwardIpv6();
     if (network.driver === 'bridge') await this.#call('createBridge', network satisfies BridgedNetwork);
     else await this.#call('createShared', network);
+  }
+
+  /** The machine becomes a router, and keeps its own way out where another router told it. */
+  async #forwardIpv6(): Promise<void> {
+    const { kernel } = this.#options;
+    const advertised = linksByAdvertisement(await readFile('/proc/net/ipv6_route', 'utf8'));
+    for (const link of advertised) await kernel.sysctl(`net/ipv6/conf/${link}/accept_ra`, '2');
+    await kernel.sysctl('net/ipv6/conf/all/forwarding', '1');
   }
 
   #load(): Promise<void> {

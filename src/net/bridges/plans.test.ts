@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planAddress, planGateway } from './address-plan.ts';
+import { linksByAdvertisement } from './advertised-routes.ts';
 import { type PublishedRule, planPublishing } from './bridge-rules.ts';
 import { linkLocalOf, macOfAddress, parseMac } from './hardware.ts';
 import { bridgeLinkName, endpointLinkName, isLinkName } from './link-names.ts';
@@ -60,4 +61,19 @@ test('published ports change by elements of maps alone', () => {
     'delete element inet t published4 { tcp . 8080 }\nadd element inet t published-at4 { 127.0.0.1 . tcp . 8080 : 172.18.0.2 . 80 }\n',
   );
   assert.match(planPublishing('t', [], [{ ...web, address: 'fd00::2' }]), /published6 \{ tcp \. 8080 : fd00::2 \. 80 \}/);
+});
+
+test('links that have their way out from a router’s advertisement', () => {
+  const [any, router] = ['0'.repeat(32), `fe80${'0'.repeat(27)}1`];
+  const line = (to: string, length: string, via: string, flags: string, link: string) =>
+    `${to} ${length} ${any} 00 ${via} 00000400 00000001 00000000 ${flags} ${link.padStart(8)}\n`;
+  const routes = [
+    line('fd'.padEnd(32, '0'), '40', any, '00040001', 'eth0'), // the prefix that was advertised too
+    line(any, '00', router, '00450003', 'eth0'),
+    line(any, '00', `fe80${'0'.repeat(27)}2`, '00450003', 'eth0'),
+    line(any, '00', router, '00000003', 'eth1'), // somebody set it
+    line(any, '00', any, '00200200', 'lo'),
+  ];
+  assert.deepEqual(linksByAdvertisement(routes.join('')), ['eth0']);
+  assert.deepEqual(linksByAdvertisement(''), []);
 });
