@@ -1,8 +1,9 @@
 import { UmiakError } from '#base/errors.ts';
+import { ConfigDraft, PlanBudget } from '#builder/dockerfile/config-draft.ts';
 import { parseInstruction } from '#builder/dockerfile/instructions.ts';
 import { toLine } from '#builder/dockerfile/lines.ts';
 import { applyConfig, type ConfigInstruction } from '#builder/dockerfile/plan-config.ts';
-import { BuildArgs, envMap, lookupOf } from '#builder/dockerfile/substitution.ts';
+import { BuildArgs, lookupOf } from '#builder/dockerfile/substitution.ts';
 import { expandWord } from '#builder/dockerfile/words.ts';
 import type { ContainerConfig } from '#images/index.ts';
 
@@ -26,15 +27,17 @@ const ESCAPE = '\\';
 /** The configuration after the Dockerfile instructions of `--change`. @throws BadRequest in docker's words. Pure. */
 export function applyInstructions(config: ContainerConfig, changes: readonly string[]): ContainerConfig {
   if (changes.length > MOST_CHANGES) throw new UmiakError('BadRequest', `there are more than ${MOST_CHANGES} changes`);
-  return changes.reduce(applyOne, config);
-}
-
-function applyOne(config: ContainerConfig, change: string): ContainerConfig {
-  const line = toLine(change, 1, ESCAPE);
-  if (line.keyword === '') return config;
-  if (!ALLOWED.has(line.keyword))
-    throw new UmiakError('BadRequest', `${line.keyword.toLowerCase().slice(0, 100)} is not a valid change command`);
-  const instruction = parseInstruction(line, ESCAPE) as ConfigInstruction;
-  const lookup = lookupOf(envMap(config.Env ?? []), new BuildArgs(new Map(), new Map(), new Set()));
-  return applyConfig(config, instruction, { lookup, expand: text => expandWord(text, lookup, ESCAPE), escapeChar: ESCAPE }).config;
+  if (changes.length === 0) return config;
+  const draft = new ConfigDraft(config);
+  const budget = new PlanBudget();
+  const lookup = lookupOf(draft.env, new BuildArgs(new Map(), new Map(), new Set()));
+  const expand = (text: string) => expandWord(text, lookup, ESCAPE);
+  for (const change of changes) {
+    const line = toLine(change, 1, ESCAPE);
+    if (line.keyword === '') continue;
+    if (!ALLOWED.has(line.keyword))
+      throw new UmiakError('BadRequest', `${line.keyword.toLowerCase().slice(0, 100)} is not a valid change command`);
+    applyConfig(draft, parseInstruction(line, ESCAPE) as ConfigInstruction, { lookup, expand, escapeChar: ESCAPE, budget });
+  }
+  return draft.toConfig();
 }

@@ -43,6 +43,7 @@ test('info: counts, runtimes, no secret of a proxy', () => {
   assert.equal(info.HttpProxy, 'http://xxxxx:xxxxx@proxy:3128/');
   assert.deepEqual(info.SecurityOptions, ['name=apparmor', 'name=seccomp,profile=builtin', 'name=cgroupns']);
   assert.equal(info.Warnings, null);
+  assert.equal(info.DockerRootDir, '/var/lib/umiak/docker');
   assert.equal('BridgeNfIptables' in info, false);
   assert.deepEqual(Object.keys((info.RegistryConfig as { IndexConfigs: object }).IndexConfigs), ['docker.io', 'registry.example']);
 });

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Platform } from '#images/index.ts';
 import type { MachineFacts } from './machine-facts.ts';
 
@@ -85,7 +86,8 @@ export function toInfo(daemon: DaemonFacts, machine: MachineFacts, counts: Count
     NCPU: machine.processors,
     MemTotal: machine.memoryBytes,
     GenericResources: null,
-    DockerRootDir: daemon.dataDir,
+    // Where tools look for `volumes/<name>/_data`.
+    DockerRootDir: join(daemon.dataDir, 'docker'),
     HttpProxy: withoutSecret(daemon.proxy.http),
     HttpsProxy: withoutSecret(daemon.proxy.https),
     NoProxy: daemon.proxy.no ?? '',
