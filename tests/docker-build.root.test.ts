@@ -104,7 +104,7 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     assert.equal(await host.docker('image', 'inspect', '-f', '{{.Config.Labels.a}}', 'options'), 'b');
     const refused: [string[], RegExp][] = [
       [['--squash'], /experimental|does not squash/],
-      [['--network', 'nowhere'], /does not build in the network nowhere/],
+      [['--network', 'nowhere'], /network nowhere not found/],
       [['--security-opt', 'x=y'], /security options/],
       [['--isolation', 'hyperv'], /isolation/],
       [['-t', 'UPPER'], /invalid|lower/],
@@ -117,6 +117,26 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     const { status, text } = await host.api('POST', '/build?version=2', buildTar([]));
     assert.equal(status, 501, text);
     assert.match(text, /DOCKER_BUILDKIT=0/);
+  });
+
+  test('a network that somebody made, and that of another container', async () => {
+    const directory = contextOf('networks', {
+      Dockerfile: 'FROM busybox\nRUN cat /etc/hosts; nslookup there 127.0.0.11; ls /sys/class/net\n',
+    });
+    await host.docker('network', 'create', '--subnet', '10.231.7.0/24', 'builds');
+    await host.docker('run', '-d', '--name', 'there', '--network', 'builds', 'busybox', 'sleep', '1000');
+    try {
+      const said = await host.docker('build', '--network', 'builds', '--add-host', 'far:10.1.1.1', directory);
+      assert.match(said, /10\.1\.1\.1\s+far[\s\S]*10\.231\.7\.2[\s\S]*eth0/);
+      const other = await host.docker('build', '--no-cache', '--network', 'container:there', directory);
+      assert.match(other, /10\.231\.7\.2\s[\s\S]*eth0/);
+      assert.equal(await host.docker('network', 'inspect', '-f', '{{len .Containers}}', 'builds'), '1', 'the steps have left');
+      const { stderr } = await host.tryDocker(['build', '--network', 'container:nobody', directory]);
+      assert.match(stderr, /No such container: nobody/);
+    } finally {
+      await host.docker('rm', '-f', 'there');
+      await host.docker('network', 'rm', 'builds');
+    }
   });
 
   test('contexts from standard input, compressed by anything; Dockerfiles that are wrong', async () => {

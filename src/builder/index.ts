@@ -16,4 +16,4 @@ export { type BuildEvent, buildDockerfile, type DockerfileBuild } from './docker
 export type { Step } from './dockerfile/plan.ts';
 export type { BuildContext } from './files/build-files.ts';
 export { removeLeftSteps } from './left-steps.ts';
-export { exitCodeOf, type RunOptions } from './run-step.ts';
+export { exitCodeOf, type RunningStep, type RunOptions } from './run-step.ts';

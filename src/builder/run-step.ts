@@ -2,18 +2,28 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { newUid } from '#base/ids.ts';
-import type { ContainerConfig, Engine, EngineEvent, Resources } from '#engine/index.ts';
+import type { Container, ContainerConfig, Engine, EngineEvent, Resources, Sandbox } from '#engine/index.ts';
 import type { RunOperation } from './graph.ts';
 
 /** How containers of steps run; no part of what a step is. */
 export interface RunOptions {
-  network?: 'pod' | 'host' | 'none';
+  /** The engine's own (`pod` when absent), or that of another sandbox. */
+  network?: 'pod' | 'host' | 'none' | { of: string };
   shmSizeBytes?: number;
   /** `/etc/hosts` and `/etc/resolv.conf` of a container with that name and address. */
   files?: (own: { hostname: string; address: string | undefined }) => { hosts: string; resolvConf: string };
+  /** Puts it into other networks before its command starts; disposing takes it out. */
+  attach?: (step: RunningStep) => Promise<AsyncDisposable>;
   resources?: Resources;
   rlimits?: ContainerConfig['rlimits'];
   cgroupParent?: string;
+}
+
+/** A step's container, which has not started yet. */
+export interface RunningStep {
+  sandbox: Sandbox;
+  container: Container;
+  hostname: string;
 }
 
 export interface RunStepOptions {
@@ -45,15 +55,24 @@ export async function runStep({ engine, operation, lowerDirs, run, signal, onSta
     owner: 'docker',
     metadata: { name: `build-${uid}`, namespace: 'build', uid, attempt: 0 },
     hostname,
-    network: run.network ?? 'pod',
+    ...(typeof run.network === 'object' ? { network: 'sandbox', networkOf: run.network.of } : { network: run.network ?? 'pod' }),
     internal: true,
     ...(run.shmSizeBytes !== undefined ? { shmSizeBytes: run.shmSizeBytes } : {}),
     ...(run.cgroupParent ? { cgroupParent: run.cgroupParent } : {}),
   });
-  const discard = () => engine.removeSandbox(sandbox.id);
+  let attached: AsyncDisposable | undefined;
+  const discard = async () => {
+    try {
+      await attached?.[Symbol.asyncDispose]();
+    } finally {
+      attached = undefined;
+      await engine.removeSandbox(sandbox.id);
+    }
+  };
   try {
     if (run.files) await engine.setSandboxFiles(sandbox.id, run.files({ hostname, address: sandbox.address }));
     const container = await engine.createContainer(configOf(sandbox.id, operation, lowerDirs, run));
+    attached = await run.attach?.({ sandbox, container, hostname });
     const ended = untilEnded(engine, container.id);
     const output = readOutput(engine, container.id, onOutput);
     output.catch(() => {}); // a start that fails says why

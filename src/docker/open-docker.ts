@@ -60,7 +60,9 @@ export async function openDockerRooms({ dataDir, runDir, engine, images, network
   streams.resume();
   void supervision.resume().catch((error: unknown) => log.error('containers that are to run could not be started', { error }));
   const { resolvConf, bridge } = network;
-  const builds = stack.use(await BuildRoom.open({ dataDir, engine, images, resolvConf, hostGateway: bridge.gateway, clock, log }));
+  const builds = stack.use(
+    await BuildRoom.open({ dataDir, engine, images, networks, containers, resolvConf, hostGateway: bridge.gateway, clock, log }),
+  );
   const held = stack.move();
   return { journal, containers, volumes, streams, files, builds, networks, supervision, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }

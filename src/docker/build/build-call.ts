@@ -14,6 +14,7 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   const { query, incoming, response, context: docker } = request;
   const parameters = parseBuildParameters(query);
   const authFor = parseRegistryConfig(incoming.headers['x-registry-config']);
+  const network = room.networkOf(parameters);
   using underWay = room.begin(parameters.buildId, request.signal);
   const { signal } = underWay;
   const builder = await room.builder();
@@ -24,7 +25,7 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   try {
     const id = await buildDockerfile(builder, {
       ...parameters,
-      run: { ...parameters.run, files: room.filesOf(parameters) },
+      run: { ...parameters.run, ...network },
       context,
       authFor,
       signal,

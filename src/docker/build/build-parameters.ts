@@ -21,7 +21,9 @@ export interface BuildParameters {
   buildId: string;
   /** Says of each intermediate container that it is gone. */
   tellsRemoval: boolean;
-  run: RunOptions;
+  run: Omit<RunOptions, 'network' | 'files' | 'attach'>;
+  /** `host`, `container:x`, a network's name …; empty: docker's default. */
+  networkMode: string;
   /** `name:address`. */
   extraHosts: string[];
 }
@@ -49,6 +51,7 @@ export function parseBuildParameters(query: URLSearchParams): BuildParameters {
     buildId: query.get('buildid') ?? '',
     tellsRemoval: flagOf(query, 'rm', true) || flagOf(query, 'forcerm'),
     run: runOf(query),
+    networkMode: query.get('networkmode') ?? '',
     extraHosts: extraHostsOf(query),
   };
 }
@@ -123,28 +126,12 @@ function jsonOf(query: URLSearchParams, key: string): unknown {
   }
 }
 
-const HOST_MODES: Readonly<Record<string, 'pod' | 'host' | 'none'>> = {
-  '': 'pod',
-  default: 'pod',
-  bridge: 'pod',
-  host: 'host',
-  none: 'none',
-};
-
-function runOf(query: URLSearchParams): RunOptions {
-  const mode = query.get('networkmode') ?? '';
-  const network = HOST_MODES[mode];
-  if (!network)
-    throw new UmiakError(
-      'NotImplemented',
-      `umiak does not build in the network ${mode.slice(0, 128)}: default, host and none are to be had`,
-    );
+function runOf(query: URLSearchParams): BuildParameters['run'] {
   const shmSizeBytes = numberOf(query, 'shmsize');
   const resources = resourcesOf(query);
   const rlimits = rlimitsOf(query);
   const cgroupParent = query.get('cgroupparent') ?? '';
   return {
-    network,
     ...(shmSizeBytes !== undefined && shmSizeBytes > 0 ? { shmSizeBytes } : {}),
     ...(Object.keys(resources).length > 0 ? { resources } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),

@@ -1,22 +1,17 @@
-import { readFileSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
-import type { Builder, RunOptions } from '#builder/index.ts';
+import type { Builder } from '#builder/index.ts';
 import { removeLeftSteps } from '#builder/left-steps.ts';
 import type { Engine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
-import { planContainerDns, planContainerHosts, planHostHosts } from '../networks/container-files.ts';
 import type { BuildParameters } from './build-parameters.ts';
+import { type StepNetworksOptions, stepNetworkOf } from './step-networks.ts';
 
-export interface BuildRoomOptions {
+export interface BuildRoomOptions extends StepNetworksOptions {
   dataDir: string;
   engine: Engine;
   images: ImageStore;
-  /** The machine's own. */
-  resolvConf: string;
-  /** What `host-gateway` means. */
-  hostGateway: string | undefined;
   clock: Clock;
   log: Log;
 }
@@ -47,18 +42,9 @@ export class BuildRoom implements AsyncDisposable {
     return this.#builder;
   }
 
-  /** `/etc/hosts` and `/etc/resolv.conf` of steps, as docker's containers have them. */
-  filesOf({ run, extraHosts }: Pick<BuildParameters, 'run' | 'extraHosts'>): NonNullable<RunOptions['files']> {
-    const { resolvConf: path, hostGateway } = this.#options;
-    return ({ hostname, address }) => {
-      const isHost = run.network === 'host';
-      const dns = planContainerDns({ Dns: [], DnsOptions: [], DnsSearch: [] }, readFileSync(path, 'utf8'), isHost ? 'host' : 'default');
-      const own = { hostname, domainname: '', addresses: address === undefined ? [] : [address], extraHosts, hostGateway, links: [] };
-      return {
-        hosts: isHost ? planHostHosts(readFileSync('/etc/hosts', 'utf8'), extraHosts) : planContainerHosts(own),
-        resolvConf: dns.resolvConf,
-      };
-    };
+  /** The network that a build's commands have. @throws NotFound, Conflict in docker's words */
+  networkOf(parameters: BuildParameters): ReturnType<typeof stepNetworkOf> {
+    return stepNetworkOf(parameters, this.#options);
   }
 
   /** A build that `cancel` ends by its id, if it has one. */
