@@ -8,6 +8,7 @@ import type { CniSandboxes, SandboxNetworks } from './ports.ts';
 import { type ContainerRecord, pinIdOf, readRecords, type SandboxRecord } from './records.ts';
 import { planRecovery, type RecoveryPlan } from './recovery.ts';
 import { clearRun, killRemains } from './remains.ts';
+import { findTraces } from './traces.ts';
 import { exitTime, readWorld } from './world.ts';
 
 export interface RecoverOptions {
@@ -30,7 +31,9 @@ export async function recover(options: RecoverOptions): Promise<void> {
   const plan = planRecovery({ sandboxes: sandboxes.records, containers: containers.records }, world);
   ledger.adopt({ sandboxes: sandboxes.records, containers: containers.records });
   for (const id of plan.orphans) await discardTraces(options, id, cgroups.ofTraces(id));
-  for (const step of plan.containers) await recoverContainer(options, step);
+  // Of many that do not run nothing is left: to look for what each may have left would take longer than all else of a start.
+  const hasTraces = findTraces(world, cgroups);
+  for (const step of plan.containers) if (step.action !== 'keep' || hasTraces(step.record)) await recoverContainer(options, step);
   await recoverSandboxes(options, plan);
   for (const id of nameless.sandboxes) unmountBelow(paths.sandbox(id));
   ledger.removeNameless({ sandboxes: nameless.sandboxes, containers: plan.orphans });

@@ -65,12 +65,23 @@ export function findMonitors(paths: EnginePaths): Map<string, ProcessIdentity> {
   return monitors;
 }
 
+/** What is as long as a container's id in any process' command line and in the table of mounts. */
+export function idsMentioned(): ReadonlySet<string> {
+  const commands = processIds().map(pid => readCommandLine(pid).join(' '));
+  return new Set([...commands, readFileSync('/proc/self/mountinfo', 'utf8')].flatMap(text => text.match(/[0-9a-f]{64}/g) ?? []));
+}
+
 /** Processes that have `text` somewhere in their command line. */
 export function findProcesses(text: string): ProcessIdentity[] {
-  const pids = readdirSync('/proc')
+  return processIds()
+    .filter(pid => pid !== process.pid && readCommandLine(pid).join(' ').includes(text))
+    .flatMap(pid => identify(pid) ?? []);
+}
+
+function processIds(): number[] {
+  return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .map(Number);
-  return pids.filter(pid => pid !== process.pid && readCommandLine(pid).join(' ').includes(text)).flatMap(pid => identify(pid) ?? []);
 }
 
 function pinsOf({ network, pins }: SandboxRecord): string[] {
