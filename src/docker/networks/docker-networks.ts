@@ -9,7 +9,7 @@ import { NetworkBook } from './network-book.ts';
 import { isFixed } from './network-filters.ts';
 import { fixedNetworks, type NetworkRecord, toKernelNetwork } from './network-record.ts';
 import { NetworkStore } from './network-store.ts';
-import { isUserDefined, parseLink, planEndpoint, planEndpoints } from './plan-endpoints.ts';
+import { isUserDefined, planEndpoint, planEndpoints } from './plan-endpoints.ts';
 import { type NetworkWishes, planNetwork } from './plan-network.ts';
 import { planPorts, toPortMap, toPorts } from './plan-ports.ts';
 
@@ -171,7 +171,6 @@ export class DockerNetworks implements Networks, AsyncDisposable {
     config,
     hostConfig,
     endpoints,
-    lookup,
   }: {
     name: string;
     config: Config;
@@ -180,7 +179,6 @@ export class DockerNetworks implements Networks, AsyncDisposable {
     lookup: ContainerLookup;
   }): Record<string, EndpointSettings> {
     planPorts(config, hostConfig); // refuses what can't be
-    if (!isUserDefined(hostConfig.NetworkMode)) for (const link of hostConfig.Links ?? []) requireLinked(link, lookup);
     return planEndpoints({ name, config, hostConfig, endpoints }, reference => this.book.find(reference));
   }
 
@@ -251,13 +249,6 @@ function checkJoinable({ data, owner, name }: DockerContainer, record: NetworkRe
     throw new UmiakError('Forbidden', 'container cannot be disconnected from host network or connected to host network');
   if (mode === 'none' || record.name === 'none')
     throw new UmiakError('Forbidden', 'container cannot be connected to multiple networks with one of the networks in private (none) mode');
-}
-
-/** On the default network a link is to a container that is there; not found would tell the client to look for the image. @throws BadRequest */
-function requireLinked(link: string, lookup: ContainerLookup): void {
-  const { target } = parseLink(link);
-  if (findOrNone(lookup, target)) return;
-  throw new UmiakError('BadRequest', `could not get container for ${target.slice(0, 256)}: No such container: ${target.slice(0, 256)}`);
 }
 
 function findOrNone(lookup: ContainerLookup, reference: string): DockerContainer | undefined {
