@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { endpointPrefix } from '#net/bridges/link-names.ts';
 import { askUdp, startEcho } from '#net/test-network.ts';
 import { until } from './cluster.ts';
 import { findDockerClients } from './docker-clients.ts';
@@ -141,6 +142,54 @@ describe('docker networks', { skip: missing ?? false }, () => {
     await remove('old', 'late');
     assert.deepEqual(readdirSync(join(host.cluster.dataDir, 'cni/lent')), []);
     await docker('network', 'rm', 'alpha');
+  });
+
+  test('starts, connects, disconnects, stops and removals side by side: whole or refused, and nothing stays', async () => {
+    const ignored = (made: Promise<unknown>) => made.catch(() => {});
+    for (const name of ['left', 'right']) await docker('network', 'create', name);
+    const post = (path: string, body?: object) => host.must('POST', path, body);
+    const run = async (n: number) => {
+      const { Id } = await host.must<{ Id: string }>('POST', `/containers/create?name=race${n}`, {
+        Image: 'busybox',
+        Cmd: ['sleep', '1000'],
+        HostConfig: { NetworkMode: n % 2 ? 'left' : 'bridge' },
+      });
+      const join = { Container: Id };
+      await post('/networks/create', { Name: `gone${n}` });
+      await Promise.all([
+        post(`/containers/${Id}/start`),
+        post('/networks/right/connect', join),
+        n % 3 ? undefined : ignored(post('/networks/left/connect', join)),
+      ]);
+      const links = await inside(Id, 'ip', '-o', 'link');
+      const { NetworkSettings } = await host.must<{ NetworkSettings: { Networks: Record<string, { IPAddress: string }> } }>(
+        'GET',
+        `/containers/${Id}/json`,
+      );
+      const networks = Object.values(NetworkSettings.Networks);
+      assert.equal(links.match(/eth\d/g)?.length, networks.length, `${JSON.stringify(networks)}\n${links}`);
+      assert.ok(
+        networks.every(({ IPAddress }) => IPAddress !== ''),
+        JSON.stringify(NetworkSettings.Networks),
+      );
+      await Promise.all([
+        ignored(post('/networks/right/disconnect', join)),
+        ignored(post(`/networks/gone${n}/connect`, join)),
+        ignored(host.must('DELETE', `/networks/gone${n}`)),
+      ]);
+      const names = Object.keys(
+        (await host.must<{ NetworkSettings: { Networks: object } }>('GET', `/containers/${Id}/json`)).NetworkSettings.Networks,
+      );
+      const isThere = (await host.api('GET', `/networks/gone${n}`)).status === 200;
+      assert.equal(names.includes(`gone${n}`), isThere, 'a network that is gone has nobody, one that is joined stays');
+      await Promise.all([ignored(post(`/networks/left/disconnect`, join)), ignored(post(`/containers/${Id}/stop?t=0`))]);
+      await host.must('DELETE', `/containers/${Id}?force=1`);
+    };
+    await Promise.all([0, 1, 2, 3, 4, 5].map(run));
+    const left = (await docker('network', 'ls', '-q', '--filter', 'type=custom')).split('\n').filter(id => id !== '');
+    if (left.length > 0) await docker('network', 'rm', ...left);
+    const prefix = endpointPrefix(host.cluster.name);
+    await until('no links', async () => (readdirSync('/sys/class/net').some(name => name.startsWith(prefix)) ? undefined : true));
   });
 
   test('published ports follow a container from one network to another, and never lead to whoever has its address next', async () => {
@@ -300,6 +349,7 @@ describe('docker networks', { skip: missing ?? false }, () => {
     assert.match(text, /^192\.0\.2\.9\tthere$/m);
     assert.match(text, new RegExp(`^${(await addressOf('db', 'bridge')).replaceAll('.', '\\.')}\tmysql [0-9a-f]{12} db$`, 'm'));
     assert.match(text, /nameserver 192\.0\.2\.53\nsearch example\.org\noptions timeout:3/);
+    await fails(['create', '--link', 'nobody:x', 'busybox'], /could not get container for nobody: No such container: nobody/);
     await docker('network', 'create', 'linked');
     await server('db2', '--network', 'linked');
     await server('app', '--network', 'linked', '--link', 'db2:mysql');
