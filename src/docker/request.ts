@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '#base/clock.ts';
-import { messageOf, UmiakError } from '#base/errors.ts';
+import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
 import type { ImageStore } from '#images/image-store.ts';
 import type { BuildRoom } from './build/build-room.ts';
@@ -8,6 +8,7 @@ import type { Containers } from './containers/containers.ts';
 import type { EventJournal } from './events/event-journal.ts';
 import type { FilesRoom } from './files/files-room.ts';
 import type { Hijack } from './hijack.ts';
+import { parseJson } from './json-words.ts';
 import type { DockerNetworks } from './networks/docker-networks.ts';
 import type { Events } from './rooms.ts';
 import type { DockerStreams } from './streams/docker-streams.ts';
@@ -72,11 +73,16 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': bytes.length }).end(bytes);
 }
 
-/** What `readJson` takes at most. */
+/** A `create` with all its labels and environment has its place in it: no kernel takes more. */
 const MAX_JSON_BYTES = 4 << 20;
 
 /** The body of a route with `readsBody` as JSON; `{}` where there is none. @throws BadRequest, RequestEntityTooLarge */
 export async function readJson(incoming: IncomingMessage, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
+  return (await readAnyJson(incoming, maxBytes)) ?? {};
+}
+
+/** The same; undefined where there is none. */
+export async function readAnyJson(incoming: IncomingMessage, maxBytes = MAX_JSON_BYTES): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
@@ -84,7 +90,7 @@ export async function readJson(incoming: IncomingMessage, maxBytes = MAX_JSON_BY
     if (bytes > maxBytes) throw new UmiakError('RequestEntityTooLarge', `the body is longer than ${maxBytes} bytes`);
     chunks.push(chunk as Buffer);
   }
-  if (bytes === 0) return {};
+  if (bytes === 0) return undefined;
   requireJsonType(incoming);
   return parseJson(Buffer.concat(chunks).toString());
 }
@@ -94,16 +100,6 @@ export function requireJsonType({ headers }: IncomingMessage): void {
   const type = headers['content-type'] ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type))
     throw new UmiakError('BadRequest', `unsupported Content-Type header (${type.slice(0, 128)}): must be 'application/json'`);
-}
-
-/** @throws BadRequest in docker's words */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const said = messageOf(cause);
-    throw new UmiakError('BadRequest', said.includes('after JSON') ? 'unexpected content after JSON' : `invalid JSON: ${said}`, { cause });
-  }
 }
 
 const TRUE = new Set(['1', 'true', 'True', 'TRUE', 't', 'T']);

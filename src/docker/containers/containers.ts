@@ -224,7 +224,8 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     }
     if (action !== 'exited' || container.startedAtMs === undefined) return;
     this.#waits.ended(id, exitCode);
-    if (container.owner === 'docker') this.#track(this.runs.settle(id));
+    // Before the rooms are open, opening settles it.
+    if (container.owner === 'docker' && this.#rooms) this.#track(this.runs.settle(id));
   }
 
   restartGivenUp(id: string): void {

@@ -47,7 +47,7 @@ function decode(value: unknown, shape: Shape, path: string): unknown {
     return list;
   }
   if (shape === 'object') return {};
-  if (shape === 'integer' ? Number.isInteger(value) : typeof value === shape) return value;
+  if (shape === 'integer' ? isInt64(value) : typeof value === shape) return value;
   throw wrongType(value, path, GO_TYPES[shape]);
 }
 
@@ -56,6 +56,10 @@ function decodeMap(value: unknown, shape: Shape, path: string): JsonObject {
   const decoded: JsonObject = {};
   for (const [key, each] of Object.entries(value)) setOwn(decoded, key, each === null ? zeroOf(shape) : decode(each, shape, path));
   return decoded;
+}
+
+function isInt64(value: unknown): boolean {
+  return Number.isInteger(value) && Math.abs(value as number) <= 2 ** 63;
 }
 
 /** What Go has where JSON says null. */

@@ -170,8 +170,9 @@ export function toCdiNames({ Driver, Count, DeviceIDs, Capabilities }: NonNullab
 function planStorage(options: Record<string, string> = {}): number | undefined {
   if (options.size === undefined) return undefined;
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(options.size.trim()) ?? [];
-  if (number === '') throw new UmiakError('BadRequest', `invalid size: '${options.size}'`);
-  return Math.floor(Number(number) * 1024 ** ' kmgtp'.indexOf(unit.toLowerCase() || ' '));
+  const bytes = Math.floor(Number(number) * 1024 ** ' kmgtp'.indexOf(unit.toLowerCase() || ' '));
+  if (number === '' || !Number.isSafeInteger(bytes)) throw new UmiakError('BadRequest', `invalid size: '${options.size.slice(0, 64)}'`);
+  return bytes;
 }
 
 /** Whom it runs as and what it may do. @throws BadRequest for an option that is none */

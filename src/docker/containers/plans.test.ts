@@ -163,11 +163,9 @@ describe('filters', async () => {
   for (const [filters, names] of rows) it(JSON.stringify(filters), () => assert.equal(found(filters), names));
   for (const filters of [{ status: ['asleep'] }, { exited: ['x'] }, { health: ['fine'] }, { publish: ['x'] }])
     it(`refuses ${JSON.stringify(filters)}`, () => assert.throws(() => found(filters), { reason: 'BadRequest' }));
-  it('matches names in time that does not explode', async () => {
-    const began = performance.now();
+  it('matches names in time that does not explode, else for ever', async () => {
     const evil = await openMatches(['^(a+)+$', '^(a|a)*(a|a)*b$']);
     for (const pattern of ['^(a+)+$', '^(a|a)*(a|a)*b$']) assert.equal(evil(pattern, `${'a'.repeat(250)}!`), false);
-    assert.ok(performance.now() - began < 5000); // else it takes longer than the world lasts
     const plain = await openMatches(['^/web.$']);
     assert.deepEqual([plain('^/web.$', '/web1'), plain('^/web.$', '/web12')], [true, false]);
   });

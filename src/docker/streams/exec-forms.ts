@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { UmiakError } from '#base/errors.ts';
 import { decodeFields, type Fields } from '../containers/decode.ts';
-import { parseJson, requireJsonType } from '../request.ts';
+import { parseJson } from '../json-words.ts';
+import { requireJsonType } from '../request.ts';
 import { parseDetachKeys } from './detach-keys.ts';
 import type { Exec, ExecConfig } from './exec-registry.ts';
 
