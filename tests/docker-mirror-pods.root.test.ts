@@ -116,7 +116,15 @@ describe('docker containers as Pods', { skip: missing ?? false }, () => {
     assert.deepEqual(pod.metadata, { name: 'seen_1', uid: id, namespace: 'docker', attempt: 0 });
     const [container] = (await ask('ps')).containers;
     assert.deepEqual([container.id, container.metadata.name, container.podSandboxId], [id, 'seen_1', pod.id]);
+    const image = await docker('commit', 'seen_1', 'seen:here');
+    const { images } = (await ask('images')) as { images: { id: string; repoTags: string[] }[] };
+    assert.equal(images.find(({ repoTags }) => repoTags.includes('docker.io/library/seen:here'))?.id, image);
+    await cluster.kubectl('run', 'seen', '--image=seen:here', '--image-pull-policy=Never', '--restart=Never', '--', 'sleep', '600');
+    await cluster.kubectl('wait', '--for=condition=Ready', 'pod/seen', '--timeout=60s');
+    assert.match(await cluster.jsonPath('pod seen', '{.status.containerStatuses[0].imageID}'), new RegExp(image.slice(7)));
+    await cluster.kubectl('delete', 'pod', 'seen', '--now');
     await docker('rm', '-f', 'seen_1');
+    await docker('rmi', 'seen:here');
   });
 
   test('short runs never appear, and the API hears nothing of them', { timeout: 120_000 }, async () => {
