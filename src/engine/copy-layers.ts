@@ -18,7 +18,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
-import { getXattr, listXattrs, makeNode, removeXattr, seekTo, setTime, setXattr } from '#linux/file-attributes.ts';
+import { fromDevice, getXattr, listXattrs, makeNode, removeXattr, seekTo, setTime, setXattr } from '#linux/file-attributes.ts';
 
 const OVERLAY = 'trusted.overlay.';
 const BLOCK_BYTES = 512n;
@@ -154,9 +154,4 @@ function remove(path: string): void {
 
 function toBytes(path: string): string {
   return Buffer.from(path, 'utf8').toString('latin1');
-}
-
-/** The parts of what `toDevice` makes. */
-function fromDevice(device: bigint): [major: number, minor: number] {
-  return [Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn)), Number((device & 0xffn) | ((device >> 12n) & ~0xffn))];
 }

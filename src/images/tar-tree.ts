@@ -1,6 +1,6 @@
 import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
-import { getXattr, listXattrs, seekTo } from '#linux/file-attributes.ts';
+import { fromDevice, getXattr, listXattrs, seekTo } from '#linux/file-attributes.ts';
 import { paddingOf, type TarHeader, toText } from './tar-format.ts';
 import type { TarSink } from './tar-sink.ts';
 import { type SparseMap, type SparsePiece, sparseMapBlocks } from './tar-sparse.ts';
@@ -173,7 +173,7 @@ export class TarTree {
     const linkName = stat.isSymbolicLink() ? targetOf(path) : '';
     if (linkName === undefined) return undefined;
     const [uid, gid] = [Number(stat.uid), Number(stat.gid)];
-    const isDevice = stat.isCharacterDevice() || stat.isBlockDevice();
+    const [devMajor, devMinor] = stat.isCharacterDevice() || stat.isBlockDevice() ? fromDevice(stat.rdev) : [0, 0];
     const nanos = ((stat.mtimeNs % SECOND) + SECOND) % SECOND;
     return {
       name,
@@ -184,8 +184,8 @@ export class TarTree {
       mtime: Number((stat.mtimeNs - nanos) / SECOND),
       ...(this.#options.exactTimes ? { mtimeNanos: Number(nanos) } : {}),
       linkName,
-      devMajor: isDevice ? majorOf(stat.rdev) : 0,
-      devMinor: isDevice ? minorOf(stat.rdev) : 0,
+      devMajor,
+      devMinor,
       xattrs: this.#xattrsOf(toBytes(path)),
     };
   }
@@ -272,15 +272,6 @@ function mapOf(fd: number, sizeBytes: number): SparseMap | undefined {
     at = seekTo(fd, 'data', end);
   }
   return { sizeBytes, pieces };
-}
-
-/** The parts of what `toDevice` makes. */
-function majorOf(device: bigint): number {
-  return Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn));
-}
-
-function minorOf(device: bigint): number {
-  return Number((device & 0xffn) | ((device >> 12n) & ~0xffn));
 }
 
 function below(directory: string, name: string): string {

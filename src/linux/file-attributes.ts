@@ -122,6 +122,11 @@ export function toDevice(major: number, minor: number): bigint {
   return (low & 0xffn) | ((high & 0xfffn) << 8n) | ((low & ~0xffn) << 12n) | ((high & ~0xfffn) << 32n);
 }
 
+/** The parts of what `toDevice` makes. */
+export function fromDevice(device: bigint): [major: number, minor: number] {
+  return [Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn)), Number((device & 0xffn) | ((device >> 12n) & ~0xffn))];
+}
+
 function toCString(path: Buffer): Buffer {
   return Buffer.concat([path, Buffer.alloc(1)]);
 }
