@@ -161,6 +161,7 @@ export class ContainerRuns implements Disposable {
     const isRecorded = this.recordExit(record, exitCode === undefined ? lost : { exitCode });
     clearRun(this.#paths, id, cgroup, isRecorded);
     await this.#preparation.unmount(id);
+    await this.#attachments.ended(id, this.#clock);
     this.#runs.delete(id);
     this.#oomsAbove.delete(id);
     this.#tell('exited', record);

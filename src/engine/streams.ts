@@ -110,13 +110,18 @@ export class ContainerStreams implements AsyncDisposable {
     const { phase, config } = this.#ledger.need(id);
     if (phase === 'exited' && !waits) throw notRunning(id);
     const bundle = this.#paths.bundle(id);
-    const open = () =>
-      openAttach({
-        socket: this.#sockets.connect(`${bundle}/attach`),
+    // The monitor takes the end of any client for the end of the input that is open once: who has none of it goes without a word.
+    const isListener = !stdin && config.stdin === true && config.stdinOnce === true && config.tty !== true;
+    const open = () => {
+      const session = openAttach({
+        socket: this.#sockets.connect(`${bundle}/attach`, { quietly: isListener }),
         terminal: config.tty ?? false,
         stdin: stdin && (config.stdin ?? false),
         resize: size => this.#resize(id, size),
       });
+      this.#attachments.listens(id, session);
+      return session;
+    };
     if (phase === 'running') return open();
     this.#sockets.prepare();
     return this.#attachments.wait(id, open, signal);
