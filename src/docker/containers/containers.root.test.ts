@@ -14,6 +14,7 @@ interface Inspect {
   Name: string;
   State: { Status: string; Running: boolean; Paused: boolean; Pid: number; ExitCode: number; OOMKilled: boolean };
   HostConfig: Record<string, unknown>;
+  RestartCount: number;
 }
 
 describe('containers over docker’s API', { skip: clients ? false : 'no docker command' }, () => {
@@ -234,6 +235,36 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
     }
     assert.equal((await host.api('POST', '/containers/create', { Image: 'nosuch:1' })).status, 404);
     await docker('rm', await create('loose', { Nonsense: { a: 1 }, hostconfig: { networkmode: 'none' } }));
+  });
+
+  test('what is missing is told in docker’s words, a bad body before that', async () => {
+    const starts: [says: RegExp, ...args: string[]][] = [
+      [/unable to find user nosuch: no matching entries in passwd file/, '-u', 'nosuch'],
+      [/unable to find group nosuch: no matching entries in group file/, '--group-add', 'nosuch'],
+      [/while adding custom device "\/dev\/nosuch": no such file or directory/, '--device', '/dev/nosuch'],
+      [/could not get container for nosuch/, '--link', 'nosuch'],
+    ];
+    for (const [says, ...args] of starts) assert.match(await refused('run', '--rm', ...args, 'busybox'), says);
+    const type = { 'content-type': 'application/json' };
+    const update = await host.api('POST', '/containers/nosuch/update', Buffer.from('{} more'), type);
+    assert.deepEqual([update.status, update.json], [400, { message: 'unexpected content after JSON' }]);
+    assert.equal((await host.api('POST', '/containers/nosuch/update', {})).status, 404);
+    assert.equal(await docker('ps', '-aq'), '');
+  });
+
+  test('kill and stop end a restart that waits', async () => {
+    await docker('run', '-d', '--name', 'again', '--restart', 'always', '--network', 'none', 'busybox', 'false');
+    for (const call of ['kill', 'stop?t=0']) {
+      // Those after the first few wait long enough.
+      await until('it waits for a restart', async () => {
+        const { RestartCount, State } = await inspect('again');
+        return RestartCount >= 4 && State.Status === 'restarting';
+      });
+      assert.deepEqual(await statuses(['POST', '/containers/again/pause'], ['POST', `/containers/again/${call}`]), [409, 204]);
+      assert.equal((await inspect('again')).State.Status, 'exited');
+      await host.api('POST', '/containers/again/start');
+    }
+    await docker('rm', '-f', 'again');
   });
 
   test('fifty clients at one name leave nothing, each with a right answer', async () => {

@@ -19,8 +19,8 @@ const MAX_TEXT_BYTES = 64 << 10;
 
 /** `POST /commit`: an image of what a container has written over its own. @returns the image's id */
 export async function commitContainer(room: FilesRoom, { query, incoming, signal }: DockerRequest): Promise<string> {
-  const container = room.find(query.get('container') ?? '');
   const body = await readJson(incoming);
+  const container = room.find(query.get('container') ?? '');
   const names = namesOf(query);
   const [author, comment] = [textOf(query, 'author'), textOf(query, 'comment')];
   const base = await room.images.inspect(container.engine.imageId);
