@@ -19,7 +19,7 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   const { signal } = underWay;
   const builder = await room.builder();
   using context = builder.openContext();
-  await takeIn(context, parameters, request);
+  await takeIn(context, parameters, { incoming, signal });
   const output = new BuildOutput({ response, ...parameters });
   let warnings: readonly string[] = [];
   try {
@@ -47,7 +47,11 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   }
 }
 
-async function takeIn(context: BuildContext, { remote, dockerfile }: BuildParameters, { incoming, signal }: DockerRequest): Promise<void> {
+async function takeIn(
+  context: BuildContext,
+  { remote, dockerfile }: BuildParameters,
+  { incoming, signal }: Pick<DockerRequest, 'incoming' | 'signal'>,
+): Promise<void> {
   if (remote === '') {
     await context.receive(incoming, signal);
     return;
