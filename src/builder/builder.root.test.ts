@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { buildTar } from '#images/fixtures.ts';
 import { exitCodeOf } from './run-step.ts';
@@ -218,4 +219,30 @@ test('the cache is pruned by age and size, never what an image was just made of 
   const { deleted, freedBytes } = await bench.builder.prune({ all: true });
   assert.ok(deleted.length > 0 && freedBytes > 0);
   assert.deepEqual(bench.builder.entries(), []);
+});
+
+test('what a build works with stays, whoever prunes meanwhile', async () => {
+  const dockerfile = (salt: number) =>
+    `FROM busybox AS one\nRUN echo ${salt} > /one\nFROM busybox\nCOPY --from=one /one /two\nRUN sleep 0.1; cat /two\n`;
+  const abort = new AbortController();
+  const pruning = (async () => {
+    while (!abort.signal.aborted) {
+      await bench.builder.prune({ all: true });
+      await setImmediate();
+    }
+  })();
+  try {
+    for (let salt = 0; salt < 6; salt++) {
+      const [one, two] = await Promise.all([bench.build(dockerfile(salt)), bench.build(dockerfile(salt))]);
+      for (const { output } of [one, two]) if (output !== '') assert.equal(output, `${salt}\n`);
+    }
+  } finally {
+    abort.abort();
+    await pruning;
+  }
+});
+
+test('COPY --from what would lie below a file', async () => {
+  const building = bench.build('FROM busybox\nCOPY --from=busybox /etc/passwd/x /x\n');
+  await assert.rejects(building, /COPY failed: .*\/etc\/passwd\/x: file does not exist/);
 });
