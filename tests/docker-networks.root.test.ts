@@ -9,11 +9,13 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { endpointPrefix } from '#net/bridges/link-names.ts';
 import { askUdp, startEcho } from '#net/test-network.ts';
+import { haveCrictl } from '../critest/build.ts';
 import { until } from './cluster.ts';
 import { findDockerClients } from './docker-clients.ts';
 import { DockerHost } from './docker-host.ts';
 
 const { have: clients, missing } = await findDockerClients();
+const crictl = await haveCrictl();
 
 /** Asks every 20 ms until there is an answer; what it was, and after how long. */
 const ASK_AGAIN = `
@@ -289,6 +291,25 @@ describe('docker networks', { skip: missing ?? false }, () => {
     taken.close();
     await server('fourth', '-p', '18101:80');
     await remove('first', 'second', 'third', 'fourth');
+  });
+
+  test('a sandbox that somebody else stops gives back ports, names and addresses', { skip: crictl.missing ?? false }, async () => {
+    await docker('network', 'create', 'cut');
+    await server('short', '--network', 'cut', '-p', '18400:80');
+    const sandbox = await docker('inspect', '-f', '{{.NetworkSettings.SandboxID}}', 'short');
+    await promisify(execFile)(crictl.have ?? '', ['-r', `unix://${host.cluster.runDir}/cri.sock`, 'stopp', sandbox]);
+    await docker('wait', 'short');
+    await until('nobody in the network', async () =>
+      (await docker('network', 'inspect', '-f', '{{len .Containers}}', 'cut')) === '0' ? true : undefined,
+    );
+    await server('heir', '--network', 'cut', '-p', '18400:80');
+    assert.equal(
+      await until('the page', async () => ((await fetchFrom('http://127.0.0.1:18400/')) === 'heir' ? 'heir' : undefined)),
+      'heir',
+    );
+    assert.deepEqual(await resolve('heir', 'short'), []);
+    await remove('short', 'heir');
+    await docker('network', 'rm', 'cut');
   });
 
   test('IPv6: addresses, names, ports', async () => {

@@ -94,7 +94,7 @@ export class ContainerRuns {
   /** Gives back what a run had: networks, namespaces, file systems of volumes. */
   async release(container: DockerContainer): Promise<void> {
     const { volumes, networks } = this.#options.rooms();
-    if (container.sandbox?.state === 'ready') await networks.disconnectAll(container);
+    await networks.disconnectAll(container); // also where somebody else stopped the sandbox
     await this.#engine.stopSandbox(container.sandboxId);
     await volumes.unmount(container.id, container.data.mounts);
   }

@@ -64,7 +64,7 @@ class OneContainer {
 
   rooms() {
     const volumes = { unmount: async () => {}, removed: async () => void this.steps.push('volumes') };
-    return { networks: {} as Networks, volumes: volumes as unknown as Volumes };
+    return { networks: { disconnectAll: async () => {} } as unknown as Networks, volumes: volumes as unknown as Volumes };
   }
 }
 
