@@ -82,6 +82,9 @@ test('loopback without TLS: for programs of this machine, not for pages in its b
   assert.equal(await status({ host: 'rebound.example:2375' }), 403);
   assert.equal(await status({ connection: 'upgrade', upgrade: 'tcp', host: 'rebound.example' }), 403);
   assert.equal(await status({ host: '[::1]:2375' }), 405);
+  assert.equal(await status({ host: '127.0.0.1:2375', origin: 'http://127.0.0.1:2375' }), 405);
+  assert.equal(await status({ host: '127.0.0.1:2375', origin: 'null' }), 403);
+  assert.equal(await status({ host: 'rebound.example:2375', origin: 'http://rebound.example:2375' }), 403);
 });
 
 const addresses: [tcp: DockerTcp, isRefused: boolean][] = [

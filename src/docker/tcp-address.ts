@@ -29,7 +29,8 @@ export function checkTcp({ host, tls }: DockerTcp): void {
  * where the page is from, or a host that a name server of the page's made this machine's. Pure.
  */
 export function mayBePages({ origin, host }: { origin?: string | undefined; host?: string | undefined }): boolean {
-  if (origin !== undefined) return true;
+  // Clients of WebSockets that are no pages name the address itself.
+  if (origin !== undefined && origin !== `http://${host}`) return true;
   const name = (host ?? 'localhost').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
   return isIP(name) === 0 && !/^(.*\.)?localhost$/i.test(name);
 }
