@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -36,8 +36,19 @@ test("links are followed below the container's root, not below ours", () => {
     writeFileSync(`${root}/text`, '', { mode: 0o644 });
     symlinkSync('/program', `${root}/inside`);
     symlinkSync('/bin/sh', `${root}/outside`);
-    const code = (command: string) => refuseExec(root, { args: [command], env: ['PATH=/'] } as unknown as OciProcess)?.exitCode;
-    assert.deepEqual(['program', 'inside', '/outside', 'text', 'nothing'].map(code), [undefined, undefined, 127, 126, 127]);
+    const code = (command: string, cwd = '/') =>
+      refuseExec(root, { args: [command], env: ['PATH=/'], cwd } as unknown as OciProcess)?.exitCode;
+    assert.deepEqual(
+      ['program', 'inside', '/outside', 'text', 'nothing'].map(command => code(command)),
+      [undefined, undefined, 127, 126, 127],
+    );
+    mkdirSync(`${root}/directory`);
+    symlinkSync('/directory', `${root}/there`);
+    const directories = ['/directory', '/there', '/proc/self', '/nothing', '/text', 'directory'];
+    assert.deepEqual(
+      directories.map(directory => code('program', directory)),
+      [undefined, undefined, undefined, 127, 126, 127],
+    );
   } finally {
     rmSync(root, { recursive: true });
   }

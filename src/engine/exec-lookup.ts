@@ -16,7 +16,7 @@ export interface ExecRefusal {
 }
 
 /** What is found under one name. */
-type Found = 'program' | 'other' | 'nothing';
+type Found = 'program' | 'directory' | 'other' | 'nothing';
 
 /** Where a process looks for its program, in this order; nothing for what only the kernel can tell (a relative path, `/proc/self/exe`). Pure. */
 export function planCandidates({ args: [command = ''], env }: Pick<OciProcess, 'args' | 'env'>): string[] {
@@ -29,13 +29,22 @@ export function planCandidates({ args: [command = ''], env }: Pick<OciProcess, '
 /** Reads the refusal from what was found under each candidate. Pure. */
 export function planRefusal(command: string, found: readonly Found[]): ExecRefusal | undefined {
   if (found.length === 0 || found.includes('program')) return undefined;
-  if (found.includes('other')) return { exitCode: NOT_EXECUTABLE, message: `exec: ${JSON.stringify(command)}: permission denied` };
+  if (found.includes('other') || found.includes('directory'))
+    return { exitCode: NOT_EXECUTABLE, message: `exec: ${JSON.stringify(command)}: permission denied` };
   const why = command.includes('/') ? 'no such file or directory' : 'executable file not found in $PATH';
   return { exitCode: NOT_FOUND, message: `exec: ${JSON.stringify(command)}: ${why}` };
 }
 
+/** Reads the refusal of a working directory from what was found there. Pure. */
+export function planDirectoryRefusal(directory: string, found: Found): ExecRefusal | undefined {
+  if (found === 'directory') return undefined;
+  const why = found === 'nothing' ? 'no such file or directory' : 'not a directory';
+  const message = `chdir to cwd (${JSON.stringify(directory)}) failed: ${why}`;
+  return { exitCode: found === 'nothing' ? NOT_FOUND : NOT_EXECUTABLE, message };
+}
+
 /**
- * Whether a process's program can be executed by a process whose root is `root`. Asked before the runtime is: crun that fails in a
+ * Whether a process's program can be executed, in its working directory, by a process whose root is `root`. Asked before the runtime is: crun that fails in a
  * container leaves its half of the work behind as a zombie, which the machine's init takes away when it likes to, and a container can't
  * end before that.
  */
@@ -46,7 +55,13 @@ export function refuseExec(root: string, process: OciProcess): ExecRefusal | und
     found.push(lookUp(root, candidate));
     if (found.at(-1) === 'program') break;
   }
-  return planRefusal(process.args[0] ?? '', found);
+  return planRefusal(process.args[0] ?? '', found) ?? refuseDirectory(root, process.cwd);
+}
+
+/** What only the kernel can tell is left to it. */
+function refuseDirectory(root: string, cwd: string): ExecRefusal | undefined {
+  if (cwd === '/' || /^\/(proc|dev)(\/|$)/.test(cwd)) return undefined;
+  return planDirectoryRefusal(cwd, cwd.startsWith('/') ? lookUp(root, cwd) : 'nothing');
 }
 
 function lookUp(root: string, path: string): Found {
@@ -54,6 +69,7 @@ function lookUp(root: string, path: string): Found {
   if (fd === undefined) return 'nothing';
   try {
     const stat = fstatSync(fd);
+    if (stat.isDirectory()) return 'directory';
     return stat.isFile() && (stat.mode & (constants.S_IXUSR | constants.S_IXGRP | constants.S_IXOTH)) !== 0 ? 'program' : 'other';
   } finally {
     closeSync(fd);

@@ -55,6 +55,13 @@ export function planEndpoints(
           ? `conflicting options: cannot attach both user-defined and non-user-defined network-modes (${name}, host)`
           : `container cannot be connected to multiple networks with one of the networks in private (none) mode (${name})`,
       );
+  if (rest.some(([name]) => name === 'none'))
+    throw new UmiakError(
+      'BadRequest',
+      `container cannot be connected to multiple networks with one of the networks in private (none) mode (${modeName})`,
+    );
+  if (rest.some(([name]) => name === 'host'))
+    throw new UmiakError('BadRequest', 'container cannot be disconnected from host network or connected to host network');
   const ofMode = asked.find(([name]) => name === modeName)?.[1] ?? {};
   const mac = config.MacAddress && !ofMode.MacAddress ? { MacAddress: config.MacAddress } : {};
   for (const [name, wish] of [[modeName, { ...ofMode, ...mac }] as const, ...rest]) {

@@ -169,6 +169,8 @@ describe('endpoints', () => {
     const cases: [mode: string, asked: Record<string, Partial<EndpointSettings>>, message: RegExp][] = [
       ['host', { shop: {} }, /cannot attach both/],
       ['none', { shop: {} }, /private \(none\) mode/],
+      ['bridge', { none: {} }, /private \(none\) mode/],
+      ['shop', { host: {} }, /cannot be disconnected from host network or connected to host network/],
       ['bridge', { bridge: { IPAMConfig: { IPv4Address: '10.5.0.9' } } }, /supported on user defined networks only/],
       ['bridge', { bridge: { Aliases: ['x'] } }, /network-scoped alias/],
       [

@@ -119,6 +119,9 @@ test("what can not be executed is said in docker's words, with its code", async 
     assert.match(unframe(await (await begin(exec)).rest()).stdout, says);
     assert.equal((await inspect(exec)).ExitCode, code);
   }
+  const lost = await create(id, '', { Cmd: ['true'], WorkingDir: '/nowhere' });
+  assert.match(unframe(await (await begin(lost)).rest()).stdout, /chdir to cwd \("\/nowhere"\) failed: no such file or directory/);
+  assert.equal((await inspect(lost)).ExitCode, 127);
 });
 
 test("docker's refusals", async () => {
