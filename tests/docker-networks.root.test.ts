@@ -385,6 +385,7 @@ describe('docker networks', { skip: missing ?? false }, () => {
     await server('asker', '--network', 'kept');
     await docker('network', 'create', 'second');
     await docker('network', 'connect', 'second', 'asker');
+    await docker('network', 'connect', 'bridge', 'asker');
     const before = await docker('inspect', '-f', '{{json .NetworkSettings}}', 'asker');
     const stay = await addressOf('stay', 'kept');
     const netns = await docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', 'asker');
@@ -403,6 +404,10 @@ describe('docker networks', { skip: missing ?? false }, () => {
     await fails(['run', '--rm', '-p', '18200:80', 'busybox', 'true'], /port is already allocated/, 125);
     await docker('network', 'disconnect', 'second', 'asker');
     assert.doesNotMatch(await inside('asker', 'ip', '-o', 'link'), /eth1/);
+    const pooled = await addressOf('asker', 'bridge');
+    assert.match(await inside('asker', 'ip', 'addr', 'show', 'eth2'), new RegExp(`${pooled}/32`.replaceAll('.', '\\.')));
+    await docker('network', 'disconnect', 'bridge', 'asker');
+    assert.doesNotMatch(await inside('asker', 'ip', '-o', 'link'), /eth2/);
     await server('third', '--network', 'kept');
     assert.notEqual(await addressOf('third', 'kept'), await addressOf('stay', 'kept'));
     await remove('stay', 'asker', 'third');
