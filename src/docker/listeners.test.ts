@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
+import { request as secureRequest } from 'node:https';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -66,6 +67,8 @@ test('an address serves clients with a certificate of its authority, and nobody 
   assert.equal(await docker([...at, ...as(client), ...VERSION]), '9.9.9');
   await assert.rejects(docker([...at, ...as(stranger), ...VERSION]), /certificate|tls/i);
   await assert.rejects(docker(['-H', `tcp://127.0.0.1:${api.port}`, ...VERSION]));
+  const nameless = secureRequest({ host: '127.0.0.1', port: api.port, path: '/_ping', ca: readFileSync(clientCa), agent: false }).end();
+  await assert.rejects(once(nameless, 'response'), /certificate required|ECONNRESET|socket hang up/);
 });
 
 test('loopback without TLS: for programs of this machine, not for pages in its browsers', async () => {
