@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { serveDnsTcp } from './dns-sockets.ts';
+import { serveDnsTcp, serveDnsUdp } from './dns-sockets.ts';
 
 test('who asks without reading the answers is not answered any more: nothing piles up', async () => {
   let answered = 0;
@@ -31,4 +32,24 @@ test('who asks without reading the answers is not answered any more: nothing pil
     asker.destroy();
     server.close();
   }
+});
+
+test('an answer that comes when nobody listens any more is let go', async () => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<Buffer>();
+  const socket = createSocket('udp4');
+  serveDnsUdp(socket, () => {
+    asked.resolve();
+    return answer.promise;
+  });
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const asker = createSocket('udp4');
+  asker.send(Buffer.alloc(12), socket.address().port, '127.0.0.1');
+  await asked.promise;
+  asker.close();
+  socket.close();
+  await once(socket, 'close');
+  answer.resolve(Buffer.alloc(12));
+  await setImmediate(); // a rejection that nobody handles would fail this test
 });

@@ -12,7 +12,12 @@ export type Responder = (message: Buffer, options: { isTcp: boolean }) => Promis
 export function serveDnsUdp(socket: UdpSocket, respond: Responder): void {
   socket.on('message', async (message, from) => {
     const response = await respond(message, { isTcp: false });
-    if (response) socket.send(response, from.port, from.address, () => {}); // an asker that has gone
+    if (!response) return;
+    try {
+      socket.send(response, from.port, from.address, () => {}); // an asker that has gone
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_SOCKET_DGRAM_NOT_RUNNING') throw error; // closed while others were asked
+    }
   });
 }
 
