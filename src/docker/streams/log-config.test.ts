@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { messageOf } from '#base/errors.ts';
+import type { DockerContainer } from '../rooms.ts';
 import { DetachScanner, parseDetachKeys } from './detach-keys.ts';
 import { planLogBounds, planLogConfig } from './log-config.ts';
 import { parseMoment } from './log-query.ts';
+import { renderTag } from './log-tag.ts';
 
 const refusals: [type: string, options: Record<string, string>, says: RegExp][] = [
   ['nothing', {}, /^logger: no log driver named 'nothing' is registered$/],
@@ -64,6 +66,16 @@ test('moments', () => {
   assert.equal(moment('2006-01-01T02:00:00.5+02:00'), '2006-01-01T00:00:00.500000000Z');
   for (const bad of ['x', '1e9', '999999999999', '2006-13-01T00:00:00Z', '10m'])
     assert.throws(() => moment(bad), /invalid value for "since"/, bad);
+});
+
+test('a tag is one line, whatever a command has in it', () => {
+  const container = {
+    id: 'f'.repeat(64),
+    name: 'one',
+    data: { image: 'i', path: 'sh', args: ['-c', 'a\n<0>b'] },
+    engine: { imageId: 'x' },
+  };
+  assert.equal(renderTag('{{.Name}} {{.Command}}', container as unknown as DockerContainer), 'one sh -c a <0>b');
 });
 
 test('detach keys', () => {

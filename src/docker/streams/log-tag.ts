@@ -3,10 +3,13 @@ import type { DockerContainer } from '../rooms.ts';
 
 const FIELD = /\{\{\s*\.(\w+)\s*\}\}/g;
 
-/** Docker's log tag: `{{.ID}}`, `{{.FullID}}`, `{{.Name}}`, `{{.ImageName}}`, `{{.ImageID}}`, … put in. Pure but for the host's name. */
+/**
+ * Docker's log tag: `{{.ID}}`, `{{.FullID}}`, `{{.Name}}`, `{{.ImageName}}`, `{{.ImageID}}`, … put in. In one line, since receivers of
+ * syslog take what follows a newline for a message of its own. Pure but for the host's name.
+ */
 export function renderTag(template: string, container: DockerContainer): string {
   const fields = fieldsOf(container);
-  return template.replace(FIELD, (whole, name: string) => fields[name] ?? whole);
+  return template.replace(FIELD, (whole, name: string) => fields[name] ?? whole).replace(/\p{Cc}/gu, ' ');
 }
 
 /** Names that a tag can have. */

@@ -95,6 +95,33 @@ test('syslog by tcp waits for its receiver, and goes on after the agent was away
   server.close();
 });
 
+test('what many runs said while nobody listened is sent once', async () => {
+  const lines: string[] = [];
+  const receiver = () => createServer(socket => socket.on('data', data => lines.push(...String(data).split('\n').filter(Boolean))));
+  const before = receiver();
+  await new Promise<void>(resolve => before.listen(0, '127.0.0.1', resolve));
+  const { port } = before.address() as AddressInfo;
+  await new Promise(resolve => before.close(resolve));
+  const { id } = await start('echo said', { Type: 'syslog', Config: { 'syslog-address': `tcp://127.0.0.1:${port}` } });
+  const runs = 4;
+  for (let run = 1; run < runs; run++) {
+    await bench.bench.exited(id);
+    await bench.bench.engine.startContainer(id);
+  }
+  await bench.bench.exited(id);
+  const after = receiver();
+  await new Promise<void>(resolve => after.listen(port, '127.0.0.1', resolve));
+  try {
+    await until('all runs', () => lines.length >= runs);
+    await bench.closeApi();
+    await bench.openApi();
+    await new Promise(resolve => setImmediate(resolve));
+    assert.equal(lines.length, runs);
+  } finally {
+    after.close();
+  }
+});
+
 test("the journal's own protocol", async () => {
   const fd = bindDatagrams(journalSocket);
   try {

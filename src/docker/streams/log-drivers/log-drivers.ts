@@ -11,6 +11,8 @@ export class LogDrivers implements AsyncDisposable {
   readonly #journalSocket: string;
   readonly #keepers = new Map<string, LogBoundsKeeper>();
   readonly #forwarders = new Map<string, Forwarder>();
+  /** Whose next run waits for what a former one still has to send. */
+  readonly #waiting = new Set<string>();
   readonly #subscription: Disposable;
   #isDisposed = false;
 
@@ -37,14 +39,20 @@ export class LogDrivers implements AsyncDisposable {
     const { engine, clock, log } = this.#room;
     const { LogConfig } = container.data.hostConfig;
     const bounds = planLogBounds(LogConfig);
+    this.#end(id);
     if (bounds && state === 'running') this.#keepers.set(id, new LogBoundsKeeper({ id, logPath, bounds, engine, clock, log }));
     if (LogConfig.Type === 'syslog' || LogConfig.Type === 'journald') void this.#forward(id);
   }
 
-  /** What a former run still has to send goes first. */
+  /** What a former run still has to send goes first; then one goes on for all the runs that there were meanwhile. */
   async #forward(id: string): Promise<void> {
     const before = this.#forwarders.get(id);
-    if (before) await before.done;
+    if (before) {
+      if (this.#waiting.has(id)) return;
+      this.#waiting.add(id);
+      await before.done;
+      this.#waiting.delete(id);
+    }
     const container = this.#find(id);
     if (!container || this.#isDisposed) return;
     const { engine, log } = this.#room;
