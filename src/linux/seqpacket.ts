@@ -14,6 +14,7 @@ const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_MOD = 3;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
+const SHUT_RD = 0;
 const SHUT_WR = 1;
 const EAGAIN = 11;
 /** What conmon takes in one packet. */
@@ -67,6 +68,8 @@ const LINGER_MS = 2_000;
  */
 export class SeqpacketSockets implements AsyncDisposable {
   readonly #sockets = new Map<number, SeqpacketSocket>();
+  /** Nobody hears them any more, and their peers are not to know. */
+  readonly #abandoned = new Map<number, number>();
   #poller: Poller | undefined;
   #nextId = 1;
   #stopping: Promise<unknown> = Promise.resolve();
@@ -75,11 +78,14 @@ export class SeqpacketSockets implements AsyncDisposable {
   /** A socket is about to be connected: the worker starts meanwhile. */
   prepare(): void {
     this.#poller ??= this.#start();
-    if (this.#sockets.size === 0) this.#linger();
+    if (this.#sockets.size + this.#abandoned.size === 0) this.#linger();
   }
 
-  /** Connects; packets come out whole and in order, and what is written goes in as packets. Ending it shuts our side down only. */
-  connect(path: string): SeqpacketSocket {
+  /**
+   * Connects; packets come out whole and in order, and what is written goes in as packets. Ending it shuts our side down only. One that goes
+   * `quietly` is closed with its peer's end: until then that one learns of nothing but that what it sends is not taken.
+   */
+  connect(path: string, { quietly = false }: { quietly?: boolean } = {}): SeqpacketSocket {
     const fd = connectSeqpacket(path);
     const id = this.#nextId++;
     clearTimeout(this.#lingering);
@@ -87,7 +93,7 @@ export class SeqpacketSockets implements AsyncDisposable {
     const { epoll } = this.#poller;
     const socket = new SeqpacketSocket(fd, {
       watch: events => void epollCtl(epoll, EPOLL_CTL_MOD, fd, toEpollEvent(events, fd, id)),
-      closed: () => this.#close(id, fd),
+      closed: () => (quietly ? this.#abandon(id, fd) : this.#close(id, fd)),
     });
     this.#sockets.set(id, socket);
     check(epollCtl(epoll, EPOLL_CTL_ADD, fd, toEpollEvent(EPOLLIN, fd, id)), 'watch the socket');
@@ -96,6 +102,7 @@ export class SeqpacketSockets implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets.values()) socket.destroy();
+    for (const id of this.#abandoned.keys()) this.#forget(id);
     this.#stop();
     await this.#stopping;
   }
@@ -117,19 +124,45 @@ export class SeqpacketSockets implements AsyncDisposable {
 
   #deliver({ bytes, packets, ended, writable }: SeqpacketBatch, unread: Int32Array): void {
     for (const { id, start, end } of packets) this.#sockets.get(id)?.receive(Buffer.from(bytes, start, end - start));
-    for (const id of ended) this.#sockets.get(id)?.receive(null);
+    for (const id of ended) {
+      this.#sockets.get(id)?.receive(null);
+      this.#forget(id);
+    }
     for (const id of writable) this.#sockets.get(id)?.writableAgain();
     Atomics.sub(unread, 0, bytes.byteLength);
     Atomics.notify(unread, 0);
   }
 
-  /** The worker closes, since only it knows when it does not read from that number any more. */
   #close(id: number, fd: number): void {
-    if (!this.#sockets.delete(id) || !this.#poller) return;
+    if (this.#sockets.delete(id)) this.#order(fd);
+  }
+
+  #abandon(id: number, fd: number): void {
+    const socket = this.#sockets.get(id);
+    if (!socket || !this.#poller) return;
+    if (socket.readableEnded) {
+      this.#close(id, fd);
+      return;
+    }
+    this.#sockets.delete(id);
+    this.#abandoned.set(id, fd);
+    // Its peer's end is told all the same; our own, which comes next, is not to look like one.
+    epollCtl(this.#poller.epoll, EPOLL_CTL_MOD, fd, toEpollEvent(0, fd, id));
+    shutdownCall(fd, SHUT_RD);
+  }
+
+  #forget(id: number): void {
+    const fd = this.#abandoned.get(id);
+    if (fd !== undefined && this.#abandoned.delete(id)) this.#order(fd);
+  }
+
+  /** The worker closes, since only it knows when it does not read from that number any more. */
+  #order(fd: number): void {
+    if (!this.#poller) return;
     const order = Buffer.alloc(8);
     order.writeInt32LE(fd, 0);
     writeSync(this.#poller.orders[1], order);
-    if (this.#sockets.size === 0) this.#linger();
+    if (this.#sockets.size + this.#abandoned.size === 0) this.#linger();
   }
 
   #linger(): void {
