@@ -156,7 +156,8 @@ function askUdp(host: string, port: number, query: Buffer, timeoutMs: number): P
       query.copy(response, 0, 0, 2);
       resolve(response);
     });
-    socket.connect(port, host, () => socket.send(sent));
+    socket.once('connect', () => socket.send(sent));
+    socket.connect(port, host); // its callback would be told errors as well, and in place of 'error'
     socket.once('close', () => clearTimeout(timer));
   }).finally(() => socket.close());
 }

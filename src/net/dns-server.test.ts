@@ -200,6 +200,14 @@ test('a silent or lying upstream is passed over; when all are, it is a SERVFAIL'
   assert.equal((await ask(nobody.port, 'example.org', 'A')).flags! & 15, 2);
 });
 
+test('a server that there is no way to is passed over', async () => {
+  using good = await startUpstream(elsewhere('192.0.2.80'));
+  await using server = await start(['203.0.113.1', good.at], 150); // this network has no routes
+  assert.match(shown((await ask(server.port, 'example.org', 'A')).answers)[0]!, /192\.0\.2\.80/);
+  await using alone = await start(['203.0.113.1'], 150);
+  assert.equal((await ask(alone.port, 'example.org', 'A')).flags! & 15, 2);
+});
+
 test('what can not be answered is refused', async () => {
   await using server = await start();
   const rcode = async (message: Buffer) => (await send(server.port, message))[3]! & 15;
