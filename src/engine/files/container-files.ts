@@ -1,5 +1,5 @@
 import type { Clock } from '#base/clock.ts';
-import { UmiakError } from '#base/errors.ts';
+import { isUmiakError, UmiakError } from '#base/errors.ts';
 import type { Change } from '#images/layer-changes.ts';
 import type { OwnerRanges } from '#images/owners.ts';
 import { requireAnswering } from '#linux/answering.ts';
@@ -47,9 +47,8 @@ export class ContainerFiles implements AsyncDisposable {
 
   /** @throws NotFound when there is no such path */
   async stat(id: string, path: string, { signal }: VisitOptions = {}): Promise<PathStat> {
-    return await this.#visit(id, signal, (visitor, root) =>
-      answered(visitor.call('stat', root, toContainerPath(path)), this.#patience(signal)),
-    );
+    const stat = (visitor: Visitor, root: Root) => answered(visitor.call('stat', root, toContainerPath(path)), this.#patience(signal));
+    return await this.#visit(id, signal, stat, () => true);
   }
 
   /** Gives what is at a path to `use` as a tar archive; each chunk is valid until the next one is asked for. @throws NotFound */
@@ -60,11 +59,14 @@ export class ContainerFiles implements AsyncDisposable {
     use: (stat: PathStat, archive: AsyncIterable<Buffer>) => Promise<void>,
   ): Promise<void> {
     const clean = toContainerPath(path);
-    await this.#visit(id, signal, async (visitor, root) => {
+    let isBegun = false;
+    const visit = async (visitor: Visitor, root: Root) => {
       const stat = await answered(visitor.call('stat', root, clean), this.#patience(signal));
+      isBegun = true;
       const archive = (memory: SharedArrayBuffer) => visitor.call('archive', root, clean, memory, this.#ownersOf(id));
       await receive(archive, chunks => use(stat, chunks), this.#patience(signal));
-    });
+    };
+    await this.#visit(id, signal, visit, () => !isBegun);
   }
 
   /** Unpacks a tar archive into a directory. @throws NotFound, BadRequest in docker's words, Invalid with the bad entry's name */
@@ -121,10 +123,21 @@ export class ContainerFiles implements AsyncDisposable {
     return { signal, patienceMs: this.#patienceMs };
   }
 
-  async #visit<T>(id: string, signal: AbortSignal | undefined, work: (visitor: Visitor, root: Root) => Promise<T>): Promise<T> {
+  /** `mayRepeat`: it has done nothing yet, so that the files of a container that ended in that moment are looked at as they lie. */
+  async #visit<T>(
+    id: string,
+    signal: AbortSignal | undefined,
+    work: (visitor: Visitor, root: Root) => Promise<T>,
+    mayRepeat = () => false,
+  ): Promise<T> {
     const container = this.#need(id);
     const process = this.#processOf(container);
-    if (process) return await this.#visitors.run(visitor => work(visitor, { kind: 'process', ...process }), signal);
+    if (process)
+      try {
+        return await this.#visitors.run(visitor => work(visitor, { kind: 'process', ...process }), signal);
+      } catch (error) {
+        if (!mayRepeat() || !isUmiakError(error, 'Conflict')) throw error;
+      }
     const mounts = (container.config.mounts ?? []).filter(({ type = 'bind' }) => type === 'bind');
     await requireAnswering(mounts.map(({ source }) => source));
     return await this.#engine.withRootfs(id, async path => {
