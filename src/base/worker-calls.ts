@@ -61,6 +61,11 @@ export class WorkerCalls<Handlers extends CallHandlers> implements AsyncDisposab
     });
   }
 
+  /** It failed, ended or was closed: every call is refused. */
+  get hasEnded(): boolean {
+    return this.#ended !== undefined;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end(new UmiakError('ServiceUnavailable', `worker ${this.#name} is closed`));
     await this.#worker.terminate();

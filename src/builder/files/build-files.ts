@@ -43,6 +43,8 @@ export class BuildFiles implements AsyncDisposable {
   #use(): FilesUse {
     this.#idle?.[Symbol.dispose]();
     this.#users += 1;
+    // Builds that had files in one that failed have failed with it; the next ones begin anew.
+    if (this.#worker?.hasEnded) this.#worker = undefined;
     this.#worker ??= new WorkerCalls<FilesHandlers>(new URL('./files-worker.ts', import.meta.url), {
       name: 'build-files',
       data: this.#options,

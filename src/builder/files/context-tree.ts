@@ -12,6 +12,8 @@ interface ContextNode extends SourceNode {
 }
 
 const MAX_ENTRIES = 1_000_000;
+/** Of all names and link targets of one context: they are held in memory. */
+const MAX_NAME_BYTES = 256 << 20;
 
 /** A build's context, as its archive tells it: names and attributes in memory, contents in the store. */
 export class ContextTree implements SourceTree {
@@ -20,6 +22,7 @@ export class ContextTree implements SourceTree {
   readonly #nodes = new Map<string, ContextNode>([['', directoryNode(0o755, 0)]]);
   /** Of all its files. */
   sizeBytes = 0;
+  #nameBytes = 0;
 
   constructor(contents: FileContents) {
     this.#contents = contents;
@@ -61,6 +64,8 @@ export class ContextTree implements SourceTree {
   async add(entry: TarEntry): Promise<void> {
     if (this.#nodes.size > MAX_ENTRIES) throw new UmiakError('Invalid', `the build context has more than ${MAX_ENTRIES} files`);
     const path = pathOf(entry.name);
+    this.#nameBytes += path.length + entry.linkName.length;
+    if (this.#nameBytes > MAX_NAME_BYTES) throw new UmiakError('Invalid', 'the names of the build context are too much');
     const { mtime, mtimeNanos, mode, linkName, sizeBytes, xattrs } = entry;
     const time = mtimeNanos === undefined ? { mtime } : { mtime, mtimeNanos };
     const plain = {
