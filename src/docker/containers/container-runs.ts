@@ -56,16 +56,17 @@ export class ContainerRuns {
         await this.#engine.startContainer(id);
         return true;
       }
-      this.#requireJoined(container);
-      if (why === 'asked') await this.#options.rooms().supervision?.starting(container);
-      await this.#run(container);
+      await this.#run(container, why);
       return true;
     });
   }
 
-  async #run({ id, sandboxId, data }: DockerContainer): Promise<void> {
-    const { volumes, networks } = this.#options.rooms();
+  async #run(container: DockerContainer, why: 'asked' | 'policy'): Promise<void> {
+    const { id, sandboxId, data } = container;
+    const { volumes, networks, supervision } = this.#options.rooms();
     try {
+      this.#requireJoined(container);
+      if (why === 'asked') await supervision?.starting(container);
       await volumes.mount(id, data.mounts);
       await this.#engine.startSandbox(sandboxId);
       await networks.connectAll(this.#options.find(id));

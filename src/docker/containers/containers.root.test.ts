@@ -130,7 +130,17 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
     );
     assert.match(joined, /1 root +sleep 600[\s\S]*\n1$/);
     assert.match(await refused('run', '--rm', '--ipc', 'container:nosuch', 'busybox'), /No such container: nosuch/);
-    await docker('rm', '-f', shared);
+    await docker('kill', shared);
+    for (const [flag, what] of [
+      ['--network', 'network'],
+      ['--pid', 'PID'],
+    ] as const)
+      assert.match(
+        await refused('run', '--rm', flag, 'container:shared', 'busybox'),
+        new RegExp(`cannot join ${what} of a non running container`),
+      );
+    assert.equal(await docker('ps', '-aq', '--no-trunc'), shared, 'what was refused is gone, and nobody waits for it');
+    await docker('rm', shared);
   });
 
   test('namespaces, devices, system calls and kernel parameters are the machine’s or its own as asked', async () => {
