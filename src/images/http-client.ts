@@ -56,12 +56,16 @@ export class HttpClient implements Disposable {
     this.#proxy = options.proxy ?? proxyOf(process.env);
   }
 
-  /** The response's head; the caller reads or destroys the body. Follows redirects of GET and HEAD; all else might carry a secret along. */
+  /**
+   * The response's head, its `url` where it came from; the caller reads or destroys the body. Follows redirects of GET and HEAD; all else might
+   * carry a secret along.
+   */
   async request(url: URL, request: HttpRequest = {}): Promise<IncomingMessage> {
     let at = url;
     let headers = request.headers ?? {};
     for (let hops = 0; hops <= MAX_REDIRECTS; hops++) {
       const response = await this.#once(at, { ...request, headers });
+      response.url = at.href;
       const { location } = response.headers;
       if (![301, 302, 303, 307, 308].includes(response.statusCode ?? 0) || location === undefined) return response;
       if (request.method !== undefined && request.method !== 'GET' && request.method !== 'HEAD') return response;
@@ -203,4 +207,18 @@ export async function readBody(response: IncomingMessage, maxBytes: number, what
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** One GET by a client of its own, which ends with the body. */
+export async function getOnce(url: URL, { signal }: { signal?: AbortSignal } = {}): Promise<IncomingMessage> {
+  const client = new HttpClient();
+  const end = () => client[Symbol.dispose]();
+  try {
+    const response = await client.request(url, signal ? { signal } : {});
+    response.once('close', end);
+    return response;
+  } catch (error) {
+    end();
+    throw error;
+  }
 }

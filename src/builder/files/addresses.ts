@@ -1,4 +1,6 @@
+import type { IncomingMessage } from 'node:http';
 import { UmiakError } from '#base/errors.ts';
+import { getOnce } from '#images/http-client.ts';
 import { fromText } from '#images/tar-format.ts';
 import type { ContextTree } from './context-tree.ts';
 
@@ -11,25 +13,26 @@ export async function fetchInto(
   { checksum, signal }: { checksum?: string | undefined; signal: AbortSignal },
 ): Promise<string> {
   const response = await get(address, signal);
-  const name = nameOf(response.url || address);
-  const modified = Date.parse(response.headers.get('last-modified') ?? '');
+  const name = nameOf(response.url ?? address);
+  const modified = Date.parse(response.headers['last-modified'] ?? '');
   const mtime = Number.isNaN(modified) ? 0 : Math.floor(modified / 1000);
-  const hash = await tree.addFile(fromText(name), bodyOf(response, address), { mtime, mode: 0o600 });
+  const hash = await tree.addFile(fromText(name), response, { mtime, mode: 0o600 });
   if (checksum !== undefined && `sha256:${hash}` !== checksum)
     throw new UmiakError('Invalid', `ADD failed: digest mismatch sha256:${hash}: ${checksum}`);
   return name;
 }
 
-async function get(address: string, signal: AbortSignal): Promise<Response> {
-  let response: Response;
+async function get(address: string, signal: AbortSignal): Promise<IncomingMessage> {
+  let response: IncomingMessage;
   try {
-    response = await fetch(address, { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+    response = await getOnce(new URL(address), { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]) });
   } catch (cause) {
     throw new UmiakError('Invalid', `ADD failed: Get ${JSON.stringify(address)}: ${reasonOf(cause)}`, { cause });
   }
-  if (!response.ok)
-    throw new UmiakError('Invalid', `ADD failed: failed to GET ${address} with status ${response.status} ${response.statusText}`);
-  return response;
+  const { statusCode = 0, statusMessage } = response;
+  if (statusCode >= 200 && statusCode < 300) return response;
+  response.destroy();
+  throw new UmiakError('Invalid', `ADD failed: failed to GET ${address} with status ${statusCode} ${statusMessage}`);
 }
 
 function reasonOf(error: unknown): string {
@@ -56,10 +59,5 @@ function decodePercent(text: string): string {
 
 /** The bytes of an address as they come, for a context. @throws Invalid */
 export async function streamOf(address: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
-  return bodyOf(await get(address, signal), address);
-}
-
-function bodyOf({ body }: Response, address: string): AsyncIterable<Uint8Array> {
-  if (!body) throw new UmiakError('Invalid', `${address} has no content`);
-  return body as AsyncIterable<Uint8Array>;
+  return await get(address, signal);
 }

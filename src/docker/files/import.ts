@@ -1,8 +1,9 @@
-import { Readable } from 'node:stream';
+import type { IncomingMessage } from 'node:http';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import { composeImage } from '#images/compose.ts';
 import { decompressed } from '#images/decompress.ts';
 import { unpackedByProgram } from '#images/decompress-program.ts';
+import { getOnce } from '#images/http-client.ts';
 import { hostPlatform, type ImageConfig, toFamiliarName } from '#images/index.ts';
 import { mediaTypes } from '#images/oci.ts';
 import { DiskGuard } from '#images/unpack-limits.ts';
@@ -69,17 +70,17 @@ async function download(from: string, lines: JsonLines, signal: AbortSignal): Pr
   const text = /^[a-z]+:\/\//i.test(from) ? from : `http://${from}`;
   if (!URL.canParse(text) || !/^https?:/.test(text))
     throw new UmiakError('BadRequest', `${from.slice(0, 300)} is no address to import from`);
-  let answer: Response;
+  let answer: IncomingMessage;
   try {
-    answer = await fetch(text, { signal });
+    answer = await getOnce(new URL(text), { signal });
   } catch (error) {
-    throw new UmiakError(
-      'BadRequest',
-      `${from.slice(0, 300)} can't be fetched: ${messageOf(error instanceof Error ? (error.cause ?? error) : error)}`,
-    );
+    throw new UmiakError('BadRequest', `${from.slice(0, 300)} can't be fetched: ${messageOf(error)}`);
   }
-  if (!answer.ok || !answer.body)
-    throw new UmiakError('BadRequest', `${from.slice(0, 300)} answers with ${answer.status} ${answer.statusText}`);
+  const { statusCode = 0, statusMessage } = answer;
+  if (statusCode < 200 || statusCode >= 300) {
+    answer.destroy();
+    throw new UmiakError('BadRequest', `${from.slice(0, 300)} answers with ${statusCode} ${statusMessage}`);
+  }
   lines.write({ status: `Downloading from ${text}` });
-  return Readable.fromWeb(answer.body as import('node:stream/web').ReadableStream<Uint8Array>);
+  return answer;
 }
