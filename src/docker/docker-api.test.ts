@@ -247,3 +247,8 @@ test('a client that vanishes while it loads leaves nothing behind', async () => 
   const { status } = await call('POST', '/images/load?quiet=1', await readFile(path));
   assert.equal(status, 200);
 });
+
+test('idle connections are kept: nothing tells a client to count seconds', async () => {
+  const { headers } = await call('GET', '/_ping', undefined, { connection: 'keep-alive' });
+  assert.deepEqual([headers.connection, headers['keep-alive']], ['keep-alive', undefined]);
+});

@@ -92,7 +92,8 @@ export async function startDockerApi(options: DockerApiOptions): Promise<DockerA
   };
   const parts: ServerParts = {
     // A load may take as long as its client's disk; only headers have a deadline.
-    options: { requestTimeout: 0, headersTimeout: 30_000, shouldUpgradeCallback: incoming => isHijack(incoming) },
+    // Clients keep connections for their next call however late, as dockerd lets them: to close one is to lose a call that is on its way.
+    options: { requestTimeout: 0, headersTimeout: 30_000, keepAliveTimeout: 0, shouldUpgradeCallback: incoming => isHijack(incoming) },
     request: (incoming, response) => void answer(context, incoming, response),
     upgrade(incoming, socket, head) {
       const response = new ServerResponse(incoming);

@@ -83,8 +83,10 @@ export function planEndpoint(
 ): EndpointSettings {
   const { IPv4Address = '', IPv6Address = '', LinkLocalIPs = [] } = wish.IPAMConfig ?? {};
   const invalid = (why: string) => new UmiakError('BadRequest', `invalid config for network ${name}: ${why}`);
-  if ((IPv4Address || IPv6Address || LinkLocalIPs.length > 0) && !isUserDefined)
+  if ((IPv4Address || IPv6Address) && !isUserDefined)
     throw invalid('invalid endpoint settings:\nuser specified IP address is supported on user defined networks only');
+  if (LinkLocalIPs.length > 0 && !isUserDefined)
+    throw invalid('link-local addresses (LinkLocalIPs) are given on user-defined networks only');
   if ((wish.Aliases?.length ?? 0) > 0 && !isUserDefined)
     throw invalid('invalid endpoint settings:\nnetwork-scoped alias is supported only for containers in user defined networks');
   for (const [address, family] of [
