@@ -180,7 +180,11 @@ describe('endpoints', () => {
       ],
       ['shop', { shop: { IPAMConfig: { IPv6Address: '10.5.0.9' } } }, /invalid IPv6 address/],
       ['shop', { shop: { IPAMConfig: { LinkLocalIPs: ['nonsense'] } } }, /invalid link-local IP address: nonsense/],
-      ['bridge', { bridge: { IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } } }, /link-local addresses .* are given on user-defined networks only/],
+      [
+        'bridge',
+        { bridge: { IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } } },
+        /link-local addresses .* are given on user-defined networks only/,
+      ],
       ['shop', { shop: { MacAddress: 'nonsense' } }, /invalid MAC address/],
       ['shop', { shop: { MacAddress: '01:00:5e:00:00:01' } }, /invalid MAC address/],
       ['host', { host: { MacAddress: '02:42:00:00:00:01' } }, /conflicting options: mac-address and the network mode/],
