@@ -5,6 +5,7 @@ import { blockNumbers, parseDeviceRule } from './devices.ts';
 import type { ContainerConfig, IdMapping, IoLimits, Mount, Resources, SandboxConfig } from './engine.ts';
 import type { OciDevice, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-types.ts';
 import type { ImageDefaults } from './ports.ts';
+import { MASKED_PATHS, READONLY_PATHS } from './proc-paths.ts';
 import type { ModuleLabels } from './security-modules.ts';
 import type { ResolvedUser } from './user.ts';
 
@@ -41,22 +42,6 @@ export interface SpecInput {
 const INIT = '/sbin/docker-init';
 const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const NO = ['nosuid', 'noexec', 'nodev'];
-
-const MASKED_PATHS = [
-  '/proc/asound',
-  '/proc/acpi',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/sys/firmware',
-  '/sys/devices/virtual/powercap',
-];
-const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /**
  * Annotations of a client that may stand in config.json. Runtimes take orders from others: crun from `run.oci.…`, runc and crun from

@@ -1,4 +1,5 @@
 import { UmiakError } from '#base/errors.ts';
+import { MASKED_PATHS, READONLY_PATHS } from '#engine/proc-paths.ts';
 import type { ContainerConfig as ImageConfig } from '#images/oci.ts';
 import type { Config, EndpointSettings, Healthcheck, HostConfig } from './forms.ts';
 
@@ -9,23 +10,6 @@ export interface CreateBody extends Partial<Config> {
 }
 
 const DEFAULT_SHM_BYTES = 64 << 20;
-
-/** In docker's order. */
-export const MASKED_PATHS = [
-  '/proc/asound',
-  '/proc/acpi',
-  '/proc/interrupts',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
-  '/sys/firmware',
-  '/sys/devices/virtual/powercap',
-];
-export const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 
 /**
  * A container's Config: the client's over the image's, by docker's rules. A Cmd of the image belongs to its Entrypoint: whoever replaces
