@@ -165,7 +165,8 @@ test(`kill -9 of the agent at ${KILLS} random moments of docker's calls: what wa
         const { status } = await host.api('HEAD', `/containers/${id}/archive?path=${file}`);
         assert.equal(status, 200, `${what}: the file that was put there`);
       }
-      delete known.unanswered;
+      // The kernel may take its time over a process that was killed: a stop that nobody answered can come true later.
+      if (unanswered !== 'stop' || !State.Running) delete known.unanswered;
       known.state = State.Running ? 'running' : State.Status === 'created' ? 'created' : 'stopped';
     }
     // What a kill left half-made and nobody was told of is one whole container, or none.
