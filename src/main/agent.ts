@@ -15,6 +15,7 @@ import { LOCAL_PATH_DIRECTORY } from '#kinds/local-path.ts';
 import { Service } from '#kinds/service.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
 import { ensureMemoryDirectory } from '#linux/memory-directory.ts';
+import { Orphans } from '#linux/orphans.ts';
 import { EmbeddedDns } from '#net/bridges/index.ts';
 import { CniNetworks, LentRecords, PluginServer } from '#net/cni/index.ts';
 import {
@@ -67,6 +68,7 @@ export interface AgentOptions {
 export async function runAgent({ config, clock = systemClock, log, signal }: AgentOptions): Promise<void> {
   const paths = pathsOf(config);
   await using stack = new AsyncDisposableStack();
+  stack.use(new Orphans());
   const control = await openRole({ role: 'agent', config, clock, log, signal, stack });
   for (const directory of [paths.podLogs, paths.volumes]) mkdirSync(directory, { recursive: true, mode: 0o755 });
   const dns = stack.use(new EmbeddedDns());
