@@ -198,6 +198,16 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     assert.equal(running(), before);
   });
 
+  test('what was built before a restart stays in the cache when its image is removed before the next build', async () => {
+    const directory = contextOf('kept', { Dockerfile: 'FROM busybox\nRUN echo kept > /kept\nCMD ["cat","/kept"]\n' });
+    await host.docker('build', '-t', 'kept', directory);
+    await host.killAgent();
+    await host.startAgent();
+    await host.docker('rmi', 'kept');
+    assert.equal((await host.docker('build', '-t', 'kept', directory)).match(/Using cache/g)?.length, 2);
+    assert.equal(await host.docker('run', '--rm', 'kept'), 'kept');
+  });
+
   test('system df counts the build cache, builder prune empties it', async () => {
     assert.match(await host.docker('system', 'df'), /Build Cache +[1-9]/);
     assert.match(await host.docker('builder', 'prune', '-af'), /Deleted build cache objects:\n[0-9a-f]{64}\n[\s\S]*Total reclaimed space/);

@@ -65,6 +65,20 @@ test('a layer holds what a step changed, and nothing that the runtime needed', a
   assert.deepEqual(record.config.config?.Env, ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']);
 });
 
+test('a Dockerfile that begins with nothing and adds nothing makes no image', async () => {
+  const empty = { message: 'No image was generated. Is your Dockerfile empty?' };
+  await assert.rejects(bench.build('FROM scratch\n'), empty);
+  await assert.rejects(bench.build('FROM scratch AS one\nFROM one\n'), empty);
+  assert.match((await bench.build('FROM scratch\nLABEL a=b\n')).id, /^sha256:/);
+  assert.match((await bench.build('FROM scratch\n', [], { labels: new Map([['a', 'b']]) })).id, /^sha256:/);
+});
+
+test('a Dockerfile that adds nothing names what it begins with', async () => {
+  const { id } = await bench.build('FROM busybox\n', [], { names: ['docker.io/library/other:1'] });
+  assert.equal(id, (await bench.images.inspect('busybox')).id);
+  assert.deepEqual((await bench.images.inspect('other:1')).repoTags, ['docker.io/library/busybox:latest', 'docker.io/library/other:1']);
+});
+
 test('stages run side by side; those that nobody needs do not; a copy that came to the same ends the work', async () => {
   const dockerfile = (salt: string) =>
     [

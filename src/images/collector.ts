@@ -41,6 +41,7 @@ export class Collector {
 
   async #collect(begun: boolean): Promise<Collected> {
     const { content, index, named, layers } = this.#options;
+    await content.askKeepers();
     using _ = content.beginCollection();
     const needed = new Set<Digest>();
     for (const entry of index.list())

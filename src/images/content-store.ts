@@ -44,6 +44,7 @@ export class ContentStore {
   readonly quarantine: Quarantine;
   readonly #leases = new Set<Set<Digest>>();
   readonly #parts: PartialBlobs;
+  readonly #keepers = new Set<() => Promise<unknown>>();
   /** Leases given back during a collection, which must not take what they held: its list of needs is older. */
   #lateLeases: Set<Digest>[] | undefined;
 
@@ -73,6 +74,20 @@ export class ContentStore {
       }
     };
     return { add: digest => void held.add(digest), [Symbol.dispose]: release };
+  }
+
+  /** `lease` is called before the first collection, by whoever leases what it keeps of former times only when that is needed. */
+  keeper(lease: () => Promise<unknown>): Disposable {
+    this.#keepers.add(lease);
+    return { [Symbol.dispose]: () => void this.#keepers.delete(lease) };
+  }
+
+  /** Before each collection: all keepers have leased what is theirs. @throws what one of them says; it is asked again then */
+  async askKeepers(): Promise<void> {
+    for (const lease of [...this.#keepers]) {
+      await lease();
+      this.#keepers.delete(lease);
+    }
   }
 
   /** To be held from before the needs of a collection are listed until it ends; one at a time. */

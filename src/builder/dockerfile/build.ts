@@ -80,11 +80,19 @@ export async function buildDockerfile(builder: Builder, build: DockerfileBuild):
     signal.throwIfAborted();
     const { result } = plan;
     const base = result.baseImage === undefined ? undefined : records.get(result.baseImage);
+    if (result.chain.length === 0) return await nameBase(builder.images, result.baseImage, build.names);
     const platform = build.platform ? parsePlatform(build.platform) : undefined;
     return await builder.exportImage({ result, solved, base, platform, names: build.names, signal });
   } finally {
     builder.ended();
   }
+}
+
+/** Of a Dockerfile that adds nothing: what it begins with is what it comes to. @throws BadRequest when that is nothing, too */
+async function nameBase(images: ImageStore, id: string | undefined, names: readonly string[]): Promise<Digest> {
+  if (id === undefined) throw new UmiakError('BadRequest', 'No image was generated. Is your Dockerfile empty?');
+  for (const name of names) await images.tag(id, name);
+  return id as Digest;
 }
 
 async function findImages(images: ImageStore, dockerfile: Dockerfile, build: DockerfileBuild): Promise<Map<string, FoundImage>> {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { UmiakError } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
@@ -19,11 +20,14 @@ export interface BuildRoomOptions extends StepNetworksOptions {
 /** The builder behind docker's build calls, made with the first of them, and the builds under way by their ids. */
 export class BuildRoom implements AsyncDisposable {
   readonly #options: BuildRoomOptions;
+  /** The cache's layers stay when an image goes before the first build. */
+  readonly #cacheKeeper: Disposable | undefined;
   readonly #underWay = new Map<string, AbortController>();
   #builder: Promise<Builder> | undefined;
 
   private constructor(options: BuildRoomOptions) {
     this.#options = options;
+    if (existsSync(`${options.dataDir}/builder`)) this.#cacheKeeper = options.images.content.keeper(() => this.builder());
   }
 
   /** Removes what builds of a killed process left running. */
@@ -62,6 +66,7 @@ export class BuildRoom implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#cacheKeeper?.[Symbol.dispose]();
     for (const own of this.#underWay.values()) own.abort(new UmiakError('ServiceUnavailable', 'the agent ends'));
     await (await this.#builder?.catch(() => undefined))?.[Symbol.asyncDispose]();
   }
