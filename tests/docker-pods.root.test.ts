@@ -42,6 +42,7 @@ describe('containers of pods behind docker’s socket', { skip: clients ? false 
     );
     assert.equal(shown, 'web ["sleep","600"] web');
     assert.match(await docker('exec', await nameOf(), 'env'), /^COLOUR=red$/m);
+    assert.match(await docker('inspect', '--format', '{{json .Config.Env}}', await nameOf()), /"COLOUR=red"/);
   });
 
   test('are restarted by their policy when docker stops them, and keep their limits and names', async () => {

@@ -132,6 +132,7 @@ export class ContainerLife {
 
   async #make(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
     try {
+      this.#ledger.setEnvironmentAside(record);
       if (sandbox.phase === 'ready') {
         this.#ledger.saveContainer(record);
         await this.#preparation.prepare(record, sandbox);

@@ -1,8 +1,9 @@
 import { existsSync, rmSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
 import type { Log } from '#base/log.ts';
-import { identify } from '#linux/process.ts';
+import { identify, type ProcessIdentity } from '#linux/process.ts';
 import type { AttachQueue } from './attach-queue.ts';
 import type { EngineCgroups } from './cgroups.ts';
 import { createUnderMonitor, watchMonitor } from './conmon.ts';
@@ -131,11 +132,15 @@ export class ContainerRuns implements Disposable {
   }
 
   /** Takes over a run that a former process of ours started. */
-  adopt(record: ContainerRecord): void {
+  adopt(record: ContainerRecord, monitor: ProcessIdentity): void {
     this.#preparation.adopt(record.id);
-    record.startedAtMs ??= this.#clock.now();
-    record.phase = 'running';
-    this.#ledger.noteContainer(record);
+    const isKnown = record.phase === 'running' && record.startedAtMs !== undefined && isDeepStrictEqual(record.monitor, monitor);
+    if (!isKnown) {
+      record.monitor = monitor;
+      record.startedAtMs ??= this.#clock.now();
+      record.phase = 'running';
+      this.#ledger.noteContainer(record);
+    }
     this.#follow(record);
   }
 

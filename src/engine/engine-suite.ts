@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -229,6 +240,16 @@ export function runEngineSuite(runtime: string): void {
       assert.match(output, /Read-only file system/);
       assert.match(output, /hello there\n/);
       assert.match(output, /\n\/tmp\n/);
+    });
+
+    test('variables by the thousand reach the container; its record, written at each step, stays small', async () => {
+      const env = Array.from({ length: 5_000 }, (_, index) => ({ name: `SERVICE_${index}`, value: `tcp://10.96.0.1:${index}` }));
+      const { container, output } = await run('env | grep -c ^SERVICE_', { env });
+      assert.equal(output, '5000\n');
+      assert.ok(statSync(`${dirs.dataDir}/engine/containers/${container.id}/record.jsonl`).size < 32_000);
+      assert.equal(container.config.env, undefined);
+      await reopen();
+      assert.deepEqual(engine.environmentOf(container.id), env);
     });
 
     test('a pod shares memory, hosts and network; hosts and resolv.conf say what the sandbox says', async () => {

@@ -291,10 +291,10 @@ export interface StreamSession {
 
 export interface ExecSession extends StreamSession {
   readonly exitCode: Promise<number>;
-  /** Resolves when the runtime has started it, or has ended. */
-  begun?: Promise<void>;
   /** On the machine, once the runtime has told it. */
   pid?(): number | undefined;
+  /** How long ago the runtime told that it runs; undefined before. */
+  ranMs?(): number | undefined;
   /** Why nothing was begun; then `exitCode` is known, and the outputs say it in few words. */
   refusal?: { exitCode: number; message: string };
 }
@@ -405,6 +405,8 @@ export interface Engine extends AsyncDisposable {
   networkStats(sandboxId: string): Promise<LinkCounters[]>;
   /** Where what the container writes over its image lies. */
   writableDirectory(id: string): string;
+  /** The variables of its configuration, which `Container.config` leaves out where they are many. @throws NotFound */
+  environmentOf(id: string): NonNullable<ContainerConfig['env']>;
   /** What its root file system is made of: what it wrote, in overlay's form or (`isWhole`) with all of its image; and the image's layers, top first. */
   rootfsParts(id: string): { directory: string; isWhole: boolean; layers: readonly string[] };
   /** Changes the limits of a sandbox's own control group; what is absent stays. */

@@ -1,5 +1,6 @@
 import { rmSync, unlinkSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
+import { isLargeEnvironment, readEnvironment, type Variables, writeEnvironment } from './environment.ts';
 import type { EnginePaths } from './paths.ts';
 import { type ContainerRecord, type SandboxRecord, syncRecord, writeRecord } from './records.ts';
 import { removeTree } from './remove-tree.ts';
@@ -115,6 +116,24 @@ export class Ledger {
     const record = this.need(id);
     if (record.phase !== 'running') throw notRunning(id);
     return record;
+  }
+
+  /** Before its first record: many variables go into a file of their own. @throws when the disk refuses */
+  setEnvironmentAside(record: ContainerRecord): void {
+    const { env, ...config } = record.config;
+    if (!env || !isLargeEnvironment(env)) return;
+    const directory = this.#paths.container(record.id);
+    try {
+      writeEnvironment(directory, env);
+    } catch (error) {
+      throw toDiskError(directory, error);
+    }
+    record.config = config;
+  }
+
+  /** What the configuration said of them, wherever they stand. */
+  environmentOf({ id, config }: ContainerRecord): Variables {
+    return config.env ?? readEnvironment(this.#paths.container(id));
   }
 
   /** Like `saveSandbox`. */

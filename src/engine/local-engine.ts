@@ -191,6 +191,10 @@ export class LocalEngine implements Engine {
     return this.#containers.writableDirectory(id);
   }
 
+  environmentOf(id: string): NonNullable<ContainerConfig['env']> {
+    return this.#ledger.environmentOf(this.#ledger.need(id));
+  }
+
   rootfsParts(id: string): { directory: string; isWhole: boolean; layers: readonly string[] } {
     return this.#containers.rootfsParts(id);
   }

@@ -161,7 +161,11 @@ export class Preparation {
     if (users) checkMapped(user, users.mappings);
     const spec = planOciSpec({
       sandbox: sandbox.config,
-      container: config.mounts?.length ? { ...config, mounts: this.#mapped.showVolumes(id, users, config.mounts) } : config,
+      container: {
+        ...config,
+        env: this.#ledger.environmentOf(record),
+        ...(config.mounts?.length ? { mounts: this.#mapped.showVolumes(id, users, config.mounts) } : {}),
+      },
       image: imageConfig,
       user,
       host: this.#host,
@@ -175,7 +179,7 @@ export class Preparation {
         : (config.devices ?? []).flatMap(({ path, containerPath, permissions }) => readDevices(path, containerPath, permissions)),
     });
     const fitted = fitSpec(spec, runtime, sandboxHostname(sandbox.config));
-    const profile = security.privileged ? 'unconfined' : (security.seccompProfile ?? security.seccomp);
+    const profile = security.seccompProfile ?? (security.privileged ? 'unconfined' : security.seccomp);
     const bundle = this.#paths.bundle(id);
     mkdirSync(bundle, { recursive: true, mode: 0o700 });
     writeFileSync(`${bundle}/config.json`, JSON.stringify(edit(this.#seccomp.apply(fitted, profile, runtime))), { mode: 0o600 });

@@ -15,6 +15,7 @@ import { promisify } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
 import type { ProcessIdentity } from '#linux/process.ts';
 import type { Container, ContainerConfig, Owner, Sandbox, SandboxConfig } from './engine.ts';
+import { environmentFiles } from './environment.ts';
 import type { ImageDefaults, Pins, SandboxNetwork } from './ports.ts';
 import { stopSignalNameOf } from './stop-signal.ts';
 
@@ -164,7 +165,7 @@ function openRecord(directory: string): number {
 /** Makes the record as it is now outlive a loss of power too. */
 export async function syncRecord(directory: string): Promise<void> {
   // All at once: a file system's journal takes them in one.
-  await Promise.all([`${directory}/record.jsonl`, directory, dirname(directory)].map(syncPath));
+  await Promise.all([`${directory}/record.jsonl`, ...environmentFiles(directory), directory, dirname(directory)].map(syncPath));
 }
 
 const dataSync = promisify(fdatasync);

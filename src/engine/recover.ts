@@ -45,8 +45,7 @@ async function recoverContainer(options: RecoverOptions, step: RecoveryPlan['con
   const cgroup = cgroups.of(record);
   let isRecorded = true;
   if (action === 'adopt') {
-    record.monitor = step.monitor;
-    runs.adopt(record);
+    runs.adopt(record, step.monitor);
     return;
   }
   if (action === 'exit') {

@@ -4,6 +4,7 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import type { Log } from '#base/log.ts';
 import type { Container, EngineEvent, LocalEngine } from '#engine/index.ts';
 import type { ImageStore } from '#images/image-store.ts';
+import { describeActor } from '../events/engine-events.ts';
 import type { ContainerLookup, DockerContainer, DockerData, Events, Networks, Streams, Supervision, Volumes } from '../rooms.ts';
 import type { ContainerMount, VolumeUser, VolumeUsers } from '../volumes/container-mounts.ts';
 import type { CreateBody } from './config.ts';
@@ -76,10 +77,11 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     this.#rooms = rooms;
     const used = new Set(this.engine.containers({ owner: 'docker' }).map(({ config }) => config.sandboxId));
     for (const { id } of this.engine.sandboxes({ owner: 'docker' })) if (!used.has(id)) await this.engine.removeSandbox(id);
-    for (const { id, owner, engine, data } of this.all())
-      if (owner === 'docker' && engine.state !== 'running') {
+    for (const { id, state, config } of this.engine.containers({ owner: 'docker' }))
+      if (state !== 'running') {
+        const { isLeaving = false } = (config.ownerData ?? {}) as Partial<DockerData>;
         await this.runs.settle(id);
-        if (data.isLeaving && this.engine.container(id)) await this.#discard(id, true);
+        if (isLeaving && this.engine.container(id)) await this.#discard(id, true);
       }
   }
 
@@ -127,7 +129,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
 
   #index(container: Container): void {
     if (this.#names.has(container.id)) return; // made by us, and perhaps renamed before it was told of
-    const { name } = this.#view(container).data;
+    const { name } = describeActor(container, this.engine.sandbox(container.config.sandboxId));
     try {
       this.#names.take(name, container.id);
     } catch {

@@ -9,6 +9,8 @@ export interface InspectFacts {
   status: Status;
   health: Health | undefined;
   network: NetworkSettings;
+  /** Of a pod's container; docker's own say it themselves. */
+  environment: readonly { name: string; value: string }[] | undefined;
   execIds: string[] | null;
   files: { hosts: string; hostname: string; resolvConf: string };
   image: ImageRecord | undefined;
@@ -61,6 +63,7 @@ export function toContainerInspect(container: DockerContainer, facts: InspectFac
     Mounts: data.mounts.map(({ point }) => point),
     Config: {
       ...config,
+      ...(facts.environment ? { Env: facts.environment.map(({ name, value }) => `${name}=${value}`) } : {}),
       ...(apiMinor < 44 ? { MacAddress: config.MacAddress ?? network.MacAddress } : {}),
     },
     NetworkSettings: network,

@@ -18,6 +18,7 @@ export async function inspectContainer(
     health: containers.healthOf(container),
     network: networks.settingsOf(container),
     files: containers.engine.sandboxFiles(container.sandboxId),
+    environment: container.owner === 'docker' ? undefined : containers.engine.environmentOf(id),
     execIds: streams?.execIdsOf(id) ?? null,
     image: apiMinor >= 48 ? await images.inspect(engine.imageId).catch(() => undefined) : undefined,
     layers: { upper: directory, lower: layers, merged: directory.replace(/[^/]+$/, 'merged'), work: directory.replace(/[^/]+$/, 'work') },

@@ -3,7 +3,10 @@ import { describeActor } from '../events/engine-events.ts';
 import type { DockerData } from '../rooms.ts';
 import { planConfig, planHostConfig } from './config.ts';
 
-/** What docker would keep of a container that a pod or a CRI client has: made up from what the engine knows of it. Pure. */
+/**
+ * What docker would keep of a container that a pod or a CRI client has: made up from what the engine knows of it, but for its
+ * variables, which may be many and only `inspect` tells. Pure.
+ */
 export function toForeignData(container: Container, sandbox: Sandbox | undefined): DockerData {
   const { id, config: facts } = container;
   const { name, image, labels } = describeActor(container, sandbox);
@@ -18,7 +21,6 @@ export function toForeignData(container: Container, sandbox: Sandbox | undefined
       ...planConfig({ Cmd: command.length > 0 ? command : [''], Image: image, Labels: { ...labels } }, {}, id),
       Hostname: sandbox?.config.hostname ?? '',
       User: security.user ?? '',
-      Env: (facts.env ?? []).map(({ name: key, value }) => `${key}=${value}`),
       WorkingDir: facts.workingDir ?? '',
       Tty: facts.tty ?? false,
       OpenStdin: facts.stdin ?? false,
