@@ -45,6 +45,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['files'], /\/engine\/containers(\/|$)/, 'engine/container-life'],
   [['files'], /\/engine\/sandboxes(\/|$)/, 'engine/sandbox-life'],
   [['files'], /\/engine\/(bundles|exits|crun|runc)(\/|$)/, 'engine/container-runs'],
+  [['files'], /\/engine\/programs(\/|$)/, 'engine/runtime'],
   [['files'], /\/engine\/pause(\/|$)/, 'engine/pause'],
   [['files'], /\/engine(\/lock)?$/, 'engine/local-engine'],
   [['files'], /\/storage(\/|$)/, 'node/volumes: local paths'],

@@ -16,6 +16,8 @@ export class EnginePaths {
   readonly lock: string;
   /** What containers with user namespaces see, until they run. */
   readonly mapped: string;
+  /** Runtimes as they are run, while this process lives. */
+  readonly programs: string;
   /** The root file system of pause containers. */
   readonly pauseRoot: string;
 
@@ -29,6 +31,7 @@ export class EnginePaths {
     this.pauseRoot = `${dataDir}/engine/pause`;
     this.exits = `${runDir}/engine/exits`;
     this.mapped = `${runDir}/engine/mapped`;
+    this.programs = `${runDir}/engine/programs`;
     this.lock = `${runDir}/engine/lock`;
     this.#runDir = runDir;
   }

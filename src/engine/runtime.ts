@@ -3,6 +3,7 @@ import { existsSync, unlinkSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { UmiakError } from '#base/errors.ts';
 import { signalProcess } from '#linux/process.ts';
+import { SealedProgram } from '#linux/sealed-program.ts';
 import { writeFifo } from './conmon.ts';
 import type { EnginePaths } from './paths.ts';
 import type { ContainerRecord } from './records.ts';
@@ -20,6 +21,7 @@ export interface OciRuntime {
   /** The handler's name. */
   readonly name: string;
   readonly type: RuntimeType;
+  /** Of its program, as it is to be run now. */
   readonly path: string;
   /** Its `--root`, where its state of containers is. */
   readonly root: string;
@@ -84,7 +86,7 @@ export class OciRuntimes {
     const all = [`--root=${root}`, ...(this.#systemdCgroups ? ['--systemd-cgroup'] : []), ...(type === 'runsc' ? RUNSC_ARGS : []), ...args];
     const isQuick = type === 'crun' && isAtLeast(await crunVersion(name, path), QUICK_CRUN);
     const program = { name, type, path, root, args: all };
-    return isQuick ? new QuickCrun(program) : new ProgramRuntime(program);
+    return isQuick ? new QuickCrun({ ...program, link: `${this.#paths.programs}/${name}/crun` }) : new ProgramRuntime(program);
   }
 
   #handler(name: string): RuntimeHandler {
@@ -117,19 +119,23 @@ type Program = Pick<OciRuntime, 'name' | 'type' | 'path' | 'root' | 'args'>;
 class ProgramRuntime implements OciRuntime {
   readonly name: string;
   readonly type: RuntimeType;
-  readonly path: string;
   readonly root: string;
   readonly args: readonly string[];
   readonly takesBpf: boolean = false;
   readonly hasHostProcesses: boolean;
+  readonly #path: string;
 
   constructor({ name, type, path, root, args }: Program) {
     this.name = name;
     this.type = type;
-    this.path = path;
+    this.#path = path;
     this.root = root;
     this.args = args;
     this.hasHostProcesses = type === 'crun' || type === 'runc';
+  }
+
+  get path(): string {
+    return this.#path;
   }
 
   async start(id: string): Promise<void> {
@@ -158,6 +164,16 @@ class ProgramRuntime implements OciRuntime {
 /** A crun that takes compiled filters, and whose containers wait at a fifo that we can open ourselves. */
 class QuickCrun extends ProgramRuntime {
   override readonly takesBpf = true;
+  readonly #sealed: SealedProgram;
+
+  constructor({ link, ...program }: Program & { link: string }) {
+    super(program);
+    this.#sealed = new SealedProgram({ program: program.path, link });
+  }
+
+  override get path(): string {
+    return this.#sealed.path;
+  }
 
   /** All that `crun start` does without start hooks: open, unlink, one byte. */
   override async start(id: string): Promise<void> {
