@@ -1,4 +1,4 @@
-import { readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, watch, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
@@ -14,6 +14,7 @@ import type { ResolvedUser } from './user.ts';
 const SIGKILL = 9;
 /** Of the runtime, before what it is to run runs. */
 const MOST_STARTING_MS = 30_000;
+const LEAST_WAIT_MS = 100;
 
 /** The process of an exec: like the container's first one but for what is asked; privileged, with `all` capabilities. Pure. */
 export function planExecProcess(
@@ -89,21 +90,16 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     isClosed = true;
     killExec({ id, runtime, pidFile }, child.exited);
   };
-  let inside: number | undefined;
-  const { promise: begun, resolve: hasBegun } = Promise.withResolvers<void>();
-  // The pid is told once the terminal is there.
-  onceInside(pidFile, child.exited, pid => {
-    inside = pid;
-    ends.begun?.();
-    hasBegun();
-  });
+  const { begun } = ends;
+  if (begun) onceInside(pidFile, child.exited, begun); // the pid is told once the terminal is there
+  let atEnd: number | undefined;
   signal?.addEventListener('abort', close, { once: true });
   if (signal?.aborted) close(); // while it was started
   const exitCode = child.exited.then(code => {
     signal?.removeEventListener('abort', close);
     if (isClosed) ends.abandon();
     else ends.ended?.();
-    hasBegun();
+    atEnd = readPid(pidFile);
     for (const file of [`${files}.json`, pidFile]) rmSync(file, { force: true });
     return code;
   });
@@ -111,7 +107,12 @@ export async function startExec({ id, runtime, bundle, process, stdin, signal }:
     if (ends.resize) ends.resize(size);
     else if (process.terminal && runtime.hasHostProcesses) onceInside(pidFile, child.exited, pid => resizeTerminalOf(pid, size));
   };
-  return { ...ends.session, begun, exitCode, close, resize, pid: () => inside };
+  return { ...ends.session, exitCode, close, resize, pid: () => atEnd ?? readPid(pidFile), ranMs: () => ageOf(pidFile) };
+}
+
+function ageOf(file: string): number | undefined {
+  const { mtimeMs } = statSync(file, { throwIfNoEntry: false }) ?? {};
+  return mtimeMs === undefined ? undefined : Date.now() - mtimeMs;
 }
 
 /** Kills the process inside, as soon as the runtime has told its pid; the runtime outside then ends by itself. */
@@ -127,8 +128,8 @@ function killExec({ id, runtime, pidFile }: { id: string; runtime: OciRuntime; p
 function onceInside(pidFile: string, exited: Promise<number>, act: (pid: number) => void): void {
   let isDone = false;
   const attempt = () => {
-    const pid = isDone ? -1 : readPid(pidFile);
-    if (pid <= 0) return;
+    const pid = isDone ? undefined : readPid(pidFile);
+    if (pid === undefined) return;
     end();
     act(pid);
   };
@@ -141,12 +142,12 @@ function onceInside(pidFile: string, exited: Promise<number>, act: (pid: number)
   if (!isDone) exited.finally(end);
 }
 
-/** -1 while there is none. */
-function readPid(file: string): number {
+/** Undefined until the runtime has told it. */
+function readPid(file: string): number | undefined {
   try {
-    return Number(readFileSync(file, 'utf8') || -1);
+    return Number(readFileSync(file, 'utf8')) || undefined;
   } catch {
-    return -1;
+    return undefined;
   }
 }
 
@@ -179,11 +180,19 @@ export async function collectExec(
     reject(new UmiakError('Timeout', `${what} did not end within ${timeoutMs} ms and was killed`, { cause }));
   };
   using timers = new DisposableStack();
-  const starting = timers.use(after(MOST_STARTING_MS, expire));
-  void (session.begun ?? Promise.resolve()).then(() => {
-    starting[Symbol.dispose]();
-    if (!timers.disposed) timers.use(after(timeoutMs, expire));
-  });
+  let waitedMs = 0;
+  const wait = (ms: number) => {
+    waitedMs += ms;
+    timers.use(after(ms, look));
+  };
+  /** Its time would be over had it run at once: when it really began is asked only now. */
+  const look = () => {
+    const ranMs = session.ranMs?.();
+    const leftMs = timeoutMs - (ranMs ?? 0);
+    if (leftMs <= 0 || waitedMs >= MOST_STARTING_MS + timeoutMs) expire();
+    else wait(ranMs === undefined ? Math.max(timeoutMs, LEAST_WAIT_MS) : Math.min(leftMs, timeoutMs));
+  };
+  wait(timeoutMs);
   const done = Promise.all([session.exitCode, collect(session.stdout), collect(session.stderr)]);
   done.catch(() => {}); // streams that were destroyed by the timeout
   const [exitCode] = await Promise.race([done, expired]);
