@@ -175,11 +175,6 @@ function toOciMappings(mappings: readonly IdMapping[]): OciIdMapping[] {
 function planMounts({ sandbox, container, files }: SpecInput, privileged: boolean): OciMount[] {
   const access = privileged ? 'rw' : 'ro';
   const cgroupAccess = container.security?.hasWritableCgroups ? 'rw' : access;
-  // sysfs can be mounted only with a network namespace of the container's own user; the host's is bound.
-  const sys: OciMount =
-    sandbox.network === 'host'
-      ? { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'rprivate', ...NO, access] }
-      : { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...NO, access] };
   const mounts: OciMount[] = [
     { destination: '/proc', type: 'proc', source: 'proc', options: NO },
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
@@ -190,10 +185,9 @@ function planMounts({ sandbox, container, files }: SpecInput, privileged: boolea
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
     },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: NO },
-    sys,
-    ...(sandbox.network === 'host'
-      ? []
-      : [{ destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...NO, 'relatime', cgroupAccess] }]),
+    // Its own also on the machine's network, which then is the one that it shows: the machine's brought all control groups, writable, with it.
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...NO, access] },
+    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...NO, 'relatime', cgroupAccess] },
   ];
   const bind = (source: string | undefined, destination: string, options: string[]) => {
     if (source !== undefined) mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] });

@@ -238,6 +238,23 @@ export function runSecuritySuite(runtime: 'crun' | 'runc'): void {
       assert.match(output, /Read-only file system/, 'by themselves, too');
     });
 
+    test('on the machine’s network, too, /sys shows its own control groups alone, and nothing of it can be written', async () => {
+      const script = 'cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; grep " /sys" /proc/mounts | grep -v " ro,"';
+      const { output } = await bench.run(script, { resources: { pidsLimit: 77 } }, await bench.sandbox({ network: 'host' }));
+      assert.match(
+        output,
+        /^77\n(tmpfs|cgroup) \/sys\/fs\/cgroup [^\n]+\n$|^77\n$/,
+        'at most the empty directory that those of v1 are mounted in',
+      );
+    });
+
+    test('a profile of seccomp given for it holds for a privileged container, too', async () => {
+      const seccompProfile = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' }] };
+      const { output } = await bench.run('mkdir /tmp/x 2>&1', { security: { privileged: true, seccompProfile } });
+      assert.match(output, /Operation not permitted/);
+      assert.equal((await bench.run('mkdir /tmp/x 2>&1', { security: { privileged: true } })).output, '');
+    });
+
     test('sysctls are the sandbox’s own; the machine’s are refused', async () => {
       const pod = await bench.sandbox({ sysctls: { 'net.ipv4.ip_local_port_range': '2000 3000', 'kernel.shm_rmid_forced': '1' } });
       const { output } = await bench.run('cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/kernel/shm_rmid_forced', {}, pod);

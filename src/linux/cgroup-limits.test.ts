@@ -40,6 +40,10 @@ test('limits of v1: memory with swap is never smaller than memory, whichever way
   assert.deepEqual(order({ memorySwapLimitBytes: -1 }, { memorySwapLimitBytes: 10 }), ['memsw=-1']);
 });
 
+test('limits of v1: processes without end', () => {
+  assert.deepEqual(planUpdateV1({ pidsLimit: -1 }), [['pids', 'pids.max', 'max']]);
+});
+
 test('what a version does not have, and what is no file, is refused', () => {
   assert.throws(() => planUpdateV1({ unified: { 'memory.high': '1' } }), { reason: 'Invalid', message: /needs control groups v2/ });
   assert.throws(() => planUpdateV2({ unified: { '../cgroup.procs': '1' } }, {}), { reason: 'Invalid' });

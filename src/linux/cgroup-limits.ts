@@ -34,7 +34,7 @@ export function planUpdateV1(limits: CgroupLimits): CgroupWrite[] {
     ['cpu', 'cpu.shares', limits.cpuShares],
     ['cpuset', 'cpuset.cpus', limits.cpusetCpus || undefined],
     ['cpuset', 'cpuset.mems', limits.cpusetMems || undefined],
-    ['pids', 'pids.max', limits.pidsLimit],
+    ['pids', 'pids.max', pidsMax(limits)],
     ...hugepages(limits, 'limit_in_bytes').map(([name, value]) => ['hugetlb', name, value] as const),
   ]);
 }
@@ -70,7 +70,7 @@ export function planUpdateV2(limits: CgroupLimits, now: CgroupLimits): CgroupWri
         ['cpu.weight', limits.cpuShares === undefined ? undefined : toWeight(limits.cpuShares)],
         ['cpuset.cpus', limits.cpusetCpus || undefined],
         ['cpuset.mems', limits.cpusetMems || undefined],
-        ['pids.max', limits.pidsLimit !== undefined && limits.pidsLimit < 0 ? 'max' : limits.pidsLimit],
+        ['pids.max', pidsMax(limits)],
         ...hugepages(limits, 'max'),
         ...others,
       ] as const
@@ -83,6 +83,10 @@ function swapMax({ memoryLimitBytes, memorySwapLimitBytes }: CgroupLimits, now: 
   if (memorySwapLimitBytes === undefined) return undefined;
   if (memorySwapLimitBytes < 0) return 'max';
   return Math.max(0, memorySwapLimitBytes - (memoryLimitBytes ?? now.memoryLimitBytes ?? 0));
+}
+
+function pidsMax({ pidsLimit }: CgroupLimits): number | 'max' | undefined {
+  return pidsLimit !== undefined && pidsLimit < 0 ? 'max' : pidsLimit;
 }
 
 function hugepages({ hugepageLimits = [] }: CgroupLimits, suffix: string): [file: string, bytes: number][] {
