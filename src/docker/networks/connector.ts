@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Clock } from '#base/clock.ts';
 import { messageOf, UmiakError } from '#base/errors.ts';
 import { newContainerId } from '#base/ids.ts';
@@ -6,9 +5,7 @@ import type { Log } from '#base/log.ts';
 import type { Engine } from '#engine/index.ts';
 import {
   type Bridges,
-  type DefaultRoutes,
   type EmbeddedDns,
-  type EndpointLink,
   endpointLinkName,
   type KernelNetwork,
   macOfAddress,
@@ -19,12 +16,14 @@ import { macOf } from '#net/ipv4.ts';
 import type { EndpointSettings, NetworkSettings, PortBinding } from '../containers/forms.ts';
 import { containerOf } from '../containers/validate.ts';
 import type { ContainerLookup, DockerContainer, Events } from '../rooms.ts';
-import { planContainerDns, planContainerHosts, planHostHosts } from './container-files.ts';
-import type { Member, NetworkBook } from './network-book.ts';
+import { ContainerNames } from './container-names.ts';
+import { freeLinkName, gatewayIn, isOfPool, type Joined, linkOf, memberOf, namesIn, namesOf, publishTarget, routesOf } from './joined.ts';
+import type { NetworkBook } from './network-book.ts';
 import { isFixed } from './network-filters.ts';
 import { type NetworkRecord, toKernelNetwork } from './network-record.ts';
-import { dnsNamesOf, isUserDefined, NO_ENDPOINT, orderOf, parseLink, withoutFacts } from './plan-endpoints.ts';
-import { planPorts, toPortMap } from './plan-ports.ts';
+import { toNetworkSettings } from './network-settings.ts';
+import { isUserDefined, NO_ENDPOINT, orderOf, withoutFacts } from './plan-endpoints.ts';
+import { planPorts } from './plan-ports.ts';
 import type { PoolLinks } from './pool-links.ts';
 import { PublishedPorts } from './published-ports.ts';
 
@@ -48,30 +47,17 @@ export interface ConnectorOptions {
   log: Log;
 }
 
-/** A container's link into one network. */
-interface Attached {
-  record: NetworkRecord;
-  ifName: string;
-  settings: EndpointSettings;
-}
-
-/** A running container in its networks, by their names. */
-interface Joined {
-  netns: string | undefined;
-  attached: Map<string, Attached>;
-  /** The endpoint to which its published ports lead. */
-  publishedBy?: string;
-}
-
 /** Puts containers into their networks and takes them out: links, names, files, published ports. One thing at a time to each container, by its caller. */
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #ports: PublishedPorts;
+  readonly #names: ContainerNames;
   readonly #joined = new Map<string, Joined>();
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
     this.#ports = new PublishedPorts(options);
+    this.#names = new ContainerNames({ ...options, joinedOf: id => this.#joined.get(id) });
   }
 
   /** Takes over the containers that run, as their records say; makes what the kernel lacks of the networks and deletes what nobody has. */
@@ -97,7 +83,7 @@ export class Connector {
         book.enter(record.id, memberOf(container, settings));
         if (!isFixed(record)) links.push(endpointLinkName(instance, settings.EndpointID));
       }
-      const target = this.#publishTarget(container, joined);
+      const target = publishTarget(container, joined);
       const warn = (why: string) => log.warn('a published port is not reserved any more', { container: data.name, why });
       if (!target || !data.published) continue;
       joined.publishedBy = target.endpointId;
@@ -116,7 +102,7 @@ export class Connector {
         const joined = this.#joined.get(container.id);
         if (!joined) return;
         try {
-          await Promise.all([this.#tellNames(container, joined), this.#findLinks(joined)]);
+          await Promise.all([this.#names.tell(container, joined), this.#findLinks(joined)]);
         } catch (error) {
           // Its namespace has gone with its last process: it is about to be told as ended.
           log.warn('a container that runs has lost its network', { container: container.name, error: messageOf(error) });
@@ -139,7 +125,7 @@ export class Connector {
     const { endpoints, hostConfig } = data;
     const target = containerOf(hostConfig.NetworkMode);
     if (target !== undefined) {
-      await this.#writeFiles(container, this.#options.containers().find(target));
+      await this.#names.writeFiles(container, this.#options.containers().find(target));
       return endpoints;
     }
     const joined: Joined = { netns: sandbox?.netns, attached: new Map() };
@@ -155,13 +141,17 @@ export class Connector {
         if (name === 'bridge' && !isPooled) await this.#lend(container, joined, record, endpoint);
         else await this.#attach(container, joined, record, endpoint);
       }
-      await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
+      await Promise.all([
+        this.#names.tell(container, joined),
+        this.#names.writeFiles(container, container),
+        this.#publish(container, joined),
+      ]);
     } catch (error) {
       await this.partAll(id, false);
       throw error;
     }
     for (const { record } of joined.attached.values()) this.#tell('connect', record, id);
-    if (!names(joined).some(isUserDefined) && !this.#options.poolLinks.find(id)) return endpoints;
+    if (!namesOf(joined).some(isUserDefined) && !this.#options.poolLinks.find(id)) return endpoints;
     return Object.fromEntries([...joined.attached].map(([name, { settings }]) => [name, settings]));
   }
 
@@ -176,7 +166,11 @@ export class Connector {
     try {
       if (record.name === 'bridge') await this.#lend(container, joined, record, wish);
       else await this.#attach(container, joined, record, wish);
-      await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
+      await Promise.all([
+        this.#names.tell(container, joined),
+        this.#names.writeFiles(container, container),
+        this.#publish(container, joined),
+      ]);
     } catch (error) {
       await this.#detach(container.id, joined, [record.name]);
       throw error;
@@ -192,9 +186,13 @@ export class Connector {
     if (!leaving) return;
     if (leaving.settings.EndpointID === joined.publishedBy) await this.#withdraw(container.id, joined); // before its address is anybody's
     await this.#detach(container.id, joined, [record.name]);
-    if (joined.netns && names(joined).length > 0)
+    if (joined.netns && namesOf(joined).length > 0)
       await this.#options.bridges.setRoutes(joined.netns, routesOf(joined, this.#options.podCidr));
-    await Promise.all([this.#tellNames(container, joined), this.#writeFiles(container, container), this.#publish(container, joined)]);
+    await Promise.all([
+      this.#names.tell(container, joined),
+      this.#names.writeFiles(container, container),
+      this.#publish(container, joined),
+    ]);
     this.#tell('disconnect', record, container.id);
   }
 
@@ -203,11 +201,11 @@ export class Connector {
     const joined = this.#joined.get(id);
     if (!joined) return;
     const records = [...joined.attached.values()].map(({ record }) => record);
-    const hasOwn = names(joined).some(isUserDefined);
+    const hasOwn = namesOf(joined).some(isUserDefined);
     const withdrawn = this.#ports.withdraw(id);
     await Promise.all([
       hasOwn ? this.#options.dns.close(id) : undefined,
-      withdrawn.then(() => this.#detach(id, joined, names(joined), { isEnding: true })), // before its addresses are anybody's
+      withdrawn.then(() => this.#detach(id, joined, namesOf(joined), { isEnding: true })), // before its addresses are anybody's
     ]);
     this.#joined.delete(id);
     if (isTold) for (const record of records) this.#tell('disconnect', record, id);
@@ -220,43 +218,14 @@ export class Connector {
       if (!isFixed(each.record)) each.settings = { ...each.settings, DNSNames: namesIn(container, each.settings) };
       this.#options.book.enter(each.record.id, memberOf(container, each.settings));
     }
-    if (!joined || !names(joined).some(isUserDefined)) return container.data.endpoints;
-    await this.#tellNames(container, joined);
+    if (!joined || !namesOf(joined).some(isUserDefined)) return container.data.endpoints;
+    await this.#names.tell(container, joined);
     return Object.fromEntries([...joined.attached].map(([name, { settings }]) => [name, settings]));
   }
 
   /** `NetworkSettings` of inspect. */
   settingsOf(container: DockerContainer): NetworkSettings {
-    const { id, data, sandbox, sandboxId } = container;
-    const joined = this.#joined.get(id);
-    const isThere = sandbox?.state === 'ready';
-    const shown = Object.entries(data.endpoints).map(([name, endpoint]): [string, EndpointSettings] => {
-      const now = joined?.attached.get(name)?.settings;
-      return [name, isThere && now ? now : withoutFacts(endpoint)];
-    });
-    const Networks = Object.fromEntries(shown);
-    const { Gateway, IPAddress, IPPrefixLen, MacAddress, EndpointID, IPv6Gateway, GlobalIPv6Address, GlobalIPv6PrefixLen } =
-      Networks.bridge ?? NO_ENDPOINT;
-    return {
-      Bridge: '',
-      SandboxID: isThere ? sandboxId : '',
-      SandboxKey: isThere ? (sandbox.netns ?? '') : '',
-      Ports: isThere ? toPortMap(data.config, data.published ?? {}) : {},
-      HairpinMode: false,
-      LinkLocalIPv6Address: '',
-      LinkLocalIPv6PrefixLen: 0,
-      SecondaryIPAddresses: null,
-      SecondaryIPv6Addresses: null,
-      EndpointID,
-      Gateway,
-      GlobalIPv6Address,
-      GlobalIPv6PrefixLen,
-      IPAddress,
-      IPPrefixLen,
-      IPv6Gateway,
-      MacAddress,
-      Networks,
-    };
+    return toNetworkSettings(container, this.#joined.get(container.id));
   }
 
   async #attach(container: DockerContainer, joined: Joined, record: NetworkRecord, endpoint: EndpointSettings): Promise<void> {
@@ -336,79 +305,11 @@ export class Connector {
     }
   }
 
-  /** The names by which others find it, and whom it finds itself. */
-  async #tellNames(container: DockerContainer, joined: Joined): Promise<void> {
-    const own = [...joined.attached.values()].filter(({ record }) => !isFixed(record));
-    if (own.length === 0 || joined.netns === undefined) return;
-    const { dns, resolvConf } = this.#options;
-    const { id, name, data } = container;
-    for (const { record, settings } of own)
-      await dns.put(record.id, {
-        id: settings.EndpointID,
-        name,
-        names: settings.DNSNames ?? [],
-        addresses: [settings.IPAddress, settings.GlobalIPv6Address].filter(address => address !== ''),
-      });
-    const { upstreams } = planContainerDns(data.hostConfig, readFileSync(resolvConf, 'utf8'), 'embedded');
-    await dns.open({
-      key: id,
-      netns: joined.netns,
-      networks: own.map(({ record, settings }) => ({
-        id: record.id,
-        name: record.name,
-        links: linksOf([...(settings.Links ?? []), ...(data.hostConfig.Links ?? [])]),
-      })),
-      upstreams: upstreams.filter(server => !server.includes(':')),
-      isIsolated: [...joined.attached.values()].every(({ record }) => record.internal),
-    });
-  }
-
-  /** /etc/hosts and /etc/resolv.conf of a container, by the networks of its own or of the one whose network it shares. */
-  async #writeFiles({ sandboxId }: DockerContainer, of: DockerContainer): Promise<void> {
-    const { engine, resolvConf: path, poolGateway } = this.#options;
-    const { config, hostConfig } = of.data;
-    const machine = readFileSync(path, 'utf8'); // sooner than a thread of the pool
-    const extraHosts = hostConfig.ExtraHosts ?? [];
-    if (hostConfig.NetworkMode === 'host') {
-      const hosts = planHostHosts(readFileSync('/etc/hosts', 'utf8'), extraHosts);
-      await engine.setSandboxFiles(sandboxId, { hosts, resolvConf: planContainerDns(hostConfig, machine, 'host').resolvConf });
-      return;
-    }
-    const attached = [...(this.#joined.get(of.id)?.attached.values() ?? [])];
-    const hasOwn = attached.some(({ record }) => !isFixed(record));
-    const addresses = attached
-      .flatMap(({ settings }) => [settings.IPAddress, settings.GlobalIPv6Address])
-      .filter(address => address !== '');
-    const way = attached.find(({ settings }) => settings.Gateway !== '')?.settings.Gateway;
-    await engine.setSandboxFiles(sandboxId, {
-      hosts: planContainerHosts({
-        hostname: config.Hostname || of.id.slice(0, 12),
-        domainname: config.Domainname,
-        addresses,
-        extraHosts,
-        hostGateway: way ?? poolGateway,
-        links: hasOwn ? [] : this.#linkedHosts(of),
-      }),
-      resolvConf: planContainerDns(hostConfig, machine, hasOwn ? 'embedded' : 'default').resolvConf,
-    });
-  }
-
-  /** Containers that `--link` names, on the default network. @throws when one does not run, in docker's words */
-  #linkedHosts({ name, data: { hostConfig } }: DockerContainer): { address: string; names: string[] }[] {
-    return (hostConfig.Links ?? []).map(link => {
-      const { target, alias } = parseLink(link);
-      const other = this.#options.containers().find(target);
-      const address = this.#joined.get(other.id)?.attached.get('bridge')?.settings.IPAddress;
-      if (!address) throw new UmiakError('Conflict', `Cannot link to a non running container: /${other.name} AS /${name}/${alias}`);
-      return { address, names: [...new Set([alias, other.id.slice(0, 12), other.name])] };
-    });
-  }
-
   /** Leads its ports by the network that is its way out now: an address that it has given back may be another's next. */
   async #publish(container: DockerContainer, joined: Joined): Promise<void> {
     const { id, data } = container;
     const wishes = planPorts(data.config, data.hostConfig);
-    const target = wishes.length > 0 ? this.#publishTarget(container, joined) : undefined;
+    const target = wishes.length > 0 ? publishTarget(container, joined) : undefined;
     if (target && target.endpointId === joined.publishedBy) return;
     await this.#withdraw(id, joined);
     const published: Record<string, PortBinding[]> | undefined = target ? await this.#ports.publish(target, wishes) : undefined;
@@ -420,22 +321,6 @@ export class Connector {
   async #withdraw(id: string, joined: Joined): Promise<void> {
     await this.#ports.withdraw(id);
     delete joined.publishedBy;
-  }
-
-  /** Where published ports lead: by the network that is its way out, if that is a bridge. */
-  #publishTarget({ id, name }: DockerContainer, joined: Joined) {
-    const way = wayOut(joined, ({ record, settings }) => record.driver === 'bridge' && settings.Gateway !== '');
-    if (!way) return undefined;
-    const { record, settings } = way;
-    const binding = record.options['com.docker.network.bridge.host_binding_ipv4'];
-    return {
-      id,
-      name,
-      endpointId: settings.EndpointID,
-      ipv4: settings.IPAddress,
-      ipv6: settings.GlobalIPv6Address || undefined,
-      defaultHostIp: binding && binding !== '0.0.0.0' ? binding : undefined,
-    };
   }
 
   /** What the engine's own networks give. */
@@ -467,75 +352,4 @@ export class Connector {
   #tell(action: string, { id, name, driver }: NetworkRecord, container: string): void {
     this.#options.events.emit({ type: 'network', action, id, attributes: { container, name, type: driver } });
   }
-}
-
-/** The engine made its namespace with a link of the default network. */
-function isOfPool({ sandbox }: DockerContainer): boolean {
-  return sandbox?.config.network === 'pod';
-}
-
-function namesIn({ name, id, data }: DockerContainer, endpoint: EndpointSettings): string[] {
-  return dnsNamesOf({ name, id, hostname: data.config.Hostname }, endpoint);
-}
-
-function names({ attached }: Joined): string[] {
-  return [...attached.keys()];
-}
-
-function memberOf({ id, name }: DockerContainer, settings: EndpointSettings): Member {
-  return {
-    containerId: id,
-    name,
-    endpointId: settings.EndpointID,
-    mac: settings.MacAddress,
-    ipv4: settings.IPAddress,
-    ipv4PrefixLength: settings.IPPrefixLen,
-    ipv6: settings.GlobalIPv6Address,
-    ipv6PrefixLength: settings.GlobalIPv6PrefixLen,
-  };
-}
-
-/** The gateway of a network in one family; an internal one is no way out. */
-function gatewayIn({ ipam, internal }: NetworkRecord, sign: '.' | ':'): string {
-  return internal ? '' : (ipam.config.find(({ Subnet }) => Subnet.includes(sign))?.Gateway ?? '');
-}
-
-/** The first network, in docker's order, that fits. */
-function wayOut({ attached }: Joined, fits: (attached: Attached) => boolean): Attached | undefined {
-  const order = orderOf(Object.fromEntries([...attached].map(([name, { settings }]) => [name, settings])));
-  return order.flatMap(name => attached.get(name) ?? []).find(fits);
-}
-
-function routesOf(joined: Joined, podCidr: string): DefaultRoutes {
-  const v4 = wayOut(joined, ({ settings }) => settings.Gateway !== '');
-  const v6 = wayOut(joined, ({ settings }) => settings.IPv6Gateway !== '');
-  const pool = joined.attached.get('bridge');
-  const isBeside = pool !== undefined && pool !== v4 && pool.settings.Gateway !== '';
-  return {
-    ...(isBeside ? { beside: [{ to: podCidr, gateway: pool.settings.Gateway, ifName: pool.ifName }] } : {}),
-    ...(v4 ? { ipv4: { gateway: v4.settings.Gateway, ifName: v4.ifName } } : {}),
-    ...(v6 ? { ipv6: { gateway: v6.settings.IPv6Gateway, ifName: v6.ifName } } : {}),
-  };
-}
-
-function linkOf(instance: string, netns: string, ifName: string, settings: EndpointSettings): EndpointLink {
-  const addresses = [
-    { address: settings.IPAddress, prefixLength: settings.IPPrefixLen },
-    { address: settings.GlobalIPv6Address, prefixLength: settings.GlobalIPv6PrefixLen },
-    ...(settings.IPAMConfig?.LinkLocalIPs ?? []).map(address => ({ address, prefixLength: address.includes(':') ? 64 : 16 })),
-  ].filter(({ address }) => address !== '');
-  return { hostLink: endpointLinkName(instance, settings.EndpointID), netns, ifName, mac: settings.MacAddress, addresses };
-}
-
-/** The name that was asked for, or the first of eth0, eth1 … that is free. */
-function freeLinkName({ attached }: Joined, { options }: NetworkRecord, { DriverOpts }: EndpointSettings): string {
-  const wanted = DriverOpts?.['com.docker.network.endpoint.ifname'];
-  const taken = new Set([...attached.values()].map(({ ifName }) => ifName));
-  if (wanted) return wanted;
-  const prefix = options['com.docker.network.container_iface_prefix'] ?? 'eth';
-  for (let n = 0; ; n++) if (!taken.has(`${prefix}${n}`)) return `${prefix}${n}`;
-}
-
-function linksOf(links: readonly string[]): Record<string, string> {
-  return Object.fromEntries(links.map(parseLink).map(({ target, alias }) => [alias.toLowerCase(), target]));
 }

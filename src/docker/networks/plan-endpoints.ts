@@ -151,10 +151,3 @@ export function dnsNamesOf(
 export function orderOf(endpoints: Readonly<Record<string, Pick<EndpointSettings, 'GwPriority'>>>): string[] {
   return Object.keys(endpoints).toSorted((a, b) => (endpoints[b]?.GwPriority ?? 0) - (endpoints[a]?.GwPriority ?? 0) || (a < b ? -1 : 1));
 }
-
-/** `db:mysql` of `--link`: whom, and as what. Pure. */
-export function parseLink(link: string): { target: string; alias: string } {
-  const [target = '', alias] = link.split(':');
-  const name = target.replace(/^\//, '');
-  return { target: name, alias: alias?.replace(/^\/?(.*\/)?/, '') || name };
-}

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Config, EndpointSettings, HostConfig } from '../containers/forms.ts';
+import { parseLink } from '../containers/links.ts';
 import { planContainerDns, planContainerHosts, planHostHosts } from './container-files.ts';
 import { planNetworkFilter, planNetworkPrune } from './network-filters.ts';
 import { toNetwork } from './network-forms.ts';
 import { fixedNetworks, type NetworkRecord, toKernelNetwork } from './network-record.ts';
-import { NO_ENDPOINT, orderOf, parseLink, planEndpoints, withoutFacts } from './plan-endpoints.ts';
+import { NO_ENDPOINT, orderOf, planEndpoints, withoutFacts } from './plan-endpoints.ts';
 import { type NetworkFacts, parseNetworkWishes, planNetwork } from './plan-network.ts';
 import { parsePortKey, planPorts, toPortMap, toPorts } from './plan-ports.ts';
 
