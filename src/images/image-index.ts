@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UmiakError } from '#base/errors.ts';
+import { messageOf, UmiakError } from '#base/errors.ts';
+import { AlteredRecords } from './altered-records.ts';
 import { absent, syncDirectory } from './content-store.ts';
 import { type Digest, digestOf, hexOf, isDigest } from './digest.ts';
 import { type Descriptor, parseDescriptor, parseJsonObject } from './oci.ts';
@@ -25,7 +26,8 @@ export interface IndexEntry {
 
 /**
  * Names of images, one file each (`<dir>/<hash of the name>.json`), replaced by rename: every change of a name happens whole or
- * not at all and is on disk when the promise resolves. Held in memory; one process owns the directory.
+ * not at all and is on disk when the promise resolves. Held in memory; one process owns the directory. A record that the disk altered is no
+ * name any more.
  */
 export class ImageIndex {
   readonly #dir: string;
@@ -33,25 +35,59 @@ export class ImageIndex {
   /** Changes run one after another, so that memory and disk agree on who was last. */
   #last: Promise<unknown> = Promise.resolve();
   readonly #onChange: () => void;
+  readonly #altered: AlteredRecords;
+  /** Files found altered at the opening, and why they are taken to be so. */
+  readonly #found = new Map<string, string>();
 
-  private constructor(dir: string, onChange: () => void) {
+  private constructor(dir: string, onChange: () => void, altered: AlteredRecords) {
     this.#dir = dir;
     this.#onChange = onChange;
+    this.#altered = altered;
   }
 
   /** `onChange` is called after each change of a name. */
   static async open(dir: string, onChange: () => void = () => {}): Promise<ImageIndex> {
-    const index = new ImageIndex(dir, onChange);
     await mkdir(dir, { recursive: true });
+    const index = new ImageIndex(dir, onChange, await AlteredRecords.open(join(dir, ALTERED)));
     for (const file of await readdir(dir)) {
       const path = join(dir, file);
+      if (file === ALTERED) continue;
       if (!file.endsWith('.json')) await rm(path, { force: true });
-      else {
-        const entry = parseEntry(await readFile(path), path);
-        index.#entries.set(entry.name, entry);
-      }
+      else index.#read(await readFile(path), file);
     }
     return index;
+  }
+
+  #read(bytes: Buffer, file: string): void {
+    try {
+      const entry = parseEntry(bytes, join(this.#dir, file));
+      if (fileOf(entry.name) !== file) throw new UmiakError('InternalError', `${entry.name} is not the name that it was written for`);
+      this.#entries.set(entry.name, entry);
+    } catch (error) {
+      this.#found.set(file, messageOf(error));
+    }
+  }
+
+  /** What was found altered at the opening and still lies there. */
+  get foundAltered(): ReadonlyMap<string, string> {
+    return this.#found;
+  }
+
+  /** Puts it out of the way. */
+  async setAside(): Promise<void> {
+    for (const file of this.#found.keys()) await this.#altered.take(join(this.#dir, file), file);
+    await syncDirectory(this.#dir);
+    this.#found.clear();
+  }
+
+  /** Whether there was such a name until the disk altered its record. */
+  wasAltered(name: string): boolean {
+    return this.#altered.has(fileOf(name));
+  }
+
+  /** Nobody wants to know of altered records any more. */
+  forgetAltered(): Promise<void> {
+    return this.#inTurn(() => this.#altered.clear());
   }
 
   get(name: string): IndexEntry | undefined {
@@ -73,6 +109,8 @@ export class ImageIndex {
         .finally(() => file.close());
       await rename(`${path}.new`, path);
       await syncDirectory(this.#dir);
+      this.#found.delete(fileOf(entry.name));
+      await this.#altered.forget(fileOf(entry.name));
       this.#entries.set(entry.name, entry);
       this.#onChange();
     });
@@ -82,6 +120,7 @@ export class ImageIndex {
   delete(name: string): Promise<void> {
     return this.#inTurn(async () => {
       await rm(this.#pathOf(name)).catch(absent);
+      this.#found.delete(fileOf(name));
       await syncDirectory(this.#dir);
       this.#entries.delete(name);
       this.#onChange();
@@ -95,8 +134,15 @@ export class ImageIndex {
   }
 
   #pathOf(name: string): string {
-    return join(this.#dir, `${hexOf(digestOf(name)).slice(0, 32)}.json`);
+    return join(this.#dir, fileOf(name));
   }
+}
+
+/** Where altered records lie, below the names. */
+const ALTERED = 'quarantine';
+
+function fileOf(name: string): string {
+  return `${hexOf(digestOf(name)).slice(0, 32)}.json`;
 }
 
 function parseEntry(bytes: Buffer, path: string): IndexEntry {

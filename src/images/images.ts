@@ -3,6 +3,7 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock } from '#base/clock.ts';
+import { spending } from '#base/spent.ts';
 import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
 import { writeArchive } from './archive-writer.ts';
 import type { AssembleOptions } from './assemble.ts';
@@ -54,7 +55,9 @@ export async function openImages(options: ImageStoreOptions): Promise<ImageStore
       limits: options.unpackLimits,
       ...(options.bootId !== undefined ? { bootId: options.bootId } : {}),
     });
-    return new LocalImageStore(options, workers, content, index, layers);
+    const store = new LocalImageStore(options, workers, content, index, layers);
+    await store.recover();
+    return store;
   } catch (error) {
     await workers[Symbol.asyncDispose]();
     throw error;
@@ -104,6 +107,17 @@ class LocalImageStore implements ImageStore {
       onLapse: () => void this.#collector.collect().catch(() => {}),
       ...(options.proxy ? { proxy: options.proxy } : {}),
     });
+  }
+
+  /** Names whose records the disk altered are lost; what they stood for is not. */
+  async recover(): Promise<void> {
+    const found = [...this.#index.foundAltered];
+    if (found.length === 0) return;
+    const { keepNameless } = await import('./nameless-images.ts');
+    const kept = await keepNameless({ content: this.content, index: this.#index, named: this.#named, names: this.#names });
+    await this.#index.setAside();
+    for (const [file, why] of found) this.#options.log.error('the record of an image name was altered on disk', { file, why });
+    this.#options.log.warn('images stay that no name tells of any more: pull, load or tag them', { images: kept });
   }
 
   async pull(reference: string, options: PullOptions = {}): Promise<ImageRecord> {
@@ -270,6 +284,7 @@ class LocalImageStore implements ImageStore {
     const gone = untagged ? await this.#names.removeUntagged() : [];
     const { deleted, freedBytes } = await this.#collector.collect({ begun: true });
     const quarantinedBytes = await this.content.quarantine.clear();
+    await this.#index.forgetAltered();
     return { deleted: [...gone, ...deleted.filter(digest => !gone.includes(digest))], freedBytes: freedBytes + quarantinedBytes };
   }
 
@@ -355,7 +370,7 @@ const MOST_TRANSFERS = 8;
 async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry>> {
   if (typeof source === 'string' && (await stat(source)).isDirectory()) return readLayoutDirectory(source);
   return readTar(
-    decompressed(typeof source === 'string' ? createReadStream(source, { highWaterMark: 256 * 1024 }) : source, 'the archive'),
+    decompressed(typeof source === 'string' ? spending(createReadStream(source, { highWaterMark: 256 * 1024 })) : source, 'the archive'),
   );
 }
 

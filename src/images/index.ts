@@ -8,6 +8,7 @@
  * - Everything from outside is checked where it enters: digests and sizes, documents by field, archive entries by where they land.
  * - A blob that the disk altered goes to `content/quarantine` with a note when a read, an unpack or `verify` meets it; its images then are
  *   not found, so that whoever needs one pulls it again. Names list what they need, so that nothing in use goes with a damaged document.
+ *   A name's record that was altered goes to `images/quarantine` at the start; its image stays, without a name.
  * - Leases are of this process and outlast a kill only as whole blobs, which the next pull uses and the next collection removes. Half ones
  *   stay for whoever wants them within a day, and are believed only when the whole has its digest.
  * - Unpacking runs beside the event loop; hashes of what comes and goes, a chunk a turn. Memory does not grow with an image's size.

@@ -5,6 +5,9 @@ import type { ImageIndex, IndexEntry } from './image-index.ts';
 import { type ImageConfig, type ImageManifest, parseImageConfig, parseManifestOrIndex } from './oci.ts';
 import { type ImageReference, parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
 
+/** Of a name whose record is in the quarantine. */
+const ALTERED = 'What this name stood for was altered on disk. Pull or load the image again.';
+
 /** What describes an image. */
 export interface ImageDocuments {
   manifest: ImageManifest;
@@ -56,7 +59,9 @@ export class NamedImages {
     if (entry !== undefined) return entry;
     throw new UmiakError('NotFound', `no image is named ${name} here`, {
       details: { kind: 'image', name },
-      hint: 'Give the image the name by which the registry shall know it: umiak image tag IMAGE NAME.',
+      hint: this.#index.wasAltered(nameOf(name))
+        ? ALTERED
+        : 'Give the image the name by which the registry shall know it: umiak image tag IMAGE NAME.',
     });
   }
 
@@ -117,7 +122,7 @@ export class NamedImages {
     }
     throw new UmiakError('NotFound', `no such image: ${reference}`, {
       details: { kind: 'image', name: reference },
-      hint: `Pull it: umiak image pull ${reference}`,
+      hint: this.#index.wasAltered(nameOf(reference)) ? ALTERED : `Pull it: umiak image pull ${reference}`,
     });
   }
 

@@ -7,6 +7,7 @@ import { silentLog } from '#base/log.ts';
 import { ContentStore } from './content-store.ts';
 import { type Digest, digestOf, hexOf } from './digest.ts';
 import { buildImage, buildTar, inPieces, temporaryDirectory } from './fixtures.ts';
+import { ImageIndex } from './image-index.ts';
 import { type ImageStore, openImages } from './images.ts';
 import { RegistryFixture } from './registry-fixture.ts';
 
@@ -118,6 +119,56 @@ test('verify finds what is altered, torn or gone, and says whose it is; prune cl
   await images.prune();
   assert.deepEqual((await images.verify()).quarantine, []);
   await assert.rejects(images.verify({ signal: AbortSignal.abort() }), { name: 'AbortError' });
+});
+
+test('records of names that the disk altered do not keep the store from opening: their images stay without a name, in use or not', async () => {
+  const at = `names-${++serial}`;
+  const names = join(directory.path, at, 'images');
+  {
+    await using images = await open(at);
+    await images.pull(name);
+  }
+  const files = (await readdir(names)).sort();
+  assert.equal(files.length, 2);
+  const [torn, flipped] = await Promise.all(files.map(file => readFile(join(names, file))));
+  await writeFile(join(names, files[0]!), torn!.subarray(0, 40));
+  flipped![flipped!.indexOf('/app') + 1]! ^= 1; // another name, and JSON all the same
+  await writeFile(join(names, files[1]!), flipped!);
+  {
+    await using images = await open(at, true);
+    const [record, ...others] = await images.list();
+    assert.deepEqual([record?.id, record?.repoTags, record?.repoDigests, others], [image.configDigest, [], [], []]);
+    await assert.rejects(images.inspect(name), { reason: 'NotFound', hint: /was altered on disk. Pull or load the image again/ });
+    await assert.rejects(images.push(name), { reason: 'NotFound', hint: /was altered on disk/ });
+    await images.prune();
+    assert.ok((await images.ensureUnpacked(image.configDigest)).length > 0);
+    assert.deepEqual(
+      await readdir(names),
+      [`${hexOf(digestOf(`<none>@${image.manifest.digest}`)).slice(0, 32)}.json`, 'quarantine'].sort(),
+    );
+  }
+  await writeFile(join(names, files[0]!), '');
+  await using images = await open(at);
+  assert.deepEqual(await readdir(join(names, 'quarantine')), [files[0]]);
+  await images.pull(name);
+  assert.deepEqual((await images.inspect(name)).repoTags, [name]);
+  assert.deepEqual(await readdir(join(names, 'quarantine')), []);
+});
+
+test('a record altered while the store was killed in the middle of its recovery is found again', async () => {
+  const at = `again-${++serial}`;
+  const names = join(directory.path, at, 'images');
+  {
+    await using images = await open(at);
+    await images.pull(name);
+  }
+  for (const file of await readdir(names)) await writeFile(join(names, file), 'x');
+  const { bytes, ...manifest } = image.manifest;
+  const descriptor = { ...manifest, size: bytes.byteLength };
+  await (await ImageIndex.open(names)).set({ name: `<none>@${manifest.digest}`, target: descriptor, manifest: descriptor, updatedAtMs: 1 });
+  await using images = await open(at);
+  assert.equal((await images.list()).length, 1);
+  assert.equal((await readdir(join(names, 'quarantine'))).length, 2);
 });
 
 test('the quarantine keeps the newest few', async () => {

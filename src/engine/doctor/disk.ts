@@ -1,4 +1,4 @@
-import { existsSync, statfsSync } from 'node:fs';
+import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readMountTable } from '#linux/mount-table.ts';
 import { type Finding, findingsOf } from './finding.ts';
@@ -13,6 +13,8 @@ export interface DiskFacts {
   /** 0 where the file system does not count them. */
   inodes: number;
   inodesFree: number;
+  /** Names of images whose records were altered there. */
+  alteredNames: number;
   /** What was tried out there; absent: it was not, for lack of privileges. */
   trial?: DiskTrial | undefined;
 }
@@ -27,7 +29,13 @@ const { ok, fallsBack, missing } = findingsOf('disk');
 
 /** Judges the data directory's file system by what it is and by what was tried out on it. Pure. */
 export function planDisk(facts: DiskFacts): Finding[] {
-  return [planKind(facts), planSpace(facts), planInodes(facts), ...(facts.trial ? planTrial(facts.trial, facts.directory) : [])];
+  return [
+    planKind(facts),
+    planSpace(facts),
+    planInodes(facts),
+    ...planAltered(facts),
+    ...(facts.trial ? planTrial(facts.trial, facts.directory) : []),
+  ];
 }
 
 function planKind({ type, directory }: DiskFacts): Finding {
@@ -56,6 +64,17 @@ function planInodes({ inodes, inodesFree, directory }: DiskFacts): Finding {
     `${free}: the node tells of disk pressure and takes no pods.`,
     `Remove small files below ${directory}, or choose another --data-dir.`,
   );
+}
+
+function planAltered({ alteredNames, directory }: DiskFacts): Finding[] {
+  if (alteredNames === 0) return [];
+  return [
+    fallsBack(
+      'image names',
+      `${alteredNames} names of images were altered on disk (${directory}/images/quarantine); their images are there without a name.`,
+      'Pull or tag them again and look after the disk; docker image prune removes those that nobody uses.',
+    ),
+  ];
 }
 
 function planTrial(
@@ -105,7 +124,9 @@ export function readDisk(directory: string): DiskFacts {
     (best, entry) => (entry.target.length >= best.target.length ? entry : best),
     above[0] ?? { target: '', type: 'unknown' },
   ).type;
-  return { directory, type, freeBytes: bsize * bavail, totalBytes: bsize * blocks, inodes: files, inodesFree: ffree };
+  const quarantine = `${directory}/images/quarantine`;
+  const alteredNames = existsSync(quarantine) ? readdirSync(quarantine).length : 0;
+  return { directory, type, freeBytes: bsize * bavail, totalBytes: bsize * blocks, inodes: files, inodesFree: ffree, alteredNames };
 }
 
 /** The directory itself, or the nearest above it that exists. */

@@ -87,6 +87,7 @@ describe('the disk', () => {
     totalBytes: 100 * 2 ** 30,
     inodes: 1000,
     inodesFree: 900,
+    alteredNames: 0,
     trial,
   };
   const cases: [name: string, given: Partial<DiskFacts>, expected: string[]][] = [
@@ -97,6 +98,7 @@ describe('the disk', () => {
     ['small', { freeBytes: 2 * 2 ** 30 }, ['space: fallsBack']],
     ['full', { freeBytes: 2 ** 20 }, ['space: missing']],
     ['full of small files', { inodesFree: 10 }, ['inodes: missing']],
+    ['altered names', { alteredNames: 2 }, ['image names: fallsBack']],
     ['inodes are not counted', { inodes: 0, inodesFree: 0 }, []],
     ['a container', { type: 'overlay', trial: { ...trial, overlay: 'mount overlay: Invalid argument' } }, ['overlayfs: fallsBack']],
     ['read-only', { trial: { ...trial, problem: 'EROFS' } }, ['trial: missing']],
