@@ -3,7 +3,6 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock } from '#base/clock.ts';
-import { spending } from '#base/spent.ts';
 import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
 import { writeArchive } from './archive-writer.ts';
 import type { AssembleOptions } from './assemble.ts';
@@ -370,7 +369,7 @@ const MOST_TRANSFERS = 8;
 async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry>> {
   if (typeof source === 'string' && (await stat(source)).isDirectory()) return readLayoutDirectory(source);
   return readTar(
-    decompressed(typeof source === 'string' ? spending(createReadStream(source, { highWaterMark: 256 * 1024 })) : source, 'the archive'),
+    decompressed(typeof source === 'string' ? createReadStream(source, { highWaterMark: 256 * 1024 }) : source, 'the archive'),
   );
 }
 
