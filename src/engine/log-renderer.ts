@@ -18,12 +18,13 @@ const FRAME_BYTES = 8;
 const COPIED_BY_HAND = 48;
 /** No log line is longer; a file without newlines is no log. */
 const MAX_LINE_BYTES = 1 << 20;
+const NOTHING: Buffer = Buffer.alloc(0);
 
 type RenderOptions = Pick<LogOptions, 'stream' | 'sinceMs' | 'since' | 'until' | 'timestamps' | 'limitBytes' | 'linePrefix' | 'frames'>;
 
 /**
  * Turns a log file's bytes into what the container wrote, block by block, and makes nothing for a single line: a gigabyte is a few seconds'
- * work. What one call returns is overwritten by none of the next.
+ * work. What one call returns is alone in its memory.
  */
 export class LogRenderer {
   readonly #wanted: 'all' | 'stdout' | 'stderr';
@@ -33,8 +34,8 @@ export class LogRenderer {
   readonly #prefix: Buffer;
   readonly #isFramed: boolean;
   #bytesLeft: number;
-  #carry: Buffer = Buffer.alloc(0);
-  #out: Buffer = Buffer.alloc(0);
+  #carry: Buffer = NOTHING;
+  #out: Buffer = NOTHING;
   #at = 0;
   /** Where the last frame of this block begins, if its line goes on; else -1. */
   #openFrameAt = -1;
@@ -59,19 +60,31 @@ export class LogRenderer {
   }
 
   render(block: Buffer): Buffer {
-    const input = this.#carry.length > 0 ? Buffer.concat([this.#carry, block]) : block;
-    this.#out = Buffer.allocUnsafeSlow(input.length + 1024);
+    this.#out = Buffer.allocUnsafeSlow(this.#carry.length + block.length + 1024);
     this.#at = 0;
     this.#openFrameAt = -1;
+    let end = block.indexOf(NEWLINE);
     let start = 0;
-    for (let end = input.indexOf(NEWLINE); end >= 0 && !this.isFull; end = input.indexOf(NEWLINE, start)) {
-      this.#renderLine(input, start, end);
+    if (this.#carry.length > 0 && end >= 0) {
+      const line = Buffer.concat([this.#carry, block.subarray(0, end)]);
+      this.#carry = NOTHING;
+      this.#renderLine(line, 0, line.length);
+      start = end + 1;
+      end = block.indexOf(NEWLINE, start);
+    }
+    for (; end >= 0 && !this.isFull; end = block.indexOf(NEWLINE, start)) {
+      this.#renderLine(block, start, end);
       start = end + 1;
     }
-    this.#carry = input.length - start > MAX_LINE_BYTES ? Buffer.alloc(0) : Buffer.from(input.subarray(start));
+    this.#keep(block.subarray(start));
     const length = Math.min(this.#at, this.#bytesLeft);
     this.#bytesLeft -= length;
     return this.#out.subarray(0, length);
+  }
+
+  /** The beginning of a line whose end is in a block to come; never the block's own memory, which is read into again. */
+  #keep(rest: Buffer): void {
+    this.#carry = this.#carry.length + rest.length > MAX_LINE_BYTES ? NOTHING : Buffer.concat([this.#carry, rest]);
   }
 
   #renderLine(input: Buffer, start: number, end: number): void {

@@ -3,6 +3,7 @@ import { createReadStream, unlinkSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
+import { spending } from '#base/spent.ts';
 import { type Digest, digestOf, hexOf, isDigest } from './digest.ts';
 import { absent, syncDirectory, writeAll } from './durable.ts';
 import { maxDocumentBytes } from './oci.ts';
@@ -138,7 +139,7 @@ export class ContentStore {
   /** Whether a blob is here and still what its name says; if it is something else, it goes to the quarantine. */
   async verify(digest: Digest, signal?: AbortSignal): Promise<'right' | 'corrupt' | 'absent'> {
     try {
-      for await (const _ of this.readVerified(digest)) signal?.throwIfAborted();
+      for await (const _ of spending(this.readVerified(digest))) signal?.throwIfAborted();
       return 'right';
     } catch (error) {
       signal?.throwIfAborted();
@@ -270,7 +271,7 @@ async function receive(file: FileHandle, before: string | undefined, source: Asy
   const { expected, what = 'content', signal, onBytes } = options;
   const hash = createHash('sha256');
   let size = 0;
-  const here = before === undefined ? [] : (createReadStream(before, { highWaterMark: 256 * 1024 }) as AsyncIterable<Buffer>);
+  const here = before === undefined ? [] : spending(createReadStream(before, { highWaterMark: 256 * 1024 }));
   for await (const chunk of here) {
     signal?.throwIfAborted();
     size += chunk.byteLength;

@@ -1,6 +1,7 @@
-import { Readable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { UmiakError } from '#base/errors.ts';
+import { spend } from '#base/spent.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
@@ -19,14 +20,11 @@ export function detectCompression(start: Uint8Array): Compression {
 }
 
 /**
- * The plain bytes of a stream that is plain, gzip or zstd. `reusesChunks`: chunks of the source are valid only until the next one is asked for.
+ * The plain bytes of a stream that is plain, gzip or zstd. No chunk of the source is looked at once the next one was asked for, and each that comes
+ * out is valid until then.
  * @throws Invalid for xz, bzip2 and damaged streams.
  */
-export async function* decompressed(
-  source: AsyncIterable<Uint8Array>,
-  what: string,
-  { reusesChunks = false }: { reusesChunks?: boolean } = {},
-): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* decompressed(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
   const { start, rest } = await peek(iterator);
   const compression = detectCompression(start);
@@ -39,22 +37,33 @@ export async function* decompressed(
       hint: `Unpack it first: ${compression} -d.`,
     });
   const options = { chunkSize: CHUNK_BYTES };
-  const stream = Readable.from(reusesChunks ? copied(rest) : rest, { objectMode: false, highWaterMark: CHUNK_BYTES });
   const plain = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
-  stream.on('error', error => plain.destroy(error));
+  feed(rest, plain).catch(error => plain.destroy(error));
   try {
-    yield* stream.pipe(plain) as AsyncIterable<Uint8Array>;
+    for await (const chunk of plain as AsyncIterable<Uint8Array>) {
+      yield chunk;
+      spend(chunk);
+    }
   } catch (cause) {
     if (!/^(Z_|ERR_ZSTD|ZSTD_)/.test(String((cause as NodeJS.ErrnoException).code))) throw cause;
     throw new UmiakError('Invalid', `${what} is a damaged ${compression} stream`, { cause });
   } finally {
-    stream.destroy();
     plain.destroy();
   }
 }
 
-async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const chunk of source) yield Buffer.from(chunk);
+/** Chunk by chunk, each when the one before has been taken; who has enough, as one that has seen its end, closes. */
+async function feed(source: AsyncIterable<Uint8Array>, to: Writable): Promise<void> {
+  let goOn = () => {};
+  to.once('close', () => goOn());
+  for await (const chunk of source) {
+    if (to.destroyed) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    goOn = resolve;
+    to.write(chunk, () => resolve()); // what it fails of, its reader is told
+    await promise;
+  }
+  to.end();
 }
 
 /** The first bytes of a stream, and the stream from its beginning. */

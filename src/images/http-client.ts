@@ -1,8 +1,8 @@
 import type { ClientRequest, IncomingMessage, Agent as PlainAgent } from 'node:http';
 import https from 'node:https';
-import { Readable } from 'node:stream';
 import { createSecureContext, getCACertificates, type SecureContext, setDefaultCACertificates } from 'node:tls';
 import { UmiakError } from '#base/errors.ts';
+import { sendChunks } from '#base/spent.ts';
 import { Agent, request as httpRequest } from '#wire/http.ts';
 import { isLoopback, type ProxySettings, planProxy, proxyOf } from './proxy.ts';
 import { systemAuthorities } from './system-authorities.ts';
@@ -154,18 +154,22 @@ function isHttpAddress(text: string): boolean {
 
 /** The answer may come before all of the body went (a refusal); then sending ends, and that is no failure. */
 function send(body: AsyncIterable<Uint8Array>, request: ClientRequest, fail: (error: unknown) => void): void {
-  const source = Readable.from(body, { objectMode: false });
-  source.once('error', error => {
-    fail(error);
-    request.destroy();
-  });
+  const isEnough = new AbortController();
   const end = (response: IncomingMessage) => {
-    source.unpipe(request);
+    isEnough.abort();
     // A connection with half a request on it is of no further use.
     response.once('end', () => request.writableFinished || request.destroy());
   };
-  request.once('response', end).once('close', () => source.destroy());
-  source.pipe(request);
+  request.once('response', end).once('close', () => isEnough.abort());
+  sendChunks(request, body, { signal: isEnough.signal }).then(
+    () => request.end(),
+    error => {
+      // What became of the request itself, it tells.
+      if (isEnough.signal.aborted || request.destroyed) return;
+      fail(error);
+      request.destroy();
+    },
+  );
 }
 
 /** Building one reads all authorities there are (16 ms), so those in use are kept. */

@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '#base/clock.ts';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
+import { spending } from '#base/spent.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { Digest } from './digest.ts';
 import { KeptPulls } from './kept-pulls.ts';
@@ -212,7 +213,7 @@ export class Puller implements AsyncDisposable {
       const what = `the blob ${digest}`;
       using _ = await this.#options.slots.take(abort);
       const write = (from: (start: number) => AsyncIterable<Uint8Array>) =>
-        this.#content.write(from, { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes });
+        this.#content.write(start => spending(from(start)), { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes });
       await client.blob(digest, write, abort).catch(error => {
         throw isForeignLayer(descriptor) && isUmiakError(error, 'NotFound') ? toForeign(error, descriptor) : error;
       });

@@ -1,4 +1,5 @@
 import { isUmiakError, UmiakError } from '#base/errors.ts';
+import { spending } from '#base/spent.ts';
 import type { ContentStore, Lease } from './content-store.ts';
 import type { Digest } from './digest.ts';
 import { type Descriptor, isForeignLayer, type ParsedDocument, parseManifestOrIndex } from './oci.ts';
@@ -128,7 +129,7 @@ export class Pusher {
   }
 
   #sourceOf(digest: Digest, size: number): BlobSource {
-    return { digest, size, read: start => this.#options.content.readVerified(digest, { start }) };
+    return { digest, size, read: start => spending(this.#options.content.readVerified(digest, { start })) };
   }
 
   #mountFor(registry: string, repository: string, digest: Digest): string | undefined {

@@ -128,7 +128,8 @@ async function* partFrom(response: IncomingMessage, from: number, what: string):
     throw new UmiakError('Invalid', `${what}: asked to go on at byte ${from}, the registry sent ${response.headers['content-range']}`);
   let skip = from - start;
   for await (const chunk of response as AsyncIterable<Uint8Array>) {
-    if (skip < chunk.byteLength) yield skip > 0 ? chunk.subarray(skip) : chunk;
+    const wanted = skip > 0 ? chunk.subarray(skip) : chunk;
     skip = Math.max(0, skip - chunk.byteLength);
+    if (wanted.byteLength > 0) yield wanted;
   }
 }

@@ -166,8 +166,9 @@ async function* counted(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let sent = start;
   for await (const chunk of source) {
+    const { byteLength } = chunk;
     yield chunk;
-    sent += chunk.byteLength;
+    sent += byteLength;
     onBytes?.(sent);
   }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
+import { spending } from '#base/spent.ts';
 import { CHUNK_BYTES, decompressed } from './decompress.ts';
 import type { Digest } from './digest.ts';
 import { LayerTree } from './layer-tree.ts';
@@ -33,7 +34,7 @@ export interface UnpackOptions {
 export async function unpackLayer(blobPath: string, root: string, { expected, limits }: UnpackOptions = {}): Promise<UnpackResult> {
   const hash = createHash('sha256');
   async function* hashed(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of decompressed(createReadStream(blobPath, { highWaterMark: CHUNK_BYTES }), 'the layer')) {
+    for await (const chunk of decompressed(spending(createReadStream(blobPath, { highWaterMark: CHUNK_BYTES })), 'the layer')) {
       hash.update(chunk);
       yield chunk;
     }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { UmiakError } from '#base/errors.ts';
+import { sendChunks } from '#base/spent.ts';
 import type { PathStat } from '#engine/files/index.ts';
 import { type DockerContext, type DockerRequest, flagOf, type Route, sendJson } from '../request.ts';
 import type { FilesRoom } from './files-room.ts';
@@ -23,13 +24,14 @@ async function head({ context, name, query, response, signal }: DockerRequest): 
   response.writeHead(200, { ...statHeader(stat), 'content-length': 0 }).end();
 }
 
-async function get({ context, name, query, response, signal }: DockerRequest): Promise<void> {
+async function get(request: DockerRequest): Promise<void> {
+  const { context, name, query, signal } = request;
   const room = roomOf(context);
   const path = pathOf(query);
   const container = room.find(name);
   await room.visit(container, name, path, files =>
     files.archive(container.id, path, { signal }, async (stat, archive) => {
-      await sendArchive(response, archive, statHeader(stat));
+      await sendArchive(request, archive, statHeader(stat));
     }),
   );
   room.tell(container, 'archive-path');
@@ -72,10 +74,11 @@ async function changes({ context, name, response, signal }: DockerRequest): Prom
   sendJson(response, 200, found.length === 0 ? null : found.map(({ path, kind }) => ({ Path: path, Kind: kind })));
 }
 
-async function exportAll({ context, name, response, signal }: DockerRequest): Promise<void> {
+async function exportAll(request: DockerRequest): Promise<void> {
+  const { context, name, signal } = request;
   const room = roomOf(context);
   const container = room.find(name);
-  await (await room.files()).export(container.id, { signal }, archive => sendArchive(response, archive, {}));
+  await (await room.files()).export(container.id, { signal }, archive => sendArchive(request, archive, {}));
   room.tell(container, 'export');
 }
 
@@ -85,14 +88,13 @@ async function commit(request: DockerRequest): Promise<void> {
   sendJson(request.response, 201, { Id: id });
 }
 
-/** What is handed over is the client's before more is asked for: the memory is used again. */
-async function sendArchive(response: ServerResponse, archive: AsyncIterable<Buffer>, headers: Record<string, string>): Promise<void> {
+async function sendArchive(
+  { response, signal }: DockerRequest,
+  archive: AsyncIterable<Buffer>,
+  headers: Record<string, string>,
+): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/x-tar', ...headers });
-  for await (const chunk of archive) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    response.write(chunk, error => (error ? reject(error) : resolve()));
-    await promise;
-  }
+  await sendChunks(response, archive, { signal });
   response.end();
 }
 

@@ -1,5 +1,5 @@
-import { pipeline } from 'node:stream/promises';
 import { isUmiakError, UmiakError } from '#base/errors.ts';
+import { sendChunks, spending } from '#base/spent.ts';
 import {
   type ImageRecord,
   type ImageStore,
@@ -152,7 +152,7 @@ async function load({ context, query, incoming, response, signal }: DockerReques
   const isQuiet = flagOf(query, 'quiet');
   let told = 0;
   try {
-    const records = await context.images.load(incoming.iterator({ destroyOnReturn: false }), {
+    const records = await context.images.load(spending(incoming.iterator({ destroyOnReturn: false })), {
       signal,
       ...(platform ? { platform } : {}),
       onBytes(total) {
@@ -195,6 +195,7 @@ async function save({ context, name, query, response, signal }: DockerRequest): 
   if (platform) for (const each of names) requirePlatform(await images.inspect(each), platform, each);
   const archive = await images.save(await withAllTags(images, names));
   response.writeHead(200, { 'content-type': 'application/x-tar' });
-  await pipeline(archive, response, { signal });
+  await sendChunks(response, spending(archive), { signal });
+  response.end();
   for (const each of names) tellImage(context, 'save', each);
 }

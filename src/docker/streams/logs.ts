@@ -1,5 +1,5 @@
-import { pipeline } from 'node:stream/promises';
 import { UmiakError } from '#base/errors.ts';
+import { sendChunks, spending } from '#base/spent.ts';
 import type { DockerRequest } from '../request.ts';
 import { planContentType } from './frames.ts';
 import { findLogAttributes, toLinePrefix } from './log-attributes.ts';
@@ -23,7 +23,10 @@ export async function serveLogs(room: StreamsRoom, { name, query, apiMinor, resp
   });
   response.writeHead(200, { 'content-type': planContentType({ tty, apiMinor }) });
   response.flushHeaders();
-  await pipeline(log, response).catch((error: unknown) => {
+  try {
+    await sendChunks(response, spending(log, { isAlone: true }), { signal });
+    response.end();
+  } catch (error) {
     if (!signal.aborted) throw error;
-  });
+  }
 }

@@ -47,7 +47,7 @@ export async function extract(path: string, source: AsyncIterable<Uint8Array>, o
   const directory = resolveDirectory(path);
   checkWritable(directory, options);
   const extraction = new Extraction(fromText(directory), options);
-  const plain = decompressed(source, 'the archive', { reusesChunks: true });
+  const plain = decompressed(source, 'the archive');
   for await (const entry of readTar(plain, { sparse: true })) await extraction.add(entry);
   extraction.finish();
 }

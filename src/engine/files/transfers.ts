@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
+import { spend, spending } from '#base/spent.ts';
 import { SharedPipe } from './shared-pipe.ts';
 
 /** Until when an answer is waited for. */
@@ -32,7 +33,7 @@ export async function receive(call: Call, use: (chunks: AsyncIterable<Buffer>) =
   await together(call, pipe => use(pipe.read(patience.patienceMs)), patience);
 }
 
-/** What comes from `source` a call reads. */
+/** What comes from `source`, and is nobody else's, a call reads. */
 export async function send(call: Call, source: AsyncIterable<Uint8Array>, patience: Patience): Promise<void> {
   await together(call, pipe => fill(pipe, source, patience.patienceMs), patience);
 }
@@ -40,18 +41,22 @@ export async function send(call: Call, source: AsyncIterable<Uint8Array>, patien
 async function fill(pipe: SharedPipe, source: AsyncIterable<Uint8Array>, patienceMs: number): Promise<void> {
   const slots = new SlotFiller(pipe, patienceMs);
   if (source instanceof Readable) await pump(source, slots);
-  else for await (const chunk of source) if (!slots.tryAdd(chunk)) await slots.add();
+  else for await (const chunk of spending(source)) if (!slots.tryAdd(chunk)) await slots.add();
   await slots.end();
 }
 
 /** By events, as they come: to iterate over a stream copies what has gathered once more. */
 async function pump(source: Readable, slots: SlotFiller): Promise<void> {
+  if (source.readableEnded) return; // an empty body, already seen to be one: no event comes any more
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const take = (chunk: Uint8Array) => {
     try {
-      if (slots.tryAdd(chunk)) return;
+      if (slots.tryAdd(chunk)) return spend(chunk);
       source.pause();
-      slots.add().then(() => source.resume(), reject);
+      slots.add().then(() => {
+        spend(chunk);
+        source.resume();
+      }, reject);
     } catch (error) {
       reject(error);
     }
