@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { UmiakError } from '#base/errors.ts';
 import { MASKED_PATHS, READONLY_PATHS } from '#engine/proc-paths.ts';
 import type { ContainerConfig as ImageConfig } from '#images/oci.ts';
@@ -45,7 +46,7 @@ export function planConfig(body: CreateBody, image: ImageConfig, id: string): Co
     ...(asked.ArgsEscaped ? { ArgsEscaped: true } : {}),
     Image: asked.Image ?? '',
     Volumes: asked.Volumes || image.Volumes ? { ...image.Volumes, ...asked.Volumes } : null,
-    WorkingDir: asked.WorkingDir || image.WorkingDir || '',
+    WorkingDir: toCleanPath(asked.WorkingDir || image.WorkingDir || ''),
     Entrypoint: entrypoint,
     ...(asked.NetworkDisabled ? { NetworkDisabled: true } : {}),
     ...(asked.MacAddress ? { MacAddress: asked.MacAddress } : {}),
@@ -55,6 +56,10 @@ export function planConfig(body: CreateBody, image: ImageConfig, id: string): Co
     ...(asked.StopTimeout === undefined ? {} : { StopTimeout: asked.StopTimeout }),
     ...(asked.Shell || image.Shell ? { Shell: asked.Shell ?? image.Shell ?? [] } : {}),
   };
+}
+
+function toCleanPath(path: string): string {
+  return posix.isAbsolute(path) ? posix.resolve(path) : path;
 }
 
 /** In another's network or UTS namespace the name is the other's. */

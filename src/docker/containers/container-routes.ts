@@ -16,7 +16,7 @@ export const containerRoutes: readonly Route[] = [
   ['GET', /^\/containers\/json$/, list],
   ['POST', /^\/containers\/create$/, create, { readsBody: true }],
   ['POST', /^\/containers\/prune$/, prune],
-  ['GET', /^\/containers\/([^/]+)\/json$/, inspect],
+  ['GET', /^\/containers\/(.+)\/json$/, inspect],
   ['GET', /^\/containers\/([^/]+)\/top$/, top],
   ['GET', /^\/containers\/([^/]+)\/stats$/, stats],
   ['POST', /^\/containers\/([^/]+)\/start$/, start],
@@ -140,6 +140,7 @@ async function rename(request: DockerRequest): Promise<void> {
 async function update(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
   const body = (await readJsonBody(request.incoming, UPDATE, 'UpdateConfig')) ?? {};
+  if (request.apiMinor < 40) delete body.PidsLimit;
   const { id } = containers.find(request.name);
   const { updateContainer } = await import('./update.ts');
   sendJson(request.response, 200, { Warnings: await updateContainer(containers, id, body) });
@@ -147,8 +148,8 @@ async function update(request: DockerRequest): Promise<void> {
 
 async function remove(request: DockerRequest): Promise<void> {
   const { name, query } = request;
-  if (flagOf(query, 'link')) throw new UmiakError('BadRequest', 'links can not be removed: a container keeps those it was made with');
-  await containersOf(request).remove(name, { force: flagOf(query, 'force'), volumes: flagOf(query, 'v') });
+  if (flagOf(query, 'link')) await containersOf(request).removeLink(name);
+  else await containersOf(request).remove(name, { force: flagOf(query, 'force'), volumes: flagOf(query, 'v') });
   done(request);
 }
 

@@ -7,6 +7,12 @@ import { containerOf, validateSignal } from './validate.ts';
 
 export const SIGKILL = 9;
 const DEFAULT_STOP_SECONDS = 10;
+/** Whose namespaces a container may join, and docker's words when that one does not run. */
+const JOINS = [
+  ['NetworkMode', 'network', 'Conflict', (id: string) => `cannot join network of a non running container: ${id}`],
+  ['IpcMode', 'IPC', 'Conflict', (id: string) => `failed to join IPC namespace: container ${id} is not running`],
+  ['PidMode', 'PID', 'InternalError', (id: string) => `failed to join PID namespace: container ${id} is not running`],
+] as const;
 /** As long as a timer lasts. */
 const ENDLESS_MS = 2 ** 31 - 1;
 
@@ -79,16 +85,18 @@ export class ContainerRuns {
     }
   }
 
-  /** @throws Conflict in docker's words when one whose namespaces it joins does not run */
+  /** @throws Conflict, BadRequest, InternalError in docker's words when one whose namespaces it joins does not run, or does not share them */
   #requireJoined({ data: { hostConfig } }: DockerContainer): void {
-    for (const [mode, what] of [
-      [hostConfig.NetworkMode, 'network'],
-      [hostConfig.IpcMode, 'IPC'],
-      [hostConfig.PidMode, 'PID'],
-    ] as const) {
-      const other = containerOf(mode);
-      if (other === undefined || this.#options.find(other).engine.state === 'running') continue;
-      throw new UmiakError('Conflict', `cannot join ${what} of a non running container: ${other}`);
+    for (const [mode, what, reason, refusal] of JOINS) {
+      const other = containerOf(hostConfig[mode]);
+      if (other === undefined) continue;
+      const { id, engine, data } = this.#options.find(other);
+      if (engine.state !== 'running') throw new UmiakError(reason, refusal(id));
+      if (what === 'IPC' && ['private', 'none', ''].includes(data.hostConfig.IpcMode))
+        throw new UmiakError(
+          'BadRequest',
+          `failed to join IPC namespace: container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+        );
     }
   }
 

@@ -132,13 +132,11 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
     assert.match(await refused('run', '--rm', '--ipc', 'container:nosuch', 'busybox'), /No such container: nosuch/);
     await docker('kill', shared);
     for (const [flag, what] of [
-      ['--network', 'network'],
-      ['--pid', 'PID'],
+      ['--network', 'cannot join network of a non running container'],
+      ['--pid', 'failed to join PID namespace: container \\w+ is not running'],
+      ['--ipc', 'failed to join IPC namespace: container \\w+ is not running'],
     ] as const)
-      assert.match(
-        await refused('run', '--rm', flag, 'container:shared', 'busybox'),
-        new RegExp(`cannot join ${what} of a non running container`),
-      );
+      assert.match(await refused('run', '--rm', flag, 'container:shared', 'busybox'), new RegExp(what));
     assert.equal(await docker('ps', '-aq', '--no-trunc'), shared, 'what was refused is gone, and nobody waits for it');
     await docker('rm', shared);
   });
@@ -174,6 +172,24 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
     assert.match(groups, new RegExp(`/${host.cluster.name}/sub/[0-9a-f]{64}$`, 'm')); // no way out of the instance's own
   });
 
+  test('links are names, also in paths; what can be no image, and a directory that ends in a slash', async () => {
+    const db = await create('db', { Cmd: ['sleep', '600'] });
+    await docker('start', db);
+    await docker('run', '-d', '--name', 'app', '--link', 'db:sql', 'busybox', 'sleep', '600');
+    await docker('rename', 'app', 'web');
+    assert.equal(await docker('ps', '--no-trunc', '--filter', `id=${db}`, '--format', '{{.Names}}'), 'db,web/sql');
+    assert.deepEqual([(await inspect('web/sql')).Id, (await inspect('web')).HostConfig.Links], [db, ['/db:/web/sql']]);
+    await docker('rm', '--link', 'web/sql');
+    assert.deepEqual(await statuses(['GET', '/containers/web/sql/json'], ['DELETE', '/containers/web?link=1']), [404, 409]);
+    await docker('rm', '-f', 'web', 'db');
+    assert.match(await refused('create', `busybox:sha256:${db}`), /invalid reference format/);
+    const { status, text } = await host.api('POST', '/containers/create', { Image: `busybox:sha256:${db}` });
+    assert.deepEqual([status, text], [400, '{"message":"invalid reference format"}\n']);
+    const there = await create('there', { WorkingDir: '/tmp/' });
+    assert.equal(await docker('inspect', '--format', '{{.Config.WorkingDir}}', there), '/tmp');
+    await docker('rm', there);
+  });
+
   test('limits change while it runs; a paused one does nothing until it goes on', async () => {
     const id = await docker('run', '-d', '--network', 'none', '-m', '64m', 'busybox', 'sh', '-c', 'while :; do echo x; sleep 0.05; done');
     await docker('update', '-m', '96m', '--memory-swap', '128m', '--cpus', '0.5', '--restart', 'on-failure:3', id);
@@ -182,6 +198,14 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
       [HostConfig.Memory, HostConfig.NanoCpus, HostConfig.RestartPolicy],
       [96 << 20, 5e8, { Name: 'on-failure', MaximumRetryCount: 3 }],
     );
+    for (const [version, PidsLimit, now] of [
+      ['', 50, 50],
+      ['/v1.39', 60, 50],
+      ['', -1, 0],
+    ] as const) {
+      await host.must('POST', `${version}/containers/${id}/update`, { PidsLimit });
+      assert.equal((await inspect(id)).HostConfig.PidsLimit, now);
+    }
     await docker('pause', id);
     assert.match(await docker('ps', '--filter', 'status=paused', '--format', '{{.Status}}'), /\(Paused\)$/);
     // What it said before may still be on its way into the log; a line every 50 ms would never end.

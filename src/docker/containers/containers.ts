@@ -12,6 +12,7 @@ import { ContainerRuns, SIGKILL, type StopOptions } from './container-runs.ts';
 import { createContainer } from './creation.ts';
 import { exitCodeOf } from './failures.ts';
 import type { Health } from './forms.ts';
+import { findLinked, parseLink } from './links.ts';
 import { type MachineSupport, readMachineSupport } from './machine-support.ts';
 import { NameIndex, parseName } from './names.ts';
 import { toForeignData } from './pod-containers.ts';
@@ -98,6 +99,7 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
   // ——— looking ———
 
   find(nameOrId: string): DockerContainer {
+    if (nameOrId.includes('/', 1)) return this.find(parseLink(findLinked(nameOrId, name => this.find(name)).link).target);
     const id = this.#names.find(nameOrId);
     const found = this.engine.container(id);
     if (!found) throw new UmiakError('NotFound', `No such container: ${nameOrId.slice(0, 256)}`);
@@ -201,6 +203,16 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
       await this.rooms.networks.renamed?.(this.find(id));
       this.tell(this.find(id), 'rename', { oldName: `/${before.name}` });
     });
+  }
+
+  /** Takes the link `app/db` away: the next run has it no more. @throws NotFound, Conflict */
+  async removeLink(reference: string): Promise<void> {
+    if (!reference.includes('/', 1)) throw new UmiakError('Conflict', 'Conflict, cannot remove the default link name of the container');
+    const { holder, link } = findLinked(reference, name => this.find(name));
+    await this.change(holder.id, data => ({
+      ...data,
+      hostConfig: { ...data.hostConfig, Links: data.hostConfig.Links?.filter(each => each !== link) ?? null },
+    }));
   }
 
   // ——— running ———

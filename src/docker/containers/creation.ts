@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { messageOf, UmiakError } from '#base/errors.ts';
+import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
 import type { Engine } from '#engine/index.ts';
-import type { ImageStore } from '#images/image-store.ts';
-import { parsePlatform } from '#images/index.ts';
+import type { ImageRecord, ImageStore } from '#images/image-store.ts';
+import { parsePlatform, parseReference } from '#images/index.ts';
 import type { ContainerLookup, DockerContainer, DockerData, Networks, Streams, Volumes } from '../rooms.ts';
 import { type CreateBody, ofVersion, planConfig, planHostConfig } from './config.ts';
 import { fitToMachine, type MachineSupport } from './machine-support.ts';
@@ -38,7 +38,7 @@ export async function createContainer(options: CreationOptions, request: CreateR
   const { engine, images, lookup, support } = options;
   const { networks, volumes, streams } = options.rooms;
   if (!body.Image) throw new UmiakError('BadRequest', 'no image was named: give Image');
-  const image = await images.inspect(body.Image);
+  const image = await imageOf(body.Image, images);
   if (platform !== undefined && apiMinor >= 41) checkPlatform(body.Image, image.config, platform);
   const config = planConfig(body, image.config.config ?? {}, id);
   const asked = body.HostConfig ?? {};
@@ -84,6 +84,24 @@ export async function createContainer(options: CreationOptions, request: CreateR
     throw error;
   }
   return warnings;
+}
+
+/** @throws NotFound, BadRequest for what can be no image's name */
+async function imageOf(name: string, images: CreationOptions['images']): Promise<ImageRecord> {
+  try {
+    return await images.inspect(name);
+  } catch (cause) {
+    if (isUmiakError(cause, 'NotFound') && !/^[0-9a-f]{64}$/.test(name)) checkReference(name);
+    throw cause;
+  }
+}
+
+function checkReference(name: string): void {
+  try {
+    parseReference(name);
+  } catch (cause) {
+    throw new UmiakError('BadRequest', 'invalid reference format', { cause });
+  }
 }
 
 /** @throws NotFound, by which clients know that they are to pull the other one */
@@ -134,11 +152,6 @@ async function planContext(options: CreationOptions, id: string, { config, hostC
     return reference === undefined ? undefined : lookup.find(reference);
   };
   const ipc = other(IpcMode);
-  if (ipc && ['private', 'none', ''].includes(ipc.data.hostConfig.IpcMode))
-    throw new UmiakError(
-      'BadRequest',
-      `can't join IPC of container ${ipc.id}: it is ${ipc.data.hostConfig.IpcMode || 'private'}, not shareable`,
-    );
   return {
     id,
     network: options.rooms.networks.planSandbox({ hostConfig, lookup }),

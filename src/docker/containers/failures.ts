@@ -8,6 +8,8 @@ const OF_THE_CLIENT = /no such file|not found|permission denied|is a directory|n
 
 /** How what networks refuse begins. */
 const OF_NETWORKS = 'failed to set up container networking: ';
+/** And what is refused for whom it joins. */
+const OF_JOINING = 'failed to join ';
 
 /**
  * Why a container could not be started, in the words by which docker's command tells exit codes 127 and 126 from 125. Pure.
@@ -15,7 +17,7 @@ const OF_NETWORKS = 'failed to set up container networking: ';
  */
 export function toStartError(error: unknown, path: string): UmiakError {
   const isOurs = isUmiakError(error) && !['InternalError', 'Invalid'].includes(error.reason);
-  if (isOurs || (isUmiakError(error) && error.message.startsWith(OF_NETWORKS))) return error;
+  if (isOurs || (isUmiakError(error) && (error.message.startsWith(OF_NETWORKS) || error.message.startsWith(OF_JOINING)))) return error;
   const ofSpec = sayOfSpec(messageOf(error));
   // Docker takes all that keeps it from writing the runtime's configuration for a failure of its own.
   if (ofSpec !== undefined) return new UmiakError('InternalError', ofSpec, { cause: error });

@@ -2,6 +2,7 @@ import type { ImageRecord } from '#images/image-store.ts';
 import type { DockerContainer } from '../rooms.ts';
 import { exitCodeOf, toStartError } from './failures.ts';
 import type { Health, NetworkSettings } from './forms.ts';
+import { toInspectLinks } from './links.ts';
 import type { Status } from './state-words.ts';
 
 /** What `inspect` tells besides the record. */
@@ -54,7 +55,7 @@ export function toContainerInspect(container: DockerContainer, facts: InspectFac
     ProcessLabel: '',
     AppArmorProfile: engine.config.security?.apparmor ?? '',
     ExecIDs: facts.execIds,
-    HostConfig: hostConfig,
+    HostConfig: { ...hostConfig, Links: toInspectLinks(data) },
     GraphDriver: {
       Name: 'overlay2',
       Data: { ID: id, LowerDir: layers.lower.join(':'), MergedDir: layers.merged, UpperDir: layers.upper, WorkDir: layers.work },

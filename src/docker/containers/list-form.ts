@@ -9,17 +9,19 @@ export interface SummaryFacts {
   networks: Record<string, EndpointSettings>;
   /** What the image is called now; its id where its name means another one. */
   image: string;
+  /** What it is called by containers that link it. */
+  linkNames?: readonly string[] | undefined;
   size?: { rw: number; rootFs: number } | undefined;
   apiMinor: number;
 }
 
 /** An entry of `GET /containers/json`. Pure. */
 export function toContainerSummary({ id, name, data, engine }: DockerContainer, facts: SummaryFacts): Record<string, unknown> {
-  const { status, text, ports, networks, image, size, apiMinor } = facts;
+  const { status, text, ports, networks, image, linkNames = [], size, apiMinor } = facts;
   const { NetworkMode, Annotations } = data.hostConfig;
   return {
     Id: id,
-    Names: [`/${name}`],
+    Names: [`/${name}`, ...linkNames],
     Image: image,
     ImageID: engine.imageId,
     Command: toCommand(data.path, data.args),

@@ -3,6 +3,7 @@ import type { Filters } from '../filters.ts';
 import type { DockerContainer } from '../rooms.ts';
 import { planContainerFilter } from './container-filters.ts';
 import type { Containers } from './containers.ts';
+import { namesByLinks } from './links.ts';
 import { toContainerSummary } from './list-form.ts';
 import { openMatches } from './name-patterns.ts';
 import { containerSizes } from './sizes.ts';
@@ -47,6 +48,7 @@ export async function listContainers(containers: Containers, options: ListOption
         found.map(({ id }) => id),
       )
     : [];
+  const links = namesByLinks(containers.all());
   return found.map((container, index) => {
     const status = containers.statusOf(container);
     return toContainerSummary(container, {
@@ -55,6 +57,7 @@ export async function listContainers(containers: Containers, options: ListOption
       ports: networks.portsOf(container),
       networks: networks.settingsOf(container).Networks,
       image: nameNow(container, byName),
+      linkNames: links.get(container.name),
       size: sizes[index],
       apiMinor,
     });

@@ -194,13 +194,12 @@ export function planSecurity({ User }: Pick<Config, 'User'>, host: HostConfig): 
 export function planSecurityOptions(options: readonly string[]): Partial<SecurityConfig> {
   const planned: Partial<SecurityConfig> = {};
   for (const option of options) {
-    const refuse = () => new UmiakError('BadRequest', `invalid --security-opt: ${JSON.stringify(option.slice(0, 256))}`);
-    if (option === 'no-new-privileges') {
-      planned.noNewPrivileges = true;
-      continue;
-    }
+    const refuse = (place = 2) => new UmiakError('BadRequest', `invalid --security-opt ${place}: ${JSON.stringify(option.slice(0, 256))}`);
     const [, key = '', value = ''] = /^([a-z-]+)[=:](.*)$/s.exec(option) ?? [];
-    if (key === 'no-new-privileges') planned.noNewPrivileges = toFlag(value, refuse);
+    if (option === 'no-new-privileges') planned.noNewPrivileges = true;
+    else if (option === 'writable-cgroups') planned.hasWritableCgroups = true;
+    else if (key === '') throw refuse(1);
+    else if (key === 'no-new-privileges') planned.noNewPrivileges = toFlag(value, refuse);
     else if (key === 'apparmor') {
       // That profile is dockerd's own; here it is what a container has anyway.
       if (value !== 'docker-default') planned.apparmor = value;

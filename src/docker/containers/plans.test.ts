@@ -6,6 +6,7 @@ import { planConfig, planHostConfig } from './config.ts';
 import { planContainerFilter, planPruneFilter } from './container-filters.ts';
 import { exitCodeOf, toStartError } from './failures.ts';
 import type { HostConfig } from './forms.ts';
+import { findLinked, namesByLinks, toInspectLinks } from './links.ts';
 import { fitToMachine, type MachineSupport } from './machine-support.ts';
 import { openMatches } from './name-patterns.ts';
 import { NameIndex, parseName } from './names.ts';
@@ -176,6 +177,11 @@ describe('filters', async () => {
 });
 
 describe('limits and security in the engine’s words', () => {
+  it('security options without a value, and in docker’s words what is none', () => {
+    assert.deepEqual(planSecurityOptions(['no-new-privileges', 'writable-cgroups']), { noNewPrivileges: true, hasWritableCgroups: true });
+    assert.throws(() => planSecurityOptions(['writeable-cgroups=true']), /invalid --security-opt 2: "writeable-cgroups=true"/);
+    assert.throws(() => planSecurityOptions(['nonsense']), /invalid --security-opt 1: "nonsense"/);
+  });
   it('are planned', () => {
     assert.deepEqual(planResources(host({ NanoCpus: 15e8, Memory: 8 << 20, PidsLimit: 5, OomScoreAdj: 7 })), {
       cpuQuotaUs: 150_000,
@@ -240,10 +246,32 @@ describe('limits and security in the engine’s words', () => {
   });
   it('change one by one', () => {
     const before = host({ Memory: 8 << 20, PidsLimit: 4 });
-    assert.deepEqual([planUpdate(before, { CpuShares: 5 }).Memory, planUpdate(before, { PidsLimit: -1 }).PidsLimit], [8 << 20, null]);
+    assert.deepEqual([planUpdate(before, { CpuShares: 5 }).Memory, planUpdate(before, { PidsLimit: -2 }).PidsLimit], [8 << 20, 0]);
+    assert.deepEqual([planUpdate(before, { PidsLimit: 0 }).PidsLimit, planUpdate(before, {}).PidsLimit], [0, 4]);
     assert.throws(() => planUpdate(before, { Memory: 64 << 20 }), /update the memoryswap at the same time/);
     assert.throws(() => planUpdate(host({ NanoCpus: 1e9 }), { CpuQuota: 5000 }), /CPU Quota cannot be updated as Nano CPUs/);
     assert.deepEqual(planUpdate(before, { RestartPolicy: { Name: 'always', MaximumRetryCount: 0 } }).RestartPolicy.Name, 'always');
+  });
+});
+
+describe('links', () => {
+  const data = { name: 'app', hostConfig: host({ Links: ['db:mysql', '/cache'] }) } as DockerData;
+  it('are told with both ends, and are names of whom they lead to', () => {
+    assert.deepEqual(toInspectLinks(data), ['/db:/app/mysql', '/cache:/app/cache']);
+    assert.deepEqual(
+      [...namesByLinks([{ name: 'app', data }])],
+      [
+        ['db', ['/app/mysql']],
+        ['cache', ['/app/cache']],
+      ],
+    );
+    const elsewhere = { ...data, hostConfig: host({ Links: ['db'], NetworkMode: 'mine' }) };
+    assert.deepEqual([toInspectLinks(elsewhere), namesByLinks([{ name: 'app', data: elsewhere }]).size], [['db'], 0]);
+  });
+  it('are found by who has them and what they are called there', () => {
+    assert.equal(findLinked('/app/mysql', () => ({ data })).link, 'db:mysql');
+    for (const reference of ['app/db', 'app/mysql/x', 'app/'])
+      assert.throws(() => findLinked(reference, () => ({ data })), /^\w*Error: No such container/);
   });
 });
 

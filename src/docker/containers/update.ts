@@ -41,14 +41,14 @@ async function change(containers: Containers, { id, owner, data, engine: facts }
   if (asked.RestartPolicy?.Name) {
     validateRestartPolicy(hostConfig.RestartPolicy);
     if (hostConfig.AutoRemove && hostConfig.RestartPolicy.Name !== 'no')
-      throw new UmiakError('BadRequest', 'Restart policy cannot be updated because AutoRemove is enabled for the container');
+      throw new UmiakError('Conflict', 'Restart policy cannot be updated because AutoRemove is enabled for the container');
   }
   const resources = planResources(hostConfig);
   const isSame = JSON.stringify(resources) === JSON.stringify(planResources(data.hostConfig));
   if (!isSame)
     await containers.engine.updateResources(
       id,
-      hostConfig.PidsLimit === null && data.hostConfig.PidsLimit ? { ...resources, pidsLimit: -1 } : resources,
+      !hostConfig.PidsLimit && data.hostConfig.PidsLimit ? { ...resources, pidsLimit: -1 } : resources,
     );
   await containers.change(id, known => ({ ...known, hostConfig }));
   if (asked.RestartPolicy?.Name && facts.state !== 'running') containers.rooms.supervision?.changed(containers.find(id));
@@ -63,7 +63,8 @@ export function planUpdate(before: HostConfig, asked: Partial<HostConfig>): Host
     const value = asked[field];
     if (value !== undefined && value !== null && value !== 0 && value !== '') Object.assign(after, { [field]: value });
   }
-  if (after.PidsLimit !== null && after.PidsLimit < 0) after.PidsLimit = null;
+  // Docker writes a limit that was taken away as 0, and takes any number that is none for that.
+  if (typeof asked.PidsLimit === 'number') after.PidsLimit = Math.max(0, asked.PidsLimit);
   if (asked.NanoCpus) {
     if (before.CpuPeriod > 0 && !asked.CpuPeriod) throw conflict('Nano CPUs', 'CPU Period');
     if (before.CpuQuota > 0 && !asked.CpuQuota) throw conflict('Nano CPUs', 'CPU Quota');

@@ -25,8 +25,8 @@ const MAX_PATH_BYTES = 4096;
 export function toContainerPath(path: string): string {
   if (path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES) throw new UmiakError('BadRequest', 'the path can be no file’s');
   const clean = posix.resolve('/', path);
-  const withDot = /(?:^|\/)\.$/.test(path) ? `${clean === '/' ? '' : clean}/.` : clean;
-  return path.endsWith('/') && !withDot.endsWith('/') ? `${withDot}/` : withDot;
+  if (/(?:^|\/)\.\/*$/.test(path)) return `${clean === '/' ? '' : clean}/.`;
+  return path.endsWith('/') && clean !== '/' ? `${clean}/` : clean;
 }
 
 /** Of the root that this thread is in. @throws NotFound, BadRequest for a path through what is no directory */
