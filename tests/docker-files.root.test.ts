@@ -147,6 +147,14 @@ describe('files of containers and images made of them, by the docker command', {
     assert.equal(await docker('images', '-aq'), images);
   });
 
+  test('an archive that is empty is one: nothing is unpacked, and that is answered', async () => {
+    await docker('create', '--name', 'box', 'busybox');
+    for (const headers of [{}, { 'transfer-encoding': 'chunked' }]) {
+      const { status } = await host.api('PUT', '/containers/box/archive?path=/tmp', '', headers as Record<string, string>);
+      assert.equal(status, 200);
+    }
+  });
+
   test('cp into and out of volumes, of containers that run, are stopped and never ran', async () => {
     const here = directory();
     writeFileSync(join(here, 'file'), 'into the volume');
