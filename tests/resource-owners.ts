@@ -47,6 +47,7 @@ const OWNERS: readonly [kinds: readonly (keyof Resources)[], pattern: RegExp, ow
   [['files'], /\/engine\/(bundles|exits|crun|runc)(\/|$)/, 'engine/container-runs'],
   [['files'], /\/engine\/programs(\/|$)/, 'engine/runtime'],
   [['files'], /\/engine\/pause(\/|$)/, 'engine/pause'],
+  [['files'], /\/engine\/floors(\/|$)/, 'engine/mount-point-layer'],
   [['files'], /\/engine(\/lock)?$/, 'engine/local-engine'],
   [['files'], /\/storage(\/|$)/, 'node/volumes: local paths'],
   [['files'], /\/pki(\/|$)/, 'pki'],

@@ -6,6 +6,9 @@ import { mountOverlay, planOverlayOptions } from './overlay.ts';
 import { partsOf, type Snapshot, type Snapshotter } from './snapshotter.ts';
 import type { WritableQuotas } from './writable-quotas.ts';
 
+/** So many that one more might be one too many. */
+const MANY_LAYERS = 100;
+
 /** Lays a directory that is written to over the layers, which many containers share: one system call each. */
 export class OverlaySnapshotter implements Snapshotter {
   readonly kind = 'overlay';
@@ -17,13 +20,14 @@ export class OverlaySnapshotter implements Snapshotter {
     this.#quotas = quotas;
   }
 
-  async mount({ id, lowerDirs, directory, users, limitBytes }: Snapshot): Promise<void> {
+  async mount({ id, lowerDirs, floor, directory, users, limitBytes }: Snapshot): Promise<void> {
     const { merged: target, upper, work } = partsOf(directory);
     // What a reboot in the middle of a mount left in the work directory would make the next one fail.
     if (existsSync(work)) await rm(work, { recursive: true, force: true });
     await Promise.all([upper, work, target].map(each => mkdir(each, { recursive: true, mode: 0o755 })));
     if (this.#quotas?.begin(upper, [work]) && limitBytes !== undefined) this.#quotas.limit(upper, limitBytes);
-    const layers = { lowerDirs, writable: { upper, work }, target };
+    const isFew = floor !== undefined && lowerDirs.length < MANY_LAYERS;
+    const layers = { lowerDirs: isFew ? [...lowerDirs, floor] : lowerDirs, writable: { upper, work }, target };
     await (users ? this.#mapped.mountOverlay(id, users, layers) : mountOverlay(layers));
   }
 

@@ -18,6 +18,8 @@ export class EnginePaths {
   readonly mapped: string;
   /** Runtimes as they are run, while this process lives. */
   readonly programs: string;
+  /** Layers that lie below all others. */
+  readonly floors: string;
   /** The root file system of pause containers. */
   readonly pauseRoot: string;
 
@@ -29,6 +31,7 @@ export class EnginePaths {
     this.containers = `${dataDir}/engine/containers`;
     this.bundles = `${runDir}/engine/bundles`;
     this.pauseRoot = `${dataDir}/engine/pause`;
+    this.floors = `${dataDir}/engine/floors`;
     this.exits = `${runDir}/engine/exits`;
     this.mapped = `${runDir}/engine/mapped`;
     this.programs = `${runDir}/engine/programs`;

@@ -8,6 +8,7 @@ import { readDevices, readHostDevices } from './devices.ts';
 import type { ContainerConfig } from './engine.ts';
 import type { Ledger } from './ledger.ts';
 import { giveMountPoints, MappedMounts, type Users } from './mapped-mounts.ts';
+import { MountPointLayer } from './mount-point-layer.ts';
 import { type HostFacts, planOciSpec } from './oci-spec.ts';
 import type { OciSpec } from './oci-types.ts';
 import { ensureMountPoints } from './overlay.ts';
@@ -47,6 +48,7 @@ export class Preparation {
   readonly #mapped: MappedMounts;
   readonly #snapshots: Snapshots;
   readonly #quotas: WritableQuotas;
+  readonly #floors: MountPointLayer;
   #cdi: CdiDevices | undefined;
   readonly #mounted = new Set<string>();
   /** Those whose bundle is as their record wants it. */
@@ -59,6 +61,7 @@ export class Preparation {
     this.#images = images;
     this.#runtimes = runtimes;
     this.#mapped = new MappedMounts(paths.mapped);
+    this.#floors = new MountPointLayer(paths.floors);
     const quotas = new WritableQuotas({ directory: paths.containers });
     this.#quotas = quotas;
     let copies: Promise<Snapshotter> | undefined;
@@ -204,6 +207,7 @@ export class Preparation {
     await this.#snapshots.mount({
       id,
       lowerDirs: record.lowerDirs,
+      floor: users || record.isPause ? undefined : this.#floorOf(sandbox.id),
       directory: this.#paths.container(id),
       users,
       limitBytes: record.config.writableLimitBytes,
@@ -221,6 +225,11 @@ export class Preparation {
     if (pidOf !== undefined && (found?.phase !== 'running' || !isNear(found)))
       throw new UmiakError('Conflict', `pidOf: container ${pidOf} does not run in this sandbox`);
     return found?.init ? { pid: `/proc/${found.init.pid}/ns/pid` } : {};
+  }
+
+  #floorOf(sandboxId: string): string {
+    const { hosts, hostname, resolvConf } = this.#files(sandboxId);
+    return this.#floors.of(hosts !== undefined && hostname !== undefined && resolvConf !== undefined);
   }
 
   #files(sandboxId: string): { hosts?: string; hostname?: string; resolvConf?: string; shm?: string } {

@@ -10,6 +10,8 @@ export interface Snapshot {
   id: string;
   /** Unpacked layers in overlay's form, top first. */
   lowerDirs: readonly string[];
+  /** A layer below all of them with nothing but what things are mounted on; only overlay takes it. */
+  floor?: string | undefined;
   /** The container's own directory, in which the root file system is `merged`. */
   directory: string;
   /** Who sees it with ids of their own. */
