@@ -1,5 +1,6 @@
-import { type BigIntStats, closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
+import { type BigIntStats, lstatSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { isUmiakError, messageOf, UmiakError } from '#base/errors.ts';
+import { type OpenedFile, openRegular } from '#linux/confinement.ts';
 import { fromDevice, getXattr, listXattrs, seekTo } from '#linux/file-attributes.ts';
 import { paddingOf, type TarHeader, toText } from './tar-format.ts';
 import type { TarSink } from './tar-sink.ts';
@@ -32,7 +33,6 @@ const BLOCK = 512n;
 /** Below it a map of holes costs more than it saves. */
 const LEAST_HOLES = 1n << 20n;
 const MOST_PIECES = 1 << 16;
-const READ_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY;
 const WHITEOUT = '.wh.';
 const OVERLAY = 'trusted.overlay.';
 
@@ -122,18 +122,15 @@ export class TarTree {
 
   /** False when it went away meanwhile. */
   #addFile(path: string, header: Header, stat: BigIntStats): boolean {
-    const fd = openFile(path, stat);
-    if (fd === undefined) return false;
-    try {
-      const holes = this.#options.sparse && stat.size - stat.blocks * BLOCK >= LEAST_HOLES ? mapOf(fd, Number(stat.size)) : undefined;
-      if (holes) this.#putSparse(fd, header, holes);
-      else {
-        this.#put(header);
-        this.#copy(fd, 0, header.sizeBytes);
-        this.#sink.zeros(paddingOf(header.sizeBytes));
-      }
-    } finally {
-      closeSync(fd);
+    using file = openSeen(path, stat);
+    if (file === undefined) return false;
+    const { fd } = file;
+    const holes = this.#options.sparse && stat.size - stat.blocks * BLOCK >= LEAST_HOLES ? mapOf(fd, Number(stat.size)) : undefined;
+    if (holes) this.#putSparse(fd, header, holes);
+    else {
+      this.#put(header);
+      this.#copy(fd, 0, header.sizeBytes);
+      this.#sink.zeros(paddingOf(header.sizeBytes));
     }
     return true;
   }
@@ -236,13 +233,11 @@ function typeOf(stat: BigIntStats): TarHeader['type'] {
   return stat.isBlockDevice() ? 'block' : 'fifo';
 }
 
-/** Opens what `stat` saw, and nothing else: neither a link nor a fifo in its place. */
-function openFile(path: string, stat: BigIntStats): number | undefined {
-  const fd = unlessGone(() => openSync(toBytes(path), READ_FILE));
-  if (fd === undefined) return undefined;
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  if (dev === stat.dev && ino === stat.ino) return fd;
-  closeSync(fd);
+/** Opens what `stat` saw, and nothing else in its place. */
+function openSeen(path: string, { dev, ino }: BigIntStats): OpenedFile | undefined {
+  const file = unlessGone(() => openRegular(toBytes(path)));
+  if (file === undefined || (file.stat.dev === dev && file.stat.ino === ino)) return file;
+  file[Symbol.dispose]();
   return undefined;
 }
 
