@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
+import { ManualClock } from '#base/clock.ts';
 import { isUmiakError } from '#base/errors.ts';
 import { seededRandom } from '#base/ids.ts';
 import { silentLog } from '#base/log.ts';
@@ -139,4 +141,32 @@ test('pinned images outlast pruning, restarts and a name that moves; only force 
   for (const { id } of await images.list()) await images.remove(id, { force: true });
   assert.deepEqual(await images.list(), []);
   await assert.rejects(images.pin('absent'), error => isUmiakError(error, 'NotFound'));
+});
+
+test('whole blobs that a killed process had brought and not named stay for ten minutes, for who tries again; then they go', async () => {
+  for (const half of ['content/ingest/half', 'layers/tmp-half']) {
+    await using directory = await temporaryDirectory();
+    const clock = new ManualClock();
+    const open = () => openImages({ dataDir: directory.path, log: silentLog, clock });
+    let path: string;
+    {
+      await using images = await open();
+      using lease = images.content.lease();
+      path = images.content.path((await images.content.writeDocument(Buffer.from('of a load'), lease)).digest);
+    }
+    {
+      await using _ = await open();
+      clock.advance(600_000);
+      await wait(20);
+      assert.ok(existsSync(path), 'nothing was under way: it is looked at with the next collection');
+    }
+    await writeFile(join(directory.path, half), 'the next blob');
+    await using _ = await open();
+    assert.ok(!existsSync(join(directory.path, half)));
+    clock.advance(599_000);
+    await wait(20);
+    assert.ok(existsSync(path));
+    clock.advance(1_000);
+    for (const end = Date.now() + 10_000; existsSync(path); await nextTurn()) assert.ok(Date.now() < end, 'it is there for ever');
+  }
 });

@@ -45,6 +45,7 @@ export class ContentStore {
   readonly quarantine: Quarantine;
   readonly #leases = new Set<Set<Digest>>();
   readonly #parts: PartialBlobs;
+  #wasCutOff = false;
   readonly #keepers = new Set<() => Promise<unknown>>();
   /** Leases given back during a collection, which must not take what they held: its list of needs is older. */
   #lateLeases: Set<Digest>[] | undefined;
@@ -60,9 +61,14 @@ export class ContentStore {
   static async open(dir: string): Promise<ContentStore> {
     const store = new ContentStore(dir);
     await mkdir(store.#blobs, { recursive: true });
-    await store.#parts.open();
+    store.#wasCutOff = await store.#parts.open();
     await store.#parts.collect();
     return store;
+  }
+
+  /** Something was coming in when a former process ended. */
+  get wasCutOff(): boolean {
+    return this.#wasCutOff;
   }
 
   lease(): Lease {

@@ -3,6 +3,7 @@ import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { systemClock } from '#base/clock.ts';
+import { spending } from '#base/spent.ts';
 import { type ArchivedImage, type ArchiveEntry, readArchive } from './archive-reader.ts';
 import { writeArchive } from './archive-writer.ts';
 import type { AssembleOptions } from './assemble.ts';
@@ -27,6 +28,7 @@ import type {
   VerifyOptions,
   VerifyReport,
 } from './image-store.ts';
+import { KEPT_MS } from './kept-pulls.ts';
 import { type DiskUsage, LayerStore } from './layer-store.ts';
 import { readLayoutDirectory } from './layout-directory.ts';
 import { NameChanges } from './name-changes.ts';
@@ -81,6 +83,7 @@ class LocalImageStore implements ImageStore {
   readonly #records: ImageRecords;
   readonly #collector: Collector;
   readonly #names: NameChanges;
+  #leftGoes: Disposable | undefined;
 
   constructor(options: ImageStoreOptions, workers: UnpackWorkers, content: ContentStore, index: ImageIndex, layers: LayerStore) {
     const { hosts = {}, clock = systemClock, platform = hostPlatform(), isInUse = () => false } = options;
@@ -108,8 +111,13 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  /** Names whose records the disk altered are lost; what they stood for is not. */
+  /**
+   * Goes on after a killed process. What it brought in and did not name is kept for who tries again soon. Names whose records the disk altered
+   * are lost; what they stood for is not.
+   */
   async recover(): Promise<void> {
+    if (this.content.wasCutOff || this.#layers.wasCutOff)
+      this.#leftGoes = (this.#options.clock ?? systemClock).after(KEPT_MS, () => void this.#collector.collect().catch(() => {}));
     const found = [...this.#index.foundAltered];
     if (found.length === 0) return;
     const { keepNameless } = await import('./nameless-images.ts');
@@ -300,6 +308,7 @@ class LocalImageStore implements ImageStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#leftGoes?.[Symbol.dispose]();
     const pulls = this.#puller[Symbol.asyncDispose]();
     await this.#workers[Symbol.asyncDispose]();
     await pulls;
@@ -369,7 +378,7 @@ const MOST_TRANSFERS = 8;
 async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry>> {
   if (typeof source === 'string' && (await stat(source)).isDirectory()) return readLayoutDirectory(source);
   return readTar(
-    decompressed(typeof source === 'string' ? createReadStream(source, { highWaterMark: 256 * 1024 }) : source, 'the archive'),
+    decompressed(typeof source === 'string' ? spending(createReadStream(source, { highWaterMark: 256 * 1024 })) : source, 'the archive'),
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '#base/clock.ts';
 
 /** So long the layers that a pull brought before its registry failed are kept; a kubelet waits five minutes at most before it tries again. */
-const KEPT_MS = 600_000;
+export const KEPT_MS = 600_000;
 /** Of all but the newest, as they were downloaded. */
 const MOST_BYTES = 8 * 2 ** 30;
 

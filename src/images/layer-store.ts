@@ -49,6 +49,7 @@ export class LayerStore {
   readonly #limits: UnpackLimits | undefined;
   readonly #unpacks = new SingleFlight<never>();
   readonly #usages = new Map<string, DiskUsage>();
+  #wasCutOff = false;
   readonly #syncs = new Set<Promise<void>>();
 
   private constructor({ dir, workers, log, limits }: LayerStoreOptions, bootId: string) {
@@ -66,6 +67,11 @@ export class LayerStore {
     await mkdir(join(options.dir, EMPTY, 'fs'), { recursive: true, mode: 0o755 });
     for (const name of await readdir(options.dir)) await store.#examine(name);
     return store;
+  }
+
+  /** A layer was being unpacked when a former process ended. */
+  get wasCutOff(): boolean {
+    return this.#wasCutOff;
   }
 
   /** A lower directory without content, for images without layers. */
@@ -203,7 +209,9 @@ export class LayerStore {
   async #examine(name: string): Promise<void> {
     const path = join(this.#dir, name);
     if (name === EMPTY) return;
-    const marks = name.startsWith(TEMPORARY) ? [] : await readdir(path);
+    const isHalf = name.startsWith(TEMPORARY);
+    this.#wasCutOff ||= isHalf;
+    const marks = isHalf ? [] : await readdir(path);
     if (marks.includes(durableMark)) return;
     if (marks.includes(`${BOOT}${this.#bootId}`)) return this.#settle(path);
     await rm(path, { recursive: true, force: true });

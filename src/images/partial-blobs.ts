@@ -26,11 +26,12 @@ export class PartialBlobs {
     this.#isHeld = isHeld;
   }
 
-  /** Makes the folder; what lies there and is no part is removed. */
-  async open(): Promise<void> {
+  /** Makes the folder; what lies there and is no part is removed. Returns whether anything lay there. */
+  async open(): Promise<boolean> {
     await mkdir(this.#dir, { recursive: true });
-    for (const name of await readdir(this.#dir))
-      if (digestIn(name) === undefined) await rm(join(this.#dir, name), { recursive: true, force: true });
+    const names = await readdir(this.#dir);
+    for (const name of names) if (digestIn(name) === undefined) await rm(join(this.#dir, name), { recursive: true, force: true });
+    return names.length > 0;
   }
 
   /** The part of a blob, to be written by one at a time; undefined while somebody does. */

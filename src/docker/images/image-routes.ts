@@ -1,5 +1,5 @@
 import { isUmiakError, UmiakError } from '#base/errors.ts';
-import { parseReference, toCanonicalName, toFamiliarName } from '#images/index.ts';
+import { parseReference, toCanonicalName, toFamiliarName, toRepositoryName } from '#images/index.ts';
 import { flagFilter, parseFilters } from '../filters.ts';
 import { type DockerRequest, flagOf, JsonLines, type Route, sendJson } from '../request.ts';
 import { tellImage } from './image-events.ts';
@@ -66,7 +66,8 @@ async function tag({ context, name, query, response }: DockerRequest): Promise<v
   const [repo, its] = [query.get('repo') ?? '', query.get('tag') ?? ''];
   if (repo === '') throw new UmiakError('BadRequest', 'repo must give the new name');
   const given = its === '' ? repo : `${repo}:${its}`;
-  if (repo === 'sha256') throw new UmiakError('BadRequest', 'refusing to create an ambiguous tag using digest algorithm as name');
+  if (toFamiliarName(toRepositoryName(parseReference(repo))) === 'sha256')
+    throw new UmiakError('BadRequest', 'refusing to create an ambiguous tag using digest algorithm as name');
   await context.images.tag(name, given);
   const record = await context.images.inspect(given);
   tellImage(context, 'tag', record.id, { name: toCanonicalName(parseReference(given)), record });
@@ -121,6 +122,11 @@ async function prune({ context, query, response }: DockerRequest): Promise<void>
       if (outcome?.deleted.includes(record.id)) tellImage(context, 'delete', record.id, { record });
       freed += outcome?.freedBytes ?? 0;
     }
+  }
+  if (filters.size === 0) {
+    const left = await images.prune({ untagged: false }); // of broken pulls and loads, and what the disk altered
+    removed.push(...left.deleted.map(Deleted => ({ Deleted })));
+    freed += left.freedBytes;
   }
   events.emit({ type: 'image', action: 'prune', id: '', attributes: { reclaimed: String(freed) } });
   sendJson(response, 200, { ImagesDeleted: removed.length > 0 ? removed : null, SpaceReclaimed: freed });
