@@ -201,6 +201,46 @@ test('no more than so many transfers go on at a time, however many pulls there a
   assert.equal(most, 8);
 });
 
+test('pulls that never get on, of one registry or of many, do not keep others from theirs', { timeout: 30_000 }, async () => {
+  await using stack = new AsyncDisposableStack();
+  const registries = await Promise.all([0, 1, 2].map(async () => stack.use(await RegistryFixture.start())));
+  const samples = registries.map((registry, i) => {
+    const sample = buildImage(Array.from({ length: 4 }, (_, at) => buildTar([{ name: `${i}-${at}`, content: randomBytes(90_000) }])));
+    registry.auth = 'none';
+    registry.add('app', '1', sample);
+    return sample;
+  });
+  let dripping = 0;
+  for (const [i, registry] of registries.slice(0, 2).entries()) {
+    const drip: RegistryFixture['faults'][number] = ({ url = '' }, response) => {
+      registry.faults.push(drip);
+      const digest = [...samples[i]!.blobs.keys()].find(each => url.includes(`/blobs/${each}`));
+      if (!digest || digest === samples[i]!.configDigest) return false;
+      dripping++;
+      response.writeHead(200);
+      const drop = (): void => {
+        if (!response.destroyed) response.write('x', () => setTimeout(drop, 5));
+      };
+      drop();
+      return true;
+    };
+    registry.faults.push(drip);
+  }
+  const quick: Clock = { ...systemClock, after: (ms, act) => systemClock.after(ms / 100, act) };
+  await using images = await openImages({ dataDir: join(directory.path, `data-${++serial}`), log: silentLog, clock: quick });
+  const stop = new AbortController();
+  const [one, two, good] = registries.map(({ host }) => `${host}/app:1`) as [string, string, string];
+  const endless = [one, two].map(name => images.pull(name, { unpack: false, signal: stop.signal }));
+  const ended = Promise.allSettled(endless);
+  while (dripping < 8) await new Promise(resume => setTimeout(resume, 5));
+  assert.equal((await images.pull(good, { unpack: false })).id, samples[2]!.configDigest);
+  stop.abort(new Error('enough'));
+  assert.deepEqual(
+    (await ended).map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+});
+
 test('the layer that a failed pull had begun is gone on with by the next one', async () => {
   await using registry = await RegistryFixture.start();
   registry.auth = 'none';

@@ -39,8 +39,8 @@ import type { PushedImage, PushOptions } from './push.ts';
 import { parseReference, toCanonicalName, toRepositoryName } from './reference.ts';
 import { RegistryEndpoints } from './registry-endpoints.ts';
 import type { RegistryQuestions } from './registry-questions.ts';
-import { Slots } from './slots.ts';
 import { readTar } from './tar-reader.ts';
+import { TransferSlots } from './transfer-slots.ts';
 import { UnpackWorkers } from './unpack-workers.ts';
 
 /** Opens the store, tidying up what a killed process left. */
@@ -75,7 +75,7 @@ class LocalImageStore implements ImageStore {
   readonly #puller: Puller;
   readonly #endpoints: RegistryEndpoints;
   /** Transfers of all pulls and pushes together. */
-  readonly #slots = new Slots(MOST_TRANSFERS);
+  readonly #slots: TransferSlots;
   readonly #options: ImageStoreOptions;
   readonly #packageCache: string;
   readonly #platform: Platform;
@@ -98,6 +98,7 @@ class LocalImageStore implements ImageStore {
     this.#platform = platform;
     this.#names = new NameChanges({ index, named: this.#named, clock, isInUse });
     this.#options = options;
+    this.#slots = new TransferSlots({ count: TRANSFERS, most: MOST_TRANSFERS, clock });
     this.#endpoints = new RegistryEndpoints(hosts, options.registryConfig ?? join(options.dataDir, 'certs.d'));
     this.#puller = new Puller({
       content,
@@ -372,7 +373,9 @@ class EarlyLayers {
 const MOST_EARLY_LAYERS = 4;
 
 /** Downloads and uploads of all pulls and pushes together. */
-const MOST_TRANSFERS = 8;
+const TRANSFERS = 8;
+/** Those included that do not get on. */
+const MOST_TRANSFERS = 64;
 
 /** A stream or file is an archive; a directory is a layout. */
 async function entriesOf(source: LoadSource): Promise<AsyncIterable<ArchiveEntry>> {

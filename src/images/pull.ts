@@ -23,7 +23,7 @@ import type { RegistryEndpoints } from './registry-endpoints.ts';
 import { mayPass } from './registry-errors.ts';
 import { MirroredRegistry } from './registry-mirrors.ts';
 import { SingleFlight } from './single-flight.ts';
-import type { Slots } from './slots.ts';
+import type { TransferSlots } from './transfer-slots.ts';
 
 /** How a pull goes on: first `resolved`, then for each layer (and the configuration) what happens to it. */
 export type PullEvent =
@@ -45,7 +45,7 @@ export interface PullerOptions {
   layers: LayerStore;
   endpoints: RegistryEndpoints;
   /** Bound the transfers of all pulls and pushes together. */
-  slots: Slots;
+  slots: TransferSlots;
   platform: Platform;
   clock?: Clock;
   proxy?: ProxySettings;
@@ -211,9 +211,13 @@ export class Puller implements AsyncDisposable {
     await this.#downloads.run(`${key}${digest}`, { signal, onEvent }, async (abort, emitBytes) => {
       if ((await this.#content.size(digest)) === size) return;
       const what = `the blob ${digest}`;
-      using _ = await this.#options.slots.take(abort);
+      using transfer = await this.#options.slots.take(abort);
+      const onBytes = (bytes: number) => {
+        transfer.at(bytes);
+        emitBytes(bytes);
+      };
       const write = (from: (start: number) => AsyncIterable<Uint8Array>) =>
-        this.#content.write(start => spending(from(start)), { lease, expected: { digest, size }, what, signal: abort, onBytes: emitBytes });
+        this.#content.write(start => spending(from(start)), { lease, expected: { digest, size }, what, signal: abort, onBytes });
       await client.blob(digest, write, abort).catch(error => {
         throw isForeignLayer(descriptor) && isUmiakError(error, 'NotFound') ? toForeign(error, descriptor) : error;
       });

@@ -9,7 +9,7 @@ import { toCanonicalName } from './reference.ts';
 import type { RegistryAuth } from './registry-auth.ts';
 import type { RegistryEndpoints } from './registry-endpoints.ts';
 import { type BlobSource, RegistryPush } from './registry-push.ts';
-import type { Slots } from './slots.ts';
+import type { TransferSlots } from './transfer-slots.ts';
 
 /** How a push goes on: `preparing` names what there is to send, then what happens to each blob, at last a tag stands. */
 export type PushEvent =
@@ -40,7 +40,7 @@ export interface PusherOptions {
   content: ContentStore;
   endpoints: RegistryEndpoints;
   /** Shared with downloads. */
-  slots: Slots;
+  slots: TransferSlots;
   proxy?: ProxySettings;
   /** Other repositories of a registry that have the blob, by the names it has here. */
   repositoriesWith: (registry: string, digest: Digest) => string[];
@@ -104,12 +104,15 @@ export class Pusher {
     const next = blobs.values();
     const send = async () => {
       for (const { digest, size } of next) {
-        using _ = await this.#options.slots.take(abort);
+        using transfer = await this.#options.slots.take(abort);
         const from = mountFrom(digest);
         const sending = client.blob(this.#sourceOf(digest, size), {
           signal: abort,
           ...(from !== undefined ? { mountFrom: from } : {}),
-          onBytes: currentBytes => onProgress({ status: 'uploading', digest, currentBytes, totalBytes: size }),
+          onBytes: currentBytes => {
+            transfer.at(currentBytes);
+            onProgress({ status: 'uploading', digest, currentBytes, totalBytes: size });
+          },
         });
         const status = await sending.catch(error => this.#explain(error, digest, abort));
         onProgress(status === 'mounted' ? { status, digest, from: from ?? '' } : { status, digest });
