@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { buildTar } from '#images/fixtures.ts';
+import { until } from './cluster.ts';
 import { findDockerClients } from './docker-clients.ts';
 import { DockerHost } from './docker-host.ts';
 
@@ -120,6 +121,35 @@ describe('files of containers and images made of them, by the docker command', {
     await docker('rm', '-v', 'source');
     await docker('rmi', 'piped:1', 'fetched:1');
     await docker('volume', 'rm', 'held');
+  });
+
+  test('a kill of the agent in the middle of a commit: the container, which was paused for it, goes on with the next agent', async () => {
+    const script = 'head -c 300m /dev/urandom > /big; touch /ready; while true; do date +%s%N > /now; done';
+    await docker('run', '-d', '--name', 'held', '--network', 'none', 'busybox', 'sh', '-c', script);
+    const state = async () => ((await host.api('GET', '/containers/held/json')).json as { State: { Status: string } }).State.Status;
+    await until('the file', async () => (await host.tryDocker(['exec', 'held', 'test', '-e', '/ready'])).code === 0);
+    let isOver = false;
+    const commit = host.api('POST', '/commit?container=held&repo=never').then(
+      () => {
+        isOver = true;
+      },
+      () => {}, // the agent is gone
+    );
+    while ((await state()) !== 'paused') assert.ok(!isOver, 'the commit was never seen to be under way');
+    await host.killAgent();
+    await commit;
+    assert.ok(!isOver);
+    await host.startAgent();
+    assert.equal(await state(), 'running');
+    const now = () => docker('exec', 'held', 'cat', '/now');
+    const before = await now();
+    await until('it to go on', async () => (await now()) !== before);
+    // One that somebody else has paused stays so.
+    await docker('pause', 'held');
+    await host.killAgent();
+    await host.startAgent();
+    assert.equal(await state(), 'paused');
+    await docker('unpause', 'held');
   });
 
   test('what can’t be imported or committed is refused in words, and leaves nothing', async () => {

@@ -163,14 +163,24 @@ export class ContainerLife {
     await this.#runs.stop(record, graceMs, number);
   }
 
-  /** Noted before it halts and after it goes on: nobody is halted whose record does not say so. @throws Conflict when it does not run */
-  async pause(id: string, isPaused: boolean): Promise<ContainerRecord> {
+  /** Noted before it halts: nobody is halted whose record does not say so. @throws Conflict when it does not run */
+  async pause(id: string, { isHeld }: { isHeld: boolean }): Promise<ContainerRecord> {
     return this.#locks.run(id, async () => {
       const record = this.#ledger.needRunning(id);
-      if (isPaused) this.#ledger.beginContainer(record, { isPaused });
-      await this.#cgroups.of(record).freeze(isPaused);
-      if (isPaused || record.phase !== 'running') return record;
+      this.#ledger.beginContainer(record, { isPaused: true, isHeld });
+      await this.#cgroups.of(record).freeze(true);
+      return record;
+    });
+  }
+
+  /** Noted after it goes on. @throws Conflict when it does not run */
+  async unpause(id: string): Promise<ContainerRecord> {
+    return this.#locks.run(id, async () => {
+      const record = this.#ledger.needRunning(id);
+      await this.#cgroups.of(record).freeze(false);
+      if (record.phase !== 'running') return record;
       delete record.isPaused;
+      delete record.isHeld;
       this.#ledger.saveContainer(record);
       return record;
     });

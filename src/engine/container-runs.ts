@@ -177,6 +177,7 @@ export class ContainerRuns implements Disposable {
     const wasOomKilled = exitCode !== 0 && this.#lackedMemory(record);
     record.phase = 'exited';
     delete record.isPaused;
+    delete record.isHeld;
     // The machine's time may have been set back since it began.
     record.finishedAtMs = Math.max(atMs ?? this.#clock.now(), record.startedAtMs ?? 0);
     record.exitCode = exitCode;

@@ -358,8 +358,8 @@ export interface Engine extends AsyncDisposable {
   startContainer(id: string): Promise<Container>;
   /** Its stop signal, or `signal`, then SIGKILL after `graceMs`; resolves when it has exited. A halted one goes on to hear it. Idempotent. */
   stopContainer(id: string, options: { graceMs: number; signal?: string }): Promise<Container>;
-  /** Halts all of a running container's processes. Idempotent. */
-  pauseContainer(id: string): Promise<Container>;
+  /** Halts all of a running container's processes. `isHeld`: for something that we do; should we end meanwhile, it goes on. Idempotent. */
+  pauseContainer(id: string, options?: { isHeld?: boolean }): Promise<Container>;
   unpauseContainer(id: string): Promise<Container>;
   killContainer(id: string, signal: string): Promise<void>;
   /** The container must not run. Idempotent. */

@@ -162,12 +162,12 @@ export class LocalEngine implements Engine {
     return toContainer(record);
   }
 
-  async pauseContainer(id: string): Promise<Container> {
-    return toContainer(await this.#containers.pause(id, true));
+  async pauseContainer(id: string, { isHeld = false }: { isHeld?: boolean } = {}): Promise<Container> {
+    return toContainer(await this.#containers.pause(id, { isHeld }));
   }
 
   async unpauseContainer(id: string): Promise<Container> {
-    return toContainer(await this.#containers.pause(id, false));
+    return toContainer(await this.#containers.unpause(id));
   }
 
   async killContainer(id: string, signal: string): Promise<void> {

@@ -72,6 +72,8 @@ export interface ContainerRecord {
   /** The last start. */
   bootId?: string;
   isPaused?: boolean;
+  /** It is paused for something that this process does, and ends with it: the next one lets it go on. */
+  isHeld?: boolean;
   monitor?: ProcessIdentity;
   /** The container's first process. */
   init?: ProcessIdentity;

@@ -45,6 +45,7 @@ async function recoverContainer(options: RecoverOptions, step: RecoveryPlan['con
   const cgroup = cgroups.of(record);
   let isRecorded = true;
   if (action === 'adopt') {
+    if (record.isHeld) await letGo(ledger, cgroup, record);
     runs.adopt(record, step.monitor);
     return;
   }
@@ -58,6 +59,16 @@ async function recoverContainer(options: RecoverOptions, step: RecoveryPlan['con
   }
   await discardTraces(options, record.id, cgroup, isRecorded);
   if (action === 'discard') await ledger.removeContainer(record.id);
+}
+
+/** What it was paused for ended with the process that did it. */
+async function letGo(ledger: Ledger, cgroup: Cgroup, record: ContainerRecord): Promise<void> {
+  await cgroup.freeze(false).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENODEV') throw error; // it is just ending
+  });
+  delete record.isPaused;
+  delete record.isHeld;
+  ledger.noteContainer(record);
 }
 
 /** What a run leaves on the machine, which outlives no engine that doesn't know the run. */

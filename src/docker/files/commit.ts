@@ -77,7 +77,7 @@ async function whilePaused<T>({ engine }: FilesRoom, { id }: DockerContainer, pa
   const now = engine.container(id);
   if (!pauses || now?.state !== 'running' || now.isPaused) return await work();
   try {
-    await engine.pauseContainer(id);
+    await engine.pauseContainer(id, { isHeld: true });
   } catch (error) {
     // It has ended meanwhile: nothing moves any more.
     if (engine.container(id)?.state === 'running') throw error;
