@@ -1,8 +1,7 @@
 import { lstatSync, mkdirSync, readlinkSync, type Stats } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
 import { toText } from '#images/tar-format.ts';
-
-const MAX_LINKS = 255;
+import { followLinks } from './follow-links.ts';
 
 /** Where paths of a file system that nobody else changes lie, links followed as a process inside would. Paths are byte strings. */
 export class RootPaths {
@@ -18,26 +17,12 @@ export class RootPaths {
   resolve(path: string): string {
     const known = this.#known.get(path);
     if (known !== undefined) return known;
-    const ahead = path.split('/').filter(Boolean).reverse();
-    const at: string[] = [];
-    let links = 0;
-    for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
-      if (next === '.') continue;
-      if (next === '..') {
-        at.pop();
-        continue;
-      }
-      const place = [this.#root, ...at, next].join('/');
-      if (!lstat(place)?.isSymbolicLink()) {
-        at.push(next);
-        continue;
-      }
-      if (++links > MAX_LINKS) throw new UmiakError('Invalid', `${toText(path)}: too many levels of symbolic links`);
-      const target = readlinkSync(Buffer.from(place, 'latin1'), 'latin1');
-      if (target.startsWith('/')) at.length = 0;
-      ahead.push(...target.split('/').filter(Boolean).reverse());
-    }
-    return [this.#root, ...at].join('/');
+    const found = followLinks(path, place => {
+      const at = `${this.#root}/${place}`;
+      return lstat(at)?.isSymbolicLink() ? readlinkSync(Buffer.from(at, 'latin1'), 'latin1') : true;
+    });
+    if (found === undefined) throw new UmiakError('Invalid', `${toText(path)}: too many levels of symbolic links`);
+    return found === '' ? this.#root : `${this.#root}/${found}`;
   }
 
   /** The real place of a directory, made with its parents where it is missing; `made` is told of each that was. @throws Invalid when a file is in the way */

@@ -3,6 +3,7 @@ import { UmiakError } from '#base/errors.ts';
 import { fromText, toText } from '#images/tar-format.ts';
 import { Pattern } from '../pattern.ts';
 import type { ContentPlace } from './file-contents.ts';
+import { followLinks } from './follow-links.ts';
 
 /** One file of what is copied from. Names and link targets are byte strings. */
 export interface SourceNode {
@@ -37,8 +38,6 @@ export interface FoundSource {
   name: string;
   node: SourceNode;
 }
-
-const MAX_LINKS = 255;
 
 /**
  * The files that sources name, wildcards in order of their names. @throws Invalid with `explain`'s words when one is not there, or leaves
@@ -98,26 +97,10 @@ function glob(tree: SourceTree, pattern: string): string[] {
 
 /** Where a path leads when links are followed as one whose root is the tree's top would; undefined: nowhere. */
 export function follow(tree: SourceTree, path: string): string | undefined {
-  const ahead = path.split('/').filter(Boolean).reverse();
-  const at: string[] = [];
-  let links = 0;
-  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
-    if (next === '.') continue;
-    if (next === '..') {
-      at.pop();
-      continue;
-    }
-    const node = tree.node([...at, next].join('/'));
-    if (node === undefined) return undefined;
-    if (node.type !== 'symlink') {
-      at.push(next);
-      continue;
-    }
-    if (++links > MAX_LINKS) return undefined;
-    if (node.linkName.startsWith('/')) at.length = 0;
-    ahead.push(...node.linkName.split('/').filter(Boolean).reverse());
-  }
-  return at.join('/');
+  return followLinks(path, place => {
+    const node = tree.node(place);
+    return node?.type === 'symlink' ? node.linkName : node !== undefined;
+  });
 }
 
 /** All that lies at and below a path, parents first. */
