@@ -157,13 +157,14 @@ export class ContainerRuns implements Disposable {
     const { id } = record;
     const cgroup = this.#cgroups.of(record);
     const exitCode = readExitCode(this.#paths, id);
-    await (exitCode === undefined ? killRemains(id, cgroup) : cgroup.kill());
+    await (exitCode === undefined ? killRemains(id, cgroup) : cgroup.empty());
     const lost = {
       exitCode: MONITOR_LOST_EXIT_CODE,
       reason: 'MonitorLost',
       message: 'its monitor (conmon) was killed, so that its exit code can not be known',
     };
     const isRecorded = this.recordExit(record, exitCode === undefined ? lost : { exitCode });
+    if (!cgroup.remove()) await cgroup.kill();
     clearRun(this.#paths, id, cgroup, isRecorded);
     await this.#preparation.unmount(id);
     await this.#attachments.ended(id, this.#clock);

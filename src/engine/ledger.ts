@@ -1,9 +1,11 @@
 import { rmSync, unlinkSync } from 'node:fs';
 import { UmiakError } from '#base/errors.ts';
+import { removeAtOnce } from '#linux/remove-at-once.ts';
 import { isLargeEnvironment, readEnvironment, type Variables, writeEnvironment } from './environment.ts';
 import type { EnginePaths } from './paths.ts';
 import { type ContainerRecord, type SandboxRecord, syncRecord, writeRecord } from './records.ts';
 import { removeTree } from './remove-tree.ts';
+import { partsOf } from './snapshotter.ts';
 
 /**
  * The records of all sandboxes and containers, in memory and on the disk. A record is added before what it speaks of is made, and
@@ -83,7 +85,7 @@ export class Ledger {
   }
 
   async removeSandbox(id: string): Promise<void> {
-    await removeTree(this.#paths.sandbox(id));
+    await removeSmall(this.#paths.sandbox(id));
     this.#sandboxes.delete(id);
     this.#unsaved.delete(id);
     this.#catchUp();
@@ -166,8 +168,9 @@ export class Ledger {
   /** The record last: while a part of the directory is there, so is what tells to remove it. */
   async removeContainer(id: string): Promise<void> {
     const directory = this.#paths.container(id);
-    await Promise.all(['upper', 'work', 'merged'].map(part => removeTree(`${directory}/${part}`)));
-    await removeTree(directory);
+    const { upper, merged, work } = partsOf(directory);
+    await Promise.all([removeTree(upper), removeTree(merged), removeSmall(work)]);
+    await removeSmall(directory);
     this.#containers.delete(id);
     this.#unsaved.delete(id);
     this.#catchUp();
@@ -232,6 +235,11 @@ const REFUSALS: Readonly<Record<string, [what: string, hint: string]>> = {
   EROFS: ['the file system is read-only', 'See what made it so (dmesg), and mount it for writing again.'],
   EIO: ['the disk fails', 'See what the kernel says (dmesg).'],
 };
+
+/** What is known to have a few files. */
+async function removeSmall(directory: string): Promise<void> {
+  if (!(await removeAtOnce(directory))) await removeTree(directory);
+}
 
 /** A disk that takes nothing, in words. */
 function toDiskError(directory: string, error: unknown): unknown {

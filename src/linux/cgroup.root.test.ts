@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cgroup, readCgroupLayout } from './cgroup.ts';
@@ -89,5 +89,33 @@ describe(`control groups, ${layout.version}`, () => {
     const child = inside('exec tail /dev/zero');
     await once(child, 'exit');
     assert.ok(group.oomKills() > 0);
+  });
+
+  test('what has ended is removed as it is; what somebody moved about elsewhere keeps it, and is killed', async () => {
+    const run = new Cgroup(layout, `${name}/run`);
+    const make = () => {
+      run.ensure();
+      if (layout.unified) mkdirSync(`${layout.unified}${run.path}`, { recursive: true });
+    };
+    make();
+    await run.empty();
+    assert.ok(run.remove());
+    assert.deepEqual(run.directories(), []);
+    assert.ok(run.remove(), 'twice is as good as once');
+
+    const below = new Cgroup(layout, `${name}/run/below`);
+    make();
+    below.ensure();
+    const child = spawn('sleep', ['1000']);
+    const left = once(child, 'exit');
+    const [place = ''] = below.directories();
+    writeFileSync(`${place}/cgroup.procs`, String(child.pid));
+    if (layout.version === 'hybrid') {
+      await run.empty();
+      assert.ok(!run.remove());
+    }
+    await run.kill();
+    await left;
+    assert.ok(run.remove());
   });
 });

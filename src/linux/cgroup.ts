@@ -1,9 +1,14 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { type CgroupLimits, planMemoryV1, planUpdateV1, planUpdateV2, toShares } from './cgroup-limits.ts';
 import { type CgroupUsage, CgroupUsageReader } from './cgroup-usage.ts';
+import { declare, errno } from './libc.ts';
 import { identify, type ProcessIdentity, signalProcess, waitForEnd } from './process.ts';
 
 const SIGKILL = 9;
+const ENOENT = 2;
+
+/** Without an exception for each of a dozen hierarchies where it is gone. */
+const rmdir = declare('int rmdir(const char *path)');
 
 /** Where the machine's control groups are: v1 hierarchies by controller, and the unified tree if there is one. */
 export interface CgroupLayout {
@@ -73,9 +78,13 @@ export class Cgroup {
 
   /** Its directories, in every hierarchy where it exists. */
   directories(): string[] {
+    return this.#places().filter(directory => existsSync(directory));
+  }
+
+  #places(): string[] {
     const roots = new Set(Object.values(this.layout.controllers));
     if (this.layout.unified) roots.add(this.layout.unified);
-    return [...roots].map(root => `${root}${this.path}`).filter(directory => existsSync(directory));
+    return [...roots].map(root => `${root}${this.path}`);
   }
 
   /** Processes in it and below it. */
@@ -100,6 +109,18 @@ export class Cgroup {
       for (const process of processes) await waitForEnd(process, 5000);
   }
 
+  /**
+   * Kills what the unified tree says is in it, and resolves when nothing is left there: of a run that has ended, nearly always nothing was.
+   * What somebody moved about in other hierarchies keeps `remove` from removing them. Where there is no such tree: `kill`.
+   */
+  async empty(): Promise<void> {
+    const events = this.#read('unified', 'cgroup.events');
+    if (events === '') return await this.kill();
+    if (fieldOf(events, 'populated') === 0) return;
+    this.signalKill();
+    await this.#emptied();
+  }
+
   /** Without cgroup.kill: frozen, so that nothing forks while its pids are read. Zombies are left to their parents. */
   #killFrozen(): ProcessIdentity[] {
     if (this.processes().length === 0) return [];
@@ -113,7 +134,7 @@ export class Cgroup {
 
   /** Removes it with all below it from every hierarchy; what still has processes stays. True when nothing is left. */
   remove(): boolean {
-    return this.directories().filter(directory => !removeTree(directory)).length === 0;
+    return this.#places().filter(directory => !removeTree(directory)).length === 0;
   }
 
   /** How many of its processes the kernel killed for lack of memory. */
@@ -289,13 +310,17 @@ function children(directory: string): string[] {
 }
 
 function removeTree(directory: string): boolean {
+  if (removeOne(directory)) return true;
   try {
     for (const child of children(directory)) removeTree(child);
-    rmdirSync(directory);
-    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
+  return removeOne(directory);
+}
+
+function removeOne(directory: string): boolean {
+  return rmdir(directory) === 0 || errno() === ENOENT;
 }
 
 function tryWrite(file: string, value: string): boolean {
