@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { deleteLinks } from '../bridge.ts';
 import { NetworkPool } from '../network-pool.ts';
 import { removePins } from '../pins.ts';
@@ -66,6 +67,15 @@ async function refused(command: string, options: Call = {}) {
   return `${code} ${msg}`;
 }
 
+/** The kernel ends a namespace, with its links, some time after nobody has it any more. */
+async function untilGone(link: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (run(['ip', '-br', 'link']).includes(link)) {
+    assert.ok(performance.now() < deadline, `${link} stays`);
+    await setTimeout(5);
+  }
+}
+
 test('ADD wires a namespace into our network, CHECK finds it so, DEL leaves nothing, twice as well', async () => {
   await using agent = await openAgent();
   assert.equal(statSync(socket).mode & 0o777, 0o660);
@@ -117,18 +127,19 @@ test('the program itself: environment and standard input in, a result in the ver
 });
 
 test('what was acknowledged outlives the agent; what was not, and what has lost its namespace, goes', async () => {
-  let agent = await openAgent();
+  await using before = await openAgent();
   const kept = await ok('ADD', { id: 'kept' });
-  await ok('ADD', { id: 'lost', netns: b });
-  const half = agent.pool.lend({ path: b!, ifName: 'eth1' });
-  agent.records.write({ version: 1, phase: 'making', network: 'umiak', containerId: 'half', link: half });
-  await agent.pool.connect(half);
-  await agent[Symbol.asyncDispose]();
+  const lost = await ok('ADD', { id: 'lost', netns: b });
+  const half = before.pool.lend({ path: b!, ifName: 'eth1' });
+  before.records.write({ version: 1, phase: 'making', network: 'umiak', containerId: 'half', link: half });
+  await before.pool.connect(half);
+  await before[Symbol.asyncDispose]();
   assert.match(await refused('ADD', { id: 'c9' }), /^11 the agent of Umiak behind .* can't be asked/);
   assert.match(await refused('STATUS'), /^50 /);
   run(['ip', 'netns', 'delete', NETNS[1]!]);
+  await untilGone(lost.interfaces[0].name);
   run(['ip', 'netns', 'add', NETNS[1]!]);
-  agent = await openAgent();
+  await using agent = await openAgent();
   assert.deepEqual(
     agent.records.all.map(({ containerId }) => containerId),
     ['kept'],
@@ -148,7 +159,6 @@ test('what was acknowledged outlives the agent; what was not, and what has lost 
   await ok('GC', { config: { name: 'another', 'cni.dev/valid-attachments': [] } });
   await ok('CHECK', { id: 'kept' });
   await ok('DEL', { id: 'kept' });
-  await agent[Symbol.asyncDispose]();
 });
 
 test('what can not be is refused by code, and leaves nothing', async () => {
