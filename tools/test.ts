@@ -68,6 +68,11 @@ interface FileResult {
 /** What a long test writes to stderr behind this is printed at once, not when its file ends. */
 const PROGRESS = '… ';
 
+/** Units find their modules compiled by earlier runs, which halves a file's start; the others measure, and start programs that measure themselves. */
+function cacheOf(root: string, file: string): { NODE_COMPILE_CACHE?: string } {
+  return phaseOf(file) === 'unit' ? { NODE_COMPILE_CACHE: join(root, '.cache', 'compiled') } : {};
+}
+
 /** What a killed file's streams get to end in, since processes that it left may hold them open. */
 const GRACE_MS = 3000;
 
@@ -84,7 +89,7 @@ async function runFile(root: string, file: string, timeoutMs: number, stop: Abor
     cwd: root,
     files: [join(root, file)],
     execArgv: ['--disable-warning=ExperimentalWarning'],
-    env: { ...process.env, UMIAK_TEST_RUN: mark.slice(mark.indexOf('=') + 1) },
+    env: { ...process.env, ...cacheOf(root, file), UMIAK_TEST_RUN: mark.slice(mark.indexOf('=') + 1) },
     signal: AbortSignal.any([tooLong, stop]),
   });
   const read = collect(events, result);
@@ -176,7 +181,7 @@ if (import.meta.main) {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { unit: { type: 'boolean' }, soak: { type: 'boolean' } } });
   if (values.soak) process.env.UMIAK_SOAK = '1';
   const root = join(import.meta.dirname, '..');
-  const files = globSync(['{src,tests,tools,bench,examples,conformance,critest,kubelet-judge}/**/*.test.ts'], { cwd: root });
+  const files = globSync(['{src,tests,tools,bench,examples,conformance,critest,kubelet-judge,moby-judge}/**/*.test.ts'], { cwd: root });
   const phases = planPhases(files, { unitOnly: values.unit ?? false, soak: values.soak ?? false, parts: positionals });
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
