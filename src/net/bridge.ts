@@ -12,7 +12,8 @@ import {
   linkUp,
   Netlink,
 } from '#linux/netlink.ts';
-import { gatewayOf, macOf, parseCidr, toAddress } from './ipv4.ts';
+import { macOf } from './hardware.ts';
+import { gatewayOf, parseCidr, toAddress } from './ipv4.ts';
 import { bridgeName, vethPrefix } from './names.ts';
 
 /** Records a change of kernel state and makes it; whoever injects it undoes them all with the last `down`. */

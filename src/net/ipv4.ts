@@ -1,6 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
+import { formatIp, parseIp, parseIpNetwork } from '#base/ip-address.ts';
 
-/** An IPv4 network in CIDR notation, parsed. */
+/** An IPv4 network in numbers that can be counted with; `#base/ip-address.ts` reads and writes it. */
 export interface Network {
   /** First address as a number. */
   base: number;
@@ -14,25 +15,22 @@ export interface Network {
  * @throws UmiakError `Invalid`
  */
 export function parseCidr(cidr: string): Network {
-  const match = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(cidr);
-  const prefixLength = Number(match?.[2]);
-  if (!match || prefixLength > 32)
+  const network = parseIpNetwork(cidr);
+  if (network?.family !== 4)
     throw new UmiakError('Invalid', `${JSON.stringify(cidr)} is no IPv4 network`, { hint: 'Write it like 10.42.0.0/16.' });
-  const size = 2 ** (32 - prefixLength);
-  const address = toNumber(match[1]!);
-  return { base: address - (address % size), prefixLength, size };
+  const { base, prefixLength } = network;
+  return { base: Number(base), prefixLength, size: 2 ** (32 - prefixLength) };
 }
 
 /** @throws UmiakError `Invalid` */
 export function toNumber(address: string): number {
-  const bytes = address.split('.').map(part => (/^\d{1,3}$/.test(part) ? Number(part) : 256));
-  if (bytes.length !== 4 || bytes.some(byte => byte > 255))
-    throw new UmiakError('Invalid', `${JSON.stringify(address)} is no IPv4 address`);
-  return bytes.reduce((number, byte) => number * 256 + byte, 0);
+  const parsed = parseIp(address);
+  if (parsed?.family !== 4) throw new UmiakError('Invalid', `${JSON.stringify(address)} is no IPv4 address`);
+  return Number(parsed.value);
 }
 
 export function toAddress(number: number): string {
-  return [24, 16, 8, 0].map(shift => (number >>> shift) & 255).join('.');
+  return formatIp({ family: 4, value: BigInt(number) });
 }
 
 export function contains(network: Network, address: string): boolean {
@@ -43,10 +41,4 @@ export function contains(network: Network, address: string): boolean {
 /** The first usable address of a network: the gateway of its pods. */
 export function gatewayOf(cidr: string): string {
   return toAddress(parseCidr(cidr).base + 1);
-}
-
-/** A locally administered hardware address that follows from an address, so that an address reused is the same neighbour to all. */
-export function macOf(address: string): string {
-  const bytes = [0x02, 0x75, ...address.split('.').map(Number)];
-  return bytes.map(byte => byte.toString(16).padStart(2, '0')).join(':');
 }

@@ -5,7 +5,7 @@ import { inNamespace, type NamespaceKind, pinNamespaces, setHostname, unpinNames
 import { addAddress, addNeighbour, addRoute, createVeth, linkIndex, linkUp, Netlink, setLinkModes } from '#linux/netlink.ts';
 import { type IdRanges, pinUserNamespace } from '#linux/user-namespace.ts';
 import { deleteTogether } from './bridge.ts';
-import { macOf } from './ipv4.ts';
+import { macOf } from './hardware.ts';
 import type { PoolWorkerData } from './network-pool.ts';
 import { pinId, pinPath } from './pins.ts';
 

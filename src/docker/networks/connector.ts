@@ -11,8 +11,8 @@ import {
   macOfAddress,
   type PublishedRule,
 } from '#net/bridges/index.ts';
+import { macOf } from '#net/hardware.ts';
 import type { PortReservations } from '#net/index.ts';
-import { macOf } from '#net/ipv4.ts';
 import type { EndpointSettings, NetworkSettings, PortBinding } from '../containers/forms.ts';
 import { containerOf } from '../containers/validate.ts';
 import type { ContainerLookup, DockerContainer, Events } from '../rooms.ts';

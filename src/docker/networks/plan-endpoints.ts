@@ -1,7 +1,7 @@
 import { UmiakError } from '#base/errors.ts';
 import { networkContains, parseIp, parseIpNetwork } from '#base/ip-address.ts';
 import { isLinkName, macOfAddress, parseMac } from '#net/bridges/index.ts';
-import { macOf } from '#net/ipv4.ts';
+import { macOf } from '#net/hardware.ts';
 import type { Config, EndpointSettings, HostConfig } from '../containers/forms.ts';
 import type { NetworkRecord } from './network-record.ts';
 

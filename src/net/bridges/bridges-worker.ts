@@ -38,8 +38,8 @@ import {
   silenceBridgePort,
 } from '#linux/netlink-bridge.ts';
 import { deleteTogether } from '../bridge.ts';
+import { linkLocalOf, macOfId } from '../hardware.ts';
 import type { BridgedNetwork, DefaultRoutes, EndpointLink, KernelNetwork, SharedNetwork } from './bridge-network.ts';
-import { linkLocalOf, macOfId } from './hardware.ts';
 import { bridgeAlias, endpointPrefix } from './link-names.ts';
 
 /** Everything here is synchronous: this thread visits other namespaces, and must be back before anything else runs on it. */

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { pinNamespaces, unpinNamespace } from '#linux/namespaces.ts';
 import { linkUp, Netlink } from '#linux/netlink.ts';
+import { macOfAddress } from '../hardware.ts';
 import { NftTransactions } from '../nft-transactions.ts';
 import { askUdp, enterTestNetwork, fetchText, run, startEcho, temporaryRunDir } from '../test-network.ts';
 import type { BridgedNetwork, EndpointLink } from './bridge-network.ts';
 import { Bridges } from './bridges.ts';
-import { macOfAddress } from './hardware.ts';
 import { bridgeAlias, endpointLinkName } from './link-names.ts';
 
 /** Endpoints of networks in a network of this test's own: `outside` is another machine. */

@@ -8,12 +8,13 @@
  * - What the kernel has outlives the process; `restore` makes what is missing and deletes what nobody knows.
  * - Not here: which container is in which network, and docker's words for it (`src/docker/networks`).
  */
+
+export { macOfAddress, parseMac } from '../hardware.ts';
 export * from './address-plan.ts';
 export type * from './bridge-network.ts';
 export { type PublishedRule, renderBridgeTable } from './bridge-rules.ts';
 export * from './bridges.ts';
 export * from './embedded-dns.ts';
-export { macOfAddress, parseMac } from './hardware.ts';
 export { bridgeLinkName, endpointLinkName, isLinkName } from './link-names.ts';
 export type { NamedEndpoint } from './network-names.ts';
 export { DEFAULT_POOLS, overlapWith, planIpv6Subnet, planSubnet } from './subnets.ts';

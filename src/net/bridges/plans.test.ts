@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { linkLocalOf, macOfAddress, parseMac } from '../hardware.ts';
 import { planAddress, planGateway } from './address-plan.ts';
 import { linksByAdvertisement } from './advertised-routes.ts';
 import { type PublishedRule, planPublishing } from './bridge-rules.ts';
-import { linkLocalOf, macOfAddress, parseMac } from './hardware.ts';
 import { bridgeLinkName, endpointLinkName, isLinkName } from './link-names.ts';
 import { DEFAULT_POOLS, overlapWith, planIpv6Subnet, planSubnet } from './subnets.ts';
 

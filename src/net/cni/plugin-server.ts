@@ -6,7 +6,7 @@ import { KeyedLock } from '#base/keyed-lock.ts';
 import { isPinned } from '#linux/namespaces.ts';
 import { listenOnSocket } from '#wire/unix-socket.ts';
 import type { Bridge } from '../bridge.ts';
-import { macOf } from '../ipv4.ts';
+import { macOf } from '../hardware.ts';
 import type { LentLink, NetworkPool } from '../network-pool.ts';
 import type { CniResult } from './cni-types.ts';
 import type { LentRecord, LentRecords } from './lent-links.ts';

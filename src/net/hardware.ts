@@ -3,13 +3,18 @@ import { bytesOfIp, ipOfBytes } from '#base/ip-address.ts';
 
 /** A locally administered hardware address that follows from a name. */
 export function macOfId(id: string): string {
-  return macOf([0x02, 0x75, ...createHash('sha256').update(id).digest().subarray(0, 4)]);
+  return formatMac([0x02, 0x75, ...createHash('sha256').update(id).digest().subarray(0, 4)]);
 }
 
-/** A container's hardware address as docker makes it of its IPv4 address, so that an address used again is the same neighbour to all. */
+/** A locally administered hardware address that follows from an IPv4 address, so that an address used again is the same neighbour to all. */
+export function macOf(address: string): string {
+  return formatMac([0x02, 0x75, ...bytesOfIp(address)]);
+}
+
+/** A container's hardware address as docker makes it of its address. */
 export function macOfAddress(address: string): string {
   const bytes = bytesOfIp(address);
-  return macOf([0x02, 0x42, ...bytes.subarray(bytes.length - 4)]);
+  return formatMac([0x02, 0x42, ...bytes.subarray(bytes.length - 4)]);
 }
 
 /** The link-local IPv6 address of a hardware address (RFC 4291, appendix A). */
@@ -24,6 +29,6 @@ export function parseMac(text: string): string | undefined {
   return match?.slice(1).join(':').toLowerCase();
 }
 
-function macOf(bytes: Iterable<number>): string {
+function formatMac(bytes: Iterable<number>): string {
   return [...bytes].map(byte => byte.toString(16).padStart(2, '0')).join(':');
 }
