@@ -38,6 +38,8 @@ export interface SandboxConfig {
   domainname?: string;
   /** Of /dev/shm; 64 MiB when absent. */
   shmSizeBytes?: number;
+  /** `container`: with `ipc: 'pod'`, each container has a /dev/shm of its own, which goes with its run; nobody can join it. */
+  shm?: 'container';
   /** The pod's own user namespace; absent means the machine's. */
   userNamespace?: UserNamespaceMappings;
   /** The engine chooses the ids of a user namespace of its own, 65,536 that no other sandbox has; `userNamespace` says them then. */
@@ -199,6 +201,8 @@ export interface ContainerConfig {
   workingDir?: string;
   /** A program on the machine that runs as the first process and reaps: bound to /sbin/docker-init. */
   init?: string;
+  /** It goes with its first run, and need not outlive a loss of power before. */
+  isTransient?: boolean;
   /** The terminal's size from the first moment on. */
   consoleSize?: { rows: number; columns: number };
   /** Whether it sees the machine's control groups; its own when absent, where the kernel has cgroup v2. */

@@ -78,10 +78,11 @@ export class Ledger {
   }
 
   /**
-   * Makes the record outlive a loss of power where nobody would ask again. What the node's agent asked for stands in the API's store.
+   * Makes the record outlive a loss of power where nobody would ask again. What the node's agent asked for stands in the API's
+   * store, what is internal is begun anew.
    */
   async settleSandbox({ id, config }: SandboxRecord): Promise<void> {
-    if (config.owner !== 'node') await syncRecord(this.#paths.sandbox(id));
+    if (config.owner !== 'node' && !config.internal) await syncRecord(this.#paths.sandbox(id));
   }
 
   async removeSandbox(id: string): Promise<void> {
@@ -156,12 +157,13 @@ export class Ledger {
   }
 
   /** Like `settleSandbox`. */
-  async settleContainer({ id, owner }: ContainerRecord): Promise<void> {
-    if (owner !== 'node') await syncRecord(this.#paths.container(id));
+  async settleContainer({ id, owner, config }: ContainerRecord): Promise<void> {
+    if (owner !== 'node' && !config.internal) await syncRecord(this.#paths.container(id));
   }
 
   /** A new container's, and with it that of a sandbox on demand. */
   async settleCreated(record: ContainerRecord, sandbox: SandboxRecord): Promise<void> {
+    if (record.config.isTransient) return;
     await Promise.all([this.settleContainer(record), ...(sandbox.config.onDemand ? [this.settleSandbox(sandbox)] : [])]);
   }
 

@@ -118,6 +118,17 @@ test('an init program comes before all, an own environment inherits nothing, a t
   assert.equal(mounts.find(({ destination }) => destination === '/sbin/docker-init')?.source, '/usr/bin/tini');
 });
 
+test('a /dev/shm of its own, where nobody is to share it', () => {
+  const shmOf = (sandbox: object) =>
+    (plan({ sandbox, container: {} }) as OciSpec).mounts.find(({ destination }) => destination === '/dev/shm');
+  const own = { destination: '/dev/shm', type: 'tmpfs', source: 'shm' };
+  const options = ['nosuid', 'noexec', 'nodev', 'mode=1777'];
+  const has = (sandbox: object) => ({ ...shmOf(sandbox), options: [...(shmOf(sandbox)?.options ?? [])].sort() });
+  assert.deepEqual(has({ shm: 'container' }), { ...own, options: [...options, `size=${64 << 20}`].sort() });
+  assert.deepEqual(has({ shm: 'container', shmSizeBytes: 4096 }), { ...own, options: [...options, 'size=4096'].sort() });
+  assert.equal(shmOf({ shm: 'container', ipc: 'host' })?.source, '/dev/shm');
+});
+
 test('limits that only one kernel has, a domain name, and whose control groups are seen', () => {
   const resources = { memorySwappiness: 0, isOomKillDisabled: true, cpuRealtimeRuntimeUs: 5, io: { weight: 10 } };
   const { linux } = plan({ sandbox: { domainname: 'ex.org', sysctls: { 'net.x': '1' } }, container: { resources } }) as OciSpec;

@@ -6,6 +6,7 @@ import type { ContainerConfig, IdMapping, IoLimits, Mount, Resources, SandboxCon
 import type { OciDevice, OciIdMapping, OciMount, OciResources, OciSpec } from './oci-types.ts';
 import type { ImageDefaults } from './ports.ts';
 import { MASKED_PATHS, READONLY_PATHS } from './proc-paths.ts';
+import { SHM_BYTES } from './sandbox-files.ts';
 import type { ModuleLabels } from './security-modules.ts';
 import type { ResolvedUser } from './user.ts';
 
@@ -192,7 +193,14 @@ function planMounts({ sandbox, container, files }: SpecInput, privileged: boolea
   const bind = (source: string | undefined, destination: string, options: string[]) => {
     if (source !== undefined) mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] });
   };
-  bind(sandbox.ipc === 'host' ? '/dev/shm' : files.shm, '/dev/shm', ['rw', ...NO]);
+  if (sandbox.shm === 'container' && (sandbox.ipc ?? 'pod') === 'pod')
+    mounts.push({
+      destination: '/dev/shm',
+      type: 'tmpfs',
+      source: 'shm',
+      options: [...NO, 'mode=1777', `size=${sandbox.shmSizeBytes ?? SHM_BYTES}`],
+    });
+  else bind(sandbox.ipc === 'host' ? '/dev/shm' : files.shm, '/dev/shm', ['rw', ...NO]);
   bind(container.init, INIT, ['ro']);
   const fileAccess = container.security?.readOnlyRoot ? 'ro' : 'rw';
   bind(files.hosts, '/etc/hosts', [fileAccess]);

@@ -3,6 +3,9 @@ import { hostname as hostHostname } from 'node:os';
 import type { SandboxConfig } from './engine.ts';
 import { rootOf } from './user-namespaces.ts';
 
+/** Of /dev/shm. */
+export const SHM_BYTES = 64 << 20;
+
 /** Tools and people know by the first line that what they write into the file will not stay. */
 const MANAGED = '# Kubernetes-managed hosts file.';
 const MANAGED_HOST = '# Kubernetes-managed hosts file (host network).';

@@ -13,10 +13,8 @@ import type { MachineChecks } from './machine-checks.ts';
 import type { EnginePaths } from './paths.ts';
 import type { CniSandboxes, PinKind, SandboxNetworks } from './ports.ts';
 import { addressesOf, ipcnsOf, netnsOf, pinIdOf, type SandboxRecord, toSandbox } from './records.ts';
-import { sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
+import { SHM_BYTES, sandboxHostname, writeSandboxFiles } from './sandbox-files.ts';
 import { planSandboxUsers, rootOf } from './user-namespaces.ts';
-
-const SHM_BYTES = 64 << 20;
 
 export interface SandboxLifeOptions {
   paths: EnginePaths;
@@ -238,14 +236,14 @@ export class SandboxLife {
 
   /** Takes back everything that a sandbox has but its record. */
   async #free(record: SandboxRecord): Promise<void> {
-    await umountInThread(`${this.#paths.sandbox(record.id)}/shm`);
+    if (record.config.shm !== 'container') await umountInThread(`${this.#paths.sandbox(record.id)}/shm`);
     if (record.config.network === 'cni') await this.#cni?.detach(record.id);
     if (record.network) await this.#networks.release({ id: record.network.id });
     if (record.pins) await this.#networks.unpinNamespaces(pinIdOf(record));
   }
 }
 
-/** Of an IPC namespace of its own that has one. */
-function hasOwnShm({ ipc = 'pod' }: SandboxConfig): boolean {
-  return ipc === 'pod';
+/** Of an IPC namespace of its own that has one, for all its containers. */
+function hasOwnShm({ ipc = 'pod', shm }: SandboxConfig): boolean {
+  return ipc === 'pod' && shm !== 'container';
 }

@@ -41,6 +41,7 @@ export function planSandbox(
     ...(context.ipcSandbox === undefined ? {} : { ipcOf: context.ipcSandbox }),
     ...(UTSMode === 'host' ? { uts: 'host' as const } : {}),
     ...(ShmSize > 0 && ipc === 'pod' ? { shmSizeBytes: ShmSize } : {}),
+    ...(ipc === 'pod' && IpcMode !== 'shareable' ? { shm: 'container' as const } : {}),
     ...(CgroupParent ? { cgroupParent: CgroupParent } : {}),
     ...(Sysctls ? { sysctls: Sysctls } : {}),
     runtime: context.runtime,
@@ -79,6 +80,8 @@ export function planContainer(data: DockerData, sandboxId: string, context: Plan
     ...(hostConfig.ConsoleSize[0] > 0 && hostConfig.ConsoleSize[1] > 0
       ? { consoleSize: { rows: hostConfig.ConsoleSize[0], columns: hostConfig.ConsoleSize[1] } }
       : {}),
+    // Its anonymous volumes would be nobody's.
+    ...(hostConfig.AutoRemove && data.mounts.length === 0 ? { isTransient: true } : {}),
     cgroupNamespace: hostConfig.CgroupnsMode === 'host' ? 'host' : 'private',
     ownerData: data,
   };
