@@ -34,6 +34,7 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
       '.dockerignore': 'secret*\n!secret-not\n',
       secret: 'x',
     });
+    const since = String(Date.now() / 1000 - 0.1);
     const said = await host.docker('build', '-t', 'app', '-t', 'localhost:5000/app:2', directory);
     assert.match(said, /Step 1\/4 : FROM busybox\n ---> [0-9a-f]{12}\nStep 2\/4 : COPY a \/a\n ---> [0-9a-f]{12}\nStep 3\/4/);
     assert.match(said, /---> Running in ([0-9a-f]{12})\n[\s\S]*hello\n[\s\S]* ---> Removed intermediate container [0-9a-f]{12}\n/);
@@ -44,6 +45,9 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     const again = await host.docker('build', '-t', 'app', directory);
     assert.equal(again.match(/Using cache/g)?.length, 3);
     assert.match(again, new RegExp(`Successfully built ${id}`));
+    const window = ['--since', since, '--until', String(Date.now() / 1000 + 0.1)];
+    const made = await host.docker('events', ...window, '-f', 'type=image', '-f', 'event=create', '--format', '{{.Actor.ID}}');
+    assert.match(made, new RegExp(`^sha256:${id}\\w+$`), 'told once: what was there already was not made');
     assert.equal(await host.docker('ps', '-aq'), '');
     assert.match(
       await host.docker('history', '--no-trunc', '--format', '{{.CreatedBy}}', 'app'),

@@ -71,10 +71,12 @@ describe('files of containers and images made of them, by the docker command', {
         String(Date.now() / 1000 + 0.5),
         '-f',
         'event=commit',
+        '-f',
+        'event=create',
         '--format',
-        '{{.Action}} {{.Actor.Attributes.comment}}',
+        '{{.Type}} {{.Action}} {{.Actor.Attributes.comment}}',
       ),
-      /^commit for a reason$/m,
+      /^image create .*\ncontainer commit for a reason$/m,
     );
     await docker('rm', 'work');
     assert.equal(await docker('run', '--rm', 'made:1'), 'x', 'without the container, too');

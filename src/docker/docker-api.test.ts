@@ -108,7 +108,7 @@ test('an image is of one platform: others are not found, whoever asks', async ()
   ];
   for (const call of calls(here)) await docker(...call);
   for (const call of calls(other))
-    await assert.rejects(docker(...call), /platform:1 was found but does not provide the specified platform/);
+    await assert.rejects(docker(...call), /platform:1 was found but its platform \(\S+\) does not match the specified platform/);
   assert.match(await docker('image', 'ls', '--tree'), new RegExp(`platform:1[\\s\\S]*${here}`));
   await docker('rmi', 'platform:1');
 });
@@ -145,7 +145,7 @@ test('docker pulls from Debian’s registry by tag and digest, with progress and
   const digest = /Digest: (sha256:[0-9a-f]{64})/.exec(first)?.[1];
   assert.match(await docker('pull', `${registry.host}/team/app@${digest}`), /Digest: sha256:/);
   assert.match(await docker('images', '--digests'), new RegExp(`${digest}`));
-  await assert.rejects(docker('pull', `${registry.host}/team/app:absent`), /404/);
+  await assert.rejects(docker('pull', `${registry.host}/team/app:absent`), /app:absent not found: manifest unknown/);
   const { status, text } = await call('POST', `/images/create?fromImage=${registry.host}/team/absent&tag=1`);
   assert.equal(status, 404, text);
 });
@@ -206,12 +206,17 @@ const refused: [method: string, path: string, status: number, says: RegExp][] = 
   ['GET', '/images/get?names=nowhere', 404, /No such image/],
   ['POST', '/images/create', 400, /fromImage/],
   ['POST', '/images/create?fromSrc=-&platform=macos/arm64', 400, /operating system is not supported/],
+  ['POST', '/images/create?fromSrc=-&platform=macos', 400, /operating system is not supported/],
+  ['POST', '/images/create?fromSrc=-&platform=%20/', 400, /is an invalid OS component/],
   ['POST', '/images/create?fromSrc=-&platform=nintendo64', 400, /unknown operating system or architecture/],
   ['POST', '/images/create?fromImage=x&platform=foobar', 400, /unknown operating system or architecture/],
   ['POST', '/images/create?fromImage=UPPER&tag=x', 400, /lower case/],
   ['POST', '/images/nowhere/tag?repo=x', 404, /No such image/],
   ['POST', '/images/nowhere/tag', 400, /repo/],
   ['POST', '/images/nowhere/tag?repo=sha256&tag=x', 400, /ambiguous tag using digest algorithm as name/],
+  ['POST', '/images/nowhere/tag?repo=docker.io/library/sha256&tag=x', 400, /ambiguous tag using digest algorithm as name/],
+  ['GET', '/images/get?names=x&platform=linux&platform=amd64', 400, /multiple platform parameters not supported/],
+  ['POST', '/images/load?platform=linux&platform=amd64', 400, /multiple platform parameters not supported/],
   ['DELETE', '/images/nowhere', 404, /No such image/],
   ['DELETE', '/images/nowhere?force=perhaps', 400, /force must be a boolean/],
 ];

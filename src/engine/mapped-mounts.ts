@@ -17,7 +17,7 @@ import { UmiakError } from '#base/errors.ts';
 import { attachMount, openIdmapped } from '#linux/idmapped-mount.ts';
 import { SyscallError } from '#linux/libc.ts';
 import { MS_BIND, MS_RDONLY, MS_REC, mount } from '#linux/mount.ts';
-import { openBelow } from '#linux/open-below.ts';
+import { openBelow, openBeneath } from '#linux/open-below.ts';
 import { unmountAlone, unmountBelow } from '#linux/unmount-below.ts';
 import type { Mount, UserNamespaceMappings } from './engine.ts';
 import { mountOverlay, type OverlayOptions } from './overlay.ts';
@@ -225,10 +225,12 @@ function list(directory: string): string[] {
 function partOf({ destination, imageId, imageSubPath }: Mount, root: string): string {
   if (imageSubPath === undefined) return root;
   const fd = openBelow(root, imageSubPath, O_PATH);
+  if (fd === undefined && openBeneath(root, imageSubPath, O_PATH) === 'escapes')
+    throw new UmiakError('NotFound', `mount ${destination}: path concatenation escapes the base directory, subpath: ${imageSubPath}`);
   if (fd === undefined)
     throw new UmiakError(
       'NotFound',
-      `mount ${destination}: image ${imageId} has no ${JSON.stringify(imageSubPath)}: no such file or directory`,
+      `mount ${destination}: cannot access path ${JSON.stringify(imageSubPath)}: image ${imageId} has no such file or directory`,
       {
         hint: 'Name a subPath that the image has, or leave it out.',
       },

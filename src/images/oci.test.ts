@@ -53,6 +53,9 @@ test('what is no image is refused by what it is', () => {
     );
   for (const old of ['{"schemaVersion":1,"fsLayers":[]}', '{"schemaVersion":1}'])
     assert.throws(() => parseManifestOrIndex(Buffer.from(old), 'app:1'), /app:1 is in Docker's schema 1/);
+  for (const left of ['{"manifests":[]}', '{"schemaVersion":0,"manifests":[]}'])
+    assert.equal(parseManifestOrIndex(Buffer.from(left), 'app:1').kind, 'index');
+  assert.throws(() => parseManifestOrIndex(Buffer.from('{"schemaVersion":3,"manifests":[]}'), 'app:1'), /schemaVersion.*must be 2/);
 });
 
 test('which image of an index a platform takes', () => {
@@ -74,6 +77,8 @@ test('which image of an index a platform takes', () => {
     [['linux/amd64/v3', 'linux/amd64', 'linux/amd64/v2'], 'linux/amd64', 'linux/amd64'],
     [['linux/amd64/v3', 'linux/amd64', 'linux/amd64/v2'], 'linux/amd64/v2', 'linux/amd64/v2'],
     [['linux/amd64/v3', 'linux/amd64/v2'], 'linux/amd64', 'linux/amd64/v2'],
+    [['linux/arm64', 'linux/x86_64'], 'linux/amd64', 'linux/x86_64'],
+    [['linux/arm64'], 'linux/aarch64', 'linux/arm64'],
     [['windows/amd64'], 'linux/amd64', undefined],
     [[attestation, 'linux/amd64'], 'linux/amd64', 'linux/amd64'],
     [[attestation], 'unknown/unknown', undefined],

@@ -91,7 +91,8 @@ export function parseManifestOrIndex(bytes: Uint8Array, what: string): ParsedDoc
     throw new UmiakError('Invalid', `${what} is in Docker's schema 1, which registries gave up in 2019`, {
       hint: 'Push the image again with a current client.',
     });
-  if (document.schemaVersion !== 2) throw invalid(what, 'schemaVersion', 'must be 2');
+  // Builders that leave it out, or write Go's zero, are taken in by containerd, too.
+  if (![2, 0, undefined].includes(document.schemaVersion as number | undefined)) throw invalid(what, 'schemaVersion', 'must be 2');
   if (Array.isArray(document.manifests)) {
     const manifests = document.manifests.map((item, i) => parseDescriptor(item, what, `manifests[${i}]`));
     return { kind: 'index', index: { schemaVersion: 2, mediaType: textOr(document.mediaType, mediaTypes.ociIndex), manifests } };
@@ -239,7 +240,9 @@ export function planPlatform(manifests: readonly Descriptor[], platform: Platfor
   const images = manifests.filter(
     ({ annotations, artifactType }) => annotations?.['vnd.docker.reference.type'] === undefined && artifactType === undefined,
   );
-  const fitting = images.filter(({ platform: its }) => its?.os === platform.os && its.architecture === platform.architecture);
+  const fitting = images.filter(
+    ({ platform: its }) => its?.os === platform.os && architectureOf(its.architecture) === architectureOf(platform.architecture),
+  );
   const variants = fitting.map(({ platform: its }) => levelOf(its ?? platform));
   const wanted = levelOf(platform);
   const older = variants.filter(level => level <= wanted).sort((a, b) => b - a);
@@ -248,6 +251,13 @@ export function planPlatform(manifests: readonly Descriptor[], platform: Platfor
   return (
     fitting.find((_, i) => variants[i] === level) ?? (images.length === 1 && images[0]?.platform === undefined ? images[0] : undefined)
   );
+}
+
+/** What kernels call some of them, in OCI's words. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { x86_64: 'amd64', 'x86-64': 'amd64', aarch64: 'arm64', i386: '386' };
+
+function architectureOf(name: string): string {
+  return OTHER_NAMES[name] ?? name;
 }
 
 /** Variants in their order; without one `arm` is v7, `arm64` v8, `amd64` v1, as containerd has it. */

@@ -52,7 +52,7 @@ export async function buildDockerfile(builder: Builder, build: DockerfileBuild):
   const { context, signal, onEvent } = build;
   const text = await context.read(build.dockerfile, MAX_DOCKERFILE_BYTES);
   if (text === undefined) throw new UmiakError('BadRequest', `Cannot locate specified Dockerfile: ${build.dockerfile}`);
-  if (text.trim() === '') throw new UmiakError('Invalid', `the Dockerfile (${build.dockerfile}) cannot be empty`);
+  if (text === '') throw new UmiakError('Invalid', `the Dockerfile (${build.dockerfile}) cannot be empty`);
   await context.hide([build.dockerfile, '.dockerignore']);
   const parsed = parseDockerfile(text);
   const images = await findImages(builder.images, parsed, build);

@@ -22,6 +22,8 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
   await takeIn(context, parameters, { incoming, signal });
   const output = new BuildOutput({ response, ...parameters });
   let warnings: readonly string[] = [];
+  let bases: ReadonlySet<number> = new Set();
+  let isNew = false;
   try {
     const id = await buildDockerfile(builder, {
       ...parameters,
@@ -30,11 +32,15 @@ export async function answerBuild(request: DockerRequest, room: BuildRoom): Prom
       authFor,
       signal,
       onEvent(event) {
-        if (event.type === 'plan') warnings = event.warnings;
+        if (event.type === 'plan') {
+          warnings = event.warnings;
+          bases = new Set(event.steps.filter(({ isFrom }) => isFrom).map(({ vertex }) => vertex));
+        } else if (event.type === 'done') isNew ||= !bases.has(event.vertex);
         output.tell(event);
       },
     });
     const names = parameters.names.map(toFamiliarName);
+    if (isNew) tellImage(docker, 'create', id);
     await tellTags(docker, builder, id, names);
     output.warn(warnings);
     output.end(id, names);

@@ -172,7 +172,7 @@ test('the query of a build: what it says, and what is refused by its name', () =
     ['cachefrom=%7B%7D', /cachefrom must be a JSON list/],
     ['memory=lots', /memory must be a whole number/],
     ['extrahosts=nothing', /bad format for add-host/],
-    ['platform=x', /platform/],
+    ['platform=x', /unknown operating system or architecture/],
     ['q=perhaps', /q must be a boolean/],
   ];
   for (const [text, message] of refused) assert.throws(() => parseBuildParameters(new URLSearchParams(text)), message, text);

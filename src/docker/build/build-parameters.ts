@@ -1,7 +1,8 @@
 import { UmiakError } from '#base/errors.ts';
 import { isObject } from '#base/json-object.ts';
 import type { RunOptions } from '#builder/run-step.ts';
-import { parsePlatform, parseReference, toCanonicalName } from '#images/index.ts';
+import { parseReference, toCanonicalName } from '#images/index.ts';
+import { parsePlatformQuery } from '../images/image-platform.ts';
 import { flagOf } from '../request.ts';
 
 /** What `POST /build` asks for. */
@@ -35,7 +36,7 @@ export function parseBuildParameters(query: URLSearchParams): BuildParameters {
   refuseOthers(query);
   const dockerfile = query.get('dockerfile') || 'Dockerfile';
   const platform = query.get('platform') ?? '';
-  if (platform !== '') parsePlatform(platform);
+  parsePlatformQuery(platform);
   return {
     names: namesOf(query.getAll('t')),
     dockerfile: dockerfile.replace(/^(?:\.?\/)+/, ''),

@@ -115,7 +115,7 @@ function checkPlatform(
   if (isSame) return;
   throw new UmiakError(
     'NotFound',
-    `image with reference ${name} was found but does not match the specified platform: wanted ${asked}, actual: ${os}/${architecture}${variant ? `/${variant}` : ''}`,
+    `image with reference ${name} was found but its platform (${os}/${architecture}${variant ? `/${variant}` : ''}) does not match the specified platform (${asked})`,
   );
 }
 

@@ -67,6 +67,7 @@ export async function commitContainer(room: FilesRoom, { query, incoming, signal
   const id = record!.id;
   // Beside the answer; whoever runs it at once waits for the same, and hears of a failure.
   room.images.ensureUnpacked(id).catch(() => {});
+  room.tellImage('create', id, id);
   room.tell(container, 'commit', { comment, imageID: id, imageRef: names.map(toFamiliarName).join(',') });
   for (const name of names) room.tellImage('tag', id, toFamiliarName(name));
   return id;

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { UmiakError } from '#base/errors.ts';
 import type { ImageRecord } from '#images/index.ts';
 import { parseFilters } from '../filters.ts';
 import { parsePlatformQuery, requirePlatform } from './image-platform.ts';
 import { findHere, mergeFound, parseLimit, parseSearchTerm } from './image-search.ts';
 import { sharedSizes } from './image-usage.ts';
 import { checkImageRemoval } from './plan-image-removal.ts';
+import { toPullError } from './pull-refusals.ts';
 
 const id = `sha256:${'ab'.repeat(32)}` as const;
 const one = ['docker.io/library/app:1'];
@@ -68,7 +70,7 @@ test('platforms of a query', () => {
   requirePlatform(record, undefined, 'app');
   assert.throws(
     () => requirePlatform(record, { os: 'linux', architecture: 'arm64', variant: 'v8' }, 'app'),
-    /image with reference app was found but does not provide the specified platform \(linux\/arm64\/v8\)/,
+    /image with reference app was found but its platform \(\S+\) does not match the specified platform \(linux\/arm64\/v8\)/,
   );
 });
 
@@ -112,4 +114,17 @@ test('search: where, how many, what passes', () => {
   assert.deepEqual(names({ 'is-official': ['true'] }), ['redis']);
   assert.deepEqual(names({ stars: ['2'] }), ['redis']);
   assert.throws(() => names({ stars: ['many'] }), /invalid filter 'stars=many'/);
+});
+
+test('what a registry refuses, in docker’s words', () => {
+  const refused = (said: string) =>
+    toPullError(new UmiakError('NotFound', `the manifest x: the registry answered 404: ${said}`), 'me/app:1');
+  const cases: [said: string, words: RegExp][] = [
+    ['DENIED: no', /^pull access denied for me\/app, repository does not exist or may require 'docker login': denied: no$/],
+    ['UNAUTHORIZED', /^pull access denied for me\/app, /],
+    ['NAME_UNKNOWN: never heard', /^repository me\/app not found: name unknown: never heard$/],
+    ['MANIFEST_UNKNOWN', /^manifest for me\/app:1 not found: manifest unknown$/],
+    ['TOOMANYREQUESTS', /the registry answered 404: TOOMANYREQUESTS/],
+  ];
+  for (const [said, words] of cases) assert.match((refused(said) as Error).message, words);
 });

@@ -16,6 +16,7 @@ import { type DockerRequest, flagOf, JsonLines, type Route, refuse } from '../re
 import { tellImage } from './image-events.ts';
 import { parsePlatformQuery, requirePlatform } from './image-platform.ts';
 import { inUnits, PullProgress } from './pull-progress.ts';
+import { toPullError } from './pull-refusals.ts';
 import { PushProgress } from './push-progress.ts';
 import { parseRegistryAuth } from './registry-auth-header.ts';
 
@@ -48,7 +49,8 @@ async function pull(request: DockerRequest): Promise<void> {
     const tags = isAll ? await (await context.images.registries()).tags(reference, { auth, signal }) : [undefined];
     for (const tag of tags) await pullOne(request, tag === undefined ? text : `${text}:${tag}`, { auth, platform, lines });
     lines.end();
-  } catch (error) {
+  } catch (cause) {
+    const error = toPullError(cause, toFamiliarName(isAll ? toRepositoryName(reference) : toCanonicalName(reference)));
     if (!lines.isBegun || signal.aborted) throw error;
     lines.fail(toDockerError(error).message);
   }
@@ -147,6 +149,7 @@ const PROGRESS_BYTES = 4 << 20;
 
 /** `docker load`: the body is the archive; what fails once we spoke is the stream's last line. */
 async function load({ context, query, incoming, response, signal }: DockerRequest): Promise<void> {
+  requireOnePlatform(query);
   const platform = parsePlatformQuery(query.get('platform'));
   const lines = new JsonLines(response);
   const isQuiet = flagOf(query, 'quiet');
@@ -183,11 +186,17 @@ async function withAllTags(images: ImageStore, names: readonly string[]): Promis
   });
 }
 
+/** @throws BadRequest in docker's words */
+function requireOnePlatform(query: URLSearchParams): void {
+  if (query.getAll('platform').length > 1) throw new UmiakError('BadRequest', 'multiple platform parameters not supported');
+}
+
 function hasTag(name: string): boolean {
   return /[:@][^/]*$/.test(name);
 }
 
 async function save({ context, name, query, response, signal }: DockerRequest): Promise<void> {
+  requireOnePlatform(query);
   const { images } = context;
   const names = name !== '' ? [name] : query.getAll('names').flatMap(each => each.split(','));
   if (names.length === 0 || names.includes('')) throw new UmiakError('BadRequest', 'names must name the images to save');

@@ -15,7 +15,6 @@ export interface MachineFacts {
   /** Limits that the control groups can set. */
   limits: { memory: boolean; swap: boolean; quota: boolean; shares: boolean; cpuset: boolean; pids: boolean; oomKillDisable: boolean };
   forwardsIpv4: boolean;
-  bridgeFilters: { ipv4: boolean; ipv6: boolean };
   /** Of the data directory. */
   fileSystem: string;
   openFiles: number;
@@ -35,18 +34,16 @@ const FILE_SYSTEMS: Record<number, string> = {
   26985: 'nfs',
 };
 
-let fixed: Omit<MachineFacts, 'openFiles' | 'forwardsIpv4' | 'bridgeFilters' | 'fileSystem' | 'hostname'> | undefined;
+let fixed: Omit<MachineFacts, 'openFiles' | 'forwardsIpv4' | 'fileSystem' | 'hostname'> | undefined;
 
 /** Reads what can change; the rest is read once. */
 export function readMachineFacts(dataDir: string): MachineFacts {
   fixed ??= readFixed();
   const isOn = (path: string) => readText(path).trim() === '1';
-  const bridge = '/proc/sys/net/bridge/bridge-nf-call-ip';
   return {
     ...fixed,
     hostname: hostname(),
     forwardsIpv4: isOn('/proc/sys/net/ipv4/ip_forward'),
-    bridgeFilters: { ipv4: isOn(`${bridge}tables`), ipv6: isOn(`${bridge}6tables`) },
     fileSystem: existsSync(dataDir) ? (FILE_SYSTEMS[statfsSync(dataDir).type] ?? 'unknown') : 'unknown',
     openFiles: Number(/^FDSize:\t(\d+)$/m.exec(readText('/proc/self/status'))?.[1] ?? 0),
   };

@@ -14,7 +14,6 @@ const machine: MachineFacts = {
   cgroupVersion: '2',
   limits: { memory: true, swap: true, quota: true, shares: true, cpuset: true, pids: true, oomKillDisable: false },
   forwardsIpv4: true,
-  bridgeFilters: { ipv4: true, ipv6: true },
   fileSystem: 'extfs',
   openFiles: 64,
   hasAppArmor: true,
@@ -50,7 +49,7 @@ test('info: counts, runtimes, no secret of a proxy', () => {
 
 test('info of older versions, and of machines that lack something', () => {
   assert.deepEqual(toInfo(daemon, machine, counts, 24).SecurityOptions, ['apparmor', 'seccomp']);
-  assert.equal(toInfo(daemon, machine, counts, 49).BridgeNfIptables, true);
+  assert.equal(toInfo(daemon, machine, counts, 49).BridgeNfIptables, false);
   const poor = { ...machine, forwardsIpv4: false, limits: { ...machine.limits, swap: false } };
   assert.deepEqual(toInfo(daemon, poor, counts, 51).Warnings, ['WARNING: No swap limit support', 'WARNING: IPv4 forwarding is disabled']);
 });

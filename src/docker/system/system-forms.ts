@@ -66,7 +66,8 @@ export function toInfo(daemon: DaemonFacts, machine: MachineFacts, counts: Count
     CPUSet: limits.cpuset,
     PidsLimit: limits.pids,
     IPv4Forwarding: machine.forwardsIpv4,
-    ...(apiMinor < 50 ? { BridgeNfIptables: machine.bridgeFilters.ipv4, BridgeNfIp6tables: machine.bridgeFilters.ipv6 } : {}),
+    // Whatever the machine has: dockerd loads that module no more by itself.
+    ...(apiMinor < 50 ? { BridgeNfIptables: false, BridgeNfIp6tables: false } : {}),
     Debug: false,
     NFd: machine.openFiles,
     OomKillDisable: limits.oomKillDisable,
