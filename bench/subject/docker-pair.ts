@@ -27,7 +27,7 @@ export interface Subject {
   daemonMb(): number;
   /** Of all monitors of running containers: conmon, containerd's shims. */
   monitorsMb(): number;
-  /** The highest of its resident memory while `work` is at it, MB. */
+  /** The highest of its memory (PSS) while `work` is at it, MB. */
   peakMb(work: () => Promise<unknown>): Promise<number>;
   /** The longest pause of its event loop since the last time, ms; undefined where there is no such loop. */
   longestPauseMs(): Promise<number | undefined>;
@@ -56,9 +56,9 @@ export async function startDockerPair({ probe: isProbed = true } = {}): Promise<
   const plugins = clients.compose.have ? [join(clients.compose.have, '..')] : [];
   writeFileSync(join(config, 'config.json'), JSON.stringify({ cliPluginsExtraDirs: plugins }));
   const probe = isProbed ? join(directory, 'pause') : undefined;
-  const env: Record<string, string> = !probe
-    ? {}
-    : { NODE_OPTIONS: `--import=${join(import.meta.dirname, 'loop-probe.ts')}`, UMIAK_LOOP_PROBE: probe };
+  const watching = probe ? [`--import=${join(import.meta.dirname, 'loop-probe.ts')}`] : [];
+  // As `umiak up` calls it.
+  const env = { NODE_OPTIONS: ['--max-semi-space-size=2', ...watching].join(' '), ...(probe ? { UMIAK_LOOP_PROBE: probe } : {}) };
   const host = stack.use(await DockerHost.start({ clients, agentEnv: env }));
   const shared = { clients, config, stack };
   const ours = open({
@@ -130,7 +130,7 @@ function open({ name, socketPath, clients, config, daemon, monitors, probe, stac
       let isOver = false;
       const look = async () => {
         while (!isOver) {
-          peak = Math.max(peak, sum(daemon().map(residentMb)));
+          peak = Math.max(peak, sum(daemon().map(proportionalMb)));
           await pause(50);
         }
       };
@@ -173,10 +173,6 @@ function callApi({ socketPath, agent, method, path, body }: Call): Promise<strin
 
 function proportionalMb(pid: number): number {
   return kilobytes(`/proc/${pid}/smaps_rollup`, /^Pss:\s+(\d+)/m) / 1024;
-}
-
-function residentMb(pid: number): number {
-  return kilobytes(`/proc/${pid}/status`, /^VmRSS:\s+(\d+)/m) / 1024;
 }
 
 function kilobytes(file: string, pattern: RegExp): number {

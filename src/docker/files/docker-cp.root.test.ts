@@ -6,6 +6,7 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { buffer, json } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import { mostBuffered } from '../most-buffered.ts';
 import { FilesBench } from './testing.ts';
 
 const bench = new FilesBench('cp');
@@ -147,4 +148,16 @@ test('a client that vanishes in the middle hinders nobody', async () => {
     await json((await once(request({ socketPath: bench.socketPath, path: '/containers/zz/changes' }).end(), 'response'))[0]),
     { message: 'No such container: zz' },
   );
+});
+
+test('a long file takes no memory that a collection would have to free, in and out', async () => {
+  const file = join(here, 'long');
+  execFileSync('truncate', ['-s', '200M', file]);
+  const most = await mostBuffered(async () => {
+    await bench.docker('cp', file, `${id}:/data/long`);
+    await bench.docker('cp', `${id}:/data/long`, join(here, 'back'));
+  });
+  assert.equal(statSync(join(here, 'back')).size, 200 << 20);
+  assert.ok(most < 8 << 20, `${most} bytes`);
+  await inside('rm /data/long');
 });

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { after, afterEach, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { mostBuffered } from '../most-buffered.ts';
 import { StreamsBench, unframe } from './testing.ts';
 
 const bench = new StreamsBench('streams-logs');
@@ -120,4 +123,17 @@ test("refused in docker's words", async () => {
   assert.equal(await says(`/containers/${id}/logs`), '400 Bad parameters: you must choose at least one stream');
   assert.equal(await says('/containers/nobody/logs?stdout=1'), '404 No such container: nobody');
   assert.match(await says(`/containers/${id}/logs?stdout=1&since=yesterday`), /^400 invalid value for "since"/);
+});
+
+test('a long log takes no memory that a collection would have to free', async () => {
+  const { id } = await bench.start('yes 0123456789012345678901234567890123456789 | head -c 80m');
+  await bench.bench.exited(id);
+  const [socketPath, path] = [bench.socketPath, `/containers/${id}/logs?stdout=1`];
+  const client = `let n = 0; require('http').get(${JSON.stringify({ socketPath, path })}, r => r.on('data', d => (n += d.length)).on('end', () => console.log(n)))`;
+  let said = '';
+  const most = await mostBuffered(async () => {
+    said = (await promisify(execFile)(process.execPath, ['-e', client])).stdout;
+  });
+  assert.ok(Number(said) > 80 << 20, said);
+  assert.ok(most < 8 << 20, `${most} bytes`);
 });
