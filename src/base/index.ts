@@ -6,6 +6,7 @@
  * - `clock.ts`    wall and monotonic time, timers; `ManualClock` for tests
  * - `ids.ts`      UIDs, name suffixes, container ids, a seeded generator
  * - `log.ts`      structured lines on stderr
+ * - `spent.ts`    long bodies chunk by chunk, the memory of each given back as it has gone by
  */
 export * from './clock.ts';
 export * from './errors.ts';

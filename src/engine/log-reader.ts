@@ -2,6 +2,7 @@ import { watch } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
+import { spend } from '#base/spent.ts';
 import type { LogOptions } from './engine.ts';
 import { openCompressed } from './log-compression.ts';
 import { isCompressed, listLogFiles } from './log-files.ts';
@@ -230,10 +231,10 @@ async function findTail(
   let found = 0;
   let tail: Buffer = Buffer.alloc(0); // the end of a line whose beginning is in an earlier block
   while (position > 0) {
-    const block = Buffer.alloc(Math.min(BLOCK_BYTES, position));
+    const block = Buffer.allocUnsafeSlow(Math.min(BLOCK_BYTES, position));
     position -= block.length;
     await handle.read(block, 0, block.length, position);
-    const joined = Buffer.concat([block, tail]);
+    const joined = tail.length > 0 ? Buffer.concat([block, tail]) : block;
     let end = joined.length;
     for (;;) {
       const lineEnd = joined[end - 1] === NEWLINE ? end - 1 : end;
@@ -244,7 +245,9 @@ async function findTail(
       if (found > wanted) return { offset: position + end, found: wanted };
       end = newline + 1;
     }
-    tail = joined.subarray(0, end);
+    tail = Buffer.from(joined.subarray(0, end));
+    spend(block);
+    spend(joined);
   }
   if (tail.length > 0 && isCounted(tail[tail.length - 1] === NEWLINE ? tail.subarray(0, -1) : tail, stream, seen)) found++;
   return found > wanted ? { offset: tail.length, found: wanted } : { found };

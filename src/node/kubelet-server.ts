@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { TLSSocket } from 'node:tls';
 import { type Clock, isUmiakError, type Log, messageOf, systemClock, UmiakError } from '#base/index.ts';
 import { codeOf } from '#base/reason-codes.ts';
+import { sendChunks, spending } from '#base/spent.ts';
 import { DiskFigures } from '#engine/disk-figures.ts';
 import type { Engine } from '#engine/engine.ts';
 import type { WantedStreams } from '#engine/streaming/session.ts';
@@ -226,9 +226,12 @@ async function sendLogs({ pods, engine, clock = systemClock }: KubeletServerOpti
   const log = engine.logs(id, { ...logOptions, signal: gone.signal });
   response.setHeader('content-type', 'text/plain');
   response.flushHeaders();
-  await pipeline(log, response).catch(error => {
+  try {
+    await sendChunks(response, spending(log, { isAlone: true }), { signal: gone.signal });
+    response.end();
+  } catch (error) {
     if (!gone.signal.aborted) throw error;
-  });
+  }
 }
 
 /** @throws `NotFound` in the kubelet's words */
