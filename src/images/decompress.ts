@@ -57,11 +57,11 @@ async function feed(source: AsyncIterable<Uint8Array>, to: Writable): Promise<vo
   let goOn = () => {};
   to.once('close', () => goOn());
   for await (const chunk of source) {
-    if (to.destroyed) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     goOn = resolve;
     to.write(chunk, () => resolve()); // what it fails of, its reader is told
     await promise;
+    if (to.destroyed) return;
   }
   to.end();
 }
