@@ -100,6 +100,21 @@ describe('docker networks', { skip: missing ?? false }, () => {
     );
   });
 
+  test('who waited for a container’s end takes its networks away at once', async () => {
+    for (const name of ['left', 'right']) await host.must('POST', '/networks/create', { Name: name });
+    const { Id } = await host.must<{ Id: string }>('POST', '/containers/create', {
+      Image: 'busybox',
+      Cmd: ['true'],
+      HostConfig: { NetworkMode: 'left' },
+      NetworkingConfig: { EndpointsConfig: { left: {}, right: {} } },
+    });
+    const ended = host.must('POST', `/containers/${Id}/wait?condition=next-exit`);
+    await host.must('POST', `/containers/${Id}/start`);
+    await ended;
+    for (const name of ['right', 'left']) assert.equal((await host.api('DELETE', `/networks/${name}`)).status, 204);
+    await host.must('DELETE', `/containers/${Id}`);
+  });
+
   test('a running container joins another network and leaves it', async () => {
     await docker('network', 'connect', '--alias', 'inner', 'two', 'client');
     assert.equal(await page('client', await addressOf('far', 'two')), 'far');

@@ -61,6 +61,8 @@ export interface ContainerLookup {
   start(id: string, why?: 'asked' | 'policy', isWanted?: () => boolean): Promise<void>;
   /** It does not run, and the restart that was to come does not: who waits for its end has it. */
   restartGivenUp(id: string): void;
+  /** Of one that has ended: all that its run had is given back, its endpoints too. */
+  settled(id: string): Promise<void>;
 }
 
 /** Docker's journal of what happens. */

@@ -247,6 +247,10 @@ export class Containers implements ContainerLookup, VolumeUsers, AsyncDisposable
     if (container) this.#waits.ended(id, exitCodeOf(container));
   }
 
+  async settled(id: string): Promise<void> {
+    if (this.engine.container(id)?.state !== 'running') await this.#locks.run(id, () => {});
+  }
+
   #track(work: Promise<void>): void {
     const done = work.catch(error => {
       if (!isUmiakError(error, 'NotFound')) this.#log.error('what a container had could not be taken back', { error });

@@ -90,6 +90,8 @@ export class ContainerNames {
       const { target, alias } = parseLink(link);
       const other = this.#options.containers().find(target);
       const address = this.#options.joinedOf(other.id)?.attached.get('bridge')?.settings.IPAddress;
+      if (!address && other.data.endpoints.bridge === undefined)
+        throw new UmiakError('BadRequest', `Cannot link to /${other.name}, as it does not belong to the default network`);
       if (!address) throw new UmiakError('Conflict', `Cannot link to a non running container: /${other.name} AS /${name}/${alias}`);
       return { address, names: [...new Set([alias, other.id.slice(0, 12), other.name])] };
     });

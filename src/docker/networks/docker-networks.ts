@@ -90,6 +90,8 @@ export class DockerNetworks implements Networks, AsyncDisposable {
 
   /** @throws NotFound, Forbidden while containers are in it */
   async remove(nameOrId: string): Promise<void> {
+    // Who waited for a container's end may take its network at once.
+    for (const { containerId } of this.book.members(this.book.need(nameOrId).id)) await this.#options.containers().settled(containerId);
     await this.#locks.run('networks', async () => {
       const record = this.book.need(nameOrId);
       const { id, name } = record;

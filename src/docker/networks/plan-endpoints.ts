@@ -5,6 +5,8 @@ import { macOf } from '#net/hardware.ts';
 import type { Config, EndpointSettings, HostConfig } from '../containers/forms.ts';
 import type { NetworkRecord } from './network-record.ts';
 
+const IFNAME = 'com.docker.network.endpoint.ifname';
+
 /** An endpoint of which only wishes are known. */
 export const NO_ENDPOINT: EndpointSettings = {
   IPAMConfig: null,
@@ -68,6 +70,12 @@ export function planEndpoints(
     const record = find(name);
     planned[name] = planEndpoint(wish, { record, name, isUserDefined: isUserDefined(name) });
   }
+  // That link is made before it is known whose it will be.
+  if (mode === 'bridge' && planned.bridge?.DriverOpts?.[IFNAME] !== undefined)
+    throw new UmiakError(
+      'BadRequest',
+      `invalid config for network bridge: driver option ${IFNAME} can't be honoured where the container begins`,
+    );
   return planned;
 }
 
@@ -110,7 +118,7 @@ export function planEndpoint(
     throw new UmiakError('BadRequest', 'conflicting options: mac-address and the network mode');
   for (const [key, value] of Object.entries(wish.DriverOpts ?? {})) {
     if (!key.startsWith('com.docker.network.')) continue; // as docker: somebody else's
-    if (key !== 'com.docker.network.endpoint.ifname' || !isLinkName(value))
+    if (key !== IFNAME || !isLinkName(value))
       throw invalid(`driver option ${key.slice(0, 128)}=${String(value).slice(0, 64)} can't be honoured`);
   }
   return {

@@ -186,6 +186,11 @@ describe('endpoints', () => {
         { bridge: { IPAMConfig: { LinkLocalIPs: ['169.254.1.1'] } } },
         /link-local addresses .* are given on user-defined networks only/,
       ],
+      [
+        'bridge',
+        { bridge: { DriverOpts: { 'com.docker.network.endpoint.ifname': 'lan' } } },
+        /network bridge: driver option .*ifname can't be honoured where the container begins/,
+      ],
       ['shop', { shop: { MacAddress: 'nonsense' } }, /invalid MAC address/],
       ['shop', { shop: { MacAddress: '01:00:5e:00:00:01' } }, /invalid MAC address/],
       ['host', { host: { MacAddress: '02:42:00:00:00:01' } }, /conflicting options: mac-address and the network mode/],
