@@ -188,7 +188,7 @@ describe(`the docker command ${clients?.version}: containers`, { skip: missing ?
     await until('the trap', async () => (await docker('top', 'life')).includes('sleep'));
     await docker('kill', '-s', 'USR1', 'life');
     assert.equal(await waiting, '42');
-    await fails(['kill', 'life'], 1, /is not running/);
+    await fails(['kill', 'life'], 1, /cannot kill container: life: container [0-9a-f]{64} is not running/);
     await docker('rm', 'life');
   });
 

@@ -165,7 +165,7 @@ test('docker pushes to Debian’s registry, one tag or all, with progress and wi
   assert.match(all, /1: digest: [\s\S]*2: digest: /);
   await docker('rmi', `${name}:1`, `${name}:2`);
   assert.match(await docker('pull', `${name}:2`), /Downloaded newer image/);
-  await assert.rejects(docker('push', `${name}:absent`), /no image is named/);
+  await assert.rejects(docker('push', `${name}:absent`), /tag does not exist: .*:absent/);
   await docker('rmi', `${name}:2`);
 });
 
@@ -192,8 +192,9 @@ const refused: [method: string, path: string, status: number, says: RegExp][] = 
   ['GET', '/images/search?term=127.0.0.1:1/x', 503, /can't be reached/],
   ['GET', '/distribution/127.0.0.1:1/x/json', 503, /can't be reached/],
   ['POST', '/auth', 400, /username and password/],
-  ['POST', '/images/nowhere/push?tag=1', 404, /no image is named/],
-  ['POST', '/images/nowhere/push', 404, /no image here has a tag/],
+  ['POST', '/images/nowhere/push?tag=1', 404, /An image does not exist locally with the tag: nowhere/],
+  ['POST', '/images/nowhere/push', 404, /An image does not exist locally with the tag: nowhere/],
+  ['POST', '/images/create?fromImage=Busybox', 400, /invalid reference format: .*lower case/],
   ['POST', '/umiak/images/nowhere/pin', 404, /No such image/],
   ['GET', '/nothing/like/it', 404, /page not found/],
   ['POST', '/version', 405, /not a way/],

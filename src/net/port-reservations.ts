@@ -49,7 +49,9 @@ export class PortReservations implements AsyncDisposable {
       const code = (error as NodeJS.ErrnoException).code;
       if (code === 'EADDRINUSE') throw taken(wanted, 'another program on this machine listens there');
       if (code === 'EADDRNOTAVAIL')
-        throw new UmiakError('Invalid', `can't reserve ${nameOf(wanted)}: the address is not this machine's`, { cause: error });
+        throw new UmiakError('Invalid', `can't reserve ${nameOf(wanted)}: cannot assign requested address, it is not this machine's`, {
+          cause: error,
+        });
       throw new UmiakError('InternalError', `can't reserve ${nameOf(wanted)}: ${messageOf(error)}`, { cause: error });
     }
   }

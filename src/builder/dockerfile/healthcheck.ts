@@ -18,7 +18,7 @@ export function parseHealthcheck(line: Line): NonNullable<ContainerConfig['Healt
     if (rest !== '') throw invalid('HEALTHCHECK NONE takes no arguments');
     return { Test: ['NONE'] };
   }
-  if (kind !== 'CMD') throw invalid(`Unknown type "${type}" in HEALTHCHECK (try CMD)`);
+  if (kind !== 'CMD') throw invalid(`Unknown type "${kind}" in HEALTHCHECK (try CMD)`);
   if (rest === '') throw invalid('Missing command after HEALTHCHECK CMD');
   const words = jsonWords(rest);
   const check: NonNullable<ContainerConfig['Healthcheck']> = { Test: words ? ['CMD', ...words] : ['CMD-SHELL', rest] };

@@ -103,7 +103,7 @@ function stopOptions({ query, apiMinor }: DockerRequest): StopOptions {
 
 async function kill(request: DockerRequest): Promise<void> {
   const containers = containersOf(request);
-  await containers.runs.kill(containers.find(request.name).id, request.query.get('signal') || 'SIGKILL');
+  await containers.runs.kill(containers.find(request.name).id, request.query.get('signal') || 'SIGKILL', request.name);
   done(request);
 }
 

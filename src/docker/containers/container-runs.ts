@@ -182,14 +182,14 @@ export class ContainerRuns {
     this.#options.tell(container, 'restart');
   }
 
-  /** @throws Conflict in docker's words when it does not run */
-  async kill(id: string, signal = 'SIGKILL'): Promise<void> {
+  /** `calledAs`: how the client named it, for docker's words. @throws Conflict in them when it does not run */
+  async kill(id: string, signal = 'SIGKILL', calledAs = id): Promise<void> {
     const container = this.#options.find(id);
     const { engine: facts, owner } = container;
     const number = validateSignal(signal || 'SIGKILL');
     const wasRestarting = this.#isRestarting(container);
     if (facts.state !== 'running' && !wasRestarting)
-      throw new UmiakError('Conflict', `cannot kill container: ${id}: container ${id} is not running`);
+      throw new UmiakError('Conflict', `cannot kill container: ${calledAs}: container ${id} is not running`);
     const isEnd = number === SIGKILL || number === validateSignal(facts.stopSignal ?? 'SIGTERM');
     if ((isEnd || wasRestarting) && owner === 'docker') await this.#options.rooms().supervision?.stopping(container);
     if (wasRestarting) {

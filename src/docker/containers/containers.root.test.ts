@@ -182,6 +182,10 @@ describe('containers over docker’s API', { skip: clients ? false : 'no docker 
     await docker('rm', '--link', 'web/sql');
     assert.deepEqual(await statuses(['GET', '/containers/web/sql/json'], ['DELETE', '/containers/web?link=1']), [404, 409]);
     await docker('rm', '-f', 'web', 'db');
+    await docker('run', '-d', '--name', 'alone', '--network', 'none', 'busybox', 'sleep', '600');
+    const apart = /Cannot link to \/alone, as it does not belong to the default network/;
+    assert.match(await refused('run', '--rm', '--link', 'alone', 'busybox'), apart);
+    await docker('rm', '-f', 'alone');
     assert.match(await refused('create', `busybox:sha256:${db}`), /invalid reference format/);
     const { status, text } = await host.api('POST', '/containers/create', { Image: `busybox:sha256:${db}` });
     assert.deepEqual([status, text], [400, '{"message":"invalid reference format"}\n']);

@@ -145,7 +145,7 @@ function cgroupnsDefault({ cgroupVersion }: MachineSupport, privileged = false):
 }
 
 async function planContext(options: CreationOptions, id: string, { config, hostConfig }: DockerData): Promise<PlanContext> {
-  const { engine, lookup } = options;
+  const { engine, lookup, support } = options;
   const { IpcMode, PidMode } = hostConfig;
   const other = (mode: string): DockerContainer | undefined => {
     const reference = containerOf(mode);
@@ -160,6 +160,7 @@ async function planContext(options: CreationOptions, id: string, { config, hostC
     ipcSandbox: ipc?.sandboxId,
     pidContainer: other(PidMode)?.id,
     ...(hostConfig.Init ? { initPath: await findInit() } : {}),
+    hasSelinux: support.selinux,
     labels: config.Labels,
   };
 }

@@ -12,11 +12,13 @@ export interface MachineSupport {
   blkioWeight: boolean;
   blkioRates: boolean;
   cpuRealtime: boolean;
+  selinux: boolean;
 }
 
 export function readMachineSupport({ version, controllers }: CgroupLayout = readCgroupLayout()): MachineSupport {
   const has = (controller: string, file: string) =>
     controllers[controller] !== undefined && existsSync(`${controllers[controller]}/${file}`);
+  const selinux = existsSync('/sys/fs/selinux/enforce');
   if (version === 'v2')
     return {
       cgroupVersion: 2,
@@ -27,6 +29,7 @@ export function readMachineSupport({ version, controllers }: CgroupLayout = read
       blkioWeight: true,
       blkioRates: true,
       cpuRealtime: false,
+      selinux,
     };
   return {
     cgroupVersion: 1,
@@ -37,6 +40,7 @@ export function readMachineSupport({ version, controllers }: CgroupLayout = read
     blkioWeight: has('blkio', 'blkio.weight') || has('blkio', 'blkio.bfq.weight'),
     blkioRates: has('blkio', 'blkio.throttle.read_bps_device'),
     cpuRealtime: has('cpu', 'cpu.rt_runtime_us'),
+    selinux,
   };
 }
 
@@ -50,6 +54,8 @@ export function fitToMachine(host: HostConfig, support: MachineSupport): { hostC
     Object.assign(fitted, change);
     warnings.push(warning);
   };
+  if (host.NetworkMode === 'host' && Object.keys(host.PortBindings ?? {}).length > 0)
+    warnings.push('Published ports are discarded when using host network mode');
   if (host.MemorySwap !== 0 && host.Memory > 0 && !support.swapLimit)
     drop(
       { MemorySwap: -1 },

@@ -16,6 +16,7 @@ export interface PlanContext {
   pidContainer?: string | undefined;
   /** Where `tini` is, for HostConfig.Init. */
   initPath?: string | undefined;
+  hasSelinux: boolean;
   labels: Record<string, string>;
   logPath?: string | undefined;
 }
@@ -65,7 +66,7 @@ export function planContainer(data: DockerData, sandboxId: string, context: Plan
     mounts: [...context.mounts],
     ...planDevices(hostConfig),
     resources: planResources(hostConfig),
-    security: planSecurity(config, hostConfig),
+    security: planSecurity(config, hostConfig, context),
     rlimits: (hostConfig.Ulimits ?? []).map(toRlimit),
     labels: context.labels,
     ...(hostConfig.Annotations ? { annotations: hostConfig.Annotations } : {}),
@@ -178,9 +179,17 @@ function planStorage(options: Record<string, string> = {}): number | undefined {
   return bytes;
 }
 
-/** Whom it runs as and what it may do. @throws BadRequest for an option that is none */
-export function planSecurity({ User }: Pick<Config, 'User'>, host: HostConfig): SecurityConfig {
+/**
+ * Whom it runs as and what it may do. Labels are for SELinux alone: where the kernel has none, docker leaves them out, and compose files of
+ * machines that have it say them. @throws BadRequest for an option that is none
+ */
+export function planSecurity(
+  { User }: Pick<Config, 'User'>,
+  host: HostConfig,
+  { hasSelinux }: Pick<PlanContext, 'hasSelinux'>,
+): SecurityConfig {
   const { Privileged, CapAdd, CapDrop, ReadonlyRootfs, GroupAdd, MaskedPaths, ReadonlyPaths, SecurityOpt } = host;
+  const { selinux, ...options } = planSecurityOptions(SecurityOpt ?? []);
   return {
     ...(User ? { user: User } : {}),
     ...(Privileged ? { privileged: true } : {}),
@@ -189,7 +198,8 @@ export function planSecurity({ User }: Pick<Config, 'User'>, host: HostConfig): 
     ...(GroupAdd?.length ? { addedGroups: GroupAdd } : {}),
     maskedPaths: MaskedPaths ?? [],
     readonlyPaths: ReadonlyPaths ?? [],
-    ...planSecurityOptions(SecurityOpt ?? []),
+    ...options,
+    ...(selinux && hasSelinux ? { selinux } : {}),
   };
 }
 

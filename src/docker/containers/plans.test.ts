@@ -10,7 +10,7 @@ import { findLinked, namesByLinks, toInspectLinks } from './links.ts';
 import { fitToMachine, type MachineSupport } from './machine-support.ts';
 import { openMatches } from './name-patterns.ts';
 import { NameIndex, parseName } from './names.ts';
-import { planResources, planSecurityOptions, toCdiNames } from './plan.ts';
+import { planResources, planSecurity, planSecurityOptions, toCdiNames } from './plan.ts';
 import { humanDuration, statusOf, toStatusText } from './state-words.ts';
 import { toStats } from './stats.ts';
 import { planTop } from './top.ts';
@@ -215,6 +215,9 @@ describe('limits and security in the engine’s words', () => {
       seccomp: '/p.json',
     });
     assert.deepEqual(planSecurityOptions(['seccomp={"defaultAction":"x"}']), { seccompProfile: { defaultAction: 'x' } });
+    const labelled = host({ SecurityOpt: ['label=type:container_runtime_t'] });
+    const labels = (hasSelinux: boolean) => planSecurity({ User: '' }, labelled, { hasSelinux }).selinux;
+    assert.deepEqual([labels(true), labels(false)], [{ type: 'container_runtime_t' }, undefined]);
     for (const option of ['x', 'seccomp={', 'label=x', 'no-new-privileges=perhaps', 'credentialspec=x'])
       assert.throws(() => planSecurityOptions([option]), { reason: 'BadRequest' }, option);
   });
@@ -238,7 +241,10 @@ describe('limits and security in the engine’s words', () => {
       blkioWeight: false,
       blkioRates: true,
       cpuRealtime: false,
+      selinux: false,
     };
+    const published = host({ NetworkMode: 'host', PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80' }] } });
+    assert.deepEqual(fitToMachine(published, none).warnings, ['Published ports are discarded when using host network mode']);
     const { hostConfig, warnings } = fitToMachine(host({ Memory: 8 << 20, MemorySwappiness: 5, BlkioWeight: 10, PidsLimit: 3 }), none);
     assert.deepEqual([hostConfig.MemorySwap, hostConfig.MemorySwappiness, hostConfig.BlkioWeight, hostConfig.PidsLimit], [-1, null, 0, 3]);
     assert.equal(warnings.length, 3);

@@ -2,6 +2,7 @@ import { isUmiakError, UmiakError } from '#base/errors.ts';
 import { sendChunks, spending } from '#base/spent.ts';
 import {
   type ImageRecord,
+  type ImageReference,
   type ImageStore,
   isDigest,
   type Platform,
@@ -105,6 +106,7 @@ async function push({ context, name, query, incoming, response, signal }: Docker
   const auth = parseRegistryAuth(incoming.headers['x-registry-auth']);
   const platform = parsePlatformQuery(query.get('platform'));
   if (platform) requirePlatform(await images.inspect(toCanonicalName(reference)), platform, name);
+  await requireNamed(images, reference, isNameAlone);
   const lines = new JsonLines(response);
   const progress = new PushProgress();
   let isSlow = false;
@@ -127,6 +129,16 @@ async function push({ context, name, query, incoming, response, signal }: Docker
     if (!lines.isBegun || signal.aborted) throw error;
     lines.fail(toDockerError(error).message);
   }
+}
+
+/** @throws NotFound in docker's words, which clients match, when nothing here has the name that is to be pushed */
+async function requireNamed(images: ImageStore, reference: ImageReference, isNameAlone: boolean): Promise<void> {
+  const repository = toRepositoryName(reference);
+  const canonical = toCanonicalName(reference);
+  const names = (await images.list()).flatMap(({ repoTags, repoDigests }) => [...repoTags, ...repoDigests]);
+  const isHere = (name: string) => toRepositoryName(parseReference(name)) === repository;
+  if (!names.some(isHere)) throw new UmiakError('NotFound', `An image does not exist locally with the tag: ${toFamiliarName(repository)}`);
+  if (!isNameAlone && !names.includes(canonical)) throw new UmiakError('NotFound', `tag does not exist: ${toFamiliarName(canonical)}`);
 }
 
 /** Docker gives name and tag apart; the tag may be a digest. With neither, all tags are meant. */
