@@ -16,13 +16,19 @@ export interface OverlayOptions {
   lowerDirs: readonly string[];
   /** Where it is written to; absent: nowhere, it is there to be read, and has at least two layers. */
   writable?: { upper: string; work: string };
+  /** What is written need not outlive a loss of power: the kernel does not write all of the file system out when it is unmounted. */
+  isVolatile?: boolean;
   target: string;
   flags?: number;
 }
 
 /** The options as text, or undefined when they are too long or have characters that overlay takes for its own. Pure. */
-export function planOverlayOptions({ lowerDirs, writable }: Pick<OverlayOptions, 'lowerDirs' | 'writable'>): string | undefined {
-  const options = `lowerdir=${lowerDirs.join(':')}${writable ? `,upperdir=${writable.upper},workdir=${writable.work}` : ''}`;
+export function planOverlayOptions({
+  lowerDirs,
+  writable,
+  isVolatile = false,
+}: Pick<OverlayOptions, 'lowerDirs' | 'writable' | 'isVolatile'>): string | undefined {
+  const options = `lowerdir=${lowerDirs.join(':')}${writable ? `,upperdir=${writable.upper},workdir=${writable.work}${isVolatile ? ',volatile' : ''}` : ''}`;
   const isPlain = [...lowerDirs, ...Object.values(writable ?? {})].every(path => !/[:,\\]/.test(path));
   return isPlain && Buffer.byteLength(options) < MAX_OPTIONS_BYTES ? options : undefined;
 }

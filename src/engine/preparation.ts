@@ -211,6 +211,7 @@ export class Preparation {
       directory: this.#paths.container(id),
       users,
       limitBytes: record.config.writableLimitBytes,
+      isTransient: record.config.isTransient,
     });
     this.#mounted.add(id);
     await ensureMountPoints(target);

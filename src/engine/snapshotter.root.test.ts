@@ -56,6 +56,25 @@ describe('on xfs, which has reflinks', {
   });
 });
 
+test('what goes with its run is not written out when it is unmounted, and can be mounted again', async () => {
+  const container = place('transient');
+  mkdirSync(`${directory}/below`);
+  const mount = { id: 'c', directory: container, lowerDirs: [`${directory}/below`], isTransient: true };
+  await overlay().mount(mount);
+  const { merged } = partsOf(container);
+  assert.match(
+    readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .find(line => line.includes(` ${merged} `)) ?? '',
+    /\bvolatile\b/,
+  );
+  writeFileSync(`${merged}/file`, 'written');
+  await overlay().unmount(container);
+  await overlay().mount(mount);
+  assert.equal(readFileSync(`${merged}/file`, 'utf8'), 'written');
+  await overlay().unmount(container);
+});
+
 test('500 layers can be mounted over each other, more are refused in words', async () => {
   const layers = place('many');
   const make = (count: number) => {

@@ -12,6 +12,8 @@ export interface Snapshot {
   lowerDirs: readonly string[];
   /** A layer below all of them with nothing but what things are mounted on; only overlay takes it. */
   floor?: string | undefined;
+  /** It goes when it is unmounted, and need not be written out then. */
+  isTransient?: boolean | undefined;
   /** The container's own directory, in which the root file system is `merged`. */
   directory: string;
   /** Who sees it with ids of their own. */
