@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 NODE := .bin/node
-.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime gvisor vm-test kubelet fmt clean
+.PHONY: help setup build run stop test soak check bench conformance critest controller-runtime gvisor vm-test kubelet moby fmt clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 27
@@ -51,6 +51,9 @@ vm-test: setup ## run the engine's tests with control groups v2, quotas, AppArmo
 
 kubelet: setup ## run a real kubelet over cri.sock against our API, our own node agent off; needs Go once
 	@UMIAK_KUBELET=$$($(NODE) kubelet-judge/build.ts) $(NODE) tools/test.ts kubelet-judge
+
+moby: setup ## run moby's own integration tests, all or some (FOCUS=… over tests' names), against docker.sock; needs Go once
+	@UMIAK_MOBY=$$($(NODE) moby-judge/build.ts) $(NODE) tools/test.ts --soak moby-judge
 
 fmt: setup ## format and mend what Biome can mend
 	@.bin/biome check --write

@@ -255,10 +255,10 @@ export async function busyboxLayer(): Promise<Buffer> {
 }
 
 /** As `docker save` writes it: an image of whole layers under names. */
-export function dockerArchive(layers: readonly Buffer[], config: object, names: readonly string[]): Buffer {
+export function dockerArchive(layers: readonly Buffer[], config: object, names: readonly string[], platform = hostPlatform()): Buffer {
   const rootfs = { type: 'layers', diff_ids: layers.map(layer => `sha256:${createHash('sha256').update(layer).digest('hex')}`) };
   const created = '2026-01-01T00:00:00Z';
-  const content = JSON.stringify({ ...hostPlatform(), created, config, rootfs, history: layers.map(() => ({ created })) });
+  const content = JSON.stringify({ ...platform, created, config, rootfs, history: layers.map(() => ({ created })) });
   const configName = `${createHash('sha256').update(content).digest('hex')}.json`;
   const manifest = [{ Config: configName, RepoTags: names, Layers: layers.map((_, index) => `${index}/layer.tar`) }];
   return buildTar([

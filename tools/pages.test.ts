@@ -32,6 +32,7 @@ test('make help lists every target', () => {
     'conformance',
     'critest',
     'kubelet',
+    'moby',
     'controller-runtime',
     'fmt',
     'clean',

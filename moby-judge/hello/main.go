@@ -1,0 +1,6 @@
+// What `hello-world` is.
+package main
+
+import "fmt"
+
+func main() { fmt.Println("\nHello from Docker!") }
