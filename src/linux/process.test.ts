@@ -38,6 +38,25 @@ test('a signal reaches exactly the process meant, and its end is noticed', async
   assert.equal(isAlive(identity), false);
 });
 
+test('who waits for an end is not misled by signals of other children', async t => {
+  const heard = () => {};
+  process.on('SIGCHLD', heard);
+  t.after(() => process.off('SIGCHLD', heard));
+  const nothing = openSync('/dev/null', 'r+');
+  t.after(() => closeSync(nothing));
+  const start = (file: string, ...args: string[]) => spawnChild({ file, args, env, descriptors: [nothing, nothing, nothing] });
+  // Each thread of the pool starts some: it is told of their ends, also while it waits for another's.
+  const children = await Promise.all(Array.from({ length: 24 }, () => start('/bin/sleep', '100')));
+  const identities = children.map(({ pid }) => identify(pid)!);
+  const [long, others] = [identities.slice(0, 3), identities.slice(3)];
+  const waits = long.map(identity => waitForEnd(identity, 20_000));
+  for (const identity of others) signalProcess(identity, 9);
+  await Promise.all(children.slice(3).map(({ exited }) => exited));
+  for (const identity of long) signalProcess(identity, 9);
+  assert.deepEqual(await Promise.all(waits), [true, true, true]);
+  await Promise.all(children.map(({ exited }) => exited));
+});
+
 test('a program that does not exist is an error and leaves no descriptor behind', async () => {
   const count = () => readFileSync('/proc/self/status', 'utf8').length && openSync('/dev/null', 'r');
   const before = count();

@@ -238,7 +238,12 @@ export async function waitForEnd(process: ProcessIdentity, timeoutMs: number): P
     const request = Buffer.alloc(8);
     request.writeInt32LE(fd);
     request.writeInt16LE(POLLIN, 4);
-    return (await callInThread(pollCall, request, 1, timeoutMs)) > 0;
+    const end = performance.now() + timeoutMs;
+    for (let leftMs = timeoutMs; ; leftMs = end - performance.now()) {
+      const ready = await callInThread(pollCall, request, 1, Math.max(0, Math.ceil(leftMs)));
+      // Below 0: a signal of another child met that thread.
+      if (ready >= 0 || leftMs <= 0) return ready > 0;
+    }
   } finally {
     closeSync(fd);
   }
