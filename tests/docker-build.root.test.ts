@@ -125,7 +125,7 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
 
   test('a network that somebody made, and that of another container', async () => {
     const directory = contextOf('networks', {
-      Dockerfile: 'FROM busybox\nRUN cat /etc/hosts; nslookup there 127.0.0.11; ls /sys/class/net\n',
+      Dockerfile: 'FROM busybox\nRUN cat /etc/hosts; nslookup there; ls /sys/class/net; ping -c1 there\n',
     });
     await host.docker('network', 'create', '--subnet', '10.231.7.0/24', 'builds');
     await host.docker('run', '-d', '--name', 'there', '--network', 'builds', 'busybox', 'sleep', '1000');

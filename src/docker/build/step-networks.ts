@@ -28,6 +28,9 @@ const ENGINES_OWN: Readonly<Record<string, 'pod' | 'host' | 'none'>> = {
   none: 'none',
 };
 
+/** They are there before the container is made, which binds them, and are written when it is attached. */
+const UNWRITTEN = { hosts: '', resolvConf: '' };
+
 /** The network that a build's commands have, as docker's containers would. @throws NotFound, Conflict in docker's words */
 export function stepNetworkOf(wishes: Wishes, options: StepNetworksOptions): NetworkOptions {
   const { networks, containers } = options;
@@ -36,11 +39,11 @@ export function stepNetworkOf(wishes: Wishes, options: StepNetworksOptions): Net
   const joined = containerOf(wishes.networkMode);
   if (joined === undefined) {
     const { name } = networks.book.need(wishes.networkMode);
-    return { network: 'none', attach: step => attach(step, { ...wishes, networkMode: name }, options) };
+    return { network: 'none', files: () => UNWRITTEN, attach: step => attach(step, { ...wishes, networkMode: name }, options) };
   }
   const other = containers.find(joined);
   if (other.engine.state !== 'running') throw new UmiakError('Conflict', `cannot join network of a non running container: ${joined}`);
-  return { network: { of: other.sandboxId }, attach: step => attach(step, wishes, options) };
+  return { network: { of: other.sandboxId }, files: () => UNWRITTEN, attach: step => attach(step, wishes, options) };
 }
 
 /** `/etc/hosts` and `/etc/resolv.conf` in one of the engine's own networks. */
