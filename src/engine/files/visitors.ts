@@ -8,7 +8,7 @@ export type Visitor = Pick<WorkerCalls<VisitorHandlers>, 'call'>;
 export interface VisitorsOptions {
   /** At a time; the others wait. */
   most?: number;
-  /** How long an idle thread is kept. */
+  /** How long an idle thread is kept: less than a process rests before it gives back what it had, threads that have ended among it. */
   idleMs?: number;
   clock?: Clock;
 }
@@ -24,7 +24,7 @@ export class Visitors implements AsyncDisposable {
   readonly #idle: { worker: WorkerCalls<VisitorHandlers>; timer: Disposable }[] = [];
   readonly #busy = new Set<WorkerCalls<VisitorHandlers>>();
 
-  constructor({ most = 16, idleMs = 10_000, clock = systemClock }: VisitorsOptions = {}) {
+  constructor({ most = 16, idleMs = 2_000, clock = systemClock }: VisitorsOptions = {}) {
     this.#slots = new Slots(most);
     this.#idleMs = idleMs;
     this.#clock = clock;
