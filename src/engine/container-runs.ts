@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '#base/clock.ts';
 import { messageOf } from '#base/errors.ts';
@@ -137,6 +137,9 @@ export class ContainerRuns implements Disposable {
     const isKnown = record.phase === 'running' && record.startedAtMs !== undefined && isDeepStrictEqual(record.monitor, monitor);
     if (!isKnown) {
       record.monitor = monitor;
+      const init = readInit(this.#paths.bundle(record.id));
+      if (init) record.init = init;
+      else delete record.init; // an earlier run's
       record.startedAtMs ??= this.#clock.now();
       record.phase = 'running';
       this.#ledger.noteContainer(record);
@@ -231,4 +234,9 @@ export class ContainerRuns implements Disposable {
   #tell(action: 'started' | 'exited', record: ContainerRecord): void {
     if (!record.isPause) this.#events.emit({ type: 'container', action, container: toContainer(record) });
   }
+}
+
+/** A container's first process, as its monitor wrote it down; undefined when it has ended. */
+function readInit(bundle: string): ProcessIdentity | undefined {
+  return existsSync(`${bundle}/pid`) ? identify(Number(readFileSync(`${bundle}/pid`, 'utf8'))) : undefined;
 }
