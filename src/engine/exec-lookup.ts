@@ -44,9 +44,8 @@ export function planDirectoryRefusal(directory: string, found: Found): ExecRefus
 }
 
 /**
- * Whether a process's program can be executed, in its working directory, by a process whose root is `root`. Asked before the runtime is: crun that fails in a
- * container leaves its half of the work behind as a zombie, which the machine's init takes away when it likes to, and a container can't
- * end before that.
+ * Whether a process's program can be executed, in its working directory, by a process whose root is `root`. Asked before the runtime is: crun
+ * that fails in a container leaves its half of the work behind as a zombie, and a container can't end before whoever takes it in has reaped it.
  */
 export function refuseExec(root: string, process: OciProcess): ExecRefusal | undefined {
   const candidates = planCandidates(process);
