@@ -179,6 +179,17 @@ describe('files of containers and images made of them, by the docker command', {
     assert.equal(await docker('images', '-aq'), images);
   });
 
+  test('load tells the names that the archive has, not those that the image has here', async () => {
+    const id = await docker('inspect', '--format', '{{.Id}}', 'busybox');
+    const file = join(directory(), 'image.tar');
+    await docker('save', '-o', file, id);
+    assert.equal(await docker('load', '-i', file), `Loaded image ID: ${id}`);
+    await docker('tag', 'busybox', 'second:2');
+    await docker('save', '-o', file, 'second:2');
+    assert.equal(await docker('load', '-i', file), 'Loaded image: second:2');
+    await docker('rmi', 'second:2');
+  });
+
   test('an archive that is empty is one: nothing is unpacked, and that is answered', async () => {
     await docker('create', '--name', 'box', 'busybox');
     for (const headers of [{}, { 'transfer-encoding': 'chunked' }]) {

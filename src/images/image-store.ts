@@ -84,6 +84,8 @@ export interface VerifyReport {
 export interface LoadOptions {
   signal?: AbortSignal;
   onBytes?: (total: number) => void;
+  /** An image is there, by the names that it has in the archive. */
+  onLoaded?: (id: Digest, names: readonly string[]) => void;
   /** Unpack at once, so that a first container starts quickly; by default true. */
   unpack?: boolean;
   /** Of an index; by default this machine's. */

@@ -316,7 +316,7 @@ class LocalImageStore implements ImageStore {
     await this.#collector.settled();
   }
 
-  async #adopt(images: ArchivedImage[], { unpack = true }: LoadOptions, lease: Lease): Promise<ImageRecord[]> {
+  async #adopt(images: ArchivedImage[], { unpack = true, onLoaded }: LoadOptions, lease: Lease): Promise<ImageRecord[]> {
     const records: ImageRecord[] = [];
     for (const { names, target, manifest } of images) {
       if (unpack) await this.#unpack(manifest.digest, lease);
@@ -324,6 +324,7 @@ class LocalImageStore implements ImageStore {
       const id = (await this.#named.read(manifest.digest)).manifest.config.digest;
       if ((await this.#named.entriesOf(id)).length === 0) await this.#names.give(untaggedName(manifest.digest), target, manifest);
       records.push(await this.#records.of(await this.#named.entriesOf(id)));
+      onLoaded?.(id, names);
     }
     return records;
   }

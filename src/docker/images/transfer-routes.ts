@@ -167,19 +167,21 @@ async function load({ context, query, incoming, response, signal }: DockerReques
   const isQuiet = flagOf(query, 'quiet');
   let told = 0;
   try {
-    const records = await context.images.load(spending(incoming.iterator({ destroyOnReturn: false })), {
+    const loaded: [id: string, names: readonly string[]][] = [];
+    await context.images.load(spending(incoming.iterator({ destroyOnReturn: false })), {
       signal,
       ...(platform ? { platform } : {}),
+      onLoaded: (id, names) => loaded.push([id, names]),
       onBytes(total) {
         if (isQuiet || total - told < PROGRESS_BYTES) return;
         told = total;
         lines.write({ status: 'Loading', id: 'archive', progressDetail: { current: total }, progress: inUnits(total) });
       },
     });
-    for (const { id, repoTags } of records) {
-      tellImage(context, 'load', id, repoTags[0] === undefined ? {} : { name: repoTags[0] });
-      if (repoTags.length === 0) lines.write({ stream: `Loaded image ID: ${id}\n` });
-      else for (const name of repoTags) lines.write({ stream: `Loaded image: ${toFamiliarName(name)}\n` });
+    for (const [id, names] of loaded) {
+      tellImage(context, 'load', id, names[0] === undefined ? {} : { name: names[0] });
+      if (names.length === 0) lines.write({ stream: `Loaded image ID: ${id}\n` });
+      else for (const name of names) lines.write({ stream: `Loaded image: ${toFamiliarName(name)}\n` });
     }
     lines.end();
   } catch (error) {
