@@ -88,6 +88,7 @@ describe('files of containers and images made of them, by the docker command', {
     await docker('commit', 'idle', 'same:1');
     assert.equal((await inspect('same:1')).RootFS.Layers.length, (await inspect('busybox')).RootFS.Layers.length);
     await docker('run', '-d', '--name', 'writer', 'busybox', 'sh', '-c', 'i=0; while true; do i=$((i+1)); echo $i > /count; done');
+    await until('its first number', async () => (await host.tryDocker(['exec', 'writer', 'test', '-s', '/count'])).code === 0);
     await docker('commit', 'writer', 'counted:1');
     const before = Number(await docker('run', '--rm', 'counted:1', 'cat', '/count'));
     const now = Number((await docker('exec', 'writer', 'cat', '/count')) || '0');
