@@ -20,6 +20,8 @@ import { Census, type Resources } from './resources.ts';
 const run = promisify(execFile);
 const root = resolve(import.meta.dirname, '..');
 const SLOTS = 64;
+const FIRST_OWN_PORT = 22_000;
+const OWN_PORTS = 40;
 const STRAYS_MS = 15_000;
 
 /** What a command printed and how it ended. */
@@ -95,6 +97,12 @@ export class TestCluster implements AsyncDisposable {
   get nothing(): Resources {
     if (!this.#census) throw new Error('the cluster was not opened');
     return this.#census.before;
+  }
+
+  /** One of forty ports of the machine that are this instance's own, below those that the kernel lends. */
+  hostPort(n: number): number {
+    if (n >= OWN_PORTS) throw new Error(`an instance has ${OWN_PORTS} ports of the machine`);
+    return FIRST_OWN_PORT + this.#slot.number * OWN_PORTS + n;
   }
 
   get kubeconfig(): string {

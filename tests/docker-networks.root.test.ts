@@ -211,21 +211,22 @@ describe('docker networks', { skip: missing ?? false }, () => {
 
   test('published ports follow a container from one network to another, and never lead to whoever has its address next', async () => {
     for (const name of ['from', 'into']) await docker('network', 'create', name);
-    await server('mover', '--network', 'from', '-p', '18300:80');
+    const port = host.cluster.hostPort(0);
+    await server('mover', '--network', 'from', '-p', `${port}:80`);
     assert.equal(
-      await until('the page', async () => ((await fetchFrom('http://127.0.0.1:18300/')) === 'mover' ? 'mover' : undefined)),
+      await until('the page', async () => ((await fetchFrom(`http://127.0.0.1:${port}/`)) === 'mover' ? 'mover' : undefined)),
       'mover',
     );
     const before = await addressOf('mover', 'from');
     await docker('network', 'connect', 'into', 'mover');
     await docker('network', 'disconnect', 'from', 'mover');
     await server('heir', '--network', 'from', '--ip', before);
-    assert.equal(await fetchFrom('http://127.0.0.1:18300/'), 'mover');
+    assert.equal(await fetchFrom(`http://127.0.0.1:${port}/`), 'mover');
     await docker('network', 'disconnect', 'into', 'mover');
-    assert.match(await fetchFrom('http://127.0.0.1:18300/'), /^curl 7/);
+    assert.match(await fetchFrom(`http://127.0.0.1:${port}/`), /^curl 7/);
     assert.equal(await docker('port', 'mover'), '');
     await docker('network', 'connect', 'into', 'mover');
-    assert.equal(await fetchFrom('http://127.0.0.1:18300/'), 'mover');
+    assert.equal(await fetchFrom(`http://127.0.0.1:${port}/`), 'mover');
     await remove('mover', 'heir');
     await docker('network', 'rm', 'from', 'into');
   });
@@ -245,36 +246,37 @@ describe('docker networks', { skip: missing ?? false }, () => {
 
   test('published ports: from the machine, by name and address, from the container itself and from other networks; ranges, UDP, any', async () => {
     await docker('network', 'create', 'shop');
-    await server('desk', '--network', 'shop', '-p', '18080:80', '-p', '127.0.0.1:18081:80', '-p', '18090-18095:80');
+    const [open, local, first, last, udp] = [1, 2, 3, 8, 9].map(n => host.cluster.hostPort(n));
+    await server('desk', '--network', 'shop', '-p', `${open}:80`, '-p', `127.0.0.1:${local}:80`, '-p', `${first}-${last}:80`);
     await server('visitor');
     const machine = Object.values(networkInterfaces())
       .flat()
       .find(each => each?.family === 'IPv4' && !each.internal && each.address !== '')!.address;
-    for (const address of ['127.0.0.1:18080', '[::1]:18080', `${machine}:18080`, '127.0.0.1:18081', '127.0.0.1:18090'])
+    for (const address of [`127.0.0.1:${open}`, `[::1]:${open}`, `${machine}:${open}`, `127.0.0.1:${local}`, `127.0.0.1:${first}`])
       assert.equal(await until(address, async () => ((await fetchFrom(`http://${address}/`)) === 'desk' ? 'desk' : undefined)), 'desk');
-    assert.match(await fetchFrom(`http://${machine}:18081/`), /^curl/);
-    assert.equal(await page('desk', `${machine}:18080`), 'desk', 'hairpin');
-    assert.equal(await page('visitor', `${machine}:18080`), 'desk', 'from another network');
+    assert.match(await fetchFrom(`http://${machine}:${local}/`), /^curl/);
+    assert.equal(await page('desk', `${machine}:${open}`), 'desk', 'hairpin');
+    assert.equal(await page('visitor', `${machine}:${open}`), 'desk', 'from another network');
     assert.deepEqual((await docker('port', 'desk')).split('\n').toSorted(), [
-      '80/tcp -> 0.0.0.0:18080',
-      '80/tcp -> 0.0.0.0:18090',
-      '80/tcp -> 127.0.0.1:18081',
-      '80/tcp -> [::]:18080',
-      '80/tcp -> [::]:18090',
+      `80/tcp -> 0.0.0.0:${open}`,
+      `80/tcp -> 0.0.0.0:${first}`,
+      `80/tcp -> 127.0.0.1:${local}`,
+      `80/tcp -> [::]:${open}`,
+      `80/tcp -> [::]:${first}`,
     ]);
-    assert.match(await docker('ps', '--filter', 'name=desk', '--format', '{{.Ports}}'), /0\.0\.0\.0:18080->80\/tcp/);
-    await docker('run', '-d', '--name', 'echo', '-p', '18053:53/udp', 'busybox', 'sleep', '1000');
+    assert.match(await docker('ps', '--filter', 'name=desk', '--format', '{{.Ports}}'), new RegExp(`0\\.0\\.0\\.0:${open}->80/tcp`));
+    await docker('run', '-d', '--name', 'echo', '-p', `${udp}:53/udp`, 'busybox', 'sleep', '1000');
     {
       using _server = await startEcho({
         path: await docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', 'echo'),
         port: 53,
         text: 'echo',
       });
-      for (const address of ['127.0.0.1', machine]) assert.match(askUdp(address, 18_053), /^echo /, address);
+      for (const address of ['127.0.0.1', machine]) assert.match(askUdp(address, udp!), /^echo /, address);
     }
     await remove('desk', 'visitor', 'echo');
     await docker('network', 'rm', 'shop');
-    assert.match(await fetchFrom('http://127.0.0.1:18080/'), /^curl 7/);
+    assert.match(await fetchFrom(`http://127.0.0.1:${open}/`), /^curl 7/);
   });
 
   test('a container on the default network with published ports, and all that it exposes', async () => {
@@ -290,36 +292,40 @@ describe('docker networks', { skip: missing ?? false }, () => {
   });
 
   test('a port that somebody has refuses the start in docker’s words, and nothing of it stays', async () => {
-    await server('first', '-p', '18100:80');
+    const [had, free, elsewhere] = [10, 11, 12].map(n => host.cluster.hostPort(n));
+    await server('first', '-p', `${had}:80`);
     await fails(
-      ['run', '-d', '--name', 'second', '-p', '18101:80', '-p', '18100:80', 'busybox', 'sleep', '100'],
-      /driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:18100 failed: port is already allocated/,
+      ['run', '-d', '--name', 'second', '-p', `${free}:80`, '-p', `${had}:80`, 'busybox', 'sleep', '100'],
+      new RegExp(
+        String.raw`driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): Bind for 0\.0\.0\.0:${had} failed: port is already allocated`,
+      ),
       125,
     );
-    const taken = createServer().listen(18_102, '127.0.0.1');
+    const taken = createServer().listen(elsewhere, '127.0.0.1');
     await once(taken, 'listening');
     await fails(
-      ['run', '-d', '--name', 'third', '-p', '18102:80', 'busybox', 'sleep', '100'],
-      /0\.0\.0\.0:18102.*address already in use/,
+      ['run', '-d', '--name', 'third', '-p', `${elsewhere}:80`, 'busybox', 'sleep', '100'],
+      new RegExp(`0\\.0\\.0\\.0:${elsewhere}.*address already in use`),
       125,
     );
     taken.close();
-    await server('fourth', '-p', '18101:80');
+    await server('fourth', '-p', `${free}:80`);
     await remove('first', 'second', 'third', 'fourth');
   });
 
   test('a sandbox that somebody else stops gives back ports, names and addresses', { skip: crictl.missing ?? false }, async () => {
     await docker('network', 'create', 'cut');
-    await server('short', '--network', 'cut', '-p', '18400:80');
+    const port = host.cluster.hostPort(13);
+    await server('short', '--network', 'cut', '-p', `${port}:80`);
     const sandbox = await docker('inspect', '-f', '{{.NetworkSettings.SandboxID}}', 'short');
     await promisify(execFile)(crictl.have ?? '', ['-r', `unix://${host.cluster.runDir}/cri.sock`, 'stopp', sandbox]);
     await docker('wait', 'short');
     await until('nobody in the network', async () =>
       (await docker('network', 'inspect', '-f', '{{len .Containers}}', 'cut')) === '0' ? true : undefined,
     );
-    await server('heir', '--network', 'cut', '-p', '18400:80');
+    await server('heir', '--network', 'cut', '-p', `${port}:80`);
     assert.equal(
-      await until('the page', async () => ((await fetchFrom('http://127.0.0.1:18400/')) === 'heir' ? 'heir' : undefined)),
+      await until('the page', async () => ((await fetchFrom(`http://127.0.0.1:${port}/`)) === 'heir' ? 'heir' : undefined)),
       'heir',
     );
     assert.deepEqual(await resolve('heir', 'short'), []);
@@ -329,12 +335,13 @@ describe('docker networks', { skip: missing ?? false }, () => {
 
   test('IPv6: addresses, names, ports', async () => {
     await docker('network', 'create', '--ipv6', '--subnet', 'fd00:ab::/64', 'six');
-    await server('six1', '--network', 'six', '--ip6', 'fd00:ab::5', '-p', '18600:80');
+    const port = host.cluster.hostPort(14);
+    await server('six1', '--network', 'six', '--ip6', 'fd00:ab::5', '-p', `${port}:80`);
     await server('six2', '--network', 'six');
     assert.equal(await page('six2', '[fd00:ab::5]'), 'six1');
     assert.deepEqual((await resolve('six2', 'six1')).toSorted(), [await addressOf('six1', 'six'), 'fd00:ab::5'].toSorted());
     for (const address of ['127.0.0.1', '[::1]', '[fd00:ab::1]'])
-      assert.equal(await fetchFrom(`http://${address}:18600/`), 'six1', address);
+      assert.equal(await fetchFrom(`http://${address}:${port}/`), 'six1', address);
     assert.match(await inside('six2', 'ip', '-6', 'route'), /default via fd00:ab::1/);
     const linkLocal = ['--link-local-ip', '169.254.9.9', '--link-local-ip', 'fe80::99'];
     const addresses = await docker('run', '--rm', '--network', 'six', ...linkLocal, 'busybox', 'ip', '-o', 'addr', 'show', 'dev', 'eth0');
@@ -396,7 +403,8 @@ describe('docker networks', { skip: missing ?? false }, () => {
 
   test('after kill -9 of the agent names are found again, ports lead there, records stay', async () => {
     await docker('network', 'create', '--label', 'kept=yes', 'kept');
-    await server('stay', '--network', 'kept', '-p', '18200:80');
+    const port = host.cluster.hostPort(15);
+    await server('stay', '--network', 'kept', '-p', `${port}:80`);
     await server('asker', '--network', 'kept');
     await docker('network', 'create', 'second');
     await docker('network', 'connect', 'second', 'asker');
@@ -405,7 +413,7 @@ describe('docker networks', { skip: missing ?? false }, () => {
     const stay = await addressOf('stay', 'kept');
     const netns = await docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', 'asker');
     await host.killAgent();
-    assert.equal(await fetchFrom('http://127.0.0.1:18200/'), 'stay', 'without an agent');
+    assert.equal(await fetchFrom(`http://127.0.0.1:${port}/`), 'stay', 'without an agent');
     const starting = host.startAgent();
     const { stdout } = await promisify(execFile)('nsenter', [`--net=${netns}`, process.execPath, '-e', ASK_AGAIN, 'stay'], {
       timeout: 20_000,
@@ -415,8 +423,8 @@ describe('docker networks', { skip: missing ?? false }, () => {
     assert.equal(found, stay);
     console.log(`# names again ${waitedMs} ms after the agent's start`);
     assert.equal(await docker('inspect', '-f', '{{json .NetworkSettings}}', 'asker'), before);
-    assert.equal(await fetchFrom('http://127.0.0.1:18200/'), 'stay');
-    await fails(['run', '--rm', '-p', '18200:80', 'busybox', 'true'], /port is already allocated/, 125);
+    assert.equal(await fetchFrom(`http://127.0.0.1:${port}/`), 'stay');
+    await fails(['run', '--rm', '-p', `${port}:80`, 'busybox', 'true'], /port is already allocated/, 125);
     await docker('network', 'disconnect', 'second', 'asker');
     assert.doesNotMatch(await inside('asker', 'ip', '-o', 'link'), /eth1/);
     const pooled = await addressOf('asker', 'bridge');
@@ -426,7 +434,7 @@ describe('docker networks', { skip: missing ?? false }, () => {
     await server('third', '--network', 'kept');
     assert.notEqual(await addressOf('third', 'kept'), await addressOf('stay', 'kept'));
     await remove('stay', 'asker', 'third');
-    assert.match(await fetchFrom('http://127.0.0.1:18200/'), /^curl 7/);
+    assert.match(await fetchFrom(`http://127.0.0.1:${port}/`), /^curl 7/);
     assert.equal(await docker('network', 'ls', '-q', '--filter', 'label=kept').then(ids => ids.split('\n').length), 1);
     await docker('network', 'rm', 'kept', 'second');
   });
