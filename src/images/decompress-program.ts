@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Readable } from 'node:stream';
 import { UmiakError } from '#base/errors.ts';
-import { detectCompression, peek } from './decompress.ts';
+import { detectCompression, feed, peek } from './decompress.ts';
 
 /**
  * The stream as it is, unless it is compressed with xz or bzip2, for which there is no library: then what the machine's program makes of it, as docker
- * does. @throws Invalid for damaged streams, and where the program is not there
+ * does. No chunk of the source is looked at once the next one was asked for. @throws Invalid for damaged streams, and where the program is not there
  */
 export async function* unpackedByProgram(
   source: AsyncIterable<Uint8Array>,
@@ -35,14 +34,13 @@ export async function* unpackedByProgram(
   let said = '';
   child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(0, 300)));
   child.stdin.on('error', () => {}); // it has ended: its exit code says why
-  const fed = Readable.from(rest, { objectMode: false });
-  fed.on('error', error => child.stdout.destroy(error));
+  feed(rest, child.stdin).catch(error => child.stdout.destroy(error));
   try {
-    yield* fed.pipe(child.stdin) && (child.stdout as AsyncIterable<Buffer>);
+    yield* child.stdout as AsyncIterable<Buffer>;
     const [code] = await ended;
     if (code !== 0) throw new UmiakError('Invalid', `${what} is a damaged ${compression} stream: ${said.trim()}`);
   } finally {
-    fed.destroy();
+    child.stdin.destroy();
     child.kill('SIGKILL');
   }
 }

@@ -53,7 +53,7 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>, what: str
 }
 
 /** Chunk by chunk, each when the one before has been taken; who has enough, as one that has seen its end, closes. */
-async function feed(source: AsyncIterable<Uint8Array>, to: Writable): Promise<void> {
+export async function feed(source: AsyncIterable<Uint8Array>, to: Writable): Promise<void> {
   let goOn = () => {};
   to.once('close', () => goOn());
   for await (const chunk of source) {
@@ -73,7 +73,8 @@ export async function peek(iterator: AsyncIterator<Uint8Array>): Promise<{ start
   while (start.byteLength < 6) {
     const { done, value } = await iterator.next();
     if (done) break;
-    held.push(value);
+    // A few bytes are kept beyond the next one's coming.
+    held.push(value.byteLength < 6 ? Buffer.from(value) : value);
     start = held.length === 1 ? value : Buffer.concat(held);
   }
   async function* rest(): AsyncGenerator<Uint8Array> {

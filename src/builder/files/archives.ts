@@ -10,12 +10,7 @@ import { parseHeader } from '#images/tar-header.ts';
 export async function* unpacked(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array, void, undefined> {
   const { start, rest } = await peek(source, 6);
   if (detectCompression(start) === 'none') yield* rest;
-  else yield* decompressed(unpackedByProgram(copied(rest), what), what);
-}
-
-/** What decompresses reads ahead. */
-async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const chunk of source) yield Buffer.from(chunk);
+  else yield* decompressed(unpackedByProgram(rest, what), what);
 }
 
 /** Whether bytes, decompressed, begin as a tar archive does. */
