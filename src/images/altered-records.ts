@@ -29,6 +29,7 @@ export class AlteredRecords {
   /** Moves the file of a record there. */
   async take(path: string, file: string): Promise<void> {
     await mkdir(this.#dir, { recursive: true });
+    await this.forget(file); // a directory takes no file's place
     await rename(path, join(this.#dir, file));
     await syncDirectory(this.#dir);
     this.#files.add(file);
@@ -39,7 +40,7 @@ export class AlteredRecords {
 
   /** The name was given again, or nobody wants to know any more. */
   async forget(file: string): Promise<void> {
-    if (this.#files.delete(file)) await rm(join(this.#dir, file), { force: true });
+    if (this.#files.delete(file)) await rm(join(this.#dir, file), { recursive: true, force: true });
   }
 
   async clear(): Promise<void> {

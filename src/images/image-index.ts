@@ -53,17 +53,20 @@ export class ImageIndex {
       const path = join(dir, file);
       if (file === ALTERED) continue;
       if (!file.endsWith('.json')) await rm(path, { force: true });
-      else index.#read(await readFile(path), file);
+      else await index.#read(file);
     }
     return index;
   }
 
-  #read(bytes: Buffer, file: string): void {
+  async #read(file: string): Promise<void> {
+    const path = join(this.#dir, file);
     try {
-      const entry = parseEntry(bytes, join(this.#dir, file));
+      const entry = parseEntry(await readFile(path), path);
       if (fileOf(entry.name) !== file) throw new UmiakError('InternalError', `${entry.name} is not the name that it was written for`);
       this.#entries.set(entry.name, entry);
     } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== undefined && !OF_THE_DISK.has(code)) throw error;
       this.#found.set(file, messageOf(error));
     }
   }
@@ -137,6 +140,9 @@ export class ImageIndex {
     return join(this.#dir, fileOf(name));
   }
 }
+
+/** What can't be read is as good as altered: a sector, or a directory in its place. */
+const OF_THE_DISK = new Set(['EIO', 'EISDIR']);
 
 /** Where altered records lie, below the names. */
 const ALTERED = 'quarantine';

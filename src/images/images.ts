@@ -112,13 +112,15 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  /**
-   * Goes on after a killed process. What it brought in and did not name is kept for who tries again soon. Names whose records the disk altered
-   * are lost; what they stood for is not.
-   */
+  /** Goes on after a killed process. What it brought in and did not name is kept for who tries again soon. */
   async recover(): Promise<void> {
+    await this.#setAlteredAside();
     if (this.content.wasCutOff || this.#layers.wasCutOff)
       this.#leftGoes = (this.#options.clock ?? systemClock).after(KEPT_MS, () => void this.#collector.collect().catch(() => {}));
+  }
+
+  /** Names whose records the disk altered are lost; what they stood for is not. */
+  async #setAlteredAside(): Promise<void> {
     const found = [...this.#index.foundAltered];
     if (found.length === 0) return;
     const { keepNameless } = await import('./nameless-images.ts');

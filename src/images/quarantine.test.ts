@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { isUmiakError } from '#base/errors.ts';
@@ -147,7 +147,7 @@ test('records of names that the disk altered do not keep the store from opening:
       [`${hexOf(digestOf(`<none>@${image.manifest.digest}`)).slice(0, 32)}.json`, 'quarantine'].sort(),
     );
   }
-  await writeFile(join(names, files[0]!), '');
+  await mkdir(join(names, files[0]!, 'anything'), { recursive: true });
   await using images = await open(at);
   assert.deepEqual(await readdir(join(names, 'quarantine')), [files[0]]);
   await images.pull(name);
