@@ -65,6 +65,18 @@ test('a layer holds what a step changed, and nothing that the runtime needed', a
   assert.deepEqual(record.config.config?.Env, ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']);
 });
 
+test('the history says what was copied: a file, a directory, several', async () => {
+  const files = ['d/a', 'd/b', 'c'].map(name => ({ name, content: name }));
+  const { id } = await bench.build('FROM scratch\nCOPY c /c\nCOPY d /d\nADD d/* /e/\nCOPY --chown=1 c d /f/\n', files);
+  const { history = [] } = (await bench.images.inspect(id)).config;
+  assert.deepEqual(
+    history.map(({ created_by = '' }) => created_by.replace(/[0-9a-f]{64}/, 'H')),
+    ['COPY file:H in /c', 'COPY dir:H in /d', 'ADD multi:H in /e/', 'COPY --chown=1multi:H in /f/'].map(
+      said => `/bin/sh -c #(nop) ${said} `,
+    ),
+  );
+});
+
 test('a Dockerfile that begins with nothing and adds nothing makes no image', async () => {
   const empty = { message: 'No image was generated. Is your Dockerfile empty?' };
   await assert.rejects(bench.build('FROM scratch\n'), empty);

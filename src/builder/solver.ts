@@ -231,11 +231,10 @@ class Pass {
   async #copy(index: number, operation: CopyOperation, below: Solved, from: Solved | undefined): Promise<CacheRecord> {
     const { context } = this.#options;
     const { source, keyword } = operation;
-    const createdByOf = (digest: string) =>
-      this.#vertices[index]!.createdBy.replace(
-        ` ${keyword} in `,
-        ` ${keyword} ${source.paths.length === 1 ? 'file' : 'multi'}:${digest} in `,
-      );
+    const destination = ` in ${operation.destination} `;
+    const head = this.#vertices[index]!.createdBy.slice(0, -destination.length);
+    // Docker leaves no space there.
+    const createdByOf = (digest: string) => `${head}${operation.chown === undefined ? ' ' : ''}${digest}${destination}`;
     const what = (digest: string, keys: string[]) => ({ kind: 'copy' as const, keys, createdBy: createdByOf(digest), base: below.id });
     const place = (tree: TreeName, paths: string[], root: string, unpacks = operation.unpacks) =>
       context.place({
@@ -268,7 +267,7 @@ class Pass {
     const parts = await this.#partsOf(operation);
     const digests: string[] = [];
     for (const { tree, paths } of parts) digests.push(await context.digest(tree, paths, keyword));
-    const digest = digests.join('-');
+    const digest = digests.length === 1 ? digests[0]! : `multi:${digests.map(each => each.replace(/^\w+:/, '')).join('-')}`;
     const key = copyKey(operation, digest, below.id);
     const known = this.#find(index, key, below, createdByOf(digest));
     if (known) return known;

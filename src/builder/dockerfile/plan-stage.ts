@@ -124,7 +124,8 @@ export class StagePlan {
       case 'COPY':
       case 'ADD': {
         const operation = planCopy(instruction, { expand, workingDir: draft.rest.WorkingDir ?? '/', source });
-        return this.#grow(operation, `${this.#nop} ${instruction.keyword} in ${operation.destination} `);
+        const owner = operation.chown === undefined ? '' : ` --chown=${operation.chown}`;
+        return this.#grow(operation, `${this.#nop} ${instruction.keyword}${owner} in ${operation.destination} `);
       }
       case 'MAINTAINER':
         this.#author = instruction.value;

@@ -116,7 +116,7 @@ export function* walk(tree: SourceTree, path: string): Generator<{ path: string;
   }
 }
 
-/** A hash over what a copy of these would bring: names, kinds, modes, contents, links, attributes; no times and owners. */
+/** A hash over what a copy of these would bring: names, kinds, modes, contents, links, attributes; no times and owners. With docker's word for them. */
 export async function digestOfSources(tree: SourceTree, sources: readonly FoundSource[]): Promise<string> {
   const hash = createHash('sha256');
   const note = (...parts: string[]) => hash.update(`${parts.map(part => `${part.length}:${part}`).join(',')}\n`, 'latin1');
@@ -129,7 +129,8 @@ export async function digestOfSources(tree: SourceTree, sources: readonly FoundS
       note(path.slice(source.path.length), node.type, node.type === 'symlink' ? '' : (node.mode & 0o7777).toString(8), content, ...xattrs);
     }
   }
-  return hash.digest('hex');
+  const [first, ...others] = sources;
+  return `${others.length > 0 ? 'multi' : first?.node.type === 'directory' ? 'dir' : 'file'}:${hash.digest('hex')}`;
 }
 
 /** A name in a directory of a tree. */
