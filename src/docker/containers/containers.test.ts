@@ -103,6 +103,7 @@ describe('containers', () => {
     engine.remove();
     for (const name of ['one', 'two'])
       assert.throws(() => containers.find(name), { reason: 'NotFound', message: `No such container: ${name}` });
+    assert.throws(() => containers.find(''), { reason: 'BadRequest', message: 'invalid name or ID supplied: ""' });
     for (const name of ['one', 'two']) await assert.rejects(containers.create({}, { name, apiMinor: 51 }), /no image was named/);
   });
 

@@ -134,7 +134,11 @@ describe('planHostConfig', () => {
 describe('validateContainer', () => {
   const check = (body: CreateBody) => {
     const config = planConfig({ Cmd: ['x'], ...body }, {}, ID);
-    validateContainer(body, config, planHostConfig(body.HostConfig, { runtime: 'crun', cgroupns: 'private' }), { cpus: 2 });
+    validateContainer(body, config, planHostConfig(body.HostConfig, { runtime: 'crun', cgroupns: 'private' }), {
+      cpus: 2,
+      cpuSet: '0-1',
+      memorySet: '0',
+    });
   };
   const MB = 1 << 20;
   const refused: [host: Partial<HostConfig>, says: RegExp, config?: CreateBody][] = [
@@ -149,6 +153,8 @@ describe('validateContainer', () => {
     [{ CpuQuota: 10 }, /CPU cfs quota/],
     [{ BlkioWeight: 5 }, /blkio weight is from 10 to 1000/],
     [{ CpusetCpus: 'x' }, /Invalid value x for cpuset cpus/],
+    [{ CpusetCpus: '0,9' }, /^Requested CPUs are not available - requested 0,9, available: 0-1$/],
+    [{ CpusetMems: '1' }, /^Requested memory nodes are not available - requested 1, available: 0$/],
     [{ OomScoreAdj: 2000 }, /oom score adj/],
     [{ ShmSize: -1 }, /SHM size/],
     [{ Isolation: 'hyperv' }, /invalid isolation 'hyperv'/],

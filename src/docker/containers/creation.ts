@@ -5,6 +5,7 @@ import type { ImageRecord, ImageStore } from '#images/image-store.ts';
 import { parsePlatform, parseReference } from '#images/index.ts';
 import type { ContainerLookup, DockerContainer, DockerData, Networks, Streams, Volumes } from '../rooms.ts';
 import { type CreateBody, ofVersion, planConfig, planHostConfig } from './config.ts';
+import { toCreateError } from './failures.ts';
 import { fitToMachine, type MachineSupport } from './machine-support.ts';
 import { type PlanContext, planCommand, planContainer, planSandbox } from './plan.ts';
 import { containerOf, validateContainer } from './validate.ts';
@@ -46,7 +47,7 @@ export async function createContainer(options: CreationOptions, request: CreateR
     runtime: engine.runtimeHandlers()[0] ?? 'crun',
     cgroupns: cgroupnsDefault(support, asked.Privileged),
   });
-  validateContainer(body, config, whole, { cpus: availableParallelism() });
+  validateContainer(body, config, whole, { ...support, cpus: availableParallelism() });
   for (const link of whole.Links ?? []) checkLink(link, lookup);
   for (const mode of ['NetworkMode', 'PidMode', 'IpcMode'] as const) whole[mode] = byId(whole[mode], lookup);
   if (streams) whole.LogConfig = streams.planLogConfig(asked.LogConfig);
@@ -81,7 +82,7 @@ export async function createContainer(options: CreationOptions, request: CreateR
   } catch (error) {
     if (sandboxId !== undefined) await engine.removeSandbox(sandboxId);
     await prepared.undo();
-    throw error;
+    throw toCreateError(error);
   }
   return warnings;
 }

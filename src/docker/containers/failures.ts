@@ -26,6 +26,15 @@ export function toStartError(error: unknown, path: string): UmiakError {
   return new UmiakError(reason, `failed to create task for container: OCI runtime create failed: ${said}`, { cause: error });
 }
 
+/** What the engine refuses to make that docker has words of its own for. Pure. */
+export function toCreateError(error: unknown): unknown {
+  if (!isUmiakError(error, 'Invalid') || !error.message.startsWith('writableLimitBytes: ')) return error;
+  return new UmiakError('BadRequest', "--storage-opt is supported only for overlay over xfs with 'pquota' mount option", {
+    cause: error,
+    hint: 'Here ext4 with prjquota does, too.',
+  });
+}
+
 /** What the engine finds missing before there is anything to run, in docker's words. */
 const OF_THE_SPEC: readonly [RegExp, (name: string) => string][] = [
   [/^the image has no user "(.*)" in \/etc\/passwd/, name => `unable to find user ${name}: no matching entries in passwd file`],

@@ -37,8 +37,8 @@ export async function listContainers(containers: Containers, options: ListOption
     matches,
   });
   const isAll = options.all || limit > 0 || (['status', 'exited', 'before', 'since'] as const).some(name => filters.has(name));
-  const found = containers
-    .all()
+  const all = containers.all();
+  const found = all
     .filter(container => (isAll || container.engine.state === 'running' || containers.isRestarting(container)) && passes(container))
     .sort((a, b) => b.engine.createdAtMs - a.engine.createdAtMs)
     .slice(0, limit > 0 ? limit : undefined);
@@ -48,7 +48,7 @@ export async function listContainers(containers: Containers, options: ListOption
         found.map(({ id }) => id),
       )
     : [];
-  const links = namesByLinks(containers.all());
+  const links = namesByLinks(all);
   return found.map((container, index) => {
     const status = containers.statusOf(container);
     return toContainerSummary(container, {

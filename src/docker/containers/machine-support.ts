@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { type CgroupLayout, readCgroupLayout } from '#linux/cgroup.ts';
 import type { HostConfig } from './forms.ts';
 
@@ -13,12 +13,19 @@ export interface MachineSupport {
   blkioRates: boolean;
   cpuRealtime: boolean;
   selinux: boolean;
+  /** Processors and memory nodes as lists: `0-3`. */
+  cpuSet: string;
+  memorySet: string;
 }
 
 export function readMachineSupport({ version, controllers }: CgroupLayout = readCgroupLayout()): MachineSupport {
   const has = (controller: string, file: string) =>
     controllers[controller] !== undefined && existsSync(`${controllers[controller]}/${file}`);
-  const selinux = existsSync('/sys/fs/selinux/enforce');
+  const onlineOf = (kind: 'cpu' | 'node') => {
+    const file = `/sys/devices/system/${kind}/online`;
+    return existsSync(file) ? readFileSync(file, 'utf8').trim() : '0';
+  };
+  const machine = { selinux: existsSync('/sys/fs/selinux/enforce'), cpuSet: onlineOf('cpu'), memorySet: onlineOf('node') };
   if (version === 'v2')
     return {
       cgroupVersion: 2,
@@ -29,7 +36,7 @@ export function readMachineSupport({ version, controllers }: CgroupLayout = read
       blkioWeight: true,
       blkioRates: true,
       cpuRealtime: false,
-      selinux,
+      ...machine,
     };
   return {
     cgroupVersion: 1,
@@ -40,7 +47,7 @@ export function readMachineSupport({ version, controllers }: CgroupLayout = read
     blkioWeight: has('blkio', 'blkio.weight') || has('blkio', 'blkio.bfq.weight'),
     blkioRates: has('blkio', 'blkio.throttle.read_bps_device'),
     cpuRealtime: has('cpu', 'cpu.rt_runtime_us'),
-    selinux,
+    ...machine,
   };
 }
 

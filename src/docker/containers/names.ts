@@ -62,6 +62,7 @@ export class NameIndex {
 
   /** By id, name or the beginning of an id, as docker looks: a whole name goes before a part of an id. @throws NotFound, BadRequest */
   find(reference: string): string {
+    if (reference === '') throw new UmiakError('BadRequest', 'invalid name or ID supplied: ""');
     if (this.#nameOf.has(reference)) return reference;
     const named = this.#idOf.get(reference.replace(/^\//, ''));
     if (named !== undefined) return named;

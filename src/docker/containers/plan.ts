@@ -170,13 +170,13 @@ export function toCdiNames({ Driver, Count, DeviceIDs, Capabilities }: NonNullab
   return Array.from({ length: Count }, (_, index) => `nvidia.com/gpu=${index}`);
 }
 
-/** `--storage-opt size=10G`. */
+/** `--storage-opt size=10G`; 0 is no limit. */
 function planStorage(options: Record<string, string> = {}): number | undefined {
   if (options.size === undefined) return undefined;
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?$/i.exec(options.size.trim()) ?? [];
   const bytes = Math.floor(Number(number) * 1024 ** ' kmgtp'.indexOf(unit.toLowerCase() || ' '));
   if (number === '' || !Number.isSafeInteger(bytes)) throw new UmiakError('BadRequest', `invalid size: '${options.size.slice(0, 64)}'`);
-  return bytes;
+  return bytes || undefined;
 }
 
 /**

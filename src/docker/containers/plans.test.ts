@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { UmiakError } from '#base/errors.ts';
 import type { Container } from '#engine/index.ts';
 import type { DockerContainer, DockerData } from '../rooms.ts';
 import { planConfig, planHostConfig } from './config.ts';
 import { planContainerFilter, planPruneFilter } from './container-filters.ts';
-import { exitCodeOf, toStartError } from './failures.ts';
+import { exitCodeOf, toCreateError, toStartError } from './failures.ts';
 import type { HostConfig } from './forms.ts';
 import { findLinked, namesByLinks, toInspectLinks } from './links.ts';
 import { fitToMachine, type MachineSupport } from './machine-support.ts';
@@ -242,6 +243,8 @@ describe('limits and security in the engine’s words', () => {
       blkioRates: true,
       cpuRealtime: false,
       selinux: false,
+      cpuSet: '0',
+      memorySet: '0',
     };
     const published = host({ NetworkMode: 'host', PortBindings: { '80/tcp': [{ HostIp: '', HostPort: '80' }] } });
     assert.deepEqual(fitToMachine(published, none).warnings, ['Published ports are discarded when using host network mode']);
@@ -315,6 +318,16 @@ describe('failed starts', () => {
       assert.match(error.message, says);
       assert.deepEqual([error.reason, exitCodeOf(facts({ exitCode: 128, reason: 'StartError', message }))], [reason, code]);
     });
+});
+
+it('a limit of what is written that the disk can’t keep is refused in docker’s words', () => {
+  const refused = new UmiakError('Invalid', 'writableLimitBytes: the file system of /x does not count by project');
+  assert.match(
+    (toCreateError(refused) as Error).message,
+    /^--storage-opt is supported only for overlay over xfs with 'pquota' mount option$/,
+  );
+  const other = new UmiakError('Invalid', 'resources.pidsLimit: x');
+  assert.equal(toCreateError(other), other);
 });
 
 it('top shows the container’s processes alone', () => {

@@ -37,7 +37,7 @@ async function change(containers: Containers, { id, owner, data, engine: facts }
   for (const field of Object.keys(REFUSED))
     if (body[field]) throw new UmiakError('BadRequest', `${field} can't be honoured: ${REFUSED[field]}`);
   const { hostConfig, warnings } = fitToMachine(planUpdate(data.hostConfig, asked), containers.support);
-  validateResources(hostConfig, { cpus: availableParallelism() });
+  validateResources(hostConfig, { ...containers.support, cpus: availableParallelism() });
   if (asked.RestartPolicy?.Name) {
     validateRestartPolicy(hostConfig.RestartPolicy);
     if (hostConfig.AutoRemove && hostConfig.RestartPolicy.Name !== 'no')

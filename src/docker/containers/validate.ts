@@ -3,11 +3,12 @@ import { ALL_CAPABILITIES } from '#engine/capabilities.ts';
 import { parseSignal } from '#linux/process.ts';
 import { REFUSED } from './config-table.ts';
 import type { Config, HostConfig, RestartPolicy } from './forms.ts';
+import type { MachineSupport } from './machine-support.ts';
 
 const LEAST_MEMORY = 6 << 20;
 
 /** What limits are measured against. */
-export interface ValidationFacts {
+export interface ValidationFacts extends Pick<MachineSupport, 'cpuSet' | 'memorySet'> {
   cpus: number;
 }
 
@@ -109,7 +110,7 @@ export function validateRestartPolicy({ Name, MaximumRetryCount }: RestartPolicy
 }
 
 /** @throws BadRequest in docker's words */
-export function validateResources(host: HostConfig, { cpus }: ValidationFacts): void {
+export function validateResources(host: HostConfig, { cpus, cpuSet, memorySet }: ValidationFacts): void {
   const { Memory, MemorySwap, MemoryReservation, MemorySwappiness, NanoCpus, CpuPeriod, CpuQuota, CpuShares, BlkioWeight } = host;
   if (Memory !== 0 && Memory < LEAST_MEMORY) throw bad('Minimum memory limit allowed is 6MB');
   if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory)
@@ -134,11 +135,24 @@ export function validateResources(host: HostConfig, { cpus }: ValidationFacts): 
   if (BlkioWeight !== 0 && (BlkioWeight < 10 || BlkioWeight > 1000)) throw bad('Range of blkio weight is from 10 to 1000');
   for (const { Weight } of host.BlkioWeightDevice ?? [])
     if (Weight !== 0 && (Weight < 10 || Weight > 1000)) throw bad('Range of blkio weight is from 10 to 1000');
-  for (const [text, what] of [
-    [host.CpusetCpus, 'cpus'],
-    [host.CpusetMems, 'mems'],
-  ] as const)
-    if (text !== '' && !/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/.test(text)) throw bad(`Invalid value ${text} for cpuset ${what}`);
+  for (const [text, what, there, name] of [
+    [host.CpusetCpus, 'cpus', cpuSet, 'CPUs'],
+    [host.CpusetMems, 'mems', memorySet, 'memory nodes'],
+  ] as const) {
+    if (text === '') continue;
+    if (!/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/.test(text)) throw bad(`Invalid value ${text} for cpuset ${what}`);
+    const available = new Set(numbersOf(there));
+    if (numbersOf(text).some(number => !available.has(number)))
+      throw bad(`Requested ${name} are not available - requested ${text}, available: ${there}`);
+  }
+}
+
+/** `0-2,7` as numbers. */
+function numbersOf(set: string): number[] {
+  return set.split(',').flatMap(part => {
+    const [first = 0, last = first] = part.split('-').map(Number);
+    return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
+  });
 }
 
 /** Which namespaces are shared, and what does not go with that. */
