@@ -2,7 +2,7 @@ import { UmiakError } from '#base/errors.ts';
 import { createdMs, toImageSummary } from '../images/image-forms.ts';
 import { countUsers, sharedSizes } from '../images/image-usage.ts';
 import type { DockerContext } from '../request.ts';
-import { toVolume } from '../volumes/volume-forms.ts';
+import { isPlain, toVolume } from '../volumes/volume-forms.ts';
 
 const TYPES = ['container', 'image', 'volume', 'build-cache'] as const;
 type Type = (typeof TYPES)[number];
@@ -53,7 +53,7 @@ async function readContainers({ containers, images, clock }: DockerContext, apiM
 }
 
 async function readVolumes({ volumes }: DockerContext): Promise<Record<string, unknown>> {
-  const records = volumes?.list() ?? [];
+  const records = volumes?.list().filter(isPlain) ?? [];
   const users = volumes?.allUsers();
   const sizes = await volumes?.sizesOf(records.map(({ name }) => name));
   return {

@@ -69,11 +69,12 @@ for (const [query, passes] of filters)
   test(`docker volume ls with ${JSON.stringify(query)}`, () =>
     assert.equal(planVolumeFilter(JSON.stringify(query), () => true)(data), passes));
 
-test('prune takes nameless volumes, older clients’ all; labels choose', () => {
+test('prune takes nameless volumes, older clients’ all, never those with options; labels choose', () => {
   assert.equal(planPruneFilter(null, 51)(data), false);
   assert.equal(planPruneFilter(null, 51)({ ...data, isAnonymous: true }), true);
   assert.equal(planPruneFilter('{"all":["true"]}', 51)(data), true);
   assert.equal(planPruneFilter(null, 41)(data), true);
   assert.equal(planPruneFilter('{"label!":["tier"]}', 41)(data), false);
+  assert.equal(planPruneFilter(null, 41)({ ...data, options: { type: 'tmpfs' } }), false);
   assert.throws(() => planPruneFilter('{"all":["true"]}', 41), /invalid filter 'all'/);
 });

@@ -69,11 +69,19 @@ export function planVolumeFilter(query: string | null, isUsed: (name: string) =>
     hasLabels(record, filters);
 }
 
-/** Which unused volumes `docker volume prune` takes: those without a name, since 1.42 others only with `all`. Pure. @throws BadRequest */
+/** What is mounted as options say takes nothing here that docker would count, or free by itself. Pure. */
+export function isPlain({ options }: VolumeRecord): boolean {
+  return Object.keys(options).length === 0;
+}
+
+/** Which unused volumes `docker volume prune` takes: plain ones without a name, since 1.42 others only with `all`. Pure. @throws BadRequest */
 export function planPruneFilter(query: string | null, apiMinor: number): (record: VolumeRecord) => boolean {
   const filters = parseFilters(query, ['label', 'label!', ...(apiMinor >= 42 ? ['all'] : [])]);
   const isAll = apiMinor < 42 || (flagFilter(filters, 'all') ?? false);
-  return record => (isAll || record.isAnonymous === true || Object.hasOwn(record.labels, ANONYMOUS_LABEL)) && hasLabels(record, filters);
+  return record =>
+    isPlain(record) &&
+    (isAll || record.isAnonymous === true || Object.hasOwn(record.labels, ANONYMOUS_LABEL)) &&
+    hasLabels(record, filters);
 }
 
 function hasLabels({ labels }: VolumeRecord, filters: Filters): boolean {
