@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -29,8 +29,9 @@ describe('a sealed program', () => {
     assert.equal(sealed.path, program);
   });
 
-  it('takes over what another process left', () => {
+  it('takes over what another process left, also one that had our pid and was killed on the way', () => {
     copyFileSync('/bin/echo', program);
+    symlinkSync('/nowhere', `${link}.${process.pid}`);
     const next = new SealedProgram({ program, link });
     assert.equal(execFileSync(next.path, ['again']).toString(), 'again\n');
   });

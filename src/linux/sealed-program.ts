@@ -1,11 +1,12 @@
-import { closeSync, mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { check, declare, SyscallError } from './libc.ts';
+import { check, declare, errno, SyscallError } from './libc.ts';
 
 const MFD_CLOEXEC = 0x1;
 const MFD_ALLOW_SEALING = 0x2;
-/** May be run, also where the machine's default says otherwise; older kernels know neither. */
+/** May be run, also where the machine's default says otherwise (`vm.memfd_noexec`); older kernels know neither. */
 const MFD_EXEC = 0x10;
+const EINVAL = 22;
 const F_ADD_SEALS = 1033;
 /** Neither seals nor size nor content change any more. */
 const ALL_SEALS = 0x1 | 0x2 | 0x4 | 0x8;
@@ -54,6 +55,7 @@ function copyOf(program: string): number | undefined {
 function point(link: string, target: string): void {
   mkdirSync(dirname(link), { recursive: true, mode: 0o700 });
   const next = `${link}.${process.pid}`;
+  rmSync(next, { force: true }); // of one that was killed and had our pid
   symlinkSync(target, next);
   renameSync(next, link);
 }
@@ -63,7 +65,7 @@ function seal(program: string): number | undefined {
   if (!bytes.subarray(0, ELF.length).equals(ELF)) return undefined; // a script may look at where it lies
   const create = (flags: number): number => memfdCreate(basename(program), flags);
   let fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd < 0) fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0 && errno() === EINVAL) fd = create(MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return undefined;
   try {
     for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
