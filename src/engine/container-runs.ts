@@ -110,9 +110,7 @@ export class ContainerRuns implements Disposable {
     record.init = identify(pid) ?? { pid, startTime: -1 };
     this.#attachments.open(id);
     await runtime.start(id);
-    record.startedAtMs = this.#clock.now();
-    for (const field of ['finishedAtMs', 'exitCode', 'reason', 'message'] as const) delete record[field];
-    record.phase = 'running';
+    this.#begin(record);
     this.#ledger.saveContainer(record);
     this.#follow(record);
     this.#attachments.open(id); // who came while it was let go
@@ -134,17 +132,22 @@ export class ContainerRuns implements Disposable {
   /** Takes over a run that a former process of ours started. */
   adopt(record: ContainerRecord, monitor: ProcessIdentity): void {
     this.#preparation.adopt(record.id);
-    const isKnown = record.phase === 'running' && record.startedAtMs !== undefined && isDeepStrictEqual(record.monitor, monitor);
-    if (!isKnown) {
+    if (record.phase !== 'running' || !isDeepStrictEqual(record.monitor, monitor)) {
       record.monitor = monitor;
       const init = readInit(this.#paths.bundle(record.id));
       if (init) record.init = init;
       else delete record.init; // an earlier run's
-      record.startedAtMs ??= this.#clock.now();
-      record.phase = 'running';
+      this.#begin(record);
       this.#ledger.noteContainer(record);
     }
     this.#follow(record);
+  }
+
+  /** In the record; what an earlier run left there goes. */
+  #begin(record: ContainerRecord): void {
+    record.startedAtMs = this.#clock.now();
+    for (const field of ['finishedAtMs', 'exitCode', 'reason', 'message'] as const) delete record[field];
+    record.phase = 'running';
   }
 
   /** From now on it runs, until its monitor ends. */
