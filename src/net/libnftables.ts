@@ -1,4 +1,5 @@
 import koffi from 'koffi';
+import { uninterrupted } from './uninterrupted.ts';
 
 const library = koffi.load('libnftables.so.1');
 const newContext = library.func('void *nft_ctx_new(uint32_t flags)');
@@ -21,6 +22,10 @@ export class Nftables implements Disposable {
 
   /** Runs commands as one transaction; only checks them when it is a trial. `error` is nftables' own words, empty when all went well. */
   run(commands: string, { isTrial = false } = {}): { output: string; error: string } {
+    return uninterrupted(() => this.#run(commands, isTrial));
+  }
+
+  #run(commands: string, isTrial: boolean): { output: string; error: string } {
     if (isTrial) setDryRun(this.#context, true);
     const hasFailed = runCommands(this.#context, commands) !== 0;
     if (isTrial) setDryRun(this.#context, false);

@@ -3,7 +3,6 @@ import { serveCalls } from '#base/worker-calls.ts';
 import { forgetUdpFlows } from '#linux/conntrack.ts';
 import { Nftables } from './libnftables.ts';
 import type { StaleTarget } from './stale-flows.ts';
-import { uninterrupted } from './uninterrupted.ts';
 
 const nftables = new Nftables();
 
@@ -11,7 +10,7 @@ const QUOTED_CHARACTERS = 200;
 
 const handlers = {
   run(commands: string): string {
-    const { output, error } = uninterrupted(() => nftables.run(commands));
+    const { output, error } = nftables.run(commands);
     if (error) throw new UmiakError('InternalError', `nftables refused the transaction: ${located(commands) ?? error.trim()}`);
     return output;
   },
