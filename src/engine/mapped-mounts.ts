@@ -20,14 +20,12 @@ import { MS_BIND, MS_RDONLY, MS_REC, mount } from '#linux/mount.ts';
 import { openBelow, openBeneath } from '#linux/open-below.ts';
 import { unmountAlone, unmountBelow } from '#linux/unmount-below.ts';
 import type { Mount, UserNamespaceMappings } from './engine.ts';
-import { mountOverlay, type OverlayOptions } from './overlay.ts';
+import { mountOverlay, type OverlayOptions, ROOT_DIRECTORIES } from './overlay.ts';
 import { shiftOwners } from './shift-owners.ts';
 import { rootOf } from './user-namespaces.ts';
 
 const EINVAL = 22;
 const O_PATH = 0o10000000;
-/** Those of `ensureMountPoints`. */
-const MOUNT_POINTS = ['dev', 'proc', 'sys', 'etc'];
 /** Layers of one image are mounted at the same time, volumes too: names are per use. */
 const LAYER = 'layer';
 const VOLUME = 'volume';
@@ -249,7 +247,7 @@ function isNotIdmappable(error: unknown): boolean {
 /** Gives mount points that we made in a root file system to the users' root. */
 export async function giveMountPoints(rootfs: string, { mappings }: Users): Promise<void> {
   const { uid, gid } = rootOf(mappings);
-  for (const name of MOUNT_POINTS) {
+  for (const name of ROOT_DIRECTORIES) {
     const stat = lstatSync(`${rootfs}/${name}`, { throwIfNoEntry: false });
     if (stat?.uid === 0) await lchown(`${rootfs}/${name}`, uid, gid);
   }

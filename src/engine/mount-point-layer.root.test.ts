@@ -24,6 +24,10 @@ async function mount(name: string, hasFiles: boolean): Promise<{ merged: string;
   return partsOf(directory);
 }
 
+test('nothing is made before it is wanted: an agent starts on a full disk', () => {
+  assert.ok(!existsSync(`${root}/floors`));
+});
+
 test('mount points are there, below what the image has, and are no part of what a container wrote', async () => {
   mkdirSync(`${root}/image/etc`, { recursive: true });
   writeFileSync(`${root}/image/etc/hosts`, "the image's");

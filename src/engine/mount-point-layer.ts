@@ -1,7 +1,7 @@
 import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs';
+import { ROOT_DIRECTORIES } from './overlay.ts';
 
-/** What runtimes mount on, and so have to find or make. */
-const DIRECTORIES = ['dev', 'proc', 'sys', 'etc'];
+/** What the runtime mounts a container's own files on, beside the directories. */
 const FILES = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf'];
 
 /**
@@ -10,20 +10,23 @@ const FILES = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf'];
  */
 export class MountPointLayer {
   readonly #directory: string;
+  readonly #made = new Set<string>();
 
   constructor(directory: string) {
     this.#directory = directory;
-    for (const hasFiles of [true, false]) make(this.of(hasFiles), hasFiles);
   }
 
-  /** The one for a container whose name, hosts and resolver are given by files, or for one without them. */
+  /** The one for a container whose name, hosts and resolver are given by files, or for one without them; made when it is first wanted. */
   of(hasFiles: boolean): string {
-    return `${this.#directory}/${hasFiles ? 'files' : 'plain'}`;
+    const layer = `${this.#directory}/${hasFiles ? 'files' : 'plain'}`;
+    if (!this.#made.has(layer)) make(layer, hasFiles);
+    this.#made.add(layer);
+    return layer;
   }
 }
 
 function make(layer: string, hasFiles: boolean): void {
-  for (const path of ['', ...DIRECTORIES.map(name => `/${name}`)]) {
+  for (const path of ['', ...ROOT_DIRECTORIES.map(name => `/${name}`)]) {
     mkdirSync(`${layer}${path}`, { recursive: true });
     chmodSync(`${layer}${path}`, 0o755);
   }

@@ -84,9 +84,12 @@ function mountMany(target: string, lower: readonly string[], writable: OverlayOp
   if (flags !== 0) mount('none', target, null, MS_REMOUNT | MS_BIND | flags);
 }
 
-/** Makes the directories without which no runtime starts, where the image has none. Links in the image's place are left to the runtime. */
+/** Directories that every root file system needs: no runtime starts without them. */
+export const ROOT_DIRECTORIES = ['dev', 'proc', 'sys', 'etc'] as const;
+
+/** Makes them, where the image has none. Links in the image's place are left to the runtime. */
 export async function ensureMountPoints(rootfs: string): Promise<void> {
-  const missing = ['dev', 'proc', 'sys', 'etc'].map(name => `${rootfs}/${name}`).filter(path => !existsSync(path));
+  const missing = ROOT_DIRECTORIES.map(name => `${rootfs}/${name}`).filter(path => !existsSync(path));
   await Promise.all(missing.map(path => tryMkdir(path)));
 }
 
