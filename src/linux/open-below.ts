@@ -8,9 +8,13 @@ const RESOLVE_IN_ROOT = 0x10;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const ENOENT = 2;
+const EAGAIN = 11;
 const EXDEV = 18;
 const ENOTDIR = 20;
 const ELOOP = 40;
+
+/** Of a path with `..`: what is mounted or renamed meanwhile, anywhere on the machine, ends one. */
+const MOST_TRIES = 1000;
 
 const openat2Call = declare('long syscall(long number, long directory, const char *path, const void *how, long size)');
 
@@ -43,11 +47,13 @@ function open(root: string, path: string, flags: number, resolve: number): numbe
     const how = Buffer.alloc(24);
     how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
     how.writeBigUInt64LE(BigInt(resolve | RESOLVE_NO_MAGICLINKS), 16);
-    const fd = Number(openat2Call(SYS_OPENAT2, directory, path, how, how.length));
-    if (fd >= 0) return fd;
-    const code = errno();
-    if (code === ENOENT || code === ENOTDIR || code === ELOOP) return undefined;
-    throw new SyscallError(`open ${path} below ${root}`, code);
+    for (let tries = 1; ; tries++) {
+      const fd = Number(openat2Call(SYS_OPENAT2, directory, path, how, how.length));
+      if (fd >= 0) return fd;
+      const code = errno();
+      if (code === ENOENT || code === ENOTDIR || code === ELOOP) return undefined;
+      if (code !== EAGAIN || tries === MOST_TRIES) throw new SyscallError(`open ${path} below ${root}`, code);
+    }
   } finally {
     closeSync(directory);
   }
