@@ -169,6 +169,7 @@ export class ContainerLife {
       const record = this.#ledger.needRunning(id);
       this.#ledger.beginContainer(record, { isPaused: true, isHeld });
       await this.#cgroups.of(record).freeze(true);
+      if (record.phase !== 'running') throw notRunning(id); // it has ended meanwhile
       return record;
     });
   }

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { createLog } from '#base/log.ts';
 import { readCgroupLayout } from '#linux/cgroup.ts';
 import { KernelChangeJournal } from '#linux/kernel-changes.ts';
@@ -146,6 +147,21 @@ export function runEngineSuite(runtime: string): void {
       const ended = await engine.stopContainer(id, { graceMs: 5000, signal: 'KILL' });
       assert.deepEqual([ended.exitCode, ended.isPaused], [137, undefined]);
       await assert.rejects(engine.pauseContainer(id), { reason: 'Conflict' });
+    });
+
+    test('who is halted while a kill is under way ends all the same', async () => {
+      const { id } = await create('for i in $(seq 200); do sleep 1000 & done; echo up; wait', {}, await sandbox({ network: 'none' }));
+      await engine.startContainer(id);
+      for (const end = performance.now() + 10_000; (await text(engine.logs(id))) === ''; )
+        assert.ok(performance.now() < end, 'it is not up');
+      let isOver = false;
+      const stopped = engine.stopContainer(id, { graceMs: 0 }).finally(() => (isOver = true));
+      for (const end = performance.now() + 5_000; !isOver && performance.now() < end; await setImmediate())
+        for (let i = 0; i < 50; i++) await engine.pauseContainer(id).catch(() => {});
+      const hasEnded = isOver;
+      if (!isOver) await engine.unpauseContainer(id);
+      assert.equal((await stopped).exitCode, 137);
+      assert.ok(hasEnded, 'it stays halted, killed or not');
     });
 
     test('a container is created, runs, is logged, ends and is removed', async () => {

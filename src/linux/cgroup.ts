@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, type FSWatcher, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type CgroupLimits, planMemoryV1, planUpdateV1, planUpdateV2, toShares } from './cgroup-limits.ts';
 import { type CgroupUsage, CgroupUsageReader } from './cgroup-usage.ts';
 import { declare, errno } from './libc.ts';
@@ -257,13 +258,17 @@ export class Cgroup {
     const events = this.#unified('cgroup.events');
     if (!events || isSo()) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const watcher = watch(events, () => isSo() && resolve());
-    watcher.on('error', () => resolve());
-    if (isSo()) resolve();
+    const watchers: FSWatcher[] = [];
     try {
+      // Of a group that goes its files tell nothing: the one above does.
+      for (const path of [events, dirname(dirname(events))])
+        watchers.push(watch(path, () => isSo() && resolve()).on('error', () => resolve()));
+      if (isSo()) resolve();
       await promise;
+    } catch (error) {
+      if (!isSo()) throw error; // not gone in between
     } finally {
-      watcher.close();
+      for (const watcher of watchers) watcher.close();
     }
   }
 }
