@@ -24,8 +24,10 @@ async function mount(name: string, hasFiles: boolean): Promise<{ merged: string;
   return partsOf(directory);
 }
 
-test('nothing is made before it is wanted: an agent starts on a full disk', () => {
-  assert.ok(!existsSync(`${root}/floors`));
+test('an agent starts where none can be made; a container does not', () => {
+  writeFileSync(`${root}/file`, '');
+  const none = new MountPointLayer(`${root}/file/none`);
+  assert.throws(() => none.of(true), { code: 'ENOTDIR' });
 });
 
 test('mount points are there, below what the image has, and are no part of what a container wrote', async () => {

@@ -14,9 +14,14 @@ export class MountPointLayer {
 
   constructor(directory: string) {
     this.#directory = directory;
+    try {
+      for (const hasFiles of [true, false]) this.of(hasFiles);
+    } catch {
+      // A disk that takes nothing keeps nobody from stopping and removing containers; who starts one hears of it.
+    }
   }
 
-  /** The one for a container whose name, hosts and resolver are given by files, or for one without them; made when it is first wanted. */
+  /** The one for a container whose name, hosts and resolver are given by files, or for one without them. */
   of(hasFiles: boolean): string {
     const layer = `${this.#directory}/${hasFiles ? 'files' : 'plain'}`;
     if (!this.#made.has(layer)) make(layer, hasFiles);
