@@ -237,7 +237,8 @@ describe(`the docker command ${clients?.version}: classic builds`, { skip: missi
     assert.equal(await host.docker('ps', '-aq'), '');
     assert.equal(await host.docker('run', '--rm', 'app'), 'hello');
     const directory = contextOf('killed', { ...files, Dockerfile: content.replace('sleep 1', 'true') });
-    assert.match(await host.docker('build', '-t', 'whole', directory), /\n301\n[\s\S]*Successfully built/);
+    // Steps that were whole before a kill may come from the cache.
+    assert.match(await host.docker('build', '-t', 'whole', directory), /Successfully built/);
     assert.equal(await host.docker('run', '--rm', 'whole', 'sh', '-c', 'ls /files /copy | wc -l; cat /copy/299'), '605\ncontent 299');
     assert.deepEqual(readdirSync(join(host.cluster.dataDir, 'builder/tmp')).sort(), ['nothing', 'nothing-more']);
   });

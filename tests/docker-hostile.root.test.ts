@@ -91,7 +91,7 @@ describe('hostile clients of the docker socket', () => {
     const wrong: [object, RegExp][] = [
       [{ Image: 'busybox', HostConfig: { Memory: 1 } }, /memory/i],
       [{ Image: 'busybox', HostConfig: { CpuPeriod: 5 } }, /cpu/i],
-      [{ Image: 'busybox', HostConfig: { NetworkMode: 'container:' } }, /container|network/i],
+      [{ Image: 'busybox', HostConfig: { NetworkMode: 'container:' } }, /container|network|invalid name or ID/i],
       [{ Image: 'busybox', HostConfig: { Binds: ['/a:/b:nonsense'] } }, /invalid/i],
       [{ Image: 'busybox', HostConfig: { PortBindings: { '99999/tcp': [{}] } } }, /port/i],
       [{ Image: 'busybox', HostConfig: { RestartPolicy: { Name: 'sometimes' } } }, /restart policy/i],

@@ -35,6 +35,9 @@ const veths = () => {
   return netlink.links().filter(link => link.name.startsWith(vethPrefix(instance)));
 };
 
+/** A link's flag; what `ip` calls its state follows some time later. */
+const IS_UP = /<(\w+,)*UP[,>]/;
+
 test('a network has address, route, loopback, a host name of its own, and reaches the gateway and its neighbours', async () => {
   await using pool = await openPool();
   const [one, two] = [await pool.take({ hostname: 'web-0' }), await pool.take({ hostname: 'web-1' })];
@@ -43,7 +46,8 @@ test('a network has address, route, loopback, a host name of its own, and reache
   assert.equal(run(['nsenter', `--uts=${two.uts}`, 'hostname']), 'web-1');
   assert.notEqual(hostname(), 'web-0');
   assert.match(run(['ip', 'route'], one.path), /^default via 10\.42\.7\.1 dev eth0 onlink$/);
-  assert.match(run(['ip', '-br', 'addr'], one.path), /^lo +UNKNOWN +127\.0\.0\.1\/8.*\neth0@\S+ +UP +10\.42\.7\.2\/32$/);
+  assert.match(run(['ip', '-br', 'addr'], one.path), /^lo +UNKNOWN +127\.0\.0\.1\/8.*\neth0@\S+ +\S+ +10\.42\.7\.2\/32$/);
+  assert.match(run(['ip', 'link', 'show', 'eth0'], one.path), IS_UP);
   for (const address of ['127.0.0.1', '10.42.7.1', two.address]) run(['busybox', 'ping', '-c1', '-W2', address], one.path);
   assert.equal(run(['cat', '/proc/sys/net/ipv4/ip_unprivileged_port_start'], one.path), '0');
   await Promise.all([pool.release(one), pool.release(two)]);
@@ -62,7 +66,8 @@ test('a network for a user namespace is that one’s own, with an address like a
   await using pool = await openPool({ podCidr: '10.42.7.0/29', size: 16 });
   const network = await pool.take({ hostname: 'mapped', userNamespace: { uids: ids, gids: ids } });
   const inside = ['nsenter', `--user=${network.user}`, `--net=${network.path}`, `--uts=${network.uts}`];
-  assert.match(run([...inside, 'ip', '-br', 'addr']), new RegExp(`eth0@\\S+ +UP +${network.address.replaceAll('.', '\\.')}/32`));
+  assert.match(run([...inside, 'ip', '-br', 'addr']), new RegExp(`eth0@\\S+ +\\S+ +${network.address.replaceAll('.', '\\.')}/32`));
+  assert.match(run([...inside, 'ip', 'link', 'show', 'eth0']), IS_UP);
   assert.equal(run([...inside, 'hostname']), 'mapped');
   run([...inside, 'ip', 'link', 'set', 'eth0', 'mtu', '1400']);
   run(['busybox', 'ping', '-c1', '-W2', '10.42.7.1'], network.path);
