@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { UmiakError } from '#base/errors.ts';
-import { spend } from '#base/spent.ts';
+import { spending } from '#base/spent.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd' | 'xz' | 'bzip2';
 
@@ -40,10 +40,7 @@ export async function* decompressed(source: AsyncIterable<Uint8Array>, what: str
   const plain = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
   feed(rest, plain).catch(error => plain.destroy(error));
   try {
-    for await (const chunk of plain as AsyncIterable<Uint8Array>) {
-      yield chunk;
-      spend(chunk);
-    }
+    yield* spending(plain as AsyncIterable<Uint8Array>);
   } catch (cause) {
     if (!/^(Z_|ERR_ZSTD|ZSTD_)/.test(String((cause as NodeJS.ErrnoException).code))) throw cause;
     throw new UmiakError('Invalid', `${what} is a damaged ${compression} stream`, { cause });
